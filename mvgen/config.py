@@ -1,0 +1,123 @@
+"""The settings of a build: typed, frozen, read from YAML, overridden by flags. The one source of truth for defaults."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mvgen.angles import parse_angles
+from mvgen.errors import AnglesError, ConfigError
+
+# Settings that say where and how fast a build runs; they may change between a build and its resumption.
+_RUN_ONLY = frozenset({"root", "annotations", "out", "workers", "device"})
+
+
+class BuildConfig(BaseModel):
+    """Everything a build depends on. Field descriptions are the help of the flags with the same names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str = Field("demo", description="which release to read; `mvgen datasets` lists them")
+    root: Path | None = Field(None, description="folder of the release")
+    annotations: Path | None = Field(None, description="workbook, or folder of it, when it is not in ROOT")
+    variant: Literal["auto", "raw", "cropped"] = Field("auto", description="which of the release's trees to read")
+    out: Path = Field(Path("mvgen-out"), description="folder of the finished dataset")
+    angles: tuple[float, ...] = Field(
+        parse_angles("-45:45:10"), description="yaw sweep in degrees: first:last:step, both ends included, or a list"
+    )
+    size: Annotated[int, Field(ge=64, le=1024)] = Field(256, description="side of the views in pixels")
+    format: Literal["source", "png"] = Field("source", description="image format: the source's own, or lossless png")
+    jpeg_quality: Annotated[int, Field(ge=97, le=100)] = Field(98, description="quality of JPEG frames, always 4:4:4")
+    camera: Literal["orthographic", "pinhole"] = Field("orthographic", description="camera model of the source")
+    focal: Annotated[float, Field(gt=0)] | None = Field(None, description="pinhole: focal length in source pixels")
+    principal: tuple[float, float] | None = Field(None, description="pinhole: principal point in source pixels")
+    pivot_depth: Annotated[float, Field(ge=-3, le=1)] = Field(
+        -0.9, description="depth of the axis the views turn about, inter-ocular distances behind the eyes"
+    )
+    geometry: Literal["clip", "frame"] = Field(
+        "clip", description="one geometry for the whole clip (still), or one per frame as the paper reads"
+    )
+    grazing: Annotated[float, Field(gt=0, le=90)] = Field(
+        70.0, description="surface seen in the source at more than this angle counts as unseen, degrees"
+    )
+    register_frames: bool = Field(True, description="bring every frame onto the onset frame")
+    min_inliers: Annotated[int, Field(ge=4)] = Field(12, description="fewer RANSAC inliers than this: identity")
+    attention_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="a training view is kept when it sees at least this share of the attention"
+    )
+    test_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.2, description="share of the subjects that the test split holds; a subject is never on both sides"
+    )
+    weights: Path | None = Field(None, description="depth weights (.safetensors); the shipped ones by default")
+    seed: int = Field(0, description="seed of every random choice")
+    limit: Annotated[int, Field(ge=1)] | None = Field(None, description="build the first N clips only")
+    workers: Annotated[int, Field(ge=1)] = Field(1, description="clips built at a time; results do not depend on it")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the networks run")
+
+    @field_validator("angles", mode="before")
+    @classmethod
+    def _read_angles(cls, value: Any) -> Any:
+        return parse_angles(value) if isinstance(value, str) else value
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the bytes of the result, as plain JSON values. Weights enter by their digest."""
+        values = self.model_dump(mode="json", exclude=set(_RUN_ONLY))
+        values["weights"] = None if self.weights is None else file_digest(self.weights)
+        return values
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
+    """Read a YAML file and lay flags over it.
+
+    path : YAML with the field names of BuildConfig, or None
+    overrides : field name -> value; None means the flag was not given
+    Raises ConfigError naming the file, the key and the nearest known key.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        if not path.is_file():
+            raise ConfigError(f"config file {path} does not exist")
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"config file {path} is not valid YAML: {error}") from None
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(f"config file {path} holds a {type(loaded).__name__}, not `name: value` lines")
+        values.update(loaded or {})
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    where = f"config file {path}" if path else "settings"
+    for name in values:
+        if name not in BuildConfig.model_fields:
+            close = difflib.get_close_matches(str(name), BuildConfig.model_fields, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(BuildConfig.model_fields)}"
+            raise ConfigError(f"{where}: unknown setting {name!r}{hint}")
+    try:
+        config = BuildConfig(**values)
+    except AnglesError:
+        raise
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{where}: {problems}") from None
+    if config.camera == "pinhole" and (config.focal is None or config.principal is None):
+        raise ConfigError(f"{where}: camera: pinhole needs focal and principal, in source pixels")
+    if config.weights is not None and not config.weights.is_file():
+        raise ConfigError(f"{where}: weights: {config.weights} does not exist")
+    return config
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file as lower-case hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces to disagree about: the form that is digested and compared."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,57 @@
+"""Errors a user can cause. Each message says what was wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class MvgenError(Exception):
+    """A mistake in the input or the set-up; the command line prints it without a traceback and exits with 2."""
+
+    exit_code = 2
+
+
+class ConfigError(MvgenError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+
+class AnglesError(ConfigError):
+    """An angle list cannot be read or leaves the range the geometry supports."""
+
+
+class SourceError(MvgenError):
+    """The folder given as a dataset is missing, is another dataset, or has a workbook that cannot be read."""
+
+
+class StoreError(MvgenError):
+    """An output folder holds something else: another build, another schema, or files mvgen did not write."""
+
+
+class WeightsError(MvgenError):
+    """A weight file is missing or does not fit the network."""
+
+
+class MissingPartError(MvgenError):
+    """An optional package or a system library is not installed."""
+
+    def __init__(self, what: str, needed_for: str, install: str) -> None:
+        super().__init__(f"{what} is not available; it is needed for {needed_for}. Install it with: {install}")
+
+
+class ClipError(MvgenError):
+    """One clip cannot be built. The build records it in `failures.jsonl` and goes on.
+
+    stage : the room that gave up, for example "source", "face" or "register"
+    reason : what was wrong, for a person
+    path : the file concerned, where there is one
+    """
+
+    def __init__(self, stage: str, reason: str, path: Path | None = None) -> None:
+        super().__init__(f"{stage}: {reason}" + (f" ({path})" if path else ""))
+        self.stage = stage
+        self.reason = reason
+        self.path = path
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, Path | None]]:
+        # An exception crosses the process boundary by its constructor's arguments, not by its message.
+        return (type(self), (self.stage, self.reason, self.path))

@@ -1,0 +1,210 @@
+"""What flows from stage to stage: frozen records with their shapes, units and axes.
+
+Images are (H, W, 3) uint8 RGB; the axes, the world frame and the meaning of yaw and depth stand in `mvgen.camera`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import Camera
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.floating]
+
+Redistribution = Literal["forbidden", "gated", "open"]
+Label = Literal["negative", "positive", "surprise"]
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where one frame of a clip is read from and what it is called in the store.
+
+    path : an image file, or a video
+    number : the frame's number as the release counts
+    name : file name in the store; the release's own where the source is an image
+    index : position inside the video, from 0; None for an image file
+    """
+
+    path: Path
+    number: int
+    name: str
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One annotated expression of one subject, as a release describes it.
+
+    dataset : the adapter's name, for example "casme2"
+    subject : subject id exactly as the release writes it; `subject_key` is the same without prefixes and padding
+    name : clip name as the release writes it; unique within its subject
+    emotion : emotion as released; `label` is the 3-class label, None where the release's emotion has none
+    onset, apex, offset : frame numbers as the release counts (inclusive), repaired where `notes` says so; None = unknown
+    fps : frames per second
+    directory : the clip's folder relative to the source's root; the store keeps it
+    frames : in the order of time
+    licence, redistribution : terms of the source
+    notes : what the adapter repaired, for a person
+    """
+
+    dataset: str
+    subject: str
+    subject_key: str
+    name: str
+    emotion: str
+    label: Label | None
+    onset: int | None
+    apex: int | None
+    offset: int | None
+    fps: float
+    directory: PurePosixPath
+    frames: tuple[Frame, ...]
+    licence: str
+    redistribution: Redistribution
+    notes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Unique within a dataset, safe as a file name: the release's folder with `/` as `__`."""
+        return "__".join(self.directory.parts)
+
+    def position(self, number: int | None, default: int) -> int:
+        """Index into `frames` of a frame number, or of the nearest frame that exists; `default` for None."""
+        if number is None:
+            return default
+        return min(range(len(self.frames)), key=lambda index: abs(self.frames[index].number - number))
+
+
+@dataclass(frozen=True, slots=True)
+class FaceTrack:
+    """One stable face crop for a whole clip.
+
+    crop : (2, 3) float64, source pixel -> crop pixel, a similarity, the same for every frame
+    size : side of the crop, pixels
+    points : (5, 2) float64, MTCNN's left eye, right eye (image left first), nose, mouth corners, crop pixels
+    confidence : MTCNN's probability of the face
+    faces : how many faces were found in the frames looked at; the largest one was taken
+    inside : (S, S) bool, crop pixels that the source image covers
+    """
+
+    crop: Floats
+    size: int
+    points: Floats
+    confidence: float
+    faces: int
+    inside: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """How each frame of a clip was brought onto the onset frame.
+
+    homography : (T, 3, 3) float64, crop pixel of frame t -> crop pixel of the onset frame
+    inliers : (T,) int, RANSAC inliers
+    residual : (T,) float, RMS reprojection error of the inliers, pixels; NaN where there are none
+    applied : (T,) bool, False where the identity was kept
+    reasons : T strings, why the identity was kept; empty where the homography was applied
+    """
+
+    homography: Floats
+    inliers: NDArray[np.int64]
+    residual: Floats
+    applied: Mask
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DepthMap:
+    """Depth of a face crop.
+
+    depth : (S, S) float32, world units (inter-ocular distances), z along the optical axis, NaN where unknown
+    confidence : (S, S) float32 in [0, 1], the network's probability that the pixel is face
+    camera : the source camera of the crop
+    """
+
+    depth: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    camera: Camera
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A triangle mesh of the face in world units.
+
+    vertices : (N, 3) float32, world
+    triangles : (M, 3) int32, counter-clockwise seen from the front
+    uv : (N, 2) float32, source crop pixels that the vertices were seen at
+    """
+
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    uv: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewGeometry:
+    """What one camera sees of a mesh, before any colour: enough to carry every frame of a clip into the view.
+
+    camera : the view's camera
+    depth : (S, S) float32, world units in the view's frame, NaN where nothing is hit
+    source : (S, S, 2) float32, crop pixel (u, v) that each view pixel was seen at in the source, NaN where nothing is hit
+    valid : (S, S) bool, hit, and seen in the source at less than the grazing angle
+    """
+
+    camera: Camera
+    depth: NDArray[np.float32]
+    source: NDArray[np.float32]
+    valid: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class ViewClip:
+    """One view of a clip.
+
+    yaw : degrees; None for the registered frontal clip, the view `source`
+    colour : (T, S, S, 3) uint8 RGB
+    flow : (T-1, S, S, 2) float32, pixels, (dx, dy) from frame t to t+1
+    valid : (S, S) bool; depth : (S, S) float32 world units, NaN where unknown
+    visible_attention : share of the attention that this view can see, in [0, 1]
+    kept : whether the view passes the attention threshold; applies to training splits only
+    """
+
+    yaw: float | None
+    camera: Camera
+    colour: Image
+    flow: NDArray[np.float32]
+    valid: Mask
+    depth: NDArray[np.float32]
+    visible_attention: float
+    kept: bool
+
+    @property
+    def valid_fraction(self) -> float:
+        """Share of the pixels with a surface that were seen in the source."""
+        covered = np.isfinite(self.depth)
+        return float(self.valid[covered].mean()) if covered.any() else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltClip:
+    """Everything the pipeline makes of one clip, ready to be stored.
+
+    attention : (S, S) float32, Grad-CAM on the registered crop, sums to 1 over the face; all zeros if there is none
+    seconds : stage name -> seconds spent; printed, never stored
+    """
+
+    clip: Clip
+    face: FaceTrack
+    registration: Registration
+    depth: DepthMap
+    attention: NDArray[np.float32]
+    views: tuple[ViewClip, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
