@@ -1,0 +1,130 @@
+"""What every source has in common: how it describes itself, and what reading it gives."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from mvgen.errors import SourceError
+from mvgen.records import Clip, Redistribution
+
+Variant = Literal["auto", "raw", "cropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row or a frame that was repaired or dropped on reading.
+
+    where : the row or file, relative to the root or naming the workbook
+    action : what was done about it
+    reason : what was wrong, for a person
+    """
+
+    where: str
+    action: Literal["repaired", "dropped"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFailure:
+    """A clip that the annotations promise and that cannot be built; the store keeps a line of it.
+
+    clip : the id the clip would have had
+    reason : what was wrong, for a person
+    path : the folder or file concerned, where there is one
+    """
+
+    clip: str
+    reason: str
+    path: Path | None = None
+    stage: str = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Everything a source holds, before any pixel is read.
+
+    dataset, title, licence, redistribution : the source's own
+    version : the workbook and the tree that were read
+    clips : sorted by directory; ids are unique
+    problems : in the order of reading; failures : sorted by clip id
+    annotation_files : what describes the clips on disk; a store copies them
+    """
+
+    dataset: str
+    title: str
+    licence: str
+    redistribution: Redistribution
+    version: str
+    clips: tuple[Clip, ...]
+    problems: tuple[Problem, ...] = ()
+    failures: tuple[ClipFailure, ...] = ()
+    annotation_files: tuple[Path, ...] = ()
+
+
+class Source(ABC):
+    """A dataset that clips can be read from. The class constants describe it; `read` lists its clips.
+
+    name : what `--dataset` takes
+    rate : frames per second, for a person; `fps` is the number where the whole release has one
+    access : how to get the data
+    tree : what the root is expected to hold, a few lines
+    stand_in : whether `mvgen synth --layout NAME` can make one
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    rate: ClassVar[str]
+    licence: ClassVar[str]
+    redistribution: ClassVar[Redistribution]
+    access: ClassVar[str]
+    tree: ClassVar[str]
+    stand_in: ClassVar[bool] = False
+
+    def read(self, root: Path | None, *, annotations: Path | None = None, variant: Variant = "auto") -> Listing:
+        """List the clips under a root.
+
+        root : folder of the dataset, or a view of a store that was made from it
+        annotations : workbook (or folder holding it) when it is not in the root
+        variant : which of a release's trees to read; auto = raw clips, then cropped clips, then long videos
+        Raises SourceError when there is nothing to read there, saying what was expected and what to do.
+        """
+        if root is None:
+            raise SourceError(f"--dataset {self.name} needs --root, the folder of {self.title}.\n{self.expectation()}")
+        if not root.exists():
+            raise SourceError(f"root {root} does not exist.\n{self.expectation()}")
+        if not root.is_dir():
+            raise SourceError(f"root {root} is a file, not the folder of {self.title}.\n{self.expectation()}")
+        if annotations is not None and not annotations.exists():
+            raise SourceError(f"annotations {annotations} do not exist; give the workbook, or the folder that holds it")
+        try:
+            return self._read(root, annotations, variant)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise SourceError(
+                f"{error.filename or root} cannot be read: {reason}; make it readable for this user and try again"
+            ) from None
+
+    @abstractmethod
+    def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
+        """`read` for a root that is a folder and annotations that exist."""
+
+    def recognises(self, root: Path) -> bool:
+        """Whether a folder looks like this release, by the names of its workbook and trees."""
+        return False
+
+    def expectation(self) -> str:
+        """What the root should hold and how to get a stand-in, for error messages."""
+        lines = [f"{self.title} is expected as:"] + [f"  {line}" for line in self.tree.strip().splitlines()]
+        if self.stand_in:
+            lines.append(f"Without the data, `mvgen synth --layout {self.name} --out DIR` makes a stand-in.")
+        return "\n".join(lines)
+
+
+def subject_key(subject: str) -> str:
+    """A subject id without the release's prefix and padding: "s15", "sub15" and "015" are all "15"."""
+    match = re.fullmatch(r"(?:sub|spno\.|s)?0*(\d+)", subject.strip().lower())
+    return match.group(1) if match else subject.strip()

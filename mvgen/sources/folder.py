@@ -1,0 +1,249 @@
+"""Any directory of videos or of folders of frames, with labels from a CSV table where there is one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+from mvgen.errors import ClipError, SourceError
+from mvgen.records import Clip, Frame, Label
+from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, subject_key
+from mvgen.sources.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_frames, list_video
+from mvgen.sources.spans import NO_APEX, settle_span
+from mvgen.sources.workbook import number, read_sheets, text
+
+COLUMNS = ("clip", "subject", "emotion", "label", "onset", "apex", "offset", "fps")
+LABELS = ("negative", "positive", "surprise")
+DEFAULT_FPS = 30.0
+# The basic emotions, for tables that have no label column.
+_LABEL_OF = {
+    "anger": "negative",
+    "contempt": "negative",
+    "disgust": "negative",
+    "fear": "negative",
+    "sadness": "negative",
+    "happiness": "positive",
+    **{label: label for label in LABELS},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One line of the table; fields it leaves blank are None."""
+
+    where: str
+    subject: str | None = None
+    emotion: str | None = None
+    label: Label | None = None
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    fps: float | None = None
+
+
+class Folder(Source):
+    """Each video and each folder of frames is a clip. Its subject is the table's, else the first folder it lies in."""
+
+    name = "folder"
+    title = "a folder of videos or frames"
+    rate = "as the video states, else 30"
+    licence = "unknown: the terms of the files' owner"
+    redistribution = "gated"
+    access = "your own files"
+    tree = """
+ROOT/any/name/video.mp4         (.mp4 .avi .mov .mkv .webm), or
+ROOT/any/name/frame001.jpg      (.jpg .jpeg .png .bmp), and optionally
+ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
+"""
+
+    def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
+        table = _find_table(root, annotations)
+        rows = {} if table is None else read_labels(table)
+        problems: list[Problem] = []
+        failures: list[ClipFailure] = []
+        clips: list[Clip] = []
+        used: set[str] = set()
+        for directory, path in _places(root, problems):
+            key = next((name for name in _names_in_table(root, directory, path) if name in rows), None)
+            used.update([key] if key else [])
+            row = rows[key] if key else LabelRow("")
+            if rows and key is None:
+                problems.append(Problem(directory.as_posix(), "repaired", "not in the table: kept without a label"))
+            try:
+                clip = self._clip(directory, path, row, problems)
+            except ClipError as error:
+                said = f" ({row.where})" if row.where else ""
+                failures.append(ClipFailure("__".join(directory.parts), f"{error.reason}{said}", error.path or path))
+            else:
+                clips.append(clip)
+        for name, row in rows.items():
+            if name not in used:
+                identity = "__".join(PurePosixPath(name).parts)
+                failures.append(ClipFailure(identity, f"no video and no frames are there; {row.where} lists it"))
+        if not clips and not failures:
+            raise SourceError(f"root {root} holds no video and no image.\n{self.expectation()}")
+        return Listing(
+            dataset=self.name,
+            title=self.title,
+            licence=self.licence,
+            redistribution=self.redistribution,
+            version=table.name if table else "without a table",
+            clips=tuple(sorted(clips, key=lambda clip: clip.directory)),
+            problems=tuple(problems),
+            failures=tuple(sorted(failures, key=lambda failure: failure.clip)),
+            annotation_files=(table,) if table else (),
+        )
+
+    def _clip(self, directory: PurePosixPath, path: Path, row: LabelRow, problems: list[Problem]) -> Clip:
+        frames, rate = _frames(path, problems)
+        span = settle_span(row.onset, row.apex, row.offset, frames)
+        # Without a table there is nothing that would have to be repaired.
+        notes = tuple(note for note in span.notes if row.where or note == NO_APEX)
+        fps = row.fps or rate
+        if fps is None:
+            notes += (f"no frame rate is stated: {DEFAULT_FPS:g} is taken",)
+        subject = row.subject or (directory.parts[0] if len(directory.parts) > 1 else directory.name)
+        emotion = row.emotion or row.label or "none"
+        return Clip(
+            dataset=self.name,
+            subject=subject,
+            subject_key=subject_key(subject),
+            name=directory.name,
+            emotion=emotion,
+            label=row.label or cast("Label | None", _LABEL_OF.get(emotion.lower())),
+            onset=span.onset,
+            apex=span.apex,
+            offset=span.offset,
+            fps=fps or DEFAULT_FPS,
+            directory=directory,
+            frames=frames,
+            licence=self.licence,
+            redistribution=self.redistribution,
+            notes=notes,
+        )
+
+
+def read_labels(path: Path) -> dict[str, LabelRow]:
+    """Rows of a label table by the clip's path, relative to the root.
+
+    Raises SourceError naming the line for an unknown column (with the nearest known one), a repeated clip, an unknown
+    label or a cell that is no number.
+    """
+    (sheet,) = read_sheets(path)[:1]
+    header = [text(cell).lower() for cell in sheet.rows[0]]
+    for name in header:
+        if name not in COLUMNS:
+            close = difflib.get_close_matches(name, COLUMNS, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise SourceError(f"table {path}: unknown column {name!r}; {hint}Known: {', '.join(COLUMNS)}")
+    if "clip" not in header:
+        raise SourceError(f"table {path} has no column 'clip'; known columns: {', '.join(COLUMNS)}")
+    if len(set(header)) < len(header):
+        raise SourceError(f"table {path} has the same column twice: {', '.join(header)}")
+    rows: dict[str, LabelRow] = {}
+    for line, cells in enumerate(sheet.rows[1:], start=2):
+        row = dict(zip(header, map(text, cells), strict=False))
+        if not any(row.values()):
+            continue
+        where = f"row {line} of {path.name}"
+        clip = PurePosixPath(row["clip"].replace("\\", "/")).as_posix()
+        if not row["clip"]:
+            raise SourceError(f"table {path}, line {line}: the clip is missing")
+        if clip in rows:
+            raise SourceError(f"table {path}, line {line}: clip {clip!r} stands in {rows[clip].where} already")
+        label = row.get("label", "").lower() or None
+        if label is not None and label not in LABELS:
+            raise SourceError(
+                f"table {path}, line {line}: unknown label {label!r}; known: {', '.join(LABELS)}, or blank"
+            )
+        try:
+            onset, apex, offset = (number(row.get(what)) for what in ("onset", "apex", "offset"))
+            fps = float(row["fps"]) if row.get("fps") else None
+        except ValueError as error:
+            raise SourceError(f"table {path}, line {line}: {error}") from None
+        if fps is not None and not 0 < fps < 1e5:
+            raise SourceError(f"table {path}, line {line}: fps {fps:g} is out of range")
+        subject, emotion = row.get("subject") or None, row.get("emotion") or None
+        rows[clip] = LabelRow(where, subject, emotion, cast("Label | None", label), onset, apex, offset, fps)
+    if not rows:
+        raise SourceError(f"table {path} is empty: there is no row below its header")
+    return rows
+
+
+def _find_table(root: Path, annotations: Path | None) -> Path | None:
+    if annotations is not None and annotations.is_file():
+        return annotations
+    places = [annotations] if annotations else [root]
+    if annotations is None and root.resolve().parent.name == "views":
+        places.append(root.resolve().parent.parent / "annotations")
+    for place in places:
+        if (place / "labels.csv").is_file():
+            return place / "labels.csv"
+        tables = sorted(place.glob("*.csv")) if place != root and place.is_dir() else []
+        if len(tables) == 1:
+            return tables[0]
+    if annotations is not None:
+        raise SourceError(f"annotations {annotations} hold no labels.csv; give the table itself")
+    return None
+
+
+def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath, Path]]:
+    """(directory in the store, video or folder of frames) of every clip below a root, in the order of their paths."""
+    taken: set[PurePosixPath] = set()
+    loose = False
+    for place, folders, files in os.walk(root, onerror=_refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = PurePosixPath(Path(place).relative_to(root).as_posix())
+        visible = sorted(name for name in files if not name.startswith("."))
+        if any(name.lower().endswith(IMAGE_SUFFIXES) for name in visible):
+            if here.parts:
+                taken.add(here)
+                yield here, Path(place)
+            else:
+                loose = True
+        for name in visible:
+            if name.lower().endswith(VIDEO_SUFFIXES):
+                directory = here / Path(name).stem
+                # `a.mp4` beside `a.avi` or a folder `a`: the ending keeps them apart.
+                if directory in taken or Path(place, Path(name).stem).is_dir():
+                    directory = here / name
+                taken.add(directory)
+                yield directory, Path(place, name)
+    if loose and not taken:
+        # The root is itself one clip.
+        yield PurePosixPath(root.resolve().name), root
+    elif loose:
+        problems.append(Problem(".", "dropped", "images beside the folders of clips belong to no clip"))
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _names_in_table(root: Path, directory: PurePosixPath, path: Path) -> tuple[str, ...]:
+    """What a table may call a clip: its folder, or the video with its ending."""
+    in_root = path.relative_to(root).as_posix()
+    # In a view of a store the video has become a folder of frames, the table still names the video.
+    videos = tuple(f"{directory.as_posix()}{suffix}" for suffix in VIDEO_SUFFIXES)
+    return (in_root, directory.as_posix(), *(videos if path.is_dir() else ()))
+
+
+def _frames(path: Path, problems: list[Problem]) -> tuple[tuple[Frame, ...], float | None]:
+    if not path.is_dir():
+        return list_video(path)
+    try:
+        frames, dropped = list_frames(path)
+    except OSError as error:
+        raise ClipError("source", f"the folder cannot be read: {error.strerror}", path) from None
+    if not frames and dropped:
+        # Photographs without numbers: their names are all the order there is.
+        names = [name for name, _ in dropped]
+        frames = tuple(Frame(path / name, index + 1, name) for index, name in enumerate(names))
+        problems.append(Problem(path.name, "repaired", "no frame numbers in the names: sorted by name"))
+        return frames, None
+    problems += [Problem(f"{path.name}/{name}", "dropped", reason) for name, reason in dropped]
+    return frames, None

@@ -1,0 +1,159 @@
+"""Frames of a clip: which files they are, and their pixels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.errors import ClipError
+from mvgen.records import Clip, Frame, Image
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+
+
+def frame_number(name: str) -> int | None:
+    """The integer in a frame's file stem, the last one where there are several; None where there is none.
+
+    `img557.jpg` is 557, `reg_img46.jpg` 46, `006_05562.jpg` 5562, `img2977.jpg.jpg` 2977.
+    """
+    stem = name
+    while (parts := os.path.splitext(stem))[1].lower() in IMAGE_SUFFIXES:
+        stem = parts[0]
+    digits = re.findall(r"\d+", stem)
+    return int(digits[-1]) if digits else None
+
+
+def list_frames(folder: Path) -> tuple[tuple[Frame, ...], tuple[tuple[str, str], ...]]:
+    """Frames of a folder in the order of their numbers, never of their names.
+
+    Returns (frames, dropped), where dropped holds (file name, reason). Files that are no images are not mentioned.
+    Raises OSError when the folder cannot be read.
+    """
+    frames: dict[int, Frame] = {}
+    dropped = []
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_file())
+    for name in names:
+        if name.startswith(".") or not name.lower().endswith(IMAGE_SUFFIXES):
+            continue
+        number = frame_number(name)
+        if number is None:
+            dropped.append((name, "an image without a frame number in its name"))
+        elif number in frames:
+            dropped.append((name, f"frame {number} is already there as {frames[number].name}"))
+        else:
+            frames[number] = Frame(path=folder / name, number=number, name=name)
+    return tuple(frames[number] for number in sorted(frames)), tuple(dropped)
+
+
+def list_video(path: Path) -> tuple[tuple[Frame, ...], float | None]:
+    """Frames of a video, numbered from 1 and named `000001.png` and on, and its frame rate where it states one.
+
+    The frames are decoded to be counted: what containers claim is often wrong.
+    Raises ClipError for a file that is no video or breaks off inside a frame.
+    """
+    rates = [rate for _, rate in _decode(path)]
+    frames = tuple(
+        Frame(path=path, number=index + 1, name=f"{index + 1:06d}.png", index=index) for index in range(len(rates))
+    )
+    return frames, float(rates[0]) if rates and rates[0] else None
+
+
+def read_frames(clip: Clip) -> Image:
+    """Pixels of a clip.
+
+    Returns (T, H, W, 3) uint8 RGB; grey sources have three equal channels, 16-bit ones are scaled to 8 bits.
+    Raises ClipError("source", ...) naming the file for a frame that is missing, unreadable, cut short, or of another
+    size than the first.
+    """
+    if not clip.frames:
+        raise ClipError("source", "the clip has no frames")
+    if clip.frames[0].index is None:
+        images = [_read_image(frame.path) for frame in clip.frames]
+    else:
+        images = _read_video(clip.frames)
+    for frame, image in zip(clip.frames, images, strict=True):
+        if image.shape != images[0].shape:
+            (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
+            raise ClipError(
+                "source",
+                f"frame {frame.number} is {width}x{height}, but the first frame is {first_width}x{first_height}",
+                frame.path,
+            )
+    return np.stack(images)
+
+
+def is_grey(clip: Clip) -> bool:
+    """Whether the clip's files hold a single channel; a store may write them back as they were."""
+    from PIL import Image as PillowImage
+    from PIL import UnidentifiedImageError
+
+    frame = clip.frames[0]
+    if frame.index is not None:
+        return False
+    try:
+        with PillowImage.open(frame.path) as image:
+            return image.mode in ("1", "L") or image.mode.startswith("I")
+    except (OSError, UnidentifiedImageError) as error:
+        raise ClipError("source", f"unreadable frame: {error}", frame.path) from None
+
+
+def _read_image(path: Path) -> NDArray[np.uint8]:
+    from PIL import Image as PillowImage
+    from PIL import ImageOps
+
+    try:
+        with PillowImage.open(path) as image:
+            if image.mode.startswith("I"):
+                wide = np.asarray(image).astype(np.int64)
+                grey = (np.clip(wide, 0, 65535) >> 8).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=2)
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError:
+        raise ClipError("source", "frame is missing", path) from None
+    # Pillow reports broken files by all of these, depending on the format and on where the file breaks off.
+    except (OSError, SyntaxError, ValueError, EOFError, PillowImage.DecompressionBombError) as error:
+        reason = str(error).replace(str(path), path.name)
+        raise ClipError("source", f"unreadable frame: {reason}", path) from None
+
+
+def _read_video(frames: tuple[Frame, ...]) -> list[NDArray[np.uint8]]:
+    path = frames[0].path
+    wanted = {frame.index for frame in frames}
+    pixels: dict[int, NDArray[np.uint8]] = {}
+    for index, (picture, _) in enumerate(_decode(path)):
+        if index in wanted:
+            image = picture.to_ndarray(format="rgb24")
+            # Phones store the turn beside the picture; PyAV gives counter-clockwise degrees.
+            turns = round((getattr(picture, "rotation", 0) or 0) / 90) % 4
+            pixels[index] = np.ascontiguousarray(np.rot90(image, turns))
+    missing = sorted(index for index in wanted if index is not None and index not in pixels)
+    if missing:
+        raise ClipError("source", f"the video ends before frame {missing[0] + 1}", path)
+    return [pixels[frame.index] for frame in frames if frame.index is not None]
+
+
+def _decode(path: Path) -> Iterator[tuple[VideoFrame, Fraction | None]]:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ClipError("source", "the file holds no video", path)
+            stream = container.streams.video[0]
+            rate: Fraction | None = stream.average_rate
+            for picture in container.decode(stream):
+                yield picture, rate
+    except (av.FFmpegError, OSError) as error:
+        raise ClipError("source", f"unreadable video: {error.strerror or error}", path) from None

@@ -1,0 +1,268 @@
+"""The way from a licensed release on disk to clips: its trees, its workbook, and one row after the other."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+from mvgen.errors import ClipError, SourceError
+from mvgen.records import Clip, Label, Redistribution
+from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, subject_key
+from mvgen.sources.frames import list_frames
+from mvgen.sources.spans import NO_APEX, gaps, settle_span
+from mvgen.sources.trees import FoundTree, Tree, clip_folders, find_trees, folders, subject_folders
+from mvgen.sources.workbook import WORKBOOK_SUFFIXES, Sheet, find_workbook, number, read_sheets, text
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One annotated expression.
+
+    where : which row of which workbook, for a person
+    folder : name its frames' folder is looked up by; the clip's name in trees of clips
+    fault : why the row cannot be used; empty when it can
+    """
+
+    where: str
+    subject: str
+    name: str
+    folder: str
+    emotion: str
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    fault: str = ""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the reading of one release collects on its way.
+
+    root : the release's folder, which places are given relative to
+    """
+
+    root: Path
+    clips: list[Clip] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    failures: list[ClipFailure] = field(default_factory=list)
+
+    def repaired(self, where: str, reason: str) -> None:
+        self.problems.append(Problem(where, "repaired", reason))
+
+    def dropped(self, where: str, reason: str) -> None:
+        self.problems.append(Problem(where, "dropped", reason))
+
+
+class Release(Source):
+    """A release of folders of frames and a workbook.
+
+    has_apex : whether the release marks apexes at all
+    fps : frames per second
+    trees : the folder trees it comes in, in the order `variant="auto"` prefers them
+    workbooks : file name patterns of its workbook, the preferred edition first
+    labels : emotion as released (lower case) -> 3-class label; None where the classes have no place for it
+    """
+
+    redistribution: ClassVar[Redistribution] = "forbidden"
+    stand_in: ClassVar[bool] = True
+    has_apex: ClassVar[bool] = True
+    fps: ClassVar[float]
+    trees: ClassVar[tuple[Tree, ...]]
+    workbooks: ClassVar[tuple[str, ...]]
+    labels: ClassVar[Mapping[str, Label | None]]
+
+    @abstractmethod
+    def _rows(self, workbook: Path, sheets: Sequence[Sheet], found: FoundTree, findings: Findings) -> list[Row]:
+        """Rows of the workbook in its order; what is no row goes to the findings."""
+
+    def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:
+        """Folders that rows are looked up in, by (subject key, row.folder in lower case)."""
+        return clip_folders(found)
+
+    def _fps(self, found: FoundTree) -> float:
+        return self.fps
+
+    def recognises(self, root: Path) -> bool:
+        return bool(find_trees(root, self.trees) or find_workbook([root], self.workbooks))
+
+    def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
+        found = self.find_tree(root, variant)
+        findings = Findings(root)
+        workbook = self.find_annotations(root, found, annotations, findings)
+        rows = self._rows(workbook, read_sheets(workbook), found, findings)
+        if not rows:
+            raise SourceError(
+                f"workbook {workbook} is empty: it holds no annotated clip; copy it from the release again"
+            )
+        self.collect(found, rows, findings)
+        return self.listing(findings, f"{workbook.name}, {found.tree.variant} frames", (workbook,))
+
+    def listing(self, findings: Findings, version: str, annotation_files: tuple[Path, ...]) -> Listing:
+        """The findings in their final order."""
+        return Listing(
+            dataset=self.name,
+            title=self.title,
+            licence=self.licence,
+            redistribution=self.redistribution,
+            version=version,
+            clips=tuple(sorted(findings.clips, key=lambda clip: clip.directory)),
+            problems=tuple(findings.problems),
+            failures=tuple(sorted(findings.failures, key=lambda failure: (failure.clip, failure.reason))),
+            annotation_files=annotation_files,
+        )
+
+    def find_tree(self, root: Path, variant: Variant) -> FoundTree:
+        """The tree to read, in the root or in the one folder it was unpacked into."""
+        for base in (root, *folders(root)):
+            found = find_trees(base, self.trees)
+            if not found and base == root and not any(other.recognises(root) for other in self._others()):
+                found = find_trees(base, self.trees, inside=True)
+            wanted = [one for one in found if variant in ("auto", one.tree.variant)]
+            if wanted:
+                return wanted[0]
+            if found:
+                have = ", ".join(f"{one.folder.name} ({one.tree.variant})" for one in found)
+                raise SourceError(
+                    f"root {root} holds no {variant} frames of {self.title}, only {have}; leave out --variant"
+                )
+        raise SourceError(self._refusal(root, f"root {root} holds none of the folders of {self.title}"))
+
+    def find_annotations(self, root: Path, found: FoundTree, annotations: Path | None, findings: Findings) -> Path:
+        """The workbook: as given, or in the root, beside the tree, or in the store that the root is a view of."""
+        expected = " or ".join(self.workbooks)
+        if annotations is not None and annotations.is_file():
+            return annotations
+        if annotations is not None:
+            workbooks = find_workbook([annotations], self.workbooks)
+            if not workbooks:
+                workbooks = find_workbook([annotations], [f"*{suffix}" for suffix in WORKBOOK_SUFFIXES])
+                if len(workbooks) != 1:
+                    raise SourceError(f"annotations {annotations} hold no {expected}; give the workbook itself")
+        else:
+            workbooks = find_workbook(self.annotation_folders(root, found), self.workbooks)
+        if not workbooks:
+            missing = f"the workbook of {self.title} ({expected}) is not in root {root}; give it with --annotations"
+            raise SourceError(self._refusal(root, missing))
+        for other in workbooks[1:]:
+            findings.dropped(other.name, f"another edition of the workbook; {workbooks[0].name} is read")
+        return workbooks[0]
+
+    @staticmethod
+    def annotation_folders(root: Path, found: FoundTree) -> tuple[Path, ...]:
+        """Where annotations may lie, the likeliest first."""
+        between = [parent for parent in (found.folder, *found.folder.parents) if parent.is_relative_to(root)]
+        places = [root, *reversed(between), root / "annotations"]
+        if root.resolve().parent.name == "views":
+            places.append(root.resolve().parent.parent / "annotations")
+        return tuple(dict.fromkeys(places))
+
+    def collect(self, found: FoundTree, rows: Sequence[Row], findings: Findings) -> None:
+        """Turn rows into clips, failures and problems."""
+        index = self._folders(found)
+        subjects = {subject_key(folder.name): folder.name for folder in subject_folders(found)}
+        keys = [(subject_key(row.subject), row.folder.lower()) for row in rows]
+        times = Counter(keys)
+        seen: dict[tuple[str, str], str] = {}
+        for row, key in zip(rows, keys, strict=True):
+            if (earlier := seen.setdefault((key[0], row.name.lower()), row.where)) != row.where:
+                findings.dropped(row.where, f"{row.subject}/{row.name} stands in {earlier} already")
+                continue
+            place = index.get(key)
+            # Clips cut out of one long video would share a folder, and so their ids: each gets its own below it.
+            own = place or found.folder / subjects.get(key[0], row.subject) / row.name
+            if place and found.tree.long and times[key] > 1:
+                own = place / row.name
+            directory = PurePosixPath(own.relative_to(findings.root).as_posix())
+            try:
+                if place is None:
+                    raise ClipError("source", f"no folder for this clip in {found.folder.name}")
+                # A view of a store holds the span of a long video in the clip's own folder.
+                clip = self._clip(row, directory, own if own.is_dir() else place, found, findings)
+            except ClipError as error:
+                reason = f"{row.fault or error.reason} ({row.where})"
+                findings.failures.append(ClipFailure("__".join(directory.parts), reason, place or found.folder))
+            else:
+                findings.clips.append(clip)
+        if not found.tree.long:
+            for folder in sorted(index[key] for key in index.keys() - set(keys)):
+                where = folder.relative_to(findings.root).as_posix()
+                findings.dropped(where, "the annotations do not mention this folder")
+
+    def _clip(self, row: Row, directory: PurePosixPath, place: Path, found: FoundTree, findings: Findings) -> Clip:
+        if row.fault:
+            raise ClipError("source", row.fault)
+        try:
+            frames, dropped = list_frames(place)
+        except OSError as error:
+            raise ClipError("source", f"the folder cannot be read: {error.strerror}", place) from None
+        if found.tree.long:
+            if row.onset is None or not row.offset:
+                raise ClipError("source", "a clip of a long video needs onset and offset")
+            frames = tuple(frame for frame in frames if row.onset <= frame.number <= row.offset)
+        span = settle_span(row.onset, row.apex, row.offset, frames)
+        notes = [*span.notes, *filter(None, [gaps(frames)])]
+        for note in notes:
+            if note != NO_APEX or self.has_apex:
+                findings.repaired(row.where, f"{row.subject}/{row.name}: {note}")
+        for name, reason in dropped:
+            findings.dropped((place / name).relative_to(findings.root).as_posix(), reason)
+        if row.emotion.lower() not in self.labels:
+            findings.repaired(row.where, f"unknown emotion {row.emotion!r}: kept without a 3-class label")
+        return Clip(
+            dataset=self.name,
+            subject=row.subject,
+            subject_key=subject_key(row.subject),
+            name=row.name,
+            emotion=row.emotion,
+            label=self.labels.get(row.emotion.lower()),
+            onset=span.onset,
+            apex=span.apex,
+            offset=span.offset,
+            fps=self._fps(found),
+            directory=directory,
+            frames=frames,
+            licence=self.licence,
+            redistribution=self.redistribution,
+            notes=tuple(notes),
+        )
+
+    def _others(self) -> list[Source]:
+        from mvgen.sources import SOURCES
+
+        return [source for name, source in sorted(SOURCES.items()) if name != self.name]
+
+    def _refusal(self, root: Path, what: str) -> str:
+        """A message for a root that is not this release: names the one it looks like."""
+        # CAS(ME)² and CASME II are taken for each other all the time.
+        for other in self._others():
+            if other.recognises(root):
+                return f"{what}: it looks like {other.title}. Use --dataset {other.name}."
+        return f"{what}.\n{self.expectation()}"
+
+
+def make_row(
+    where: str, subject: str, name: str, emotion: str, numbers: Mapping[str, object], *, folder: str = ""
+) -> Row:
+    """A row from cells.
+
+    numbers : cells of onset, apex and offset; one that is no frame number becomes the row's fault
+    folder : where to look for frames; the clip's name unless given
+    """
+    values: dict[str, int | None] = dict.fromkeys(("onset", "apex", "offset"))
+    faults = []
+    for what in values:
+        try:
+            values[what] = number(numbers.get(what))
+        except ValueError as error:
+            faults.append(f"{what}: {error}")
+    onset, apex, offset = values.values()
+    return Row(where, subject, name, folder or name, emotion, onset, apex, offset, "; ".join(faults))
+
+
+def written(cells: Iterable[object]) -> str:
+    """The cells of a row that hold something, for a message."""
+    return ", ".join(text(cell) for cell in cells if text(cell))[:80]

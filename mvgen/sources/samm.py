@@ -1,0 +1,65 @@
+"""SAMM: spontaneous micro-movements, grey, 200 frames per second.
+
+Source: Davison et al. 2018, doi:10.1109/TAFFC.2016.2573832.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from mvgen.records import Label
+from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.trees import FoundTree, Tree
+from mvgen.sources.workbook import Sheet, find_table, text
+
+
+class Samm(Release):
+    """The header stands on row 14 of sheet MICRO_ONLY. The catch-all emotion is written Other, not Others."""
+
+    name = "samm"
+    title = "SAMM"
+    rate = "200"
+    fps = 200.0
+    licence = "SAMM release agreement: research only, no redistribution"
+    access = "signed release agreement, https://helward.mmu.ac.uk/STAFF/M.Yap/dataset.php"
+    tree = """
+ROOT/SAMM_Micro_FACS_Codes_v2.xlsx
+ROOT/SAMM/006/006_1_2/006_05562.jpg     (raw; or SAMM_CROP/006/006_1_2/...)
+"""
+    trees = (
+        Tree(("SAMM",), "raw", r"\d{3}"),
+        Tree(("SAMM_CROP", "SAMM_CROPPED"), "cropped", r"\d{3}"),
+    )
+    workbooks = ("SAMM_Micro_FACS_Codes_v2.xls*", "SAMM*Micro_FACS_Codes*.xls*")
+    # The mapping of MEGC 2019 (See et al. 2019).
+    labels: ClassVar[Mapping[str, Label | None]] = {
+        "anger": "negative",
+        "contempt": "negative",
+        "disgust": "negative",
+        "fear": "negative",
+        "sadness": "negative",
+        "happiness": "positive",
+        "surprise": "surprise",
+        "other": None,
+    }
+
+    def _rows(self, workbook: Path, sheets: Sequence[Sheet], found: FoundTree, findings: Findings) -> list[Row]:
+        columns = {
+            "subject": ("Subject",),
+            "name": ("Filename",),
+            "onset": ("Onset Frame",),
+            "apex": ("Apex Frame",),
+            "offset": ("Offset Frame",),
+            "emotion": ("Estimated Emotion",),
+        }
+        rows = []
+        for record in find_table(workbook, sheets, columns):
+            where = f"row {record.line} of {workbook.name}"
+            subject, name = text(record.cells["subject"]), text(record.cells["name"])
+            if not name or not subject.isdigit():
+                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
+                continue
+            rows.append(make_row(where, subject.zfill(3), name, text(record.cells["emotion"]), record.cells))
+        return rows

@@ -1,0 +1,211 @@
+"""Annotation workbooks: .xlsx, .xls and .csv as plain cells, and tables found by their header row."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import fnmatch
+import io
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+
+from mvgen.errors import SourceError
+
+Cells = tuple[object, ...]
+
+WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".csv")
+# How the releases write "nothing": CASME II has a `/`, CAS(ME)² has NULL.
+_BLANK = frozenset({"", "/", "\\", "-", "null", "none", "nan", "n/a"})
+# A header may stand below an introduction: SAMM's is on row 14.
+_HEADER_ROWS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One sheet: its name and its rows of cells, from the first row on."""
+
+    name: str
+    rows: tuple[Cells, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row below a header. `line` counts from 1 as spreadsheets do; `cells` go by field name."""
+
+    line: int
+    cells: Mapping[str, object]
+
+
+def text(cell: object) -> str:
+    """A cell as the release writes it, without the spaces around it; whole numbers lose their `.0`."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def number(cell: object) -> int | None:
+    """A frame number, None for a blank cell, `/` or NULL. Raises ValueError for anything else that is no integer."""
+    written = text(cell)
+    if written.lower() in _BLANK:
+        return None
+    if not re.fullmatch(r"-?\d+(\.0+)?", written):
+        raise ValueError(f"{written!r} is not a frame number")
+    return int(float(written))
+
+
+def read_sheets(path: Path) -> tuple[Sheet, ...]:
+    """All sheets of a workbook in its order.
+
+    Raises SourceError for a file that is no workbook, is broken, or holds nothing.
+    """
+    readers = {".xlsx": _read_xlsx, ".xls": _read_xls, ".csv": _read_csv}
+    kind = path.suffix.lower()
+    if kind not in readers:
+        raise SourceError(f"annotations {path} are not a workbook: expected {', '.join(WORKBOOK_SUFFIXES)}")
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        raise SourceError(f"workbook {path} is empty (0 bytes); copy it from the release again")
+    # Workbooks get renamed from .xls to .xlsx and back; their first bytes know better.
+    kind = {b"PK\x03\x04": ".xlsx", b"\xd0\xcf\x11\xe0": ".xls"}.get(start, kind)
+    sheets = readers[kind](path)
+    if not any(text(cell) for sheet in sheets for row in sheet.rows for cell in row):
+        raise SourceError(f"workbook {path} is empty: no sheet holds a single cell; copy it from the release again")
+    return sheets
+
+
+def find_table(
+    path: Path, sheets: Sequence[Sheet], columns: Mapping[str, Sequence[str]], optional: Sequence[str] = ()
+) -> tuple[Record, ...]:
+    """Rows of the first sheet that has a header row with the given columns.
+
+    columns : field name -> headers that mean it, the release's own first; case, spaces and signs do not count
+    optional : fields that may be missing; their cells are then None
+    Raises SourceError naming the missing column and the nearest header, or when there is no row below the header.
+    """
+    best: tuple[int, Sheet, dict[str, int], Cells] | None = None
+    for sheet in sheets:
+        for line, row in enumerate(sheet.rows[:_HEADER_ROWS]):
+            found = _match_header(row, columns)
+            if all(field in found or field in optional for field in columns):
+                records = tuple(
+                    Record(line + 2 + index, {field: _cell(cells, found.get(field)) for field in columns})
+                    for index, cells in enumerate(sheet.rows[line + 1 :])
+                    if any(text(cell) for cell in cells)
+                )
+                if not records:
+                    raise SourceError(f"workbook {path}, sheet {sheet.name!r}: there is no row below the header")
+                return records
+            if best is None or len(found) > len(best[2]):
+                best = (line, sheet, found, row)
+    assert best is not None  # read_sheets refuses a workbook without cells
+    line, sheet, found, row = best
+    missing = [field for field in columns if field not in found and field not in optional]
+    headers = [text(cell) for cell in row if text(cell)]
+    hints = []
+    for field in missing:
+        close = difflib.get_close_matches(columns[field][0], headers, n=1, cutoff=0.6)
+        hints.append(f"{columns[field][0]!r}" + (f" (is {close[0]!r} meant?)" if close else ""))
+    raise SourceError(
+        f"workbook {path}: unknown columns. Missing: {', '.join(hints)}. "
+        f"Nearest row: {line + 1} of sheet {sheet.name!r}, with {', '.join(map(repr, headers[:12])) or 'no cells'}. "
+        "Is it the release's own workbook?"
+    )
+
+
+def find_workbook(folders: Sequence[Path], patterns: Sequence[str]) -> tuple[Path, ...]:
+    """Workbooks whose names match, the best first: by folder, then by pattern, then by name.
+
+    Lock files that spreadsheet programs leave behind (`~$name.xlsx`) are passed over.
+    """
+    found: dict[Path, None] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+        for pattern in patterns:
+            for name in names:
+                if fnmatch.fnmatchcase(name.lower(), pattern.lower()) and not name.startswith((".", "~$")):
+                    found.setdefault(folder / name)
+    return tuple(found)
+
+
+def _match_header(row: Cells, columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    headers: dict[str, int] = {}
+    for index, cell in enumerate(row):
+        headers.setdefault(_plain(text(cell)), index)
+    found = {}
+    for field, names in columns.items():
+        for name in names:
+            if _plain(name) in headers:
+                found[field] = headers[_plain(name)]
+                break
+    return found
+
+
+def _plain(header: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", header.lower())
+
+
+def _cell(cells: Cells, index: int | None) -> object:
+    return cells[index] if index is not None and index < len(cells) else None
+
+
+def _read_xlsx(path: Path) -> tuple[Sheet, ...]:
+    from openpyxl import load_workbook
+
+    try:
+        # The release's workbooks carry formatting extensions that openpyxl warns about and that hold no data.
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore", UserWarning)
+            book = load_workbook(file, read_only=True, data_only=True)
+            sheets = []
+            for sheet in book.worksheets:
+                sheet.reset_dimensions()  # the range that a file states may be wrong and would cut rows off
+                sheets.append(Sheet(sheet.title, tuple(sheet.iter_rows(values_only=True))))
+            return tuple(sheets)
+    except PermissionError:
+        raise
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, ParseError, OSError) as error:
+        raise SourceError(
+            f"workbook {path} is damaged or not an .xlsx file ({error}); copy it from the release again"
+        ) from None
+
+
+def _read_xls(path: Path) -> tuple[Sheet, ...]:
+    import xlrd
+
+    try:
+        book = xlrd.open_workbook(str(path))
+        return tuple(
+            Sheet(sheet.name, tuple(tuple(sheet.row_values(row)) for row in range(sheet.nrows)))
+            for sheet in book.sheets()
+        )
+    except (xlrd.XLRDError, xlrd.compdoc.CompDocError, AssertionError, IndexError, ValueError) as error:
+        raise SourceError(
+            f"workbook {path} is damaged or not an .xls file ({error}); copy it from the release again"
+        ) from None
+
+
+def _read_csv(path: Path) -> tuple[Sheet, ...]:
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"annotations {path} are not UTF-8 text ({error}); save the table as CSV UTF-8") from None
+    first = content.partition("\n")[0]
+    # Spreadsheet programs write `;` where the decimal sign is a comma.
+    delimiter = max(",;\t", key=first.count)
+    try:
+        rows = tuple(
+            tuple(row) for row in csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+        )
+    except csv.Error as error:
+        raise SourceError(f"annotations {path} are not a readable CSV table: {error}") from None
+    return (Sheet(path.stem, rows),)

@@ -1,0 +1,1 @@
+"""Stand-ins: performances with ground truth, written in the releases' own layouts."""

@@ -1,0 +1,124 @@
+"""Things tests are made of: small, deterministic, and with a truth that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import Camera, crop_camera, pixel_grid
+from mvgen.records import DepthMap, Image
+
+if TYPE_CHECKING:
+    from mvgen.synth.plan import ClipPlan
+
+
+def head_depth(camera: Camera) -> DepthMap:
+    """An ellipsoid head with a bump for a nose, seen by an orthographic camera.
+
+    The ellipsoid is 2.2 wide, 3.2 high and 2 deep, its front 0.1 before the eyes.
+    """
+    grid = pixel_grid(camera.size, camera.size)
+    x = (grid[..., 0] - camera.centre[0]) / camera.scale
+    y = -(grid[..., 1] - camera.centre[1]) / camera.scale
+    room = 1 - (x / 1.1) ** 2 - ((y + 0.3) / 1.6) ** 2
+    nose = 0.35 * np.exp(-((x / 0.15) ** 2) - ((y + 0.5) / 0.25) ** 2)
+    depth = -0.9 + np.sqrt(np.clip(room, 0, None)) + nose
+    return DepthMap(depth.astype(np.float32), (room > 0.08).astype(np.float32), camera)
+
+
+class EllipsoidEstimator:
+    """A stand-in for the depth network: every crop is the same head; the trunk is a small network of fixed weights."""
+
+    def __init__(self, noise: float = 0.0) -> None:
+        import torch
+
+        generator = torch.Generator().manual_seed(0)
+        self._kernel = torch.randn(16, 3, 5, 5, generator=generator) / 9
+        self.noise = noise
+        self.digest = "0" * 64
+        self.device = "cpu"
+
+    def predict(self, crops: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(T, S, S, 3) uint8 -> depth and confidence, (T, S, S) float32."""
+        head = head_depth(crop_camera(crops.shape[1]))
+        wobble = np.random.default_rng(0).normal(0, self.noise, (len(crops), 1, 1)).astype(np.float32)
+        return head.depth + wobble, np.repeat(head.confidence[None], len(crops), axis=0)
+
+    def normalise(self, crops: Image) -> Any:
+        """(N, S, S, 3) uint8 -> (N, 3, S, S) float32 tensor."""
+        import torch
+
+        return torch.from_numpy(crops.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def encoder(self, images: Any) -> list[Any]:
+        """Feature maps as an encoder gives them; the last is (N, 16, S/32, S/32)."""
+        import torch
+
+        features = torch.relu(torch.nn.functional.conv2d(images, self._kernel, padding=2))
+        return [images, torch.nn.functional.avg_pool2d(features, 32)]
+
+
+@cache
+def astronaut() -> Image:
+    """(512, 512, 3) uint8, a photograph of a real face."""
+    from skimage.data import astronaut as photograph
+
+    return np.asarray(photograph(), np.uint8)
+
+
+def noisy_clip(image: Image, frames: int, sigma: float, seed: int = 0) -> Image:
+    """(T, H, W, 3) uint8, a still clip: one picture with fresh sensor noise in every frame."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, sigma, (frames, *image.shape))
+    return np.clip(image + noise, 0, 255).round().astype(np.uint8)
+
+
+def write_frames(folder: Path, names: Iterable[str], size: tuple[int, int] = (32, 32), grey: bool = False) -> None:
+    """Small random pictures, (width, height), under the given names."""
+    from PIL import Image as PillowImage
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for name in names:
+        pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        PillowImage.fromarray(pixels[..., 0] if grey else pixels).save(folder / name)
+
+
+def write_stand_in(root: Path, layout: str, subjects: int = 2, clips: int = 4, frames: int = 6) -> tuple[ClipPlan, ...]:
+    """A stand-in of a release with random pictures for frames; returns what was planned."""
+    from mvgen.synth.layouts import write_workbook
+    from mvgen.synth.plan import plan_release
+
+    plans = plan_release(layout, subjects, clips, frames, seed=1)
+    write_workbook(layout, plans, root)
+    for plan in plans:
+        write_frames(root / plan.directory, plan.names, grey=plan.grey)
+    return plans
+
+
+def write_table(path: Path, rows: Sequence[Sequence[object]], sheet: str = "Sheet1") -> Path:
+    """An .xlsx workbook of one sheet."""
+    from mvgen.synth.layouts import xlsx_bytes
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(xlsx_bytes({sheet: [list(row) for row in rows]}))
+    return path
+
+
+def write_video(path: Path, frames: Image, fps: int = 25) -> None:
+    """A video of (T, H, W, 3) uint8 frames, stored without loss."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1" if path.suffix in (".mkv", ".avi") else "mpeg4", rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "bgr0" if path.suffix in (".mkv", ".avi") else "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
