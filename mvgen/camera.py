@@ -6,8 +6,9 @@ Convention:
             inter-ocular distance of the frontal face.
     yaw     degrees; positive = the camera moves to the subject's left (image right), so the nose turns to image left.
     pitch   degrees; positive = the camera moves up.
-    depth   z along the optical axis (never the length of the ray), in world units, positive toward the camera. A view's
-            frame is the world turned about `pivot`, with `pivot` keeping its coordinates; at yaw 0 and pitch 0 both agree.
+    depth   z along the optical axis (never the length of the ray), in world units, positive toward the camera. A
+            view's frame is the world turned about `pivot`, with `pivot` keeping its coordinates; at yaw 0 and pitch 0
+            both agree.
 """
 
 from __future__ import annotations

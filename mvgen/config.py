@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -64,6 +65,10 @@ class BuildConfig(BaseModel):
     @field_validator("angles", mode="before")
     @classmethod
     def _read_angles(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)
+        elif isinstance(value, list | tuple) and value:
+            value = ",".join(str(angle) for angle in value)
         return parse_angles(value) if isinstance(value, str) else value
 
     def identity(self) -> dict[str, Any]:
@@ -71,6 +76,22 @@ class BuildConfig(BaseModel):
         values = self.model_dump(mode="json", exclude=set(_RUN_ONLY))
         values["weights"] = None if self.weights is None else file_digest(self.weights)
         return values
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without numbers to base 60: `-45:45:10` is a sweep, not minus 164,710."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
@@ -85,7 +106,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
         if not path.is_file():
             raise ConfigError(f"config file {path} does not exist")
         try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+            loaded = yaml.load(path.read_text(encoding="utf-8"), _Loader)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"config file {path} is not valid YAML: {error}") from None
         if loaded is not None and not isinstance(loaded, dict):

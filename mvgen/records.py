@@ -47,7 +47,7 @@ class Clip:
     subject : subject id exactly as the release writes it; `subject_key` is the same without prefixes and padding
     name : clip name as the release writes it; unique within its subject
     emotion : emotion as released; `label` is the 3-class label, None where the release's emotion has none
-    onset, apex, offset : frame numbers as the release counts (inclusive), repaired where `notes` says so; None = unknown
+    onset, apex, offset : frame numbers as the release counts (inclusive), repaired where `notes` says so, or None
     fps : frames per second
     directory : the clip's folder relative to the source's root; the store keeps it
     frames : in the order of time
@@ -155,7 +155,7 @@ class ViewGeometry:
 
     camera : the view's camera
     depth : (S, S) float32, world units in the view's frame, NaN where nothing is hit
-    source : (S, S, 2) float32, crop pixel (u, v) that each view pixel was seen at in the source, NaN where nothing is hit
+    source : (S, S, 2) float32, crop pixel (u, v) that each view pixel was seen at in the source, NaN where none is
     valid : (S, S) bool, hit, and seen in the source at less than the grazing angle
     """
 

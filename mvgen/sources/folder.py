@@ -196,6 +196,9 @@ def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath
     taken: set[PurePosixPath] = set()
     loose = False
     for place, folders, files in os.walk(root, onerror=_refuse):
+        if ".build.json" in files:
+            folders[:] = []  # the output of a build, which may well lie beside the videos
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = PurePosixPath(Path(place).relative_to(root).as_posix())
         visible = sorted(name for name in files if not name.startswith("."))

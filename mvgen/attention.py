@@ -1,0 +1,213 @@
+"""Where in the face a classifier looks to tell one expression from another, and how much of that a view can see.
+
+The classifier is the depth network's own ResNet-18 trunk, frozen, with one linear layer on top. It looks at the change
+of the last convolution's features from onset to apex, so that identity, which is in both frames, cancels.
+Source: eq. 3-4 of the multi-view geometry consistency paper; Selvaraju et al., Grad-CAM, ICCV 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.errors import WeightsError
+from mvgen.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.surface import facing, source_normals, source_points
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = NDArray[np.floating]
+
+_BATCH = 8
+_RIDGE = 1.0  # weight of the penalty against the mean loss: there are far more features than clips
+_STEEPEST = 6.0  # slope, in the view, of surface whose depth within one pixel is still told from what hides it
+
+
+class Estimator(Protocol):
+    """The part of the depth network that attention shares: its trunk and how crops are made ready for it."""
+
+    @property
+    def encoder(self) -> Callable[[Any], Sequence[Any]]:
+        """(N, 3, S, S) -> feature maps, the last one of the last convolution."""
+        ...
+
+    def normalise(self, crops: Image) -> torch.Tensor:
+        """(N, S, S, 3) uint8 -> (N, 3, S, S), the trunk's input."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionModel:
+    """The linear layer on the pooled change of features. No classes: nothing could be learned, attention is uniform.
+
+    classes : C names, sorted
+    weight : (C, F) float64; bias : (C,) float64
+    mean, scale : (F,) float64, by which the features are standardised
+    """
+
+    classes: tuple[str, ...]
+    weight: Floats
+    bias: Floats
+    mean: Floats
+    scale: Floats
+
+    @classmethod
+    def empty(cls) -> AttentionModel:
+        """A model without a head."""
+        return cls((), np.zeros((0, 0)), np.zeros(0), np.zeros(0), np.ones(0))
+
+    @property
+    def fitted(self) -> bool:
+        return len(self.classes) > 0
+
+    def to_tensors(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays to be stored as safetensors; the class names are UTF-8 bytes, a line each."""
+        names = np.frombuffer("\n".join(self.classes).encode(), np.uint8).copy()
+        return {"classes": names, "weight": self.weight, "bias": self.bias, "mean": self.mean, "scale": self.scale}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> AttentionModel:
+        """The model that `to_tensors` wrote. Raises WeightsError when arrays are missing or do not fit together."""
+        missing = sorted({"classes", "weight", "bias", "mean", "scale"} - set(tensors))
+        if missing:
+            raise WeightsError(f"attention weights lack {', '.join(missing)}; build the dataset again to make them")
+        names = bytes(np.asarray(tensors["classes"], np.uint8)).decode()
+        classes = tuple(names.split("\n")) if names else ()
+        weight, bias, mean, scale = (
+            np.asarray(tensors[name], np.float64) for name in ("weight", "bias", "mean", "scale")
+        )
+        if weight.shape != (len(classes), len(mean)) or bias.shape != (len(classes),) or scale.shape != mean.shape:
+            raise WeightsError(f"attention weights of shape {weight.shape} do not fit {len(classes)} classes")
+        return cls(classes, weight, bias, mean, scale)
+
+
+def _last_convolution(crops: Image, estimator: Estimator) -> torch.Tensor:
+    """(N, F, h, w), the trunk's last feature maps."""
+    import torch
+
+    with torch.no_grad():
+        return estimator.encoder(estimator.normalise(crops))[-1].float()
+
+
+def pooled_change(onset_crops: Image, apex_crops: Image, estimator: Estimator) -> Floats:
+    """What a clip is classified by: (N, F) float64, mean over the face crop of the features' change, onset to apex.
+
+    onset_crops, apex_crops : (N, S, S, 3) uint8, registered
+    """
+    changes = []
+    for start in range(0, len(onset_crops), _BATCH):
+        batch = slice(start, start + _BATCH)
+        change = _last_convolution(apex_crops[batch], estimator) - _last_convolution(onset_crops[batch], estimator)
+        changes.append(change.mean(dim=(2, 3)).double().cpu().numpy())
+    return np.concatenate(changes) if changes else np.zeros((0, 0))
+
+
+def fit_head(changes: Floats, labels: Sequence[str]) -> AttentionModel:
+    """Multinomial logistic regression on pooled changes: ridge penalty, classes weighted to count alike.
+
+    changes : (N, F); labels : N class names
+    A model without a head where the labels are fewer than two classes. The problem is convex and starts from zero, so
+    there is nothing random in it.
+    """
+    from scipy.optimize import minimize
+
+    classes = tuple(sorted(set(labels)))
+    if len(classes) < 2:
+        return AttentionModel.empty()
+    mean, spread = changes.mean(axis=0), changes.std(axis=0)
+    scale = np.where(spread > 1e-12, spread, 1.0)
+    features = np.column_stack([(changes - mean) / scale, np.ones(len(changes))])  # the last one carries the bias
+    target = np.array([[label == name for name in classes] for label in labels], np.float64)
+    share = (target / target.sum(axis=0)).sum(axis=1, keepdims=True) / len(classes)
+    penalty = np.r_[np.full(features.shape[1] - 1, _RIDGE / len(labels)), 0.0]
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        weight = flat.reshape(len(classes), -1)
+        logits = features @ weight.T
+        logits -= logits.max(axis=1, keepdims=True)
+        chance = np.exp(logits)
+        total = chance.sum(axis=1, keepdims=True)
+        value = (share * target * (np.log(total) - logits)).sum() + 0.5 * (penalty * weight**2).sum()
+        gradient = (share * (chance / total - target)).T @ features + penalty * weight
+        return float(value), gradient.ravel()
+
+    start = np.zeros(len(classes) * features.shape[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000, "gtol": 1e-8, "ftol": 1e-15})
+    weight = found.x.reshape(len(classes), -1)
+    return AttentionModel(classes, weight[:, :-1].copy(), weight[:, -1].copy(), mean, scale)
+
+
+def fit_attention(onset_crops: Image, apex_crops: Image, labels: Sequence[str], estimator: Estimator) -> AttentionModel:
+    """Fit the head on the training split of a source.
+
+    onset_crops, apex_crops : (N, S, S, 3) uint8, registered; labels : N class names
+    """
+    return fit_head(pooled_change(onset_crops, apex_crops, estimator), labels)
+
+
+def uniform_attention(face: Mask) -> NDArray[np.float32]:
+    """(S, S) float32, the same everywhere in the face, sums to 1; zero where there is no face at all."""
+    return (face / max(int(face.sum()), 1)).astype(np.float32)
+
+
+def attention_map(
+    onset: Image, apex: Image, label: str | None, *, model: AttentionModel, estimator: Estimator, face: Mask
+) -> NDArray[np.float32]:
+    """Grad-CAM of a clip on the last convolution.
+
+    onset, apex : (S, S, 3) uint8, registered
+    label : the class to explain; the predicted one where it is None or the model does not know it
+    face : (S, S) bool; attention outside it is dropped
+    Returns (S, S) float32, sums to 1 over the face; uniform over the face when the model has no head or nothing in
+    the face speaks for the class.
+    """
+    import cv2
+    import torch
+
+    if not model.fitted:
+        return uniform_attention(face)
+    change = (_last_convolution(apex[None], estimator) - _last_convolution(onset[None], estimator)).double().cpu()
+    change.requires_grad_(True)
+    pooled = (change.mean(dim=(2, 3)) - torch.from_numpy(model.mean)) / torch.from_numpy(model.scale)
+    logits = (pooled @ torch.from_numpy(model.weight).T + torch.from_numpy(model.bias))[0]
+    known = label is not None and label in model.classes
+    chosen = model.classes.index(str(label)) if known else int(logits.argmax())
+    (gradient,) = torch.autograd.grad(logits[chosen], change)
+    importance = gradient.mean(dim=(2, 3), keepdim=True)  # eq. 4
+    coarse = (importance * change).sum(dim=1)[0].clamp(min=0).detach().numpy()  # eq. 3, what speaks for the class
+    fine = cv2.resize(coarse, (face.shape[1], face.shape[0]), interpolation=cv2.INTER_CUBIC)
+    attention = np.where(face, np.clip(fine, 0, None), 0.0)
+    total = attention.sum()
+    return (attention / total).astype(np.float32) if total > 0 else uniform_attention(face)
+
+
+def visible_attention(attention: Floats, surface: DepthMap, view: ViewGeometry, grazing: float) -> float:
+    """Share of the attention that lies on surface a view can see, in [0, 1].
+
+    attention : (S, S), on the source's crop
+    surface : the face's depth, NaN outside it
+    grazing : degrees; surface the view looks at under more than this angle counts as unseen
+    A source pixel is seen when it lands in the view's frame, before everything else there, and faces the view's camera.
+    """
+    total = float(attention.sum())
+    if total <= 0:
+        return 0.0
+    weighed = (attention > 0) & np.isfinite(surface.depth)
+    points, normals = source_points(surface)[weighed], source_normals(surface)[weighed]
+    landed = view.camera.project(points)
+    cell = np.floor(landed[:, :2]).astype(int)
+    size = view.camera.size
+    seen = ((cell >= 0) & (cell < size)).all(axis=1)
+    seen &= facing(points, normals, view.camera) > np.cos(np.radians(grazing))
+    column, row = cell.clip(0, size - 1).T
+    # A pixel at the silhouette may be empty although a point lands in its corner: nothing hides that point.
+    front = np.nan_to_num(view.depth, nan=-np.inf)[row, column]
+    # The depth stands for the pixel's centre; the point may be half a diagonal away from it, on slanting surface.
+    slope = min(float(np.tan(np.radians(grazing))), _STEEPEST)
+    seen &= landed[:, 2] >= front - np.sqrt(0.5) * slope / view.camera.scale
+    return float(attention[weighed][seen].sum() / total)

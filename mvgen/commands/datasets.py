@@ -1,0 +1,76 @@
+"""`mvgen datasets`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mvgen.console import print_table
+from mvgen.sources import describe_sources, get_source, summarise
+from mvgen.sources.base import Variant
+
+
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="dataset to look at", show_default=False)] = None,
+    root: Annotated[Path | None, typer.Option(help="folder of the release: check it")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="workbook, or folder of it, when it is not in ROOT")] = None,
+    variant: Annotated[str, typer.Option(help="which of the trees to read", metavar="auto|raw|cropped")] = "auto",
+) -> int:
+    """List the datasets that can be read, or check one on disk.
+
+    With --root: clips per class and subject, and every row or frame that had to be repaired or dropped.
+
+    \b
+    Examples:
+      mvgen datasets
+      mvgen datasets casme2
+      mvgen datasets casme2 --root CASME2
+    """
+    if name is None:
+        if root is not None:
+            raise typer.BadParameter("--root needs the name of a dataset: mvgen datasets NAME --root DIR")
+        _list()
+        return 0
+    source = get_source(name)
+    if root is None and name != "demo":
+        print(f"{source.title}\nfps: {source.rate}\nlicence: {source.licence} ({source.redistribution})")
+        print(f"access: {source.access}\n{source.expectation()}")
+        return 0
+    if variant not in ("auto", "raw", "cropped"):
+        raise typer.BadParameter(f"--variant {variant} is unknown; it is auto, raw or cropped")
+    chosen: Variant = variant  # type: ignore[assignment]
+    _check(name, root, annotations, chosen)
+    return 0
+
+
+def _list() -> None:
+    described = describe_sources()
+    rows = [(one.name, one.title, one.fps, one.terms, one.licence) for one in described]
+    print_table(("name", "title", "fps", "terms", "licence"), rows)
+    print("\nHow to get access:")
+    for one in described:
+        print(f"  {one.name}: {one.access}")
+
+
+def _check(name: str, root: Path | None, annotations: Path | None, variant: Variant) -> None:
+    listing = get_source(name).read(root, annotations=annotations, variant=variant)
+    summary = summarise(listing)
+    print(f"{listing.title}: {listing.version}")
+    print(f"{summary.clips} clips, {summary.frames} frames, {len(summary.subjects)} subjects\n")
+    labels = list(summary.labels)
+    rows = [
+        (subject, *(str(counts.get(label, 0)) for label in labels), str(sum(counts.values())))
+        for subject, counts in summary.subjects.items()
+    ]
+    rows.append(("all", *(str(summary.labels[label]) for label in labels), str(summary.clips)))
+    print_table(("subject", *labels, "clips"), rows)
+    print("\nemotions: " + ", ".join(f"{emotion} {count}" for emotion, count in summary.emotions.items()))
+    print(f"\nrepaired or dropped: {len(listing.problems)}")
+    for problem in listing.problems:
+        print(f"  {problem.where}: {problem.action}: {problem.reason}")
+    if listing.failures:
+        print(f"\ncannot be built: {len(listing.failures)}")
+        for failure in listing.failures:
+            print(f"  {failure.clip}: {failure.reason}")

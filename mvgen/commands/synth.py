@@ -1,0 +1,62 @@
+"""`mvgen synth`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mvgen.angles import parse_angles
+
+
+def synth(
+    *,
+    layout: Annotated[str, typer.Option(help="release to stand in for", metavar="casme2|casme-ii|smic|samm")],
+    out: Annotated[Path, typer.Option(help="folder of the stand-in")],
+    truth: Annotated[
+        Path | None, typer.Option(help="folder for true depth, side views, masks and flow of every frame")
+    ] = None,
+    subjects: Annotated[int, typer.Option(help="how many subjects", min=1)] = 3,
+    clips: Annotated[int, typer.Option(help="clips per subject", min=1)] = 4,
+    frames: Annotated[int | None, typer.Option(help="frames per clip; the layout's own by default", min=3)] = None,
+    size: Annotated[str | None, typer.Option(help="WxH of the frames; the release's own by default")] = None,
+    seed: Annotated[int, typer.Option(help="seed of every random choice")] = 0,
+    angles: Annotated[str, typer.Option(help="yaw angles of the true side views")] = "-45:45:10",
+) -> int:
+    """Make a stand-in of a licensed release, with ground truth.
+
+    Parametric faces act the release's emotions, in its own folders, names and workbook.
+
+    \b
+    Examples:
+      mvgen synth --layout casme2 --out stand-in --subjects 3 --clips 4
+      mvgen synth --layout samm --out stand-in --truth truth --angles -30,0,30 --seed 7
+    """
+    yaws = parse_angles(angles)
+    width_height = _size(size)
+    from mvgen.synth.commands import synth as run_synth
+
+    run_synth(
+        layout=layout,
+        out=out,
+        truth=truth,
+        subjects=subjects,
+        clips=clips,
+        frames=frames,
+        size=width_height,
+        seed=seed,
+        angles=yaws,
+        report=print,
+    )
+    return 0
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(f"--size {text!r} is no size; write it as 640x480")
+    return int(match[1]), int(match[2])

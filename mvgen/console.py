@@ -1,0 +1,119 @@
+"""What the commands print: progress, and tables. Plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from mvgen.build import Summary
+from mvgen.store import layout
+from mvgen.store.manifest import Failure
+
+# Without a terminal, a line this often is enough.
+_PLAIN_SECONDS = 10.0
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed * 60:.1f} clips/min" if task.speed else "")
+
+
+class BuildProgress:
+    """Shows a build's progress on stderr; see `build.Progress`."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.verbose = verbose
+        self.console = Console(stderr=True, highlight=False)
+        self.bar: Progress | None = None
+        self.total = self.done = self.before = self.failed = 0
+        self.began = self.told = time.monotonic()
+
+    def __enter__(self) -> BuildProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def note(self, text: str) -> None:
+        self._print(text)
+
+    def start(self, total: int, done: int) -> None:
+        self.total, self.done, self.before = total, done, done
+        self.began = self.told = time.monotonic()
+        if done:
+            self._print(f"resuming: {done} of {total} clips are there already")
+        if self.console.is_terminal:
+            columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+            self.bar = Progress(*columns, console=self.console)
+            # Clips of an earlier run do not count into the rate: the bar starts at them.
+            self.bar.add_task("clips", total=total, completed=done)
+            self.bar.start()
+
+    def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
+        self.done += 1
+        self.failed += failure is not None
+        if self.bar is not None:
+            self.bar.advance(self.bar.task_ids[0])
+        if failure is not None:
+            self._print(f"{clip}: {failure.stage}: {failure.reason}")
+        elif self.verbose:
+            self._print(f"{clip}: built")
+        if trace and self.verbose:
+            self._print(trace.rstrip())
+        if self.bar is None and (time.monotonic() - self.told > _PLAIN_SECONDS or self.done == self.total):
+            self.told = time.monotonic()
+            rate = (self.done - self.before) / max(self.told - self.began, 1e-9)
+            left = (self.total - self.done) / rate
+            self._print(f"{self.done} of {self.total} clips, {rate * 60:.1f} clips/min, {left:.0f} s left")
+
+    def _print(self, text: str) -> None:
+        self.console.print(escape(text), soft_wrap=True)
+
+
+def print_summary(summary: Summary) -> None:
+    """The table at the end of a build, and where everything is."""
+    if summary.nothing_to_do:
+        print(f"{summary.out} is finished already: nothing to do.")
+    rows = [
+        ("clips", f"{summary.clips}" + (f" ({summary.built} in this run)" if not summary.nothing_to_do else "")),
+        ("views", str(summary.views)),
+        ("kept", str(summary.kept)),
+        ("failures", str(len(summary.failures))),
+    ]
+    by_stage = Counter(failure.stage for failure in summary.failures)
+    for stage, count in sorted(by_stage.items()):
+        first = next(failure for failure in summary.failures if failure.stage == stage)
+        rows.append((f"  {stage}", f"{count}, first: {first.clip}: {first.reason}"))
+    total = sum(summary.seconds.values())
+    for stage, seconds in sorted(summary.seconds.items(), key=lambda entry: -entry[1]):
+        rows.append((f"time in {stage}", f"{seconds:.1f} s ({seconds / total:.0%})"))
+    print_table(("", "build"), rows)
+    print(f"dataset:       {summary.out}")
+    print(f"contact sheet: {summary.out / layout.SHEET}")
+    if summary.failures:
+        print(f"failures:      {summary.out / layout.FAILURES}")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: ruled on a terminal, aligned columns elsewhere."""
+    table = [[str(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        ruled = Table(*header, highlight=False)
+        for row in table:
+            ruled.add_row(*(escape(cell) for cell in row))
+        Console().print(ruled)
+        return
+    lines = ([list(header)] if all(header) else []) + table
+    widths = [max((len(line[column]) for line in lines), default=0) for column in range(len(header))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,80 @@
+"""The face depth network: ResNet-18 encoder, five upconv + iconv stages with skips, sigmoid output.
+
+Source: Table I of "Multi-view geometry consistency for micro-expression recognition". Added to the table: batch
+normalisation in the decoder, and a second output channel that says whether a pixel is face.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# The sigmoid spans these depths, world units (inter-ocular distances) from the eyes toward the camera: from behind the
+# ears to a long nose that is tilted up.
+DEPTH_RANGE = (-1.8, 1.0)
+# Table I, decoder: channels of stages 5 to 1.
+_DECODER_CHANNELS = (256, 128, 64, 32, 16)
+# Channel means and deviations that ResNets are used to, of RGB in [0, 1].
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class UpStage(nn.Module):
+    """Upconv (double the size, 3x3) and iconv (3x3 over the result beside the encoder's skip), both with ReLU."""
+
+    def __init__(self, inputs: int, skip: int, outputs: int) -> None:
+        super().__init__()
+        self.upconv = _convolution(inputs, outputs)
+        self.iconv = _convolution(outputs + skip, outputs)
+
+    def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
+        # Bilinear, not nearest: repeated pixels leave a checkerboard in the depth.
+        up = self.upconv(nn.functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False))
+        return self.iconv(up if skip is None else torch.cat([up, skip], dim=1))
+
+
+class FaceDepthNetwork(nn.Module):
+    """Colour of a face crop -> depth and face logit.
+
+    Input (B, 3, S, S), normalised by `normalise`, S a multiple of 32.
+    Output depth (B, S, S) in world units within DEPTH_RANGE, and face logit (B, S, S).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        import segmentation_models_pytorch as smp
+
+        self.encoder: Any = smp.encoders.get_encoder("resnet18", in_channels=3, depth=5, weights=None)
+        channels = self.encoder.out_channels  # (3, 64, 64, 128, 256, 512)
+        skips = (*channels[-2:0:-1], 0)
+        inputs = (channels[-1], *_DECODER_CHANNELS[:-1])
+        self.stages = nn.ModuleList(UpStage(*sizes) for sizes in zip(inputs, skips, _DECODER_CHANNELS, strict=True))
+        self.head = nn.Conv2d(_DECODER_CHANNELS[-1], 2, 3, padding=1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.encoder(images)
+        skips = [*features[-2:0:-1], None]
+        decoded = features[-1]
+        for stage, skip in zip(self.stages, skips, strict=True):
+            decoded = stage(decoded, skip)
+        depth, face = self.head(decoded).float().unbind(dim=1)
+        near, far = DEPTH_RANGE
+        return near + (far - near) * torch.sigmoid(depth), face
+
+
+def normalise(images: NDArray[np.uint8] | Tensor) -> Tensor:
+    """(B, S, S, 3) uint8 RGB -> (B, 3, S, S) float32, channels_last in memory."""
+    tensor = torch.as_tensor(images).permute(0, 3, 1, 2).float() / 255.0
+    mean, deviation = (tensor.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
+    return ((tensor - mean) / deviation).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,113 @@
+"""Use of the depth network: face crops in, depth and face probability out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mvgen.config import file_digest
+from mvgen.depth.network import FaceDepthNetwork, normalise
+from mvgen.errors import WeightsError
+from mvgen.paths import shipped_weights
+
+# The network sees crops at the size it was trained on, whatever the size of the views.
+INPUT_SIZE = 128
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of that name; `auto` is cuda where there is one, else cpu."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Fill a network from a safetensors file. Raises WeightsError naming the file and what does not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(
+            f"depth weights {path} do not exist; give others with --weights, or make them: mvgen train-depth"
+        )
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"depth weights {path} are not a safetensors file: {error}") from None
+    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    own = network.state_dict()
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    misfit = [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
+    if missing or extra or misfit:
+        first = (missing + extra + sorted(misfit))[0]
+        raise WeightsError(
+            f"depth weights {path} are of another network: {len(missing)} tensors missing, {len(extra)} unknown, "
+            f"{len(misfit)} of another shape (first: {first}); use the file that mvgen train-depth writes"
+        )
+    network.load_state_dict(tensors)
+
+
+class DepthEstimator:
+    """The trained network, ready for crops.
+
+    encoder : the ResNet-18 trunk; `normalise` makes its input
+    digest : sha256 of the weights
+    """
+
+    def __init__(self, weights: Path | None = None, device: str = "auto") -> None:
+        path = weights or shipped_weights()
+        self.device = pick_device(device)
+        self._network = FaceDepthNetwork()
+        load_weights(self._network, path)
+        self._network = self._network.eval().to(self.device)
+        self._network = self._network.to(memory_format=torch.channels_last)
+        self.digest = file_digest(path)
+
+    @property
+    def encoder(self) -> Any:
+        return self._network.encoder
+
+    def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
+        """(B, S, S, 3) uint8 RGB -> (B, 3, S, S) float32 on the network's device."""
+        return normalise(crops).to(self.device)
+
+    @torch.inference_mode()
+    def predict(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Depth of canonical face crops.
+
+        crops : (T, S, S, 3) uint8 RGB
+        Returns depth (T, S, S) float32, world units, and the probability of face (T, S, S) float32.
+        """
+        size = crops.shape[1]
+        if len(crops) == 0:
+            return np.zeros((0, size, size), np.float32), np.zeros((0, size, size), np.float32)
+        depths, faces = [], []
+        for batch in np.array_split(crops, -(-len(crops) // 16)):
+            small = _resize(self.normalise(batch), INPUT_SIZE)
+            # Both ways round: the mean of a face and its mirror image halves the noise and favours neither side.
+            depth, face = self._network(torch.cat([small, small.flip(-1)]))
+            depth, face = (_two_ways(values) for values in (depth, torch.sigmoid(face)))
+            large = _resize(torch.stack([depth, face], dim=1), size)
+            depths.append(large[:, 0].cpu().numpy())
+            faces.append(large[:, 1].clamp(0, 1).cpu().numpy())
+        return np.concatenate(depths), np.concatenate(faces)
+
+
+def _two_ways(values: Tensor) -> Tensor:
+    """(2 B, S, S) of images and their mirror images -> (B, S, S) mean."""
+    plain, mirrored = values.chunk(2)
+    return (plain + mirrored.flip(-1)) / 2
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    """(B, C, S, S) -> (B, C, size, size), antialiased when it shrinks, bicubic when it grows: surfaces stay smooth."""
+    if images.shape[-1] == size:
+        return images
+    shrink = images.shape[-1] > size
+    how = "bilinear" if shrink else "bicubic"
+    return nn.functional.interpolate(images, (size, size), mode=how, align_corners=False, antialias=shrink)

@@ -1,0 +1,251 @@
+"""Find the face of a clip and cut one stable crop out of all its frames.
+
+Convention: `crop` (2, 3) maps a source pixel to a crop pixel, pixel centres at +0.5 on both sides. The five points are
+MTCNN's: the eye at image left, the eye at image right, the nose, the mouth corners at image left and right.
+Source: Zhang et al., Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks, 2016; Umeyama,
+Least-squares estimation of transformation parameters between two point patterns, 1991.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, pixel_grid
+from mvgen.errors import ClipError
+from mvgen.records import FaceTrack, Image, Mask
+
+Floats = NDArray[np.floating]
+
+_FRAMES_LOOKED_AT = 5
+_LONGEST_SIDE = 640  # larger frames are shrunk for the detector; a face of 20 pixels is enough for it
+_SHORTEST_SIDE = 256  # smaller frames are enlarged on the second attempt
+_SMALLEST_SHARE = 16  # a face smaller than this part of the frame is not looked for
+_SURE = 0.9  # a face the detector is less sure of is taken only when there is no other
+_SAME_FACE = 0.3  # intersection over union of the boxes of one face in two frames
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The faces found in one image.
+
+    boxes : (N, 4) float64, left, top, right, bottom in pixels
+    confidence : (N,) float64 in [0, 1]
+    points : (N, 5, 2) float64, pixels
+    """
+
+    boxes: Floats
+    confidence: Floats
+    points: Floats
+
+
+class Detector(Protocol):
+    """Whatever finds faces with five points: `FaceDetector`, or a stand-in with known faces."""
+
+    def detect(self, image: Image) -> Faces:
+        """The faces of one (H, W, 3) image."""
+        ...
+
+
+class FaceDetector:
+    """MTCNN with the weights that come inside facenet-pytorch. Deterministic: it only ever runs forward."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        import torch
+        from facenet_pytorch import MTCNN
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = device
+        self._network = MTCNN(keep_all=True, post_process=False, device=torch.device(device)).eval()
+
+    def detect(self, image: Image) -> Faces:
+        """The faces of one (H, W, 3) uint8 image, in its own pixels."""
+        self._network.min_face_size = max(20, min(image.shape[:2]) / _SMALLEST_SHARE)
+        try:
+            boxes, confidence, points = self._network.detect(image, landmarks=True)
+        except RuntimeError as error:
+            # The network's first stage found boxes, but none of them inside the image: it then stacks an empty list.
+            if "non-empty" not in str(error):
+                raise
+            boxes = None
+        if boxes is None:
+            return Faces(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
+        # MTCNN counts pixel centres at whole numbers.
+        return Faces(
+            np.asarray(boxes, np.float64) + 0.5,
+            np.asarray(confidence, np.float64),
+            np.asarray(points, np.float64) + 0.5,
+        )
+
+
+def five_point_template() -> Floats:
+    """(5, 2) float64, the five points of a mean frontal face: inter-ocular distances from the eye midpoint, y down."""
+    return np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.57], [-0.415, 1.156], [0.415, 1.156]])
+
+
+def crop_from_points(points: Floats, size: int) -> Floats:
+    """Least-squares similarity that brings five points of a face onto the canonical crop of `mvgen.camera`.
+
+    points : (..., 5, 2) source pixels
+    size : side of the crop, pixels
+    Returns (..., 2, 3) float64, source pixel -> crop pixel: rotation, one scale and a shift, never a reflection.
+    Raises ValueError when the five points are one.
+    Source: Umeyama 1991; in the plane its solution is one complex number.
+    """
+    target = five_point_template() * (EYE_DISTANCE * size) + np.array(EYE_CENTRE) * size
+    points = np.asarray(points, dtype=np.float64)
+    source = points[..., 0] + 1j * points[..., 1]
+    goal = target[:, 0] + 1j * target[:, 1]
+    centre = source.mean(axis=-1)
+    spread = source - centre[..., None]
+    power = (np.abs(spread) ** 2).sum(axis=-1)
+    if not np.all(power > 0):
+        raise ValueError("five equal points do not define a face crop")
+    turn = (spread.conj() * (goal - goal.mean())).sum(axis=-1) / power
+    shift = goal.mean() - turn * centre
+    rows = [np.stack([turn.real, -turn.imag, shift.real], -1), np.stack([turn.imag, turn.real, shift.imag], -1)]
+    return np.stack(rows, axis=-2)
+
+
+def transform_points(matrix: Floats, points: Floats) -> Floats:
+    """Points (..., 2) carried by an affine (2, 3) matrix."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _find(image: Image, detector: Detector, scale: float, border: float) -> Faces:
+    """Faces of an image that is scaled and given a border first, in the pixels of the image as it came."""
+    import cv2
+
+    height, width = image.shape[:2]
+    if scale != 1:
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        image = np.asarray(
+            cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=how), np.uint8
+        )
+    stretch = np.array([image.shape[1] / width, image.shape[0] / height])
+    pad = round(border * max(image.shape[:2]))
+    if pad:
+        image = np.asarray(cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE), np.uint8)
+    found = detector.detect(image)
+    return Faces((found.boxes - pad) / np.tile(stretch, 2), found.confidence, (found.points - pad) / stretch)
+
+
+def _look(frames: Image, detector: Detector) -> list[Faces]:
+    """Faces of every frame; where none is seen or one leaves the frame, with small frames enlarged and a border.
+
+    The detector stretches what it can see of a box that sticks out of the picture, and its points with it: faces that
+    fill the picture need a border.
+    """
+    height, width = frames.shape[1:3]
+    scale = min(1.0, _LONGEST_SIDE / max(height, width))
+    found = [_find(frame, detector, scale, border=0.0) for frame in frames]
+    sure = [faces.boxes[faces.confidence >= _SURE] for faces in found]
+    if not any(len(boxes) for boxes in sure) or any(_sticks_out(boxes, height, width) for boxes in sure):
+        larger = max(scale, min(4.0, _SHORTEST_SIDE / min(height, width)))
+        second = [_find(frame, detector, larger, border=0.3) for frame in frames]
+        best = [max(faces.confidence.max(initial=0) for faces in attempt) for attempt in (found, second)]
+        found = second if best[1] >= min(best[0], _SURE) else found
+    return found
+
+
+def _sticks_out(boxes: Floats, height: int, width: int) -> bool:
+    """Whether the largest box, made square as the detector makes it, leaves the picture."""
+    if not len(boxes):
+        return False
+    box = boxes[np.argmax(_area(boxes))]
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max() / 2
+    return bool((centre < half).any() or (centre + half > [width, height]).any())
+
+
+def _overlap(box: Floats, boxes: Floats) -> Floats:
+    """Intersection over union of one box (4,) with boxes (N, 4)."""
+    corner = np.maximum(box[:2], boxes[:, :2])
+    sides = np.clip(np.minimum(box[2:], boxes[:, 2:]) - corner, 0, None)
+    common = sides.prod(axis=1)
+    return common / np.maximum(_area(box[None]) + _area(boxes) - common, 1e-9)
+
+
+def _area(boxes: Floats) -> Floats:
+    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
+
+
+def track_face(frames: Image, size: int, detector: Detector, onset: int = 0) -> FaceTrack:
+    """One stable crop for a whole clip: a micro-expression is smaller than what a detector trembles between frames.
+
+    frames : (T, H, W, 3) uint8
+    size : side of the crop, pixels
+    onset : index of the onset frame, which is always looked at
+    Looks at five frames at most, takes the largest face, and the median of its points over the frames that saw it.
+    Raises ClipError("face") when no frame shows a face.
+    """
+    spread = np.linspace(0, len(frames) - 1, min(_FRAMES_LOOKED_AT, len(frames))).round().astype(int)
+    looked_at = list(dict.fromkeys([onset, *spread.tolist()]))[:_FRAMES_LOOKED_AT]
+    found = _look(frames[looked_at], detector)
+    if not any(len(faces.boxes) for faces in found):
+        raise ClipError("face", f"no face found in {len(looked_at)} frames looked at")
+    least = _SURE if any((faces.confidence >= _SURE).any() for faces in found) else 0.0
+    sure = [
+        Faces(faces.boxes[keep], faces.confidence[keep], faces.points[keep])
+        for faces in found
+        for keep in [faces.confidence >= least]
+    ]
+    boxes = np.concatenate([faces.boxes for faces in sure])
+    largest = boxes[np.argmax(_area(boxes))]
+    points, confidence = [], []
+    for faces in sure:
+        overlap = _overlap(largest, faces.boxes)
+        if len(overlap) and overlap.max() > _SAME_FACE:
+            points.append(faces.points[overlap.argmax()])
+            confidence.append(faces.confidence[overlap.argmax()])
+    median = np.median(points, axis=0)
+    crop = crop_from_points(median, size)
+    return FaceTrack(
+        crop=crop,
+        size=size,
+        points=transform_points(crop, median),
+        confidence=float(np.median(confidence)),
+        faces=max(len(faces.boxes) for faces in sure),
+        inside=_inside(crop, size, frames.shape[1], frames.shape[2]),
+    )
+
+
+def _inside(crop: Floats, size: int, height: int, width: int) -> Mask:
+    """(S, S) bool, crop pixels whose centre lies in the source image."""
+    linear = np.linalg.inv(crop[:, :2])
+    source = (pixel_grid(size, size) - crop[:, 2]) @ linear.T
+    return np.asarray(((source >= 0) & (source <= [width, height])).all(axis=-1))
+
+
+def crop_frames(frames: Image, face: FaceTrack) -> Image:
+    """Cut the clip's one crop out of every frame.
+
+    frames : (T, H, W, 3) uint8
+    Returns (T, S, S, 3) uint8; black where the source image ends. Cubic interpolation; where the crop is much smaller
+    than its source the frames are low-passed first, so that skin texture does not alias into motion.
+    """
+    import cv2
+
+    height, width = frames.shape[1:3]
+    shrink = 1 / np.hypot(face.crop[0, 0], face.crop[1, 0])
+    sigma = (shrink - 1) / 2 if shrink > 1.5 else 0.0
+    # Work on the part of the frame under the crop only.
+    linear = np.linalg.inv(face.crop[:, :2])
+    corners = (np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * face.size - face.crop[:, 2]) @ linear.T
+    margin = 4 + int(np.ceil(4 * sigma + 2 * shrink))
+    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - margin, 0, [width - 1, height - 1])
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + margin, [left + 1, top + 1], [width, height])
+    # OpenCV counts pixel centres at whole numbers.
+    matrix = face.crop.copy()
+    matrix[:, 2] += face.crop[:, :2] @ [left + 0.5, top + 0.5] - 0.5
+    crops = np.empty((len(frames), face.size, face.size, 3), np.uint8)
+    for index, frame in enumerate(frames[:, top:bottom, left:right]):
+        soft = cv2.GaussianBlur(frame, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) if sigma else frame
+        crops[index] = cv2.warpAffine(
+            soft, matrix, (face.size, face.size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+    crops[:, ~face.inside] = 0
+    return crops

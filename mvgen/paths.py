@@ -1,0 +1,18 @@
+"""Where mvgen keeps what it makes for itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """The cache folder: $MVGEN_CACHE_DIR, else $XDG_CACHE_HOME/mvgen, else ~/.cache/mvgen. Not created here."""
+    if own := os.environ.get("MVGEN_CACHE_DIR"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mvgen"
+
+
+def shipped_weights() -> Path:
+    """The depth weights inside the package."""
+    return Path(__file__).parent / "depth" / "weights" / "face_depth.safetensors"

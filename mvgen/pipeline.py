@@ -1,0 +1,275 @@
+"""The way one clip goes, from frames to views. The only place where the order of the stages stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.attention import AttentionModel, attention_map, fit_head, pooled_change, visible_attention
+from mvgen.camera import Camera, crop_camera, pinhole_crop_camera
+from mvgen.config import BuildConfig
+from mvgen.errors import ClipError, WeightsError
+from mvgen.faces import Detector, crop_frames, track_face
+from mvgen.flow import flow
+from mvgen.mesh import face_surface, mesh_from_depth
+from mvgen.records import (
+    BuiltClip,
+    Clip,
+    DepthMap,
+    FaceTrack,
+    Floats,
+    Image,
+    Mask,
+    Registration,
+    ViewClip,
+    ViewGeometry,
+)
+from mvgen.register import apply, face_region, leave, register, seen_in_all
+from mvgen.render import Renderer, drape, get_renderer, seen_inside
+
+CONFIDENT = 0.5
+"""The depth network is sure of a pixel above this."""
+
+_DEPTH_FRAMES = 8  # depth of a still clip is the mean over this many frames: sensor noise averages out
+
+
+class DepthEstimator(Protocol):
+    """The depth network: see `mvgen.depth.predict`."""
+
+    @property
+    def encoder(self) -> Callable[[Any], Sequence[Any]]:
+        """(N, 3, S, S) -> feature maps."""
+        ...
+
+    def predict(self, crops: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(T, S, S, 3) uint8 -> depth and confidence, (T, S, S) float32 each."""
+        ...
+
+    def normalise(self, crops: Image) -> Any:
+        """Crops as the encoder takes them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What is loaded once per process and serves every clip."""
+
+    detector: Detector
+    estimator: DepthEstimator
+    attention: AttentionModel
+    renderer: Renderer
+
+    @classmethod
+    def load(cls, config: BuildConfig, attention: Path | None = None) -> Tools:
+        """Load the networks and open the renderer.
+
+        attention : the head that `fit_attention_for` gave, as safetensors; None before there is one
+        Raises WeightsError for weights that do not fit, MissingPartError without OpenGL.
+        """
+        from mvgen.depth.predict import DepthEstimator as Network
+        from mvgen.faces import FaceDetector
+
+        return cls(
+            detector=FaceDetector(config.device),
+            estimator=Network(config.weights, config.device),
+            attention=AttentionModel.empty() if attention is None else _read_attention(attention),
+            renderer=get_renderer("pyrender"),
+        )
+
+
+def _read_attention(path: Path) -> AttentionModel:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return AttentionModel.from_tensors(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"attention weights {path} cannot be read: {error}; remove them to fit them again") from None
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent per stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> BuiltClip:
+    """Build every view of one clip.
+
+    frames : (T, H, W, 3) uint8, the clip's frames
+    Raises ClipError naming the stage that gave up.
+    """
+    clock = Stopwatch()
+    onset = clip.position(clip.onset, 0)
+    with clock("face"):
+        face = track_face(frames, config.size, tools.detector, onset)
+        crops = crop_frames(frames, face)
+    with clock("register"):
+        registration = _register(crops, onset, face, config)
+        crops = apply(crops, registration)
+        inside = seen_in_all(face.inside, registration)
+    with clock("depth"):
+        depths = _depths(crops, onset, source_camera(face, config), config, tools.estimator)
+        surfaces = [face_surface(depth, CONFIDENT) for depth in depths]
+        # A clip with one geometry has one depth; otherwise the onset frame's is the one that is kept.
+        chosen = onset if len(depths) > 1 else 0
+        depth, surface = depths[chosen], surfaces[chosen]
+    with clock("attention"):
+        apex = clip.position(clip.apex, apex_position(crops, onset, face))
+        attention = attention_map(
+            crops[onset],
+            crops[apex],
+            clip.label,
+            model=tools.attention,
+            estimator=tools.estimator,
+            face=np.isfinite(surface.depth),
+        )
+    with clock("mesh"):
+        meshes = [mesh_from_depth(each) for each in surfaces]
+    with clock("flow"):
+        views = [_source_view(crops, surface, inside)]
+    for yaw in config.angles:
+        with clock("views"):
+            seen = [tools.renderer.render(mesh, depth.camera.at(yaw), config.grazing) for mesh in meshes]
+            colour = _drape(seen, crops)
+            hit, valid = _common(seen, inside)
+        with clock("flow"):
+            motion = flow(colour, hit)
+        with clock("attention"):
+            share = visible_attention(attention, surface, seen[chosen], config.grazing)
+        views.append(
+            ViewClip(
+                yaw=yaw,
+                camera=seen[chosen].camera,
+                colour=colour,
+                flow=motion,
+                valid=valid,
+                depth=np.where(hit, seen[chosen].depth, np.float32(np.nan)),
+                visible_attention=share,
+                kept=share >= config.attention_threshold,
+            )
+        )
+    # A release that marks no apex gets the one found here; the adapter's note on the clip says that it is an estimate.
+    clip = replace(clip, apex=clip.frames[apex].number)
+    return BuiltClip(clip, face, registration, depth, attention, tuple(views), clock.seconds)
+
+
+def _register(crops: Image, onset: int, face: FaceTrack, config: BuildConfig) -> Registration:
+    if not config.register_frames:
+        return leave(len(crops), "registration is switched off")
+    return register(crops, onset, face.points, config.min_inliers)
+
+
+def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
+    """The camera that took the crop, as the config describes it."""
+    pivot = (0.0, 0.0, config.pivot_depth)
+    if config.camera == "orthographic" or config.focal is None or config.principal is None:
+        return crop_camera(config.size, pivot)
+    return pinhole_crop_camera(config.size, face.crop, config.focal, config.principal, pivot)
+
+
+def _depths(crops: Image, onset: int, camera: Camera, config: BuildConfig, estimator: DepthEstimator) -> list[DepthMap]:
+    """One depth map for the whole clip, the mean over frames spread over it, or one per frame."""
+    if config.geometry == "frame":
+        depth, confidence = estimator.predict(crops)
+        return [DepthMap(*maps, camera) for maps in zip(depth, confidence, strict=True)]
+    spread = np.linspace(0, len(crops) - 1, min(_DEPTH_FRAMES, len(crops))).round().astype(int)
+    depth, confidence = estimator.predict(crops[sorted({onset, *spread.tolist()})])
+    mean, sure = depth.mean(axis=0, dtype=np.float64), confidence.mean(axis=0, dtype=np.float64)
+    return [DepthMap(mean.astype(np.float32), sure.astype(np.float32), camera)]
+
+
+def apex_position(crops: Image, onset: int, face: FaceTrack) -> int:
+    """Index of the frame that differs most from the onset frame in the face, for releases that mark no apex.
+
+    crops : (T, S, S, 3) uint8, registered
+    Frames are smoothed first, so that the largest change is not the noisiest frame.
+    """
+    import cv2
+
+    sigma = crops.shape[1] / 128
+    region = face_region(face.points, crops.shape[1])
+    smooth = [cv2.GaussianBlur(crop.astype(np.float32), (0, 0), sigma)[region] for crop in crops]
+    return int(np.argmax([np.abs(other - smooth[onset]).mean() for other in smooth]))
+
+
+def _source_view(crops: Image, surface: DepthMap, inside: Mask) -> ViewClip:
+    """The registered frontal clip, which is always kept beside the views and sees all there is."""
+    face = np.isfinite(surface.depth)
+    return ViewClip(
+        yaw=None,
+        camera=surface.camera,
+        colour=crops,
+        flow=flow(crops, face),
+        valid=face & inside,
+        depth=surface.depth,
+        visible_attention=1.0,
+        kept=True,
+    )
+
+
+def _drape(seen: Sequence[ViewGeometry], crops: Image) -> Image:
+    """Colour of every frame, on the clip's one geometry or on each frame's own."""
+    if len(seen) == 1:
+        return drape(seen[0], crops)
+    return np.concatenate([drape(view, crop[None]) for view, crop in zip(seen, crops, strict=True)])
+
+
+def _common(seen: Sequence[ViewGeometry], inside: Mask) -> tuple[Mask, Mask]:
+    """Where every geometry shows a surface, and where that surface was seen in the source's picture."""
+    hit, valid = np.ones_like(inside), np.ones_like(inside)
+    for view in seen:
+        hit &= np.isfinite(view.depth)
+        valid &= seen_inside(view, inside)
+    return hit, valid & hit
+
+
+def fit_attention_for(
+    clips: Sequence[Clip], read_frames: Callable[[Clip], Image], config: BuildConfig, tools: Tools
+) -> dict[str, NDArray[Any]]:
+    """Fit the attention head on labelled clips, those of the training split.
+
+    Clips that cannot be read or show no face are left out here; the build reports them when it comes to them.
+    Returns the arrays of the head, for a safetensors file.
+    """
+    changes: list[Floats] = []
+    labels: list[str] = []
+    for clip in clips:
+        if clip.label is None:
+            continue
+        try:
+            onset, apex = _onset_and_apex(clip, read_frames(clip), config, tools.detector)
+        except ClipError:
+            continue
+        changes.append(pooled_change(onset[None], apex[None], tools.estimator))
+        labels.append(clip.label)
+    model = fit_head(np.concatenate(changes), labels) if changes else AttentionModel.empty()
+    return model.to_tensors()
+
+
+def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, detector: Detector) -> tuple[Image, Image]:
+    """The registered crops of the two frames that an expression is classified by."""
+    onset = clip.position(clip.onset, 0)
+    face = track_face(frames, config.size, detector, onset)
+    crops = crop_frames(frames, face)
+    if clip.apex is not None:
+        crops, onset = crops[[onset, clip.position(clip.apex, onset)]], 0
+    crops = apply(crops, _register(crops, onset, face, config))
+    apex = 1 if clip.apex is not None else apex_position(crops, onset, face)
+    return crops[onset], crops[apex]

@@ -1,0 +1,147 @@
+"""One photograph at a time: its depth, its mesh, its views, and a sheet to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mvgen.angles import view_name
+from mvgen.config import BuildConfig
+from mvgen.errors import ClipError
+from mvgen.faces import crop_frames, track_face
+from mvgen.mesh import export_mesh, face_surface, mesh_from_depth
+from mvgen.pipeline import CONFIDENT, Tools, source_camera
+from mvgen.records import DepthMap, Image
+from mvgen.render import drape, seen_inside
+from mvgen.surface import source_normals
+
+_LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder
+_CAPTION = 18  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one photograph: the folder it was written to, or why there is none."""
+
+    image: Path
+    folder: Path | None
+    error: str | None = None
+
+
+def reconstruct(  # noqa: PLR0917
+    images: Sequence[Path],
+    out: Path,
+    angles: Sequence[float],
+    size: int,
+    config: BuildConfig,
+    report: Callable[[str], None] = print,
+    *,
+    tools: Tools | None = None,
+) -> list[Outcome]:
+    """Reconstruct photographs, each into `out/<its stem>/`; images of the same stem get a number behind it.
+
+    angles, size : of the views; they stand over the config's own
+    tools : loaded from the config where not given
+    A photograph that cannot be read or shows no face is reported and the others go on. One outcome per image, in order.
+    """
+    config = config.model_copy(update={"angles": tuple(angles), "size": size})
+    tools = tools or Tools.load(config)
+    outcomes, taken = [], set[str]()
+    for image in images:
+        folder = out / _free_name(image.stem, taken)
+        try:
+            _reconstruct_one(read_photograph(image), folder, config, tools)
+        except ClipError as error:
+            outcomes.append(Outcome(image, None, str(error)))
+            report(f"{image}: {error}")
+        else:
+            outcomes.append(Outcome(image, folder))
+            report(f"{image}: {folder / 'sheet.png'}")
+    return outcomes
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    name, number = stem, 1
+    # Compared without case: some file systems hold `A` and `a` for one.
+    while name.lower() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.lower())
+    return name
+
+
+def read_photograph(path: Path) -> Image:
+    """Pixels of an image file, turned the way the camera was held: (H, W, 3) uint8 RGB. Raises ClipError("source")."""
+    from PIL import Image as Picture
+    from PIL import ImageOps, UnidentifiedImageError
+
+    if not path.is_file():
+        raise ClipError("source", "there is no such file")
+    try:
+        with Picture.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I;16") or upright.mode == "I":
+                return np.repeat((np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+            if upright.mode in ("RGBA", "LA", "P", "PA"):
+                upright = Picture.alpha_composite(Picture.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
+            return np.asarray(upright.convert("RGB"), np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, Picture.DecompressionBombError) as error:
+        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise ClipError("source", f"the image cannot be read: {reason}") from None
+
+
+def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Tools) -> None:
+    from PIL import Image as Picture
+
+    face = track_face(image[None], config.size, tools.detector)
+    crops = crop_frames(image[None], face)
+    depth, confidence = tools.estimator.predict(crops)
+    camera = source_camera(face, config)
+    surface = face_surface(DepthMap(depth[0], confidence[0], camera), CONFIDENT)
+    mesh = mesh_from_depth(surface)
+
+    (folder / "views").mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        folder / "depth.npz",
+        depth=(surface.depth * np.float32(camera.scale)).astype(np.float32),
+        valid=np.isfinite(surface.depth) & face.inside,
+        crop=face.crop,
+    )
+    export_mesh(mesh, crops[0], folder / "mesh.glb")
+    pictures = [("source", crops[0]), ("depth relief", relief(surface))]
+    for yaw in config.angles:
+        view = tools.renderer.render(mesh, camera.at(yaw), config.grazing)
+        colour = drape(view, crops)[0]
+        name = view_name(yaw)
+        Picture.fromarray(colour).save(folder / "views" / f"{name}.png")
+        Picture.fromarray(seen_inside(view, face.inside)).save(folder / "views" / f"{name}.valid.png")
+        pictures.append((name, colour))
+    _sheet(pictures).save(folder / "sheet.png")
+
+
+def relief(surface: DepthMap) -> Image:
+    """(S, S, 3) uint8, the surface as plaster under one light: shows what colour hides."""
+    light = np.array(_LIGHT) / np.linalg.norm(_LIGHT)
+    shade = np.nan_to_num(source_normals(surface) @ light).clip(0, 1)
+    grey = np.where(np.isfinite(surface.depth), 40 + 215 * shade, 0)
+    return np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _sheet(pictures: Sequence[tuple[str, Image]]) -> Picture.Image:  # type: ignore[name-defined]  # noqa: F821
+    """Pictures side by side under their names, six in a row."""
+    from PIL import Image as Picture
+    from PIL import ImageDraw
+
+    size = pictures[0][1].shape[0]
+    columns = min(6, len(pictures))
+    rows = -(-len(pictures) // columns)
+    sheet = Picture.new("RGB", (columns * size, rows * (size + _CAPTION)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (name, picture) in enumerate(pictures):
+        left, top = index % columns * size, index // columns * (size + _CAPTION)
+        draw.text((left + 4, top + 3), name, fill="black")
+        sheet.paste(Picture.fromarray(picture), (left, top + _CAPTION))
+    return sheet

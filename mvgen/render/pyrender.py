@@ -1,0 +1,142 @@
+"""Depth of a mesh by OpenGL, off screen: pyrender through EGL, or through OSMesa where there is no EGL.
+
+Convention: the camera looks along its own -z; pixel centres at +0.5; see `mvgen.camera` for everything else.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import Camera
+from mvgen.errors import MissingPartError
+from mvgen.records import Mesh, ViewGeometry
+from mvgen.render.base import source_cosine, view_geometry
+
+_BACKENDS = ("egl", "osmesa")
+_MARGIN = 0.05  # world units between the surface and the clipping planes
+
+
+def _open(backend: str) -> Any:
+    """An off-screen renderer on one GL backend. PyOpenGL settles on its backend when imported, so forget it first."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("OpenGL", "pyrender")]:
+        del sys.modules[name]
+    os.environ["PYOPENGL_PLATFORM"] = backend
+    # Mesa's software driver and triton each bring an LLVM. Loaded after Mesa's, triton's crashes the process; the other
+    # way round both work. Torch loads triton when it likes, so let it be there first.
+    if importlib.util.find_spec("triton"):
+        importlib.import_module("triton")
+    import pyrender
+
+    return pyrender.OffscreenRenderer(16, 16)
+
+
+@cache
+def _offscreen() -> tuple[Any, str]:
+    """This process's GL context and the name of its backend; PYOPENGL_PLATFORM, where set, decides which is tried."""
+    asked = os.environ.get("PYOPENGL_PLATFORM")
+    failures = []
+    for backend in (asked,) if asked in _BACKENDS else _BACKENDS:
+        try:
+            return _open(backend), backend
+        # A missing library shows itself as an ImportError, an AttributeError of None or a GL error, by what is missing.
+        except Exception as error:
+            failures.append(f"{backend}: {type(error).__name__}: {error}".splitlines()[0])
+    if asked is None:
+        os.environ.pop("PYOPENGL_PLATFORM", None)
+    raise MissingPartError(
+        f"an off-screen OpenGL ({'; '.join(failures)})", "rendering views", "apt-get install libegl1 (or libosmesa6)"
+    )
+
+
+def gl_backend() -> str:
+    """The GL backend in use in this process, "egl" or "osmesa". Raises MissingPartError when neither works."""
+    return _offscreen()[1]
+
+
+def _upload(mesh: Mesh) -> Any:
+    """The mesh as pyrender holds it. Single-sided: the inside of the face is never shown."""
+    import pyrender
+
+    material = pyrender.MetallicRoughnessMaterial(doubleSided=False)
+    return pyrender.Mesh([pyrender.Primitive(positions=mesh.vertices, indices=mesh.triangles, material=material)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A mesh and what follows from it for every view."""
+
+    mesh: Mesh
+    source: Camera
+    uploaded: Any
+    cosine: NDArray[np.floating]
+
+
+class PyrenderRenderer:
+    """The reference renderer."""
+
+    def __init__(self) -> None:
+        _offscreen()
+        self._known: _Known | None = None
+
+    def render(self, mesh: Mesh, camera: Camera, grazing: float) -> ViewGeometry:
+        """What `camera` sees of a mesh; see `mvgen.render.base.Renderer`."""
+        source = camera.at(0.0, 0.0)
+        # All views of a clip look at one mesh: what belongs to the mesh is made once.
+        if self._known is None or self._known.mesh is not mesh or self._known.source != source:
+            self._known = _Known(mesh, source, _upload(mesh), source_cosine(mesh, source))
+        return view_geometry(camera, self._depth(self._known, camera), self._known.cosine, grazing)
+
+    def _depth(self, known: _Known, camera: Camera) -> NDArray[np.float32]:
+        """(S, S) float32, world units in the view's frame, NaN where nothing is hit."""
+        import pyrender
+
+        heights = camera.to_view(known.mesh.vertices.astype(np.float64))[:, 2]
+        low, high = float(heights.min()) - _MARGIN, float(heights.max()) + _MARGIN
+        if camera.focal is None:
+            middle = camera.size / 2
+            eye = np.array(
+                [
+                    (middle - camera.centre[0]) / camera.scale,
+                    -(middle - camera.centre[1]) / camera.scale,
+                    high + _MARGIN,
+                ]
+            )
+            half = middle / camera.scale
+            lens = pyrender.OrthographicCamera(half, half, znear=_MARGIN, zfar=float(eye[2]) - low)
+        else:
+            eye = camera.position
+            centre = camera.principal or (camera.size / 2, camera.size / 2)
+            near = max(float(eye[2]) - high, _MARGIN)
+            lens = pyrender.IntrinsicsCamera(
+                camera.focal, camera.focal, *centre, znear=near, zfar=max(float(eye[2]) - low, 2 * near)
+            )
+        pose = np.eye(4)
+        pose[:3, :3] = camera.rotation.T
+        pose[:3, 3] = camera.to_world(eye)
+        scene = pyrender.Scene()
+        node = scene.add(known.uploaded)
+        scene.add(lens, pose=pose)
+        # SEG turns multisampling off. Without it the depth that is read back is the one at the first sample of a pixel,
+        # an eighth of a pixel left and three eighths above its centre.
+        flags = pyrender.RenderFlags.DEPTH_ONLY | pyrender.RenderFlags.SEG
+        window = _offscreen()[0]
+        window.viewport_width = window.viewport_height = camera.size
+        read = np.asarray(window.render(scene, flags=flags, seg_node_map={node: (255, 255, 255)}), np.float64)
+        distance = np.where(read > 0, read, np.nan)
+        if camera.focal is None:
+            distance = _orthographic_distance(distance, lens.znear, lens.zfar)
+        return np.asarray(eye[2] - distance, np.float32)
+
+
+def _orthographic_distance(distance: NDArray[np.floating], near: float, far: float) -> NDArray[np.floating]:
+    """Distance along the axis, from what pyrender takes it to be: it reads every depth buffer as a perspective one."""
+    buffer = (far + near - 2 * near * far / distance) / (far - near)
+    return (buffer * (far - near) + far + near) / 2

@@ -1,0 +1,91 @@
+"""A head of one topology as plain arrays: what a renderer and an animator need, cheap to hand to another process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One person.
+
+    vertices : (N, 3) float32, neutral face, world units
+    metre : inter-ocular distance in metres; world units times this are metres
+    """
+
+    vertices: NDArray[np.float32]
+    metre: float
+
+
+@dataclass(frozen=True)
+class HeadModel:
+    """The topology of a head, the places on it, and its facial actions.
+
+    triangles : (M, 3) int32, counter-clockwise from outside
+    edges : (E, 2) int32, and six_nodes : (M, 6) int32, see `raycast.edge_nodes`
+    canonical : (N, 3) float32, the template's vertices, world units: the coordinates that looks are painted in
+    regions : name -> (N,) float32 in [0, 1]: lips, ears, eyelids, face, mouth_cavity, eye_cavity, tongue, eye_left,
+        eye_right, body
+    action_names : the 52 ARKit-style facial actions; actions : (52, N, 3) float32 metres, what each of them at 1 adds
+    """
+
+    triangles: NDArray[np.int32]
+    edges: NDArray[np.int32]
+    six_nodes: NDArray[np.int32]
+    canonical: NDArray[np.float32]
+    regions: dict[str, NDArray[np.float32]]
+    action_names: tuple[str, ...]
+    actions: NDArray[np.float32]
+
+    def express(self, identity: Identity, weights: Floats) -> NDArray[np.float32]:
+        """Faces with an expression.
+
+        weights : (..., 52) in [0, 1], in the order of `action_names`
+        Returns vertices (..., N, 3) float32, world units.
+        """
+        weights = np.asarray(weights, dtype=np.float32)
+        used = np.flatnonzero(np.any(weights.reshape(-1, weights.shape[-1]) != 0, axis=0))
+        if not len(used):
+            return np.broadcast_to(identity.vertices, (*weights.shape[:-1], *identity.vertices.shape))
+        moved = np.tensordot(weights[..., used], self.actions[used], axes=(-1, 0)) / np.float32(identity.metre)
+        return np.asarray(identity.vertices + moved, dtype=np.float32)
+
+    @cached_property
+    def five_points(self) -> dict[str, NDArray[np.int64]]:
+        """Vertices whose means are the five points a face detector reports, the subject's right (image left) first."""
+        x, y, z = self.canonical.T
+        lips = np.flatnonzero(self.regions["lips"] > 0.5)
+        inside = np.maximum(self.regions["tongue"], self.regions["mouth_cavity"]) > 0.5
+        nose_band = np.flatnonzero((np.abs(x) < 0.15) & (y < -0.3) & (y > -0.9) & ~inside)
+        eyes = {}
+        for side in ("right", "left"):
+            ball = np.flatnonzero(self.regions[f"eye_{side}"] > 0.5)
+            eyes[f"eye_{side}"] = ball[z[ball] > np.quantile(z[ball], 0.7)]
+        return eyes | {
+            "nose": nose_band[np.argsort(-z[nose_band], kind="stable")[:6]],
+            "mouth_right": lips[np.argsort(x[lips], kind="stable")[:4]],
+            "mouth_left": lips[np.argsort(-x[lips], kind="stable")[:4]],
+        }
+
+    def five_positions(self, vertices: Floats) -> Floats:
+        """The five points (..., 5, 3) of faces with vertices (..., N, 3), in the detector's order."""
+        return np.stack([vertices[..., members, :].mean(axis=-2) for members in self.five_points.values()], axis=-2)
+
+    def at_nodes(self, values: Floats) -> NDArray[np.float32]:
+        """Values per vertex (N, ...) -> per vertex and edge middle (N + E, ...).
+
+        Looks are painted at these points. An edge middle takes the mean of its ends.
+        """
+        middles = (values[self.edges[:, 0]] + values[self.edges[:, 1]]) / 2
+        return np.concatenate([values, middles]).astype(np.float32)
+
+    @cached_property
+    def canonical_nodes(self) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """Canonical positions (N + E, 3) and region weights (N + E,) of the painted points."""
+        return self.at_nodes(self.canonical), {name: self.at_nodes(values) for name, values in self.regions.items()}

@@ -1,0 +1,118 @@
+"""The real stages, as a build sees them: sources, networks and the pipeline. The heavy libraries load in here."""
+
+from __future__ import annotations
+
+import platform
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mvgen import __version__
+from mvgen.config import BuildConfig
+from mvgen.errors import ConfigError
+from mvgen.records import BuiltClip, Clip
+
+if TYPE_CHECKING:
+    from mvgen.sources.base import Listing
+
+# Packages whose version may change the bytes of a store.
+PACKAGES = (
+    "anny",
+    "av",
+    "facenet-pytorch",
+    "numpy",
+    "opencv-python",
+    "pillow",
+    "pyarrow",
+    "PyOpenGL",
+    "pyrender",
+    "safetensors",
+    "scikit-image",
+    "scipy",
+    "segmentation-models-pytorch",
+    "torch",
+    "torchvision",
+    "trimesh",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStages:
+    """`build.Stages` by `mvgen.sources` and `mvgen.pipeline`."""
+
+    def read(self, config: BuildConfig) -> Listing:
+        from mvgen.sources import get_source
+
+        source = get_source(config.dataset)
+        return source.read(config.root, annotations=config.annotations, variant=config.variant)
+
+    def software(self, config: BuildConfig) -> dict[str, str | None]:
+        return {
+            "mvgen": __version__,
+            "python": ".".join(platform.python_version_tuple()[:2]),
+            "zlib": zlib.ZLIB_RUNTIME_VERSION,
+            "device": resolved_device(config.device),
+            **{name: package_version(name) for name in PACKAGES},
+        }
+
+    def weights(self, config: BuildConfig) -> dict[str, str]:
+        from mvgen.depth.predict import DepthEstimator
+
+        return {"depth": DepthEstimator(config.weights, config.device).digest}
+
+    def fit_attention(self, clips: Sequence[Clip], config: BuildConfig) -> bytes:
+        from safetensors.numpy import save
+
+        from mvgen.pipeline import Tools, fit_attention_for
+        from mvgen.sources.frames import read_frames
+
+        one_thread()
+        tools = Tools.load(config)
+        return save(dict(fit_attention_for(clips, read_frames, config, tools)))
+
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+        from mvgen.pipeline import Tools, build_clip
+        from mvgen.sources.frames import read_frames
+
+        one_thread()
+        tools = Tools.load(config, attention)
+
+        def build_one(clip: Clip) -> BuiltClip:
+            return build_clip(clip, read_frames(clip), config, tools)
+
+        return build_one
+
+
+def one_thread() -> None:
+    """One thread per process: sums must not depend on how many there are, and clips already run side by side."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def resolved_device(device: str) -> str:
+    """Where the networks run, "cpu" or "cuda", for a device as people give it. ConfigError when it is not there."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device {device!r} is unknown; it is auto, cpu or cuda")
+    if device == "cpu":
+        return device
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise ConfigError("device: cuda is not available on this machine; use --device cpu, or see `mvgen doctor`")
+    return "cpu"
+
+
+def package_version(name: str) -> str | None:
+    """Installed version of a package, None where it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,31 @@
+"""`dataset.json`: what a finished store is, and whether a folder is one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mvgen.errors import StoreError
+from mvgen.store import layout
+
+
+def read_about(out: Path) -> dict[str, Any]:
+    """`dataset.json` of a finished store. Raises StoreError when there is none of this schema."""
+    path = out / layout.DATASET
+    if not path.is_file():
+        if (out / layout.BUILD).is_file():
+            raise StoreError(f"{out} is an unfinished build; run the line that began it again to finish it")
+        raise StoreError(
+            f"{out} is no mvgen dataset: it has no {layout.DATASET}; make one with `mvgen build --out {out}`"
+        )
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}; build the dataset again") from None
+    if not isinstance(about, dict) or about.get("schema") != layout.SCHEMA:
+        found = about.get("schema") if isinstance(about, dict) else None
+        raise StoreError(
+            f"{path} has schema {found!r}, this mvgen reads {layout.SCHEMA}; build it again or change mvgen"
+        )
+    return about

@@ -1,0 +1,55 @@
+"""The last step of a build: from the markers of all clips to the files that describe the whole store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mvgen.config import canonical_json, file_digest
+from mvgen.errors import StoreError
+from mvgen.store import layout
+from mvgen.store.manifest import Failure, Marker, counts, digest_of, failure_lines, write_table
+from mvgen.store.sheet import contact_sheet
+from mvgen.store.writer import disk_errors, write_atomically
+
+
+def finish(out: Path, identity: Mapping[str, Any], markers: Sequence[Marker], lost: Sequence[Failure]) -> None:
+    """Write the table, the failures, the contact sheet and, last, `dataset.json`; remove what only a build needs.
+
+    identity : what the build depends on, as `state.begin` wrote it down
+    markers : of every clip, in the source's order; lost : clips that the source itself gave up
+    `source.digest` is the sha256 over the digests of all clips: see `manifest.clip_digest`.
+    """
+    rows = [row for marker in markers for row in marker.rows]
+    failures = [*lost, *(marker.failure for marker in markers if marker.failure)]
+    with disk_errors(out):
+        staged = out / layout.PARTIAL / layout.TABLE
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        write_table(rows, staged)
+        write_atomically(out / layout.TABLE, staged.read_bytes())
+        write_atomically(out / layout.FAILURES, failure_lines(failures).encode())
+        write_atomically(out / layout.SHEET, contact_sheet(out, rows))
+        whole = [layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION]
+        paths = [out / name for name in whole] + sorted((out / layout.ANNOTATIONS).glob("**/*"))
+        about = {
+            **identity,
+            "source": {**identity["source"], "digest": digest_of([[one.clip, one.source] for one in markers])},
+            "counts": counts(rows, failures),
+            "views": list(dict.fromkeys(row.view for row in rows)),
+            "files": {path.relative_to(out).as_posix(): file_digest(path) for path in paths if path.is_file()},
+        }
+        shutil.rmtree(out / layout.PARTIAL)
+        write_atomically(out / layout.DATASET, canonical_json(about).encode())
+
+
+def copy_annotations(out: Path, files: Sequence[Path]) -> None:
+    """Copy a source's workbooks, byte for byte, to where its own adapter finds them. StoreError for equal names."""
+    names = [path.name for path in files]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StoreError(f"two annotation files are called {twice[0]}; name one of them with --annotations")
+    with disk_errors(out):
+        for path in files:
+            write_atomically(out / layout.ANNOTATIONS / path.name, path.read_bytes())

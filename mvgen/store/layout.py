@@ -1,0 +1,62 @@
+"""Where things lie in a store. Paths are relative to its root and POSIX, so they mean the same on every machine.
+
+dataset.json  clips.parquet  failures.jsonl  contact_sheet.png  annotations/
+views/<view>/<clip directory>/<frame>    colour frames, under the source's own names
+maps/<view>/<clip directory>.npz         valid, depth and flow of the view
+geometry/<clip id>.npz                   what the views were made from; geometry/attention.safetensors
+.build.json  .done/<clip id>.json        what the folder is being built from; one marker per finished clip
+.partial/  .lock                         only while a build runs
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from mvgen.angles import view_name
+
+SCHEMA = 1
+DATASET = "dataset.json"
+TABLE = "clips.parquet"
+FAILURES = "failures.jsonl"
+SHEET = "contact_sheet.png"
+ANNOTATIONS = "annotations"
+ATTENTION = "geometry/attention.safetensors"
+BUILD = ".build.json"
+DONE = ".done"
+PARTIAL = ".partial"
+LOCK = ".lock"
+
+# Image formats a frame keeps; anything else becomes PNG.
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP"}
+
+
+def frames_directory(yaw: float | None, directory: PurePosixPath) -> PurePosixPath:
+    """Folder of a view's colour frames; `yaw` in degrees, None for the frontal clip."""
+    return PurePosixPath("views", view_name(yaw)) / directory
+
+
+def maps_path(yaw: float | None, directory: PurePosixPath) -> PurePosixPath:
+    """The view's valid mask, depth and flow."""
+    return PurePosixPath("maps", view_name(yaw)) / directory.parent / f"{directory.name}.npz"
+
+
+def geometry_path(clip_id: str) -> PurePosixPath:
+    """The clip's depth, crop, camera, registration and attention."""
+    return PurePosixPath("geometry", f"{clip_id}.npz")
+
+
+def marker_path(clip_id: str) -> PurePosixPath:
+    """The marker that says a clip is finished, or has failed."""
+    return PurePosixPath(DONE, f"{clip_id}.json")
+
+
+def stored_name(name: str, image_format: str) -> str:
+    """Name of a frame in the store: the source's own, with `.png` for lossless stores and unknown formats."""
+    path = PurePosixPath(name)
+    keeps = image_format == "source" and path.suffix.lower() in _FORMATS
+    return name if keeps or path.suffix.lower() == ".png" else path.with_suffix(".png").name
+
+
+def encoder(name: str) -> str:
+    """Pillow's name of the format that a stored frame's extension stands for."""
+    return _FORMATS[PurePosixPath(name).suffix.lower()]

@@ -1,0 +1,197 @@
+"""What a store says about itself: a row per clip and view, a line per failure, a marker per finished clip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mvgen.config import canonical_json
+from mvgen.errors import StoreError
+from mvgen.records import Clip
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRow:
+    """One row of `clips.parquet`: one view of one clip.
+
+    dataset, clip, subject, subject_key, name, emotion, label, split : as in `records.Clip`; label None = no class
+    onset, apex, offset : frame numbers as the release counts; None = unknown
+    onset_index, apex_index, offset_index : the same as positions in `frame_names`, from 0
+    apex_estimated : the release names no apex; it is the frame of largest change from onset
+    fps : frames per second; frames : how many
+    view : folder of the view; yaw : degrees, None for the frontal clip `source`
+    visible_attention, valid_fraction : in [0, 1]
+    kept : the view passes the attention threshold, or is not for training (the threshold applies to training only)
+    registered : share of the frames that were moved onto the onset frame; inliers : median RANSAC inliers of the frames
+    faces : how many faces were found; the largest was taken
+    frames_directory, frame_names, frames_sha256 : the colour frames in the order of time
+    maps, maps_sha256, geometry, geometry_sha256 : the arrays beside them
+    notes : what was repaired
+    """
+
+    dataset: str
+    clip: str
+    subject: str
+    subject_key: str
+    name: str
+    emotion: str
+    label: str | None
+    split: str
+    onset: int | None
+    apex: int | None
+    offset: int | None
+    onset_index: int
+    apex_index: int
+    offset_index: int
+    apex_estimated: bool
+    fps: float
+    frames: int
+    view: str
+    yaw: float | None
+    visible_attention: float
+    valid_fraction: float
+    kept: bool
+    registered: float
+    inliers: float
+    faces: int
+    frames_directory: str
+    frame_names: list[str]
+    frames_sha256: list[str]
+    maps: str
+    maps_sha256: str
+    geometry: str
+    geometry_sha256: str
+    notes: list[str]
+
+    def files(self) -> dict[str, str]:
+        """Every file of the row -> its sha256, paths relative to the store."""
+        frames = zip(self.frame_names, self.frames_sha256, strict=True)
+        found = {f"{self.frames_directory}/{name}": digest for name, digest in frames}
+        return {**found, self.maps: self.maps_sha256, self.geometry: self.geometry_sha256}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One line of `failures.jsonl`: a clip that could not be built.
+
+    stage : the room that gave up; reason : for a person; file : relative to the source's root, where there is one
+    """
+
+    clip: str
+    dataset: str
+    stage: str
+    reason: str
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The end of one clip's story: its rows, or why there are none. `source` is the clip's digest at that time."""
+
+    clip: str
+    source: str
+    rows: tuple[ViewRow, ...] = ()
+    failure: Failure | None = None
+
+    def to_json(self) -> str:
+        return canonical_json(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Marker:
+        values = json.loads(text)
+        failure = Failure(**values["failure"]) if values["failure"] else None
+        return cls(values["clip"], values["source"], tuple(ViewRow(**row) for row in values["rows"]), failure)
+
+
+def table_schema() -> pa.Schema:
+    """Columns of `clips.parquet`, in the order of ViewRow."""
+    import pyarrow as pa
+
+    text, whole, real, flag, texts = pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.list_(pa.string())
+    types = {"str": text, "int": whole, "float": real, "bool": flag, "list[str]": texts}
+    columns = []
+    for column in fields(ViewRow):
+        kind, _, optional = str(column.type).partition(" | ")
+        columns.append(pa.field(column.name, types[kind], nullable=bool(optional)))
+    return pa.schema(columns)
+
+
+def write_table(rows: Iterable[ViewRow], path: Path) -> None:
+    """Write `clips.parquet`; the rows keep their order."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=table_schema())
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_table(path: Path) -> list[ViewRow]:
+    """Read `clips.parquet`. Raises StoreError when the file is missing, damaged, or has other columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return [ViewRow(**row) for row in pq.read_table(path).to_pylist()]
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing; build the dataset again with the same line to restore it") from None
+    except (pa.ArrowInvalid, TypeError) as error:
+        raise StoreError(f"{path} is not a table of this version of mvgen: {error}") from None
+
+
+def failure_lines(failures: Iterable[Failure]) -> str:
+    """`failures.jsonl`: a JSON object per line, sorted by clip."""
+    ordered = sorted(failures, key=lambda failure: (failure.clip, failure.stage, failure.reason))
+    return "".join(json.dumps(asdict(failure), sort_keys=True, ensure_ascii=False) + "\n" for failure in ordered)
+
+
+def read_failures(path: Path) -> list[Failure]:
+    """Read `failures.jsonl`."""
+    return [Failure(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def clip_digest(clip: Clip) -> str:
+    """sha256 over what a source says of a clip: ids, labels, frame numbers, and each frame's name and file size.
+
+    Sizes stand in for the pixels, so that a resumed build can be checked in seconds. No absolute path or time enters.
+    """
+    frames = [
+        [frame.number, frame.name, frame.index, frame.path.stat().st_size if frame.path.is_file() else None]
+        for frame in clip.frames
+    ]
+    about = [clip.dataset, clip.id, clip.subject, clip.subject_key, clip.name, clip.emotion, clip.label]
+    times = [clip.onset, clip.apex, clip.offset, clip.fps]
+    return digest_of([about, times, list(clip.notes), frames])
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of a plain value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def counts(rows: Sequence[ViewRow], failures: Sequence[Failure]) -> dict[str, Any]:
+    """How much a store holds, per split and in all."""
+
+    def of(some: Sequence[ViewRow]) -> dict[str, int]:
+        return {
+            "clips": len({row.clip for row in some}),
+            "subjects": len({row.subject_key for row in some}),
+            "views": len(some),
+            "kept": sum(row.kept for row in some),
+            "frames": sum(row.frames for row in some),
+        }
+
+    splits = {split: of([row for row in rows if row.split == split]) for split in ("train", "test")}
+    return {**of(rows), "failures": len(failures), "splits": splits}
+
+
+def finite(value: float) -> float:
+    """A number that JSON and Parquet both keep; NaN, which only an empty clip gives, becomes 0."""
+    return 0.0 if math.isnan(value) else float(value)

@@ -1,0 +1,168 @@
+"""Stand-ins for licensed releases: planned, acted, filmed and written with their ground truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+
+import numpy as np
+
+from mvgen.angles import view_name
+from mvgen.config import canonical_json
+from mvgen.errors import ConfigError, StoreError
+from mvgen.scans.appearance import Look
+from mvgen.scans.head import HeadModel, Identity
+from mvgen.synth.filming import Film, Stage, TrueView
+from mvgen.synth.layouts import frame_path, write_workbook
+from mvgen.synth.performance import Performance, perform
+from mvgen.synth.plan import ClipPlan, plan_release
+from mvgen.synth.releases import get_layout
+
+Report = Callable[[str], None]
+
+_model: HeadModel | None = None
+
+
+def synth(
+    *,
+    layout: str,
+    out: Path,
+    truth: Path | None = None,
+    subjects: int = 3,
+    clips: int = 4,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+    angles: Sequence[float] = (),
+    report: Report = print,
+    workers: int | None = None,
+) -> tuple[ClipPlan, ...]:
+    """Write a stand-in of a release into `out`, and what is true about it into `truth`.
+
+    size : (width, height) of the frames, the release's own if None
+    angles : yaw angles of the true side views, degrees
+    Raises ConfigError for an unknown layout or counts that cannot be acted, StoreError when a folder is not empty.
+    """
+    rules = get_layout(layout)
+    width, height = size or rules.size
+    if min(width, height) < 96 or max(width, height) > 4096:
+        raise ConfigError(f"size {width}x{height} is out of range; frames are 96 to 4096 pixels on each side")
+    for folder in (out, truth):
+        if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise StoreError(
+                f"{folder} is not an empty folder; a stand-in is written as a whole: remove it, or give another"
+            )
+    plans = plan_release(layout, subjects, clips, frames, seed)
+
+    from mvgen.scans.anny import anny_heads
+
+    report("loading the parametric heads (about a minute the first time on a machine)")
+    heads = anny_heads()
+    cast = [_draw_person(heads, layout, seed, subject) for subject in range(subjects)]
+    film = partial(_film_clip, cast=cast, size=(width, height), out=out, truth=truth, angles=tuple(angles))
+    out.mkdir(parents=True, exist_ok=True)
+    workers = min(workers or cpu_count() or 1, len(plans))
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=(heads.model,)) as pool:
+        performances = []
+        for count, (plan, performance) in enumerate(zip(plans, pool.map(film, plans), strict=True), 1):
+            performances.append(performance)
+            units = "+".join(f"AU{unit}" for unit in plan.action_units)
+            report(
+                f"[{count}/{len(plans)}] {plan.directory}: {plan.emotion}, {units}, {performance.apex_pixels:.1f} px"
+            )
+    write_workbook(layout, plans, out)
+    if truth is not None:
+        _write_truth_index(truth, plans, performances, (width, height), angles)
+    return plans
+
+
+def _keep(model: HeadModel) -> None:
+    """Give a worker process the head model once."""
+    global _model  # noqa: PLW0603
+    _model = model
+
+
+def _draw_person(heads: object, layout: str, seed: int, subject: int) -> tuple[Identity, Look]:
+    """One subject: the same for every number of subjects and clips."""
+    from mvgen.scans.anny import AnnyHeads
+
+    assert isinstance(heads, AnnyHeads)
+    generator = np.random.default_rng([seed, subject, *layout.encode()])
+    return heads.sample_identities(generator, 1, spread=0.25)[0], Look.draw(generator)
+
+
+def _film_clip(
+    plan: ClipPlan,
+    *,
+    cast: Sequence[tuple[Identity, Look]],
+    size: tuple[int, int],
+    out: Path,
+    truth: Path | None,
+    angles: tuple[float, ...],
+) -> Performance:
+    """Act, film and write one clip, in a worker process."""
+    assert _model is not None
+    person = cast[plan.subject]
+    performance = perform(plan, _model, person[0])
+    film = Film(plan, _model, person, performance, Stage.of(plan, *size))
+    for index in range(len(plan.numbers)):
+        write_frame(out / frame_path(plan, index), film.frame(index), plan)
+    if truth is not None:
+        for yaw in (None, *angles):
+            _write_truth(truth, plan, yaw, film.truth(yaw or 0.0))
+    return performance
+
+
+def write_frame(path: Path, frame: np.ndarray, plan: ClipPlan) -> None:
+    """Write a frame (H, W, 3) as the release has it: JPEG, one channel where the release is grey."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(frame[..., 0] if plan.grey else frame)
+    with path.open("wb") as file:
+        picture.save(file, "JPEG", quality=plan.jpeg_quality)
+
+
+def _write_truth(truth: Path, plan: ClipPlan, yaw: float | None, view: TrueView) -> None:
+    from PIL import Image
+
+    folder = truth / "views" / view_name(yaw) / plan.directory
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in zip(plan.names, view.colour, strict=True):
+        Image.fromarray(frame).save(folder / f"{name.partition('.')[0]}.png")
+    maps = truth / "maps" / view_name(yaw) / plan.directory.parent
+    maps.mkdir(parents=True, exist_ok=True)
+    # Half floats hold a flow of a pixel to 0.0005 and a depth of one unit to 0.05 %.
+    np.savez_compressed(
+        maps / f"{plan.directory.name}.npz",
+        depth=view.depth.astype(np.float32), face=view.face, flow=view.flow.astype(np.float16),
+    )  # fmt: skip
+
+
+def _write_truth_index(
+    truth: Path,
+    plans: Sequence[ClipPlan],
+    performances: Sequence[Performance],
+    size: tuple[int, int],
+    angles: Sequence[float],
+) -> None:
+    """truth.json: the camera of every clip and how it was acted."""
+    clips = []
+    for plan, act in zip(plans, performances, strict=True):
+        camera = dataclasses.asdict(Stage.of(plan, *size).camera)
+        clips.append(
+            {
+                "directory": str(plan.directory), "subject": plan.subject_name, "name": plan.name,
+                "emotion": plan.emotion, "action_units": list(plan.action_units), "macro": plan.macro,
+                "onset": plan.onset, "apex": plan.apex, "offset": plan.offset, "apex_pixels": act.apex_pixels,
+                "camera": camera, "head_turns": act.turns.tolist(), "head_shifts": act.shifts.tolist(),
+            }
+        )  # fmt: skip
+    index = {"schema": 1, "angles": list(angles), "width": size[0], "height": size[1], "clips": clips}
+    (truth / "truth.json").write_text(canonical_json(index), encoding="utf-8")

@@ -1,0 +1,121 @@
+"""Films a performance: the frames a camera would have recorded, and everything that is true about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import Camera, pixel_grid
+from mvgen.scans.appearance import Look
+from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.lighting import Lighting
+from mvgen.scans.rendering import DressedHead, PosedHead, see_surface, shoot
+from mvgen.scans.sensor import Sensor, draw_background
+from mvgen.synth.performance import Performance
+from mvgen.synth.plan import ClipPlan
+
+Floats = NDArray[np.floating]
+
+# How much of the picture a face takes: inter-ocular distance over the picture's height (or 3/4 of its width).
+_FACE_SHARE = 0.17
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where and how a clip is filmed.
+
+    height, width : of the frames, pixels
+    camera : orthographic; the world origin is where the eyes of a resting head are
+    """
+
+    height: int
+    width: int
+    camera: Camera
+    lighting: Lighting
+    sensor: Sensor
+    background: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, plan: ClipPlan, width: int, height: int) -> Stage:
+        """The stage of a clip: one room and camera per subject, as in a laboratory, drawn from its seed."""
+        generator = np.random.default_rng([plan.seed, 2])
+        scale = _FACE_SHARE * min(height, 0.75 * width) * generator.uniform(0.95, 1.05)
+        centre = (width * generator.uniform(0.47, 0.53), height * generator.uniform(0.39, 0.43))
+        sensor = Sensor(
+            exposure=float(generator.uniform(0.85, 1.15)), white=(float(generator.uniform(0.96, 1.05)), 1.0, 0.97),
+            blur=0.35, noise=float(generator.uniform(0.8, 1.8)), look="grey" if plan.grey else "colour",
+        )  # fmt: skip
+        return cls(
+            height=height, width=width,
+            camera=Camera(size=max(height, width), scale=scale, centre=centre),
+            lighting=Lighting.draw(generator), sensor=sensor,
+            background=draw_background(generator, height, width),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrueView:
+    """What is true of a clip seen from one angle, in pixels of the source frames.
+
+    colour : (T, H, W, 3) uint8, without noise or compression
+    depth : (T, H, W) float32 world units in the view's frame, NaN where no head is
+    face : (T, H, W) bool
+    flow : (T-1, H, W, 2) float32 pixels (dx, dy), from frame t to t+1, NaN where no head is
+    """
+
+    colour: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    face: NDArray[np.bool_]
+    flow: NDArray[np.float32]
+
+
+class Film:
+    """One clip on its stage, ready to be seen from anywhere."""
+
+    def __init__(
+        self, plan: ClipPlan, model: HeadModel, person: tuple[Identity, Look], performance: Performance, stage: Stage
+    ) -> None:
+        self._plan, self._model, self._performance, self._stage = plan, model, performance, stage
+        self._identity, look = person
+        self._dressed = DressedHead(model, look)
+        self._pixels = pixel_grid(stage.height, stage.width)
+
+    def _head(self, frame: int) -> PosedHead:
+        act = self._performance
+        vertices = self._model.express(self._identity, act.weights[frame])
+        return self._dressed.pose(vertices, act.turns[frame], act.shifts[frame])
+
+    def _develop(
+        self, head: PosedHead, camera: Camera, sensor: Sensor, generator: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        colour, cover = shoot(head, self._stage.lighting, camera, self._pixels)
+        return sensor.develop(colour + (1 - cover[..., None]) * self._stage.background, generator)
+
+    def frame(self, frame: int) -> NDArray[np.uint8]:
+        """What the release's camera recorded, before JPEG: (H, W, 3) uint8."""
+        generator = np.random.default_rng([self._plan.seed, 3, frame])
+        return self._develop(self._head(frame), self._stage.camera, self._stage.sensor, generator)
+
+    def truth(self, yaw: float) -> TrueView:
+        """The clip as a camera at `yaw` degrees would have seen it, with depth, face mask and flow."""
+        camera, stage = self._stage.camera.at(yaw), self._stage
+        clean = Sensor(exposure=stage.sensor.exposure, white=stage.sensor.white, look=stage.sensor.look)
+        colour, depth, face, flow = [], [], [], []
+        frames = len(self._plan.numbers)
+        head = self._head(0)
+        for frame in range(frames):
+            following = self._head(frame + 1) if frame + 1 < frames else None
+            surface = see_surface(head, camera, self._pixels)
+            colour.append(self._develop(head, camera, clean, np.random.default_rng(0)))
+            depth.append(surface.depth)
+            face.append(surface.face)
+            if following is not None:
+                points = surface.hits.where_hit().interpolate(self._model.triangles, following.vertices)
+                moved = np.full((stage.height, stage.width, 2), np.nan, dtype=np.float32)
+                landed = camera.project(points.astype(np.float64))[:, :2]
+                moved[surface.hits.hit] = landed - self._pixels[surface.hits.hit]
+                flow.append(moved)
+                head = following
+        return TrueView(np.stack(colour), np.stack(depth), np.stack(face), np.stack(flow))

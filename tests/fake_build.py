@@ -1,0 +1,171 @@
+"""Stages without networks for tests of the store, the build and the engine: the pixels are drawn from the clip's id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from mvgen.camera import crop_camera
+from mvgen.config import BuildConfig
+from mvgen.errors import ClipError
+from mvgen.records import BuiltClip, Clip, DepthMap, FaceTrack, Frame, Registration, ViewClip
+from mvgen.sources.base import ClipFailure, Listing
+
+SIZE = 64
+
+
+def make_source(root: Path, subjects: int = 3, clips: int = 2, frames: int = 4, suffix: str = ".jpg") -> Path:
+    """A folder of real image files, `pics/s<n>/clip<n>/img<n>`, and a workbook; returns it."""
+    rng = np.random.default_rng(7)
+    for subject in range(subjects):
+        for clip in range(clips):
+            folder = root / "pics" / f"s{subject + 1}" / f"clip{clip + 1}"
+            folder.mkdir(parents=True)
+            for number in range(8, 8 + frames):  # img8, img9, img10: an order that names do not have
+                Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"img{number}{suffix}")
+    (root / "labels.xlsx").write_bytes(b"a workbook's bytes")
+    return root
+
+
+def list_clips(root: Path) -> tuple[Clip, ...]:
+    """The clips under a folder of `make_source`."""
+    clips = []
+    for folder in sorted((root / "pics").glob("*/*")):
+        paths = sorted(folder.iterdir(), key=lambda path: int(path.stem[3:]))
+        frames = tuple(Frame(path, int(path.stem[3:]), path.name) for path in paths)
+        clips.append(
+            Clip(
+                dataset="fake",
+                subject=folder.parent.name,
+                subject_key=folder.parent.name[1:],
+                name=folder.name,
+                emotion="happy",
+                label="positive",
+                onset=frames[0].number,
+                apex=frames[len(frames) // 2].number,
+                offset=frames[-1].number,
+                fps=30.0,
+                directory=PurePosixPath(folder.relative_to(root).as_posix()),
+                frames=frames,
+                licence="none",
+                redistribution="open",
+            )
+        )
+    return tuple(clips)
+
+
+def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip:
+    """A built clip whose arrays are a function of the clip's id and the config."""
+    rng = np.random.default_rng(zlib.crc32(f"{clip.id} {config.seed}".encode()))
+    count, size = len(clip.frames), SIZE
+    camera = crop_camera(size)
+
+    def colour() -> np.ndarray:
+        base = rng.integers(0, 255, (count, 8, 8, 1 if grey else 3), dtype=np.uint8)
+        return np.broadcast_to(base.repeat(8, axis=1).repeat(8, axis=2), (count, size, size, 3)).copy()
+
+    depth = rng.normal(0, 0.2, (size, size)).astype(np.float32)
+    depth[:8] = np.nan
+    seen = np.isfinite(depth)
+    views = tuple(
+        ViewClip(
+            yaw=yaw,
+            camera=camera.at(yaw or 0.0),
+            colour=colour(),
+            flow=rng.normal(0, 1, (count - 1, size, size, 2)).astype(np.float32),
+            valid=seen & (rng.random((size, size)) > 0.3),
+            depth=depth,
+            visible_attention=1.0 if yaw is None else 1 - abs(yaw) / 60,
+            kept=yaw is None or abs(yaw) <= 30,
+        )
+        for yaw in (None, *config.angles)
+    )
+    registration = Registration(
+        homography=np.tile(np.eye(3), (count, 1, 1)),
+        inliers=np.arange(count),
+        residual=np.full(count, np.nan),
+        applied=np.arange(count) > 0,
+        reasons=("onset", *[""] * (count - 1)),
+    )
+    face = FaceTrack(np.eye(3)[:2], size, np.zeros((5, 2)), 0.99, 1, np.ones((size, size), bool))
+    confidence = np.ones((size, size), np.float32)
+    attention = np.full((size, size), 1 / size**2, np.float32)
+    return BuiltClip(clip, face, registration, DepthMap(depth, confidence, camera), attention, views, {"views": 0.5})
+
+
+@dataclass(frozen=True)
+class FakeStages:
+    """`build.Stages` without networks.
+
+    seconds : time per clip; face, crash, die : ids of clips that have no face, hit a mistake of ours, end their process
+    failures : clips that the source gives up
+    """
+
+    root: Path
+    seconds: float = 0.0
+    face: frozenset[str] = frozenset()
+    crash: frozenset[str] = frozenset()
+    die: frozenset[str] = frozenset()
+    failures: tuple[ClipFailure, ...] = ()
+    version: str = "1"
+
+    def read(self, config: BuildConfig) -> Listing:
+        return Listing(
+            dataset="fake",
+            title="Fake",
+            licence="none",
+            redistribution="open",
+            version="tree",
+            clips=list_clips(self.root),
+            failures=self.failures,
+            annotation_files=(self.root / "labels.xlsx",),
+        )
+
+    def software(self, config: BuildConfig) -> dict[str, str | None]:
+        return {"fake": self.version}
+
+    def weights(self, config: BuildConfig) -> dict[str, str]:
+        return {"depth": "0" * 64}
+
+    def fit_attention(self, clips: Sequence[Clip], config: BuildConfig) -> bytes:
+        return "\n".join(clip.id for clip in clips).encode()
+
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+        assert attention.is_file()
+
+        def build_one(clip: Clip) -> BuiltClip:
+            time.sleep(self.seconds)
+            if clip.id in self.face:
+                raise ClipError("face", "no face was found", clip.frames[0].path)
+            if clip.id in self.crash:
+                raise ZeroDivisionError(f"cannot divide {clip.frames[0].path}")
+            if clip.id in self.die:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return make_built(clip, config)
+
+        return build_one
+
+
+def make_config(root: Path, out: Path, **settings: object) -> BuildConfig:
+    """Settings of a small build."""
+    values = {"root": root, "out": out, "angles": "-45,0,45", "size": SIZE, **settings}
+    return BuildConfig(dataset="fake", **values)  # type: ignore[arg-type]
+
+
+def without(clip: Clip, **changes: object) -> Clip:
+    """The clip with other fields."""
+    return replace(clip, **changes)  # type: ignore[arg-type]
+
+
+def tree_bytes(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, hidden ones included, by its relative path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}

@@ -1,0 +1,139 @@
+"""Angles and settings as people write them, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mvgen.angles import parse_angles, view_name
+from mvgen.config import BuildConfig, load_config
+from mvgen.errors import AnglesError, ConfigError
+
+
+def test_sweep_includes_both_ends() -> None:
+    assert parse_angles("-45:45:10") == (-45, -35, -25, -15, -5, 5, 15, 25, 35, 45)
+
+
+def test_sweep_ends_where_the_step_does_not_meet_the_last_angle() -> None:
+    assert parse_angles("0:25:10") == (0, 10, 20)
+
+
+def test_list_keeps_its_order_and_drops_repeats() -> None:
+    assert parse_angles("30,-30,0,30") == (30, -30, 0)
+
+
+def test_one_angle_and_fractions() -> None:
+    assert parse_angles(" 22.5 ") == (22.5,)
+    assert parse_angles("0:1:0.1")[3] == 0.3
+
+
+def test_minus_zero_is_zero() -> None:
+    assert view_name(parse_angles("-0")[0]) == "yaw+00"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0:30:0", "step 0"),
+        ("", "empty"),
+        ("30:0:10", "no angle"),
+        ("-91,0", "beyond"),
+        ("0:180:30", "beyond"),
+        ("left", "not a number"),
+        ("1:2", "2 parts"),
+        ("nan", "beyond"),
+        ("0:inf:1", "out of range"),
+        ("0:90:0.001", "3600"),
+    ],
+)
+def test_bad_angles_are_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(AnglesError, match=reason):
+        parse_angles(text)
+
+
+@given(first=st.integers(-90, 90), step=st.integers(1, 40), count=st.integers(1, 20), backward=st.booleans())
+def test_sweep_has_equal_steps_within_its_ends(first: int, step: int, count: int, backward: bool) -> None:
+    signed = -step if backward else step
+    last = first + signed * (count - 1)
+    if abs(last) > 90:
+        return
+    assert parse_angles(f"{first}:{last}:{signed}") == tuple(float(first + signed * i) for i in range(count))
+
+
+@pytest.mark.parametrize(
+    ("yaw", "name"), [(None, "source"), (-45, "yaw-45"), (0, "yaw+00"), (5, "yaw+05"), (2.5, "yaw+02.5")]
+)
+def test_view_names(yaw: float | None, name: str) -> None:
+    assert view_name(yaw) == name
+
+
+def test_flags_stand_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "build.yaml"
+    file.write_text("size: 128\nangles: -30:30:30\ngrazing: 60\n")
+    config = load_config(file, {"size": 192, "grazing": None})
+    assert (config.size, config.angles, config.grazing) == (192, (-30, 0, 30), 60)
+
+
+@pytest.mark.parametrize(
+    ("text", "angles"),
+    [
+        ("-45:45:45", (-45, 0, 45)),
+        ("[-30, 2.5]", (-30, 2.5)),
+        ("15", (15,)),
+        ("-30,0", (-30, 0)),
+        ("0:1:0.5", (0, 0.5, 1)),
+    ],
+)
+def test_angles_in_a_file_are_written_as_on_the_command_line(
+    tmp_path: Path, text: str, angles: tuple[float, ...]
+) -> None:
+    file = tmp_path / "build.yaml"
+    file.write_text(f"angles: {text}\npivot_depth: -1.5\nattention_threshold: 1e-1\nregister_frames: false\n")
+    config = load_config(file, {})
+    assert config.angles == angles
+    assert (config.pivot_depth, config.attention_threshold, config.register_frames) == (-1.5, 0.1, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("sise: 128", "did you mean 'size'"),
+        ("size: 10", "size: .*64"),
+        ("angles: 0:1:0", "step 0"),
+        ("angles: [0, 100]", "beyond"),
+        ("grazing: 91", "grazing"),
+        ("camera: pinhole", "focal and principal"),
+        ("camera: fisheye", "camera"),
+        ("min_inliers: 3", "min_inliers"),
+        ("- 1", "list"),
+        ("a: [", "not valid YAML"),
+        ("weights: nowhere.safetensors", "does not exist"),
+        ("jpeg_quality: 90", "jpeg_quality"),
+    ],
+)
+def test_bad_settings_are_refused_with_file_and_reason(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "build.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        load_config(file, {})
+    assert "build.yaml" in str(caught.value) or "angles" in str(caught.value)
+
+
+def test_missing_config_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.yaml"):
+        load_config(tmp_path / "gone.yaml", {})
+
+
+def test_identity_leaves_out_where_and_how_fast_a_build_runs() -> None:
+    here = load_config(None, {"out": "a", "workers": 1})
+    there = load_config(None, {"out": "b", "workers": 4})
+    other = load_config(None, {"out": "a", "size": 128})
+    assert here.identity() == there.identity() != other.identity()
+
+
+def test_config_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        BuildConfig().size = 3  # type: ignore[call-arg]

@@ -1,0 +1,136 @@
+"""The mesh of a depth map: what is face, how it is triangulated, and the files it goes to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from factories import astronaut, head_depth
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mvgen.camera import crop_camera, pixel_grid
+from mvgen.errors import ClipError
+from mvgen.mesh import WALL_SLOPE, export_mesh, face_mask, face_surface, mesh_from_depth
+from mvgen.records import DepthMap
+from mvgen.surface import facing, source_normals, vertex_normals
+
+CAMERA = crop_camera(96)
+
+
+def plane(slope_x: float = 0.0, slope_y: float = 0.0) -> DepthMap:
+    """A disc of an inclined plane."""
+    grid = pixel_grid(96, 96)
+    x, y = (grid[..., 0] - CAMERA.centre[0]) / CAMERA.scale, -(grid[..., 1] - CAMERA.centre[1]) / CAMERA.scale
+    inside = ((grid - 48) ** 2).sum(axis=-1) < 35**2
+    return DepthMap((slope_x * x + slope_y * y).astype(np.float32), inside.astype(np.float32), CAMERA)
+
+
+def test_every_face_pixel_is_a_vertex_at_its_own_centre() -> None:
+    surface = face_surface(head_depth(CAMERA))
+    mesh = mesh_from_depth(surface)
+    assert len(mesh.vertices) == np.isfinite(surface.depth).sum()
+    np.testing.assert_allclose(CAMERA.project(mesh.vertices.astype(np.float64))[:, :2], mesh.uv, atol=1e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_triangles_cover_the_mask_once_and_face_the_front(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    known = rng.random((12, 12)) < 0.8
+    depth = np.where(known, rng.normal(0, 0.05, (12, 12)), np.nan).astype(np.float32)
+    mesh = mesh_from_depth(DepthMap(depth, known.astype(np.float32), crop_camera(12)))
+    a, b, c = (mesh.uv[mesh.triangles[:, corner]].astype(np.float64) for corner in range(3))
+    # v points down, so counter-clockwise from the front is a negative area in (u, v).
+    area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    np.testing.assert_allclose(area, -0.5)
+    corners = known[:-1, :-1].astype(int) + known[:-1, 1:] + known[1:, :-1] + known[1:, 1:]
+    assert len(mesh.triangles) == 2 * (corners == 4).sum() + (corners == 3).sum()
+
+
+def test_quads_are_split_along_the_flatter_diagonal() -> None:
+    depth = np.zeros((2, 2), np.float32)
+    depth[0, 0] = 1  # a corner stands up: the diagonal must not run through it
+    mesh = mesh_from_depth(DepthMap(depth, np.ones((2, 2), np.float32), crop_camera(2)))
+    assert all({1, 2} <= set(triangle) for triangle in mesh.triangles.tolist())
+
+
+@given(slope_x=st.floats(-2, 2), slope_y=st.floats(-2, 2))
+@settings(max_examples=20, deadline=None)
+def test_normals_of_a_plane_are_its_normal(slope_x: float, slope_y: float) -> None:
+    surface = face_surface(plane(slope_x, slope_y))
+    normal = np.array([-slope_x, -slope_y, 1]) / np.sqrt(1 + slope_x**2 + slope_y**2)
+    mesh = mesh_from_depth(surface)
+    np.testing.assert_allclose(vertex_normals(mesh), np.tile(normal, (len(mesh.vertices), 1)), atol=1e-3)
+    known = source_normals(surface)[np.isfinite(surface.depth)]
+    # A pixel with one neighbour in a row or column at most is rare, and taken to face the camera there.
+    assert np.quantile(np.abs(known - normal).max(axis=1), 0.95) < 1e-3
+    assert facing(mesh.vertices[:1].astype(np.float64), normal[None], CAMERA)[0] == pytest.approx(normal[2])
+
+
+def test_holes_are_filled_with_the_surface_around_them() -> None:
+    flat = plane(0.3, -0.2)
+    sure = flat.confidence.copy()
+    sure[40:50, 45:52] = 0.1
+    wild = np.where(sure > 0.5, flat.depth, 9.0).astype(np.float32)
+    surface = face_surface(replace(flat, depth=wild, confidence=sure))
+    np.testing.assert_allclose(surface.depth[40:50, 45:52], flat.depth[40:50, 45:52], atol=1e-4)
+
+
+def test_specks_and_spikes_are_cut_off() -> None:
+    head = head_depth(CAMERA)
+    sure = head.confidence.copy()
+    sure[2:6, 2:6] = 1  # a speck
+    sure[46, 60:95] = 1  # a spike, one pixel wide
+    mask = face_mask(replace(head, confidence=sure))
+    assert not mask[2:6, 2:6].any()
+    assert not mask[46, 85:].any()
+    assert (mask & (head.confidence > 0.5)).sum() > 0.97 * (head.confidence > 0.5).sum()
+
+
+def test_walls_at_the_silhouette_are_dropped_but_steep_places_inside_stay() -> None:
+    flat = plane()
+    depth = flat.depth.copy()
+    depth[:, 65:] -= np.linspace(0, 2, 31, dtype=np.float32) * 5  # falls off a cliff at the right
+    depth[44:50, 40:46] += 0.8  # a block in the middle, with sheer sides
+    slope = 10 / 30 * CAMERA.scale
+    assert slope > WALL_SLOPE
+    mask = face_mask(replace(flat, depth=depth))
+    assert not mask[:, 68:].any()
+    assert mask[40:54, 36:50].all()
+
+
+def test_a_crop_without_a_face_is_a_clip_error_of_this_stage() -> None:
+    nothing = replace(head_depth(CAMERA), confidence=np.zeros((96, 96), np.float32))
+    with pytest.raises(ClipError, match="no face") as caught:
+        face_surface(nothing)
+    assert caught.value.stage == "depth"
+
+
+@pytest.mark.parametrize("ending", [".glb", ".obj", ".ply"])
+def test_exported_mesh_reads_back(tmp_path: Path, ending: str) -> None:
+    import trimesh
+
+    mesh = mesh_from_depth(face_surface(head_depth(CAMERA)))
+    texture = astronaut()[50:146, 170:266]
+    path = tmp_path / f"face{ending}"
+    export_mesh(mesh, texture, path)
+    back: Any = trimesh.load(path, force="mesh", process=False)
+    assert len(back.faces) == len(mesh.triangles)
+    np.testing.assert_allclose(back.bounds, [mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)], atol=1e-4)
+    colours = np.asarray(back.visual.vertex_colors if ending == ".ply" else back.visual.to_color().vertex_colors)
+    first = mesh.uv[mesh.triangles[0, 0]].astype(int)
+    if ending == ".ply":
+        np.testing.assert_array_equal(colours[mesh.triangles[0, 0], :3], texture[first[1], first[0]])
+    else:
+        assert np.abs(colours[:, :3].astype(int).mean(axis=0) - texture[48, 48]).max() < 120
+        assert back.visual.material is not None
+
+
+def test_other_file_kinds_are_refused(tmp_path: Path) -> None:
+    mesh = mesh_from_depth(face_surface(head_depth(CAMERA)))
+    with pytest.raises(ValueError, match=r"\.glb, \.obj or \.ply"):
+        export_mesh(mesh, astronaut(), tmp_path / "face.stl")

@@ -1,0 +1,283 @@
+"""The whole way of one clip, on real pixels with a head of known shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pytest
+from factories import EllipsoidEstimator, astronaut, noisy_clip
+from numpy.typing import NDArray
+
+from mvgen.attention import AttentionModel
+from mvgen.camera import pixel_grid
+from mvgen.config import BuildConfig, load_config
+from mvgen.errors import ClipError, WeightsError
+from mvgen.faces import Faces
+from mvgen.pipeline import Tools, _read_attention, apex_position, build_clip, fit_attention_for
+from mvgen.reconstruct import read_photograph, reconstruct
+from mvgen.records import BuiltClip, Clip, Frame, Image
+from mvgen.render import get_renderer
+
+POINTS = np.array([[205.0, 101.7], [247.9, 103.9], [226.2, 130.2], [202.1, 140.2], [245.9, 142.5]])
+
+
+class AstronautDetector:
+    """Knows where the face of the photograph is; finds nothing in a dark picture."""
+
+    def detect(self, image: Image) -> Faces:
+        count = int(image.max() > 10)
+        box = np.array([[180.0, 60.0, 275.0, 175.0]])
+        return Faces(box[:count], np.ones(count), POINTS[None][:count])
+
+
+def tools(noise: float = 0.0) -> Tools:
+    return Tools(AstronautDetector(), EllipsoidEstimator(noise), AttentionModel.empty(), get_renderer())
+
+
+def config(**settings: Any) -> BuildConfig:
+    return load_config(None, {"size": 128, "angles": "-30,0,30", **settings})
+
+
+def clip(frames: int, **fields: Any) -> Clip:
+    made = Clip(
+        dataset="demo",
+        subject="s1",
+        subject_key="1",
+        name="still",
+        emotion="none",
+        label=None,
+        onset=1,
+        apex=None,
+        offset=frames,
+        fps=30.0,
+        directory=PurePosixPath("s1/still"),
+        frames=tuple(Frame(Path(f"img{n}.jpg"), n, f"img{n}.jpg") for n in range(1, frames + 1)),
+        licence="CC0-1.0",
+        redistribution="open",
+    )
+    return replace(made, **fields)
+
+
+@cache
+def built() -> BuiltClip:
+    return build_clip(clip(4), noisy_clip(astronaut(), 4, 2.0), config(), tools())
+
+
+def test_source_view_comes_first_and_every_angle_follows() -> None:
+    assert [view.yaw for view in built().views] == [None, -30, 0, 30]
+    for view in built().views:
+        assert view.colour.shape == (4, 128, 128, 3)
+        assert view.flow.shape == (3, 128, 128, 2)
+        assert view.valid.shape == view.depth.shape == (128, 128)
+        assert view.depth.dtype == view.flow.dtype == np.float32
+
+
+def test_every_stage_is_timed() -> None:
+    assert set(built().seconds) == {"face", "register", "depth", "attention", "mesh", "flow", "views"}
+
+
+def test_what_a_view_stores_agrees_with_itself() -> None:
+    for view in built().views[1:]:
+        hit = np.isfinite(view.depth)
+        assert not (view.valid & ~hit).any()
+        assert not view.colour[:, ~hit].any()
+        assert not view.flow[:, ~hit].any()
+        assert 0 < view.valid_fraction <= 1
+
+
+def test_depth_camera_and_colour_of_a_view_lead_back_to_the_source() -> None:
+    source = built().views[0]
+    for view in built().views[1:]:
+        points = view.camera.unproject(np.dstack([pixel_grid(128, 128), view.depth.astype(float)]))[view.valid]
+        u, v = np.floor(source.camera.project(points)[:, :2]).astype(int).T
+        away = view.colour[0][view.valid].astype(float) - source.colour[0][v, u]
+        assert np.median(np.abs(away)) < 6
+
+
+def test_still_clip_hardly_moves_in_any_view() -> None:
+    for view in built().views:
+        assert np.linalg.norm(view.flow[:, view.valid].mean(axis=1), axis=-1).max() < 0.03
+
+
+def test_a_view_that_sees_too_little_of_the_attention_is_not_kept() -> None:
+    strict = build_clip(clip(2), noisy_clip(astronaut(), 2, 1.0), config(attention_threshold=0.97), tools())
+    by_yaw = {view.yaw: view for view in strict.views}
+    assert by_yaw[None].kept
+    assert by_yaw[None].visible_attention == 1
+    assert by_yaw[0].kept
+    assert not by_yaw[30].kept
+    assert by_yaw[30].visible_attention == pytest.approx(by_yaw[-30].visible_attention, abs=0.03)
+
+
+def test_same_clip_gives_the_same_arrays() -> None:
+    again = build_clip(clip(4), noisy_clip(astronaut(), 4, 2.0), config(), tools())
+    for first, second in zip(built().views, again.views, strict=True):
+        np.testing.assert_array_equal(first.colour, second.colour)
+        np.testing.assert_array_equal(first.flow, second.flow)
+        np.testing.assert_array_equal(first.depth, second.depth)
+    np.testing.assert_array_equal(built().attention, again.attention)
+
+
+def test_depth_of_a_still_clip_is_the_mean_over_its_frames() -> None:
+    noisy = build_clip(clip(8), noisy_clip(astronaut(), 8, 1.0), config(angles="0"), tools(noise=0.1))
+    wobble = EllipsoidEstimator(0.1).predict(np.zeros((8, 128, 128, 3), np.uint8))[0]
+    np.testing.assert_allclose(noisy.depth.depth, wobble.mean(axis=0), atol=1e-5)
+
+
+def test_geometry_per_frame_follows_each_frames_depth() -> None:
+    frames = noisy_clip(astronaut(), 3, 0.0)
+    per_frame = build_clip(clip(3), frames, config(geometry="frame", angles="30"), tools(noise=0.05))
+    per_clip = build_clip(clip(3), frames, config(geometry="clip", angles="30"), tools(noise=0.05))
+    trembling, steady = (np.abs(one.views[1].flow).max() for one in (per_frame, per_clip))
+    assert steady < 0.01
+    assert trembling > 0.5
+    np.testing.assert_allclose(
+        per_frame.depth.depth, EllipsoidEstimator(0.05).predict(frames[:, :128, :128])[0][0], atol=1e-6
+    )
+
+
+def test_pinhole_camera_of_the_config_is_the_views_camera() -> None:
+    one = build_clip(
+        clip(1), astronaut()[None], config(camera="pinhole", focal=900.0, principal=(256.0, 256.0)), tools()
+    )
+    zoom = np.hypot(one.face.crop[0, 0], one.face.crop[1, 0])
+    assert one.views[1].camera.kind == "pinhole"
+    assert one.views[1].camera.focal == pytest.approx(900 * zoom)
+    assert one.views[1].flow.shape[0] == 0
+    frontal = next(view for view in one.views if view.yaw == 0)
+    away = np.abs(frontal.colour[0].astype(int) - one.views[0].colour[0])[frontal.valid]
+    assert away.max() <= 1
+
+
+def test_registration_may_be_switched_off() -> None:
+    off = build_clip(clip(2), noisy_clip(astronaut(), 2, 1.0), config(register_frames=False, angles="0"), tools())
+    assert set(off.registration.reasons) == {"registration is switched off"}
+
+
+def test_clip_without_a_face_names_the_stage() -> None:
+    with pytest.raises(ClipError) as caught:
+        build_clip(clip(2), np.zeros((2, 64, 64, 3), np.uint8), config(), tools())
+    assert caught.value.stage == "face"
+
+
+def test_apex_is_the_frame_of_largest_change() -> None:
+    crops = built().views[0].colour.copy()
+    crops[2, 80:100, 40:90] = 255 - crops[2, 80:100, 40:90]
+    assert apex_position(crops, 0, built().face) == 2
+
+
+def smiling(seed: int, rows: slice) -> Image:
+    frames = noisy_clip(astronaut(), 3, 1.0, seed)
+    frames[1, rows, 200:250] = 255 - frames[1, rows, 200:250]
+    return frames
+
+
+def test_attention_is_fitted_on_labelled_clips_and_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    def read(one: Clip) -> Image:
+        if one.name == "broken":
+            raise ClipError("source", "cut short")
+        return smiling(int(one.subject), slice(70, 90) if one.label == "negative" else slice(140, 160))
+
+    clips = [
+        clip(3, subject=str(n), label=("negative", "positive")[n % 2], apex=2 if n % 3 else None) for n in range(6)
+    ]
+    clips += [clip(3, name="broken", label="surprise"), clip(3, label=None)]
+    tensors = fit_attention_for(clips, read, config(), tools())
+    model = AttentionModel.from_tensors(tensors)
+    assert model.classes == ("negative", "positive")
+    save_file(tensors, tmp_path / "attention.safetensors")
+    np.testing.assert_array_equal(_read_attention(tmp_path / "attention.safetensors").weight, model.weight)
+    sharp = build_clip(clips[1], read(clips[1]), config(), replace(tools(), attention=model))
+    assert sharp.attention.max() > 2 * built().attention.max()
+
+
+def test_no_labels_give_a_head_without_classes_that_can_be_stored(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file(fit_attention_for([], lambda _: astronaut()[None], config(), tools()), tmp_path / "a.safetensors")
+    assert not _read_attention(tmp_path / "a.safetensors").fitted
+
+
+def test_broken_attention_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match=r"a\.safetensors cannot be read"):
+        _read_attention(tmp_path / "a.safetensors")
+
+
+def write(path: Path, pixels: NDArray[Any]) -> Path:
+    from PIL import Image as Picture
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Picture.fromarray(pixels).save(path)
+    return path
+
+
+def test_photographs_are_reconstructed_and_bad_ones_do_not_stop_the_others(tmp_path: Path) -> None:
+    from PIL import Image as Picture
+
+    images = [
+        write(tmp_path / "a" / "face.png", astronaut()),
+        tmp_path / "missing.png",
+        write(tmp_path / "dark.png", np.zeros((64, 64, 3), np.uint8)),
+        write(tmp_path / "b" / "Face.jpg", astronaut()),
+    ]
+    (tmp_path / "text.png").write_text("not an image")
+    images.append(tmp_path / "text.png")
+    said: list[str] = []
+    settings = config()
+    outcomes = reconstruct(images, tmp_path / "out", (-15, 15), 96, settings, said.append, tools=tools())
+    assert [outcome.error is None for outcome in outcomes] == [True, False, False, True, False]
+    assert "no such file" in str(outcomes[1].error)
+    assert "no face" in str(outcomes[2].error)
+    assert "not an image" in str(outcomes[4].error)
+    assert len(said) == 5
+    folders = [outcome.folder for outcome in outcomes if outcome.folder]
+    assert [folder.name for folder in folders] == ["face", "Face-2"]
+    for folder in folders:
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        assert names == [
+            "depth.npz", "mesh.glb", "sheet.png",
+            "views/yaw+15.png", "views/yaw+15.valid.png", "views/yaw-15.png", "views/yaw-15.valid.png",
+        ]  # fmt: skip
+        with np.load(folder / "depth.npz") as depth:
+            assert depth["depth"].shape == depth["valid"].shape == (96, 96)
+            assert depth["depth"].dtype == np.float32
+            assert np.isfinite(depth["depth"][depth["valid"]]).all()
+            assert depth["crop"].shape == (2, 3)
+            # The ellipsoid's front is 0.1 inter-ocular distances before the eyes, the nose 0.35 more; 30 pixels each.
+            assert 0.1 * 30 < np.nanmax(depth["depth"]) < 0.5 * 30
+        assert Picture.open(folder / "views" / "yaw+15.png").size == (96, 96)
+        assert (folder / "mesh.glb").read_bytes()[:4] == b"glTF"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "LA", "CMYK"])
+def test_photographs_of_any_mode_are_read_as_rgb(tmp_path: Path, mode: str) -> None:
+    from PIL import Image as Picture
+
+    picture = Picture.fromarray(astronaut()[:64, :80])
+    if mode == "I;16":
+        picture = Picture.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = picture.convert(mode)
+    path = tmp_path / ("photo.jpg" if mode == "CMYK" else "photo.png")
+    picture.save(path)
+    pixels = read_photograph(path)
+    assert pixels.shape == (64, 80, 3)
+    assert pixels.dtype == np.uint8
+    assert np.abs(pixels.mean() - astronaut()[:64, :80].mean()) < 8
+
+
+def test_photographs_are_turned_upright(tmp_path: Path) -> None:
+    from PIL import Image as Picture
+
+    picture = Picture.fromarray(astronaut()[:64, :80])
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_photograph(tmp_path / "turned.jpg").shape == (80, 64, 3)
