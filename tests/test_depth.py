@@ -9,9 +9,10 @@ from safetensors.torch import save_file
 
 from mvgen.camera import crop_camera
 from mvgen.depth.data import Samples, draw_expression, make_samples
+from mvgen.depth.loss import depth_loss
 from mvgen.depth.network import DEPTH_RANGE, FaceDepthNetwork, normalise
 from mvgen.depth.predict import DepthEstimator
-from mvgen.depth.train import TrainingConfig, depth_loss, learning_rate, load_training_config, train
+from mvgen.depth.train import TrainingConfig, learning_rate, load_training_config, train
 from mvgen.errors import ConfigError, WeightsError
 from mvgen.paths import shipped_weights
 
@@ -88,7 +89,7 @@ def test_training_pictures_show_faces_with_depth_in_the_crops_own_frame(few):
 
 
 def test_training_learns_and_a_stopped_run_ends_where_an_unstopped_one_does(tmp_path, few, heads):
-    config = TrainingConfig(identities=20, per_identity=1, size=64, epochs=4, batch=6, seed=5)
+    config = TrainingConfig(identities=20, per_identity=1, size=64, epochs=((64, 4),), batch=6, seed=5)
     quiet = {"data": tmp_path / "data", "device": "cpu", "workers": 1, "report": lambda _: None}
     arrays = make_samples(5, 0, 16, 1, 64), make_samples(5, 16, 4, 1, 64)
     (tmp_path / "data").mkdir()

@@ -15,8 +15,8 @@ from mvgen.depth.network import FaceDepthNetwork, normalise
 from mvgen.errors import WeightsError
 from mvgen.paths import shipped_weights
 
-# The network sees crops at the size it was trained on, whatever the size of the views.
-INPUT_SIZE = 128
+# The network sees crops at the size it was trained on, whatever the size of the views; its file says which.
+INPUT_SIZE = "input_size"
 
 
 def pick_device(device: str) -> torch.device:
@@ -26,17 +26,21 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill a network from a safetensors file. Raises WeightsError naming the file and what does not fit."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def load_weights(network: nn.Module, path: Path) -> int:
+    """Fill a network from a safetensors file and return the size of its input, pixels.
+
+    Raises WeightsError naming the file and what does not fit.
+    """
+    from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         raise WeightsError(
             f"depth weights {path} do not exist; give others with --weights, or make them: mvgen train-depth"
         )
     try:
-        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            size = (file.metadata() or {}).get(INPUT_SIZE, "")
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"depth weights {path} are not a safetensors file: {error}") from None
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
@@ -49,7 +53,12 @@ def load_weights(network: nn.Module, path: Path) -> None:
             f"depth weights {path} are of another network: {len(missing)} tensors missing, {len(extra)} unknown, "
             f"{len(misfit)} of another shape (first: {first}); use the file that mvgen train-depth writes"
         )
+    if not size.isdigit() or int(size) % 32 or not int(size):
+        raise WeightsError(
+            f"depth weights {path} do not say which input size they are for; make them with mvgen train-depth"
+        )
     network.load_state_dict(tensors)
+    return int(size)
 
 
 class DepthEstimator:
@@ -63,7 +72,7 @@ class DepthEstimator:
         path = weights or shipped_weights()
         self.device = pick_device(device)
         self._network = FaceDepthNetwork()
-        load_weights(self._network, path)
+        self._input_size = load_weights(self._network, path)
         self._network = self._network.eval().to(self.device)
         self._network = self._network.to(memory_format=torch.channels_last)
         self.digest = file_digest(path)
@@ -88,7 +97,7 @@ class DepthEstimator:
             return np.zeros((0, size, size), np.float32), np.zeros((0, size, size), np.float32)
         depths, faces = [], []
         for batch in np.array_split(crops, -(-len(crops) // 16)):
-            small = _resize(self.normalise(batch), INPUT_SIZE)
+            small = _resize(self.normalise(batch), self._input_size)
             # Both ways round: the mean of a face and its mirror image halves the noise and favours neither side.
             depth, face = self._network(torch.cat([small, small.flip(-1)]))
             depth, face = (_two_ways(values) for values in (depth, torch.sigmoid(face)))

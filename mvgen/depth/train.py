@@ -9,29 +9,26 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from mvgen.config import canonical_json, file_digest
-from mvgen.depth.data import Samples, make_samples
+from mvgen.depth.data import Samples
+from mvgen.depth.loss import depth_loss, jitter_colour
 from mvgen.depth.network import FaceDepthNetwork, normalise
-from mvgen.depth.predict import pick_device
+from mvgen.depth.predict import INPUT_SIZE, pick_device
+from mvgen.depth.shards import Recipe, Report, make_data, read_data
 from mvgen.errors import ConfigError
 
-Report = Callable[[str], None]
-
-_PEOPLE_PER_SHARD = 16
+PictureSize = Annotated[int, Field(ge=64, multiple_of=32)]
 
 
 class TrainingConfig(BaseModel):
@@ -41,10 +38,11 @@ class TrainingConfig(BaseModel):
 
     identities: Annotated[int, Field(ge=20)] = Field(1600, description="Anny heads drawn")
     per_identity: Annotated[int, Field(ge=1)] = Field(4, description="photographs of each")
-    size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(128, description="side of the crops, pixels")
-    epochs: Annotated[int, Field(ge=1)] = Field(9, description="passes over the training pictures")
-    coarse_epochs: Annotated[int, Field(ge=0)] = Field(
-        6, description="how many of the first epochs see the pictures at half their size, at a quarter of the cost"
+    size: PictureSize = Field(128, description="side of the rendered pictures, pixels")
+    epochs: Annotated[tuple[tuple[PictureSize, Annotated[int, Field(ge=1)]], ...], Field(min_length=1)] = Field(
+        ((64, 4), (96, 2)),
+        description="(side of the pictures, epochs), one after the other; small pictures teach most of it at little "
+        "cost, and the network is used at the last size",
     )
     batch: Annotated[int, Field(ge=1)] = Field(24, description="pictures a step")
     rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="learning rate of Adam in the first half")
@@ -53,6 +51,22 @@ class TrainingConfig(BaseModel):
     gradient_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the slope term of the loss")
     face_weight: Annotated[float, Field(ge=0)] = Field(0.2, description="weight of the face / no face term")
     seed: int = Field(11, description="seed of data, initial weights and order")
+
+    @model_validator(mode="after")
+    def _nothing_is_enlarged(self) -> TrainingConfig:
+        if max(self.sizes) > self.size:
+            raise ValueError(f"epochs at {max(self.sizes)} pixels need pictures of that size, not {self.size}")
+        return self
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The side of the pictures in each epoch."""
+        return tuple(size for size, epochs in self.epochs for _ in range(epochs))
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the pictures depend on."""
+        return Recipe(self.identities, self.per_identity, self.size, self.seed)
 
 
 def load_training_config(path: Path) -> TrainingConfig:
@@ -68,90 +82,6 @@ def load_training_config(path: Path) -> TrainingConfig:
         raise ConfigError(f"training config {path}: {problems}") from None
 
 
-# Data
-
-
-def _make_shard(arguments: tuple[int, int, int, int, int], target: Path) -> None:
-    torch.set_num_threads(1)
-    samples = make_samples(*arguments)
-    partial = target.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, colour=samples.colour, depth=samples.depth, face=samples.face, identity=samples.identity)
-    os.replace(partial, target)
-
-
-def make_data(config: TrainingConfig, folder: Path, workers: int, report: Report) -> list[Path]:
-    """Render the training pictures into `folder`, shard by shard; shards that are there already are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shards = []
-    for first in range(0, config.identities, _PEOPLE_PER_SHARD):
-        people = min(_PEOPLE_PER_SHARD, config.identities - first)
-        name = f"anny-{config.seed}-{config.size}-{config.per_identity}-{first:06d}-{people}.npz"
-        shards.append(((config.seed, first, people, config.per_identity, config.size), folder / name))
-    missing = [shard for shard in shards if not shard[1].exists()]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_make_shard, *shard) for shard in missing]
-        for count, future in enumerate(futures, 1):
-            future.result()
-            if count % 10 == 0 or count == len(missing):
-                report(f"data: {count} of {len(missing)} shards rendered")
-    return [path for _, path in shards]
-
-
-def read_data(shards: list[Path]) -> Samples:
-    """All shards as one batch."""
-    parts: dict[str, list[np.ndarray]] = {"colour": [], "depth": [], "face": [], "identity": []}
-    for shard in shards:
-        with np.load(shard, allow_pickle=False) as arrays:
-            for name, collected in parts.items():
-                collected.append(arrays[name])
-    return Samples(**{name: np.concatenate(collected) for name, collected in parts.items()})
-
-
-# Loss
-
-
-def depth_loss(depth: Tensor, truth: Tensor, known: Tensor, gradient_weight: float) -> Tensor:
-    """Smooth L1 on depth and on its slope over 1 and 4 pixels, in the face.
-
-    depth, truth : (B, S, S) world units; known : (B, S, S) bool
-    Source: eq. 1-2 of the main paper; the unit of x is 5 % of an inter-ocular distance, so that the quadratic part
-    covers the errors that remain after a few epochs. The slope term keeps noses and brows from flattening.
-    """
-    unit = 0.05
-    total = F.smooth_l1_loss(depth[known] / unit, truth[known] / unit)
-    if gradient_weight:
-        for step in (1, 4):
-            for axis in (1, 2):
-                size = depth.shape[axis] - step
-                slope, true_slope = (t.narrow(axis, step, size) - t.narrow(axis, 0, size) for t in (depth, truth))
-                both = known.narrow(axis, step, size) & known.narrow(axis, 0, size)
-                # A step down to the ear or around the nose is a wall, not a slope; it says nothing of the surface.
-                both = both & (true_slope.abs() < 0.12 * step)
-                slope_unit = 0.2 * unit
-                error = F.smooth_l1_loss(slope[both] / slope_unit, true_slope[both] / slope_unit)
-                total = total + gradient_weight / 4 * error
-    return total
-
-
-def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness, contrast, saturation +-0.2 and hue +-0.1 on (B, 3, S, S) in [0, 1], each picture with p = 0.5."""
-    import torchvision.transforms.v2.functional as adjust
-
-    result = images.clone()
-    draws = torch.rand(len(images), 5, generator=generator)
-    for index, (chance, brightness, contrast, saturation, hue) in enumerate(draws.tolist()):
-        if chance < 0.5:
-            picture = adjust.adjust_brightness(images[index], 0.8 + 0.4 * brightness)
-            picture = adjust.adjust_contrast(picture, 0.8 + 0.4 * contrast)
-            picture = adjust.adjust_saturation(picture, 0.8 + 0.4 * saturation)
-            result[index] = adjust.adjust_hue(picture, 0.2 * hue - 0.1)
-    return result
-
-
-# Training
-
-
 def train(
     config: TrainingConfig, out: Path, *, data: Path, device: str = "auto", workers: int = 2, report: Report = print
 ) -> Path:
@@ -163,7 +93,7 @@ def train(
     from torch.utils.tensorboard import SummaryWriter
 
     out.mkdir(parents=True, exist_ok=True)
-    samples = read_data(make_data(config, data, workers, report))
+    samples = read_data(make_data(config.recipe, data, workers, report))
     people = np.unique(samples.identity)
     held_out = np.random.default_rng(config.seed).permutation(people)[: round(len(people) * config.validation_share)]
     validating = np.isin(samples.identity, held_out)
@@ -175,10 +105,10 @@ def train(
     network = FaceDepthNetwork().to(where)
     network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.rate)
-    steps = config.epochs * (len(training) // config.batch)
+    steps = len(config.sizes) * (len(training) // config.batch)
     first_epoch, history = _resume(out, config, network, optimiser)
     board = SummaryWriter(str(out / "tensorboard"), purge_step=first_epoch)
-    for epoch in range(first_epoch, config.epochs):
+    for epoch, size in enumerate(config.sizes[first_epoch:], start=first_epoch):
         generator = torch.Generator().manual_seed(config.seed * 1000 + epoch)
         order = training[torch.randperm(len(training), generator=generator).numpy()]
         network.train()
@@ -188,21 +118,16 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, done)
             batch = order[step * config.batch : (step + 1) * config.batch]
-            picked = _tensors(samples, batch, where, half=epoch < config.coarse_epochs)
+            picked = _tensors(samples, batch, where, size)
             losses.append(_step(network, optimiser, picked, config, generator))
-        error = evaluate(network, samples, validation, where)
-        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), **error})
+        error = evaluate(network, samples, validation, where, size)
+        history.append({"epoch": epoch + 1, "size": size, "loss": float(np.mean(losses)), **error})
         for name, value in history[-1].items():
             board.add_scalar(name, value, epoch + 1)
         report("  ".join(f"{name} {value:.4g}" for name, value in history[-1].items()))
         _checkpoint(out, config, network, optimiser, history)
-        _picture(
-            out / f"samples-{epoch + 1:03d}.png",
-            network,
-            samples,
-            validation[:: max(1, len(validation) // 8)][:8],
-            where,
-        )
+        shown = validation[:: max(1, len(validation) // 8)][:8]
+        _picture(out / f"samples-{epoch + 1:03d}.png", network, _tensors(samples, shown, where, size))
     board.close()
     return _finish(out, config, network, history, training=len(training), validation=len(validation))
 
@@ -227,21 +152,27 @@ class _Batch:
     known: Tensor
 
 
-def _tensors(samples: Samples, batch: np.ndarray, where: torch.device, *, half: bool = False) -> _Batch:
+def _tensors(samples: Samples, batch: np.ndarray, where: torch.device, size: int) -> _Batch:
     colour = torch.from_numpy(samples.colour[batch])
     depth = torch.from_numpy(samples.depth[batch].astype(np.float32))
     face = torch.from_numpy(samples.face[batch])
     known = face & depth.isfinite()
     depth = depth.nan_to_num()
-    if half:
-        # A half-size pixel is known where its four are; its depth is their mean.
-        colour = F.avg_pool2d(colour.permute(0, 3, 1, 2).float(), 2).round().byte().permute(0, 2, 3, 1)
-        depth, face, known = (
-            F.avg_pool2d(depth, 2),
-            F.avg_pool2d(face.float(), 2) > 0.5,
-            F.avg_pool2d(known.float(), 2) == 1,
+    if size != colour.shape[1]:
+        colour = _shrink(colour.permute(0, 3, 1, 2).float(), size).round().byte().permute(0, 2, 3, 1)
+        # A small pixel is known where all it was made from is; its depth is their mean.
+        depth = _shrink(depth[:, None], size)[:, 0]
+        face, known = (
+            _shrink(mask[:, None].float(), size)[:, 0] > share for mask, share in ((face, 0.5), (known, 0.999))
         )
     return _Batch(colour, depth.to(where), face.to(where), known.to(where))
+
+
+def _shrink(images: Tensor, size: int) -> Tensor:
+    """(B, C, S, S) -> (B, C, size, size): the mean of whole blocks where they fit, else a triangle filter."""
+    if images.shape[-1] % size == 0:
+        return F.avg_pool2d(images, images.shape[-1] // size)
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def _step(
@@ -274,12 +205,14 @@ def fast_bfloat16(where: torch.device) -> bool:
 
 
 @torch.inference_mode()
-def evaluate(network: FaceDepthNetwork, samples: Samples, indices: np.ndarray, where: torch.device) -> dict[str, float]:
+def evaluate(
+    network: FaceDepthNetwork, samples: Samples, indices: np.ndarray, where: torch.device, size: int
+) -> dict[str, float]:
     """Mean absolute error in % of the inter-ocular distance, the same about each face's own mean, and face IoU."""
     network.eval()
     absolute, shape, overlap = [], [], []
     for batch in np.array_split(indices, -(-len(indices) // 32)):
-        picked = _tensors(samples, batch, where)
+        picked = _tensors(samples, batch, where, size)
         predicted, logit = network(normalise(picked.colour).to(where))
         found = logit > 0
         overlap.append((found & picked.face).sum((1, 2)) / (found | picked.face).sum((1, 2)).clamp(min=1))
@@ -305,7 +238,7 @@ def _checkpoint(out: Path, config: TrainingConfig, network: FaceDepthNetwork, op
     tensors = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}
     save_file(tensors | moments, out / "checkpoint.partial")
     os.replace(out / "checkpoint.partial", out / "checkpoint.safetensors")
-    progress = {"config": config.model_dump(), "history": history}
+    progress = {"config": config.model_dump(mode="json"), "history": history}
     (out / "progress.json").write_text(canonical_json(progress), encoding="utf-8")
 
 
@@ -316,7 +249,7 @@ def _resume(out: Path, config: TrainingConfig, network: FaceDepthNetwork, optimi
     if not (out / "progress.json").exists() or not (out / "checkpoint.safetensors").exists():
         return 0, []
     progress = json.loads((out / "progress.json").read_text(encoding="utf-8"))
-    if progress["config"] != config.model_dump():
+    if progress["config"] != config.model_dump(mode="json"):
         raise ConfigError(f"{out} holds a training run with another config; give another --out, or remove it")
     tensors = load_file(out / "checkpoint.safetensors")
     network.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("network.")})
@@ -330,13 +263,12 @@ def _resume(out: Path, config: TrainingConfig, network: FaceDepthNetwork, optimi
 
 
 @torch.inference_mode()
-def _picture(path: Path, network: FaceDepthNetwork, samples: Samples, indices: np.ndarray, where: torch.device) -> None:
+def _picture(path: Path, network: FaceDepthNetwork, picked: _Batch) -> None:
     """Fixed validation faces: picture, true depth, predicted depth."""
     from PIL import Image
 
     network.eval()
-    picked = _tensors(samples, indices, where)
-    predicted, logit = network(normalise(picked.colour).to(where))
+    predicted, logit = network(normalise(picked.colour).to(picked.depth.device))
 
     def grey(values: Tensor, mask: Tensor) -> np.ndarray:
         level = ((values + 1.4) / 2.1).clamp(0, 1) * 255 * mask
@@ -356,7 +288,7 @@ def _finish(
         name: value.detach().cpu().contiguous().half() if value.is_floating_point() else value.cpu()
         for name, value in network.state_dict().items()
     }
-    save_file(tensors, target)
+    save_file(tensors, target, metadata={INPUT_SIZE: str(config.sizes[-1])})
     last = history[-1]
     card = f"""# Face depth weights
 
@@ -372,7 +304,7 @@ def _finish(
   20 degrees of frontal.
 
 ```yaml
-{yaml.safe_dump(config.model_dump(), sort_keys=False).strip()}
+{yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).strip()}
 ```
 """
     (out / "face_depth.md").write_text(card, encoding="utf-8")

@@ -1,0 +1,45 @@
+"""What the depth network is trained to minimise, and how its pictures are recoloured meanwhile."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def depth_loss(depth: Tensor, truth: Tensor, known: Tensor, gradient_weight: float) -> Tensor:
+    """Smooth L1 on depth and on its slope over 1 and 4 pixels, in the face.
+
+    depth, truth : (B, S, S) world units; known : (B, S, S) bool
+    Source: eq. 1-2 of the main paper; the unit of x is 5 % of an inter-ocular distance, so that the quadratic part
+    covers the errors that remain after a few epochs. The slope term keeps noses and brows from flattening.
+    """
+    unit = 0.05
+    total = F.smooth_l1_loss(depth[known] / unit, truth[known] / unit)
+    if gradient_weight:
+        for step in (1, 4):
+            for axis in (1, 2):
+                size = depth.shape[axis] - step
+                slope, true_slope = (t.narrow(axis, step, size) - t.narrow(axis, 0, size) for t in (depth, truth))
+                both = known.narrow(axis, step, size) & known.narrow(axis, 0, size)
+                # A step down to the ear or around the nose is a wall, not a slope; it says nothing of the surface.
+                both = both & (true_slope.abs() < 0.12 * step)
+                slope_unit = 0.2 * unit
+                error = F.smooth_l1_loss(slope[both] / slope_unit, true_slope[both] / slope_unit)
+                total = total + gradient_weight / 4 * error
+    return total
+
+
+def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Brightness, contrast, saturation +-0.2 and hue +-0.1 on (B, 3, S, S) in [0, 1], each picture with p = 0.5."""
+    import torchvision.transforms.v2.functional as adjust
+
+    result = images.clone()
+    draws = torch.rand(len(images), 5, generator=generator)
+    for index, (chance, brightness, contrast, saturation, hue) in enumerate(draws.tolist()):
+        if chance < 0.5:
+            picture = adjust.adjust_brightness(images[index], 0.8 + 0.4 * brightness)
+            picture = adjust.adjust_contrast(picture, 0.8 + 0.4 * contrast)
+            picture = adjust.adjust_saturation(picture, 0.8 + 0.4 * saturation)
+            result[index] = adjust.adjust_hue(picture, 0.2 * hue - 0.1)
+    return result
