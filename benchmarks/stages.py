@@ -55,9 +55,8 @@ def main() -> None:
         wall = time.perf_counter() - start
         rows = read_table(config.out / "clips.parquet")
     frames = sum(row.frames for row in rows if row.yaw is None)
-    print(
-        f"{hardware()}; commit {commit()}; {summary.clips} clips, {frames} frames, {len(config.angles)} views + source\n"
-    )
+    about = f"{summary.clips} clips, {frames} frames, {len(config.angles)} views"
+    print(f"{hardware()}; commit {commit()}; {about}\n")
     print("| stage | seconds | ms a frame |\n|---|---|---|")
     for stage, seconds in sorted(summary.seconds.items(), key=lambda item: -item[1]):
         print(f"| {stage} | {seconds:.1f} | {1000 * seconds / frames:.0f} |")
