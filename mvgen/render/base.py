@@ -6,15 +6,12 @@ that depth through the camera, so depth, camera and colour of a view cannot disa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import Camera, pixel_grid
-from mvgen.errors import ConfigError
 from mvgen.records import Image, Mask, Mesh, ViewGeometry
 from mvgen.surface import facing, vertex_normals
 
@@ -30,26 +27,6 @@ class Renderer(Protocol):
         grazing : degrees; surface seen in the source at more than this angle is not valid
         """
         ...
-
-
-def _pyrender() -> Renderer:
-    from mvgen.render.pyrender import PyrenderRenderer
-
-    return PyrenderRenderer()
-
-
-_RENDERERS: dict[str, Callable[[], Renderer]] = {"pyrender": _pyrender}
-
-
-@cache
-def get_renderer(name: str = "pyrender") -> Renderer:
-    """The renderer of that name, one per process: making a GL context is slow and some drivers allow one only.
-
-    Raises ConfigError for an unknown name, MissingPartError when what it needs is not installed.
-    """
-    if name not in _RENDERERS:
-        raise ConfigError(f"unknown renderer {name!r}; known: {', '.join(_RENDERERS)}")
-    return _RENDERERS[name]()
 
 
 def source_cosine(mesh: Mesh, camera: Camera) -> Floats:
