@@ -20,7 +20,8 @@ WALL_SLOPE = 8.0
 """A surface steeper than this (83 degrees from facing the camera) that touches the silhouette is no face but a wall
 that the network drew between the face and nothing; it is dropped. Steep places inside, such as nose wings, stay."""
 
-_SMOOTHING = 1 / 100  # of the image's side: spikes of the outline that are no wider are cut off
+_RIM = 1 / 64  # of the image's side: at the outline a network mixes face and background, in depth and in colour
+_SMOOTHING = 1 / 64  # of the image's side: spikes of the outline that are no wider are cut off
 _LEAST_AREA = 1 / 100  # of the image: anything smaller is no face
 
 
@@ -46,23 +47,32 @@ def _slope(depth: Floats, mask: Mask, scale: float) -> Floats:
     return steepest
 
 
-def face_mask(depth: DepthMap, confidence_threshold: float = 0.5) -> Mask:
-    """Where the face is: (S, S) bool.
-
-    The largest confident region with its holes filled, without spikes on its outline or walls at the silhouette.
-    Raises ClipError("depth") when nothing of the size of a face is left.
-    """
+def _without_spikes(mask: Mask) -> Mask:
+    """The largest region of a mask, its holes filled, its outline smooth; never larger than region and holes."""
     import cv2
     from scipy import ndimage
 
-    mask = ndimage.binary_fill_holes(_largest(depth.confidence > confidence_threshold))
-    soft = cv2.GaussianBlur(np.asarray(mask, np.float32), (0, 0), max(depth.depth.shape[0] * _SMOOTHING, 0.5))
-    mask = _largest(ndimage.binary_fill_holes(mask & (soft > 0.5)))
+    mask = ndimage.binary_fill_holes(_largest(mask))
+    soft = cv2.GaussianBlur(np.asarray(mask, np.float32), (0, 0), max(mask.shape[0] * _SMOOTHING, 0.5))
+    return _largest(ndimage.binary_fill_holes(mask & (soft > 0.5)))
+
+
+def face_mask(depth: DepthMap, confidence_threshold: float = 0.5) -> Mask:
+    """Where the face is: (S, S) bool.
+
+    The largest confident region with its holes filled, without its rim, spikes on its outline or walls beyond it.
+    Raises ClipError("depth") when nothing of the size of a face is left.
+    """
+    from scipy import ndimage
+
+    mask = _without_spikes(depth.confidence > confidence_threshold)
+    mask = ndimage.distance_transform_edt(mask) > _RIM * mask.shape[0]
     steep = mask & (_slope(depth.depth, mask, depth.camera.scale) > WALL_SLOPE)
     outline = mask & ~ndimage.binary_erosion(mask)
     labels, _ = ndimage.label(steep, structure=np.ones((3, 3)))
     walls = np.unique(labels[outline & steep])
-    mask = _largest(mask & ~np.isin(labels, walls[walls > 0]))
+    # Where a wall was, the outline is as ragged as the wall; a view from the side stretches that into a saw.
+    mask = _without_spikes(mask & ~np.isin(labels, walls[walls > 0]))
     if mask.mean() < _LEAST_AREA:
         raise ClipError("depth", "the depth network sees no face in the crop")
     return np.asarray(mask, bool)

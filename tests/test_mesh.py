@@ -11,6 +11,7 @@ import pytest
 from factories import astronaut, head_depth
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from mvgen.camera import crop_camera, pixel_grid
 from mvgen.errors import ClipError
@@ -88,7 +89,8 @@ def test_specks_and_spikes_are_cut_off() -> None:
     mask = face_mask(replace(head, confidence=sure))
     assert not mask[2:6, 2:6].any()
     assert not mask[46, 85:].any()
-    assert (mask & (head.confidence > 0.5)).sum() > 0.97 * (head.confidence > 0.5).sum()
+    # All the rest of the face stays, but for a narrow rim.
+    assert mask[ndimage.distance_transform_edt(head.confidence > 0.5) > 3].all()
 
 
 def test_walls_at_the_silhouette_are_dropped_but_steep_places_inside_stay() -> None:
