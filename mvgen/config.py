@@ -51,7 +51,7 @@ class BuildConfig(BaseModel):
     register_frames: bool = Field(True, description="bring every frame onto the onset frame")
     min_inliers: Annotated[int, Field(ge=4)] = Field(12, description="fewer RANSAC inliers than this: identity")
     attention_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="a training view is kept when it sees at least this share of the attention"
+        0.6, description="a training view is kept when it sees at least this share of the attention"
     )
     test_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.2, description="share of the subjects that the test split holds; a subject is never on both sides"

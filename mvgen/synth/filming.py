@@ -39,10 +39,10 @@ class Stage:
 
     @classmethod
     def of(cls, plan: ClipPlan, width: int, height: int) -> Stage:
-        """The stage of a clip: one room and camera per subject, as in a laboratory, drawn from its seed."""
-        generator = np.random.default_rng([plan.seed, 2])
-        scale = _FACE_SHARE * min(height, 0.75 * width) * generator.uniform(0.95, 1.05)
-        centre = (width * generator.uniform(0.47, 0.53), height * generator.uniform(0.39, 0.43))
+        """The stage of a clip: a subject's clips share room, light and camera; where the face is differs a little."""
+        own, generator = (np.random.default_rng([seed, 2]) for seed in (plan.seed, plan.subject_seed))
+        scale = _FACE_SHARE * min(height, 0.75 * width) * own.uniform(0.95, 1.05)
+        centre = (width * own.uniform(0.47, 0.53), height * own.uniform(0.39, 0.43))
         sensor = Sensor(
             exposure=float(generator.uniform(0.85, 1.15)), white=(float(generator.uniform(0.96, 1.05)), 1.0, 0.97),
             blur=0.35, noise=float(generator.uniform(0.8, 1.8)), look="grey" if plan.grey else "colour",

@@ -33,7 +33,7 @@ class ClipPlan:
     numbers : the release's frame numbers; `names` : file names; `directory` : their folder relative to the root
     grey : one channel; `jpeg_quality` : as libjpeg counts
     macro : longer than half a second, as the release distinguishes
-    seed : of everything random in this clip
+    seed : of everything random in this clip; subject_seed : of what a subject's clips share, such as the room
     """
 
     layout: str
@@ -54,6 +54,7 @@ class ClipPlan:
     jpeg_quality: int
     macro: bool
     seed: int
+    subject_seed: int
 
 
 # CAS(ME)² names a clip after the video that was watched: what its emotions may have been watching.
@@ -127,6 +128,7 @@ def _plan_clip(rules: Layout, place: tuple[int, int], emotion: str, seed: int, u
         jpeg_quality=rules.jpeg_quality,
         macro=macro,
         seed=own_seed,
+        subject_seed=_stable(f"{layout}/{seed}/{subject}"),
     )
 
 
