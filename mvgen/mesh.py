@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import pixel_grid
+from mvgen.camera import Camera, pixel_grid
 from mvgen.errors import ClipError
 from mvgen.records import DepthMap, Floats, Image, Mask, Mesh
 from mvgen.surface import source_points
@@ -22,6 +22,8 @@ that the network drew between the face and nothing; it is dropped. Steep places 
 
 _RIM = 1 / 64  # of the image's side: at the outline a network mixes face and background, in depth and in colour
 _SMOOTHING = 1 / 64  # of the image's side: spikes of the outline that are no wider are cut off
+_OUTLINE_STEPS = 20  # of smoothing along the outline, each over the two neighbours
+_WITHIN_PIXEL = 0.49
 _LEAST_AREA = 1 / 100  # of the image: anything smaller is no face
 
 
@@ -155,6 +157,35 @@ def mesh_from_depth(surface: DepthMap) -> Mesh:
         triangles=_triangles(mask, surface.depth),
         uv=pixel_grid(height, width)[mask].astype(np.float32),
     )
+
+
+def smooth_outline(mesh: Mesh, camera: Camera) -> Mesh:
+    """The mesh with the vertices of its outline moved along it onto a smooth curve.
+
+    camera : the source camera, which the mesh was seen by
+    An outline on the pixel grid is a stair; where the surface is steep, a view from the side stretches every step into
+    a tooth. A vertex stays within its own pixel, so what belongs to the pixel still belongs to the vertex.
+    """
+    from scipy import sparse
+
+    points = camera.project(mesh.vertices.astype(np.float64))
+    count = len(points)
+    edges = np.sort(mesh.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64), axis=1)
+    keys, uses = np.unique(edges[:, 0] * count + edges[:, 1], return_counts=True)
+    first, second = np.divmod(keys[uses == 1], count)
+    links = sparse.coo_matrix(
+        (np.ones(2 * len(first)), (np.r_[first, second], np.r_[second, first])), shape=(count, count)
+    ).tocsr()
+    outline = np.unique(np.r_[first, second])
+    links = links[outline][:, outline]
+    mean = sparse.diags(1 / np.asarray(links.sum(axis=1)).ravel()) @ links
+    smooth = points[outline]
+    for _ in range(_OUTLINE_STEPS):
+        smooth = (smooth + mean @ smooth) / 2
+    move = smooth - points[outline]
+    farthest = np.abs(move[:, :2]).max(axis=1, keepdims=True)
+    points[outline] += move * np.minimum(1, _WITHIN_PIXEL / np.maximum(farthest, 1e-9))
+    return replace(mesh, vertices=camera.unproject(points).astype(np.float32), uv=points[:, :2].astype(np.float32))
 
 
 def export_mesh(mesh: Mesh, texture: Image, path: Path) -> None:

@@ -18,7 +18,7 @@ from mvgen.config import BuildConfig
 from mvgen.errors import ClipError, WeightsError
 from mvgen.faces import Detector, crop_frames, track_face
 from mvgen.flow import flow
-from mvgen.mesh import face_surface, mesh_from_depth
+from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
 from mvgen.records import (
     BuiltClip,
     Clip,
@@ -141,7 +141,7 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
             face=np.isfinite(surface.depth),
         )
     with clock("mesh"):
-        meshes = [mesh_from_depth(each) for each in surfaces]
+        meshes = [smooth_outline(mesh_from_depth(each), each.camera) for each in surfaces]
     with clock("flow"):
         views = [_source_view(crops, surface, inside)]
     for yaw in config.angles:

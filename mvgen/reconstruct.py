@@ -12,7 +12,7 @@ from mvgen.angles import view_name
 from mvgen.config import BuildConfig
 from mvgen.errors import ClipError
 from mvgen.faces import crop_frames, track_face
-from mvgen.mesh import export_mesh, face_surface, mesh_from_depth
+from mvgen.mesh import export_mesh, face_surface, mesh_from_depth, smooth_outline
 from mvgen.pipeline import CONFIDENT, Tools, source_camera
 from mvgen.records import DepthMap, Image
 from mvgen.render import drape, seen_inside
@@ -101,7 +101,7 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
     depth, confidence = tools.estimator.predict(crops)
     camera = source_camera(face, config)
     surface = face_surface(DepthMap(depth[0], confidence[0], camera), CONFIDENT)
-    mesh = mesh_from_depth(surface)
+    mesh = smooth_outline(mesh_from_depth(surface), camera)
 
     (folder / "views").mkdir(parents=True, exist_ok=True)
     np.savez_compressed(

@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from mvgen.camera import crop_camera, pixel_grid
 from mvgen.errors import ClipError
-from mvgen.mesh import WALL_SLOPE, export_mesh, face_mask, face_surface, mesh_from_depth
-from mvgen.records import DepthMap
+from mvgen.mesh import WALL_SLOPE, export_mesh, face_mask, face_surface, mesh_from_depth, smooth_outline
+from mvgen.records import DepthMap, Mesh
 from mvgen.surface import facing, source_normals, vertex_normals
 
 CAMERA = crop_camera(96)
@@ -136,3 +136,39 @@ def test_other_file_kinds_are_refused(tmp_path: Path) -> None:
     mesh = mesh_from_depth(face_surface(head_depth(CAMERA)))
     with pytest.raises(ValueError, match=r"\.glb, \.obj or \.ply"):
         export_mesh(mesh, astronaut(), tmp_path / "face.stl")
+
+
+def _turning(mesh: Mesh) -> float:
+    """Sum of the angles by which a mesh's outline turns, left or right, in radians; 2 pi for a convex one."""
+    edges = np.sort(mesh.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    edges, uses = np.unique(edges, axis=0, return_counts=True)
+    beside: dict[int, list[int]] = {}
+    for a, b in edges[uses == 1].tolist():
+        beside.setdefault(a, []).append(b)
+        beside.setdefault(b, []).append(a)
+    total = 0.0
+    for vertex, (before, after) in beside.items():
+        way = np.diff(mesh.uv[[before, vertex, after]].astype(np.float64) @ [1, 1j])
+        total += abs(np.angle(way[1] / way[0]))
+    return total
+
+
+def test_a_smoothed_outline_is_less_of_a_stair_and_stays_in_its_pixels() -> None:
+    tilted = crop_camera(96)
+    v, u = np.mgrid[0:96, 0:96] + 0.5
+    inside = np.hypot(u - 48, 1.1 * (v - 50)) < 34
+    depth = np.where(inside, 0.05 * (u - 48) - 0.02 * (v - 50), np.nan).astype(np.float32)
+    grid = mesh_from_depth(DepthMap(depth, inside.astype(np.float32), tilted))
+    smooth = smooth_outline(grid, tilted)
+    assert np.array_equal(smooth.triangles, grid.triangles)
+    assert np.array_equal(np.floor(smooth.uv), np.floor(grid.uv))
+    moved = np.abs(smooth.uv - grid.uv).max(axis=1) > 0
+    assert 100 < moved.sum() < 400
+    # Corners are what makes a stair: the outline turns far less in all.
+    assert _turning(smooth) < 0.35 * _turning(grid)
+    # A plane stays a plane, and every triangle keeps facing the front.
+    landed = tilted.project(smooth.vertices.astype(np.float64))
+    assert np.abs(landed[:, 2] - (0.05 * (landed[:, 0] - 48) - 0.02 * (landed[:, 1] - 50))).max() < 1e-5
+    a, b, c = (smooth.vertices[smooth.triangles[:, corner], :2] for corner in range(3))
+    (ux, uy), (vx, vy) = (b - a).T, (c - a).T
+    assert (ux * vy - uy * vx > 0).all()
