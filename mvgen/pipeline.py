@@ -1,4 +1,8 @@
-"""The way one clip goes, from frames to views. The only place where the order of the stages stands."""
+"""The way one clip goes, from frames to views. The only place where the order of the stages stands.
+
+Frames are registered before they are rendered, not after as in section III-A of the main paper: a clip has one
+geometry, that of its onset frame, and a frame must lie on that before it is draped over it.
+"""
 
 from __future__ import annotations
 

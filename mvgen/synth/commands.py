@@ -46,6 +46,9 @@ def synth(
 
     size : (width, height) of the frames, the release's own if None
     angles : yaw angles of the true side views, degrees
+    `truth` gets truth.json (camera and acting of every clip), views/<view>/<clip's folder>/<frame>.png (clean pictures)
+    and maps/<view>/<clip's folder>.npz with depth (T, H, W), face (T, H, W) and flow (T-1, H, W, 2), see `TrueView`;
+    the view `source` is the frontal one.
     Raises ConfigError for an unknown layout or counts that cannot be acted, StoreError when a folder is not empty.
     """
     rules = get_layout(layout)
