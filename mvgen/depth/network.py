@@ -75,6 +75,7 @@ class FaceDepthNetwork(nn.Module):
 
 def normalise(images: NDArray[np.uint8] | Tensor) -> Tensor:
     """(B, S, S, 3) uint8 RGB -> (B, 3, S, S) float32, channels_last in memory."""
-    tensor = torch.as_tensor(images).permute(0, 3, 1, 2).float() / 255.0
+    # A copy: frames may be read-only, which tensors cannot be.
+    tensor = (images if isinstance(images, Tensor) else torch.tensor(images)).permute(0, 3, 1, 2).float() / 255.0
     mean, deviation = (tensor.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
     return ((tensor - mean) / deviation).contiguous(memory_format=torch.channels_last)
