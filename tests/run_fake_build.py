@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import mvgen.build
 import mvgen.cli
 
 if __name__ == "__main__":
+    # Tests that run in the background have Ctrl-C switched off and hand that down; this stands for a job in front.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     root = Path(sys.argv[sys.argv.index("--root") + 1])
     stages = FakeStages(root, seconds=float(os.environ.get("FAKE_SECONDS", "0")))
     mvgen.build._real_stages = lambda: stages
