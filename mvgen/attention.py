@@ -142,14 +142,6 @@ def fit_head(changes: Floats, labels: Sequence[str]) -> AttentionModel:
     return AttentionModel(classes, weight[:, :-1].copy(), weight[:, -1].copy(), mean, scale)
 
 
-def fit_attention(onset_crops: Image, apex_crops: Image, labels: Sequence[str], estimator: Estimator) -> AttentionModel:
-    """Fit the head on the training split of a source.
-
-    onset_crops, apex_crops : (N, S, S, 3) uint8, registered; labels : N class names
-    """
-    return fit_head(pooled_change(onset_crops, apex_crops, estimator), labels)
-
-
 def uniform_attention(face: Mask) -> NDArray[np.float32]:
     """(S, S) float32, the same everywhere in the face, sums to 1; zero where there is no face at all."""
     return (face / max(int(face.sum()), 1)).astype(np.float32)

@@ -34,7 +34,7 @@ class BuildProgress:
         self.verbose = verbose
         self.console = Console(stderr=True, highlight=False)
         self.bar: Progress | None = None
-        self.total = self.done = self.before = self.failed = 0
+        self.total = self.done = self.before = 0
         self.began = self.told = time.monotonic()
 
     def __enter__(self) -> BuildProgress:
@@ -61,7 +61,6 @@ class BuildProgress:
 
     def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
         self.done += 1
-        self.failed += failure is not None
         if self.bar is not None:
             self.bar.advance(self.bar.task_ids[0])
         if failure is not None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, pixel_grid
+from mvgen.device import resolved_device
 from mvgen.errors import ClipError
 from mvgen.records import FaceTrack, Image, Mask
 
@@ -57,10 +58,8 @@ class FaceDetector:
         import torch
         from facenet_pytorch import MTCNN
 
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = device
-        self._network = MTCNN(keep_all=True, post_process=False, device=torch.device(device)).eval()
+        self.device = resolved_device(device)
+        self._network = MTCNN(keep_all=True, post_process=False, device=torch.device(self.device)).eval()
 
     def detect(self, image: Image) -> Faces:
         """The faces of one (H, W, 3) uint8 image, in its own pixels."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mvgen import __version__
 from mvgen.config import BuildConfig
-from mvgen.errors import ConfigError
+from mvgen.device import resolved_device
 from mvgen.records import BuiltClip, Clip
 
 if TYPE_CHECKING:
@@ -93,21 +93,6 @@ def one_thread() -> None:
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-
-
-def resolved_device(device: str) -> str:
-    """Where the networks run, "cpu" or "cuda", for a device as people give it. ConfigError when it is not there."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device {device!r} is unknown; it is auto, cpu or cuda")
-    if device == "cpu":
-        return device
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise ConfigError("device: cuda is not available on this machine; use --device cpu, or see `mvgen doctor`")
-    return "cpu"
 
 
 def package_version(name: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from factories import EllipsoidEstimator, astronaut, head_depth
@@ -10,7 +12,6 @@ from numpy.typing import NDArray
 from mvgen.attention import (
     AttentionModel,
     attention_map,
-    fit_attention,
     fit_head,
     pooled_change,
     uniform_attention,
@@ -26,6 +27,11 @@ SIZE = 128
 CAMERA = crop_camera(SIZE)
 ESTIMATOR = EllipsoidEstimator()
 FACE = np.isfinite(face_surface(head_depth(CAMERA)).depth)
+
+
+def fit_attention(onset: Image, apex: Image, labels: Sequence[str], estimator: EllipsoidEstimator) -> AttentionModel:
+    """The head that a build fits, from crops at once."""
+    return fit_head(pooled_change(onset, apex, estimator), labels)
 
 
 def changed(where: str, seed: int) -> tuple[Image, Image]:

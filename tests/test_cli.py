@@ -13,8 +13,8 @@ import mvgen.build
 from mvgen import __version__
 from mvgen.cli import COMMANDS, run
 from mvgen.config import BuildConfig, load_config
+from mvgen.device import resolved_device
 from mvgen.errors import ConfigError, MvgenError
-from mvgen.stages import resolved_device
 from mvgen.store import layout
 
 REPOSITORY = Path(__file__).parent.parent

@@ -14,6 +14,7 @@ from mvgen.depth.network import DEPTH_RANGE, FaceDepthNetwork, normalise
 from mvgen.depth.predict import DepthEstimator
 from mvgen.depth.train import TrainingConfig, learning_rate, load_training_config, train
 from mvgen.errors import ConfigError, WeightsError
+from mvgen.faces import FaceDetector, crop_frames, track_face
 from mvgen.paths import shipped_weights
 
 
@@ -145,6 +146,13 @@ def test_weights_that_do_not_fit_are_explained(tmp_path):
         DepthEstimator(tmp_path / "other.safetensors", "cpu")
 
 
+def test_a_device_that_nobody_has_is_explained():
+    with pytest.raises(ConfigError, match="abacus"):
+        DepthEstimator(device="abacus")
+    with pytest.raises(ConfigError, match="abacus"):
+        FaceDetector("abacus")
+
+
 @pytest.fixture(scope="module")
 def estimator() -> DepthEstimator:
     return DepthEstimator(device="cpu")
@@ -179,8 +187,6 @@ def test_a_mirrored_face_has_the_mirrored_depth(estimator):
 
 def test_a_real_face_has_its_nose_in_front_and_its_ears_behind(estimator):
     from skimage.data import astronaut
-
-    from mvgen.faces import FaceDetector, crop_frames, track_face
 
     frames = astronaut()[None]
     track = track_face(frames, 256, FaceDetector("cpu"))

@@ -25,8 +25,7 @@ def train_depth(
       mvgen train-depth --config configs/depth_anny.yaml --out runs/depth
     """
     from mvgen.depth.train import load_training_config, train
-    from mvgen.stages import resolved_device
 
     settings = load_training_config(config)
-    train(settings, out, data=data or out / "data", device=resolved_device(device), workers=workers)
+    train(settings, out, data=data or out / "data", device=device, workers=workers)
     return 0

@@ -12,18 +12,12 @@ from torch import Tensor, nn
 
 from mvgen.config import file_digest
 from mvgen.depth.network import FaceDepthNetwork, normalise
+from mvgen.device import resolved_device
 from mvgen.errors import WeightsError
 from mvgen.paths import shipped_weights
 
 # The network sees crops at the size it was trained on, whatever the size of the views; its file says which.
 INPUT_SIZE = "input_size"
-
-
-def pick_device(device: str) -> torch.device:
-    """The device of that name; `auto` is cuda where there is one, else cpu."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
 
 
 def load_weights(network: nn.Module, path: Path) -> int:
@@ -70,7 +64,7 @@ class DepthEstimator:
 
     def __init__(self, weights: Path | None = None, device: str = "auto") -> None:
         path = weights or shipped_weights()
-        self.device = pick_device(device)
+        self.device = torch.device(resolved_device(device))
         self._network = FaceDepthNetwork()
         self._input_size = load_weights(self._network, path)
         self._network = self._network.eval().to(self.device)

@@ -24,8 +24,9 @@ from mvgen.config import canonical_json, file_digest
 from mvgen.depth.data import Samples
 from mvgen.depth.loss import depth_loss, jitter_colour
 from mvgen.depth.network import FaceDepthNetwork, normalise
-from mvgen.depth.predict import INPUT_SIZE, pick_device
+from mvgen.depth.predict import INPUT_SIZE
 from mvgen.depth.shards import Recipe, Report, make_data, read_data
+from mvgen.device import resolved_device
 from mvgen.errors import ConfigError
 
 PictureSize = Annotated[int, Field(ge=64, multiple_of=32)]
@@ -101,7 +102,7 @@ def train(
     report(f"{len(training)} pictures to train on, {len(validation)} of {len(held_out)} other people to validate on")
 
     torch.manual_seed(config.seed)
-    where = pick_device(device)
+    where = torch.device(resolved_device(device))
     network = FaceDepthNetwork().to(where)
     network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.rate)
