@@ -23,6 +23,10 @@ class SourceError(MvgenError):
     """The folder given as a dataset is missing, is another dataset, or has a workbook that cannot be read."""
 
 
+class ScanError(MvgenError):
+    """A folder of 3D scans is missing or another corpus, or one of its scans cannot be used."""
+
+
 class StoreError(MvgenError):
     """An output folder holds something else: another build, another schema, or files mvgen did not write."""
 

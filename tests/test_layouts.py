@@ -109,7 +109,7 @@ def test_samm_files_are_named_after_the_subject() -> None:
     assert frame_path(plan, 0).as_posix() == f"SAMM/006/{plan.name}/006_{plan.numbers[0]:05d}.jpg"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(sorted(LAYOUTS)), st.integers(1, 6), st.integers(1, 8), st.integers(3, 120), st.integers(0, 2**32)
 )

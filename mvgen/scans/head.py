@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,7 +33,10 @@ class HeadModel:
     canonical : (N, 3) float32, the template's vertices, world units: the coordinates that looks are painted in
     regions : name -> (N,) float32 in [0, 1]: lips, ears, eyelids, face, mouth_cavity, eye_cavity, tongue, eye_left,
         eye_right, body
-    action_names : the 52 ARKit-style facial actions; actions : (52, N, 3) float32 metres, what each of them at 1 adds
+    action_names : facial actions in ARKit's names; actions : (A, N, 3) float32 metres, what each of them at 1 adds
+    five_points : the five points a face detector reports -> vertices whose mean they are, the subject's right (image
+        left) first: eye_right, eye_left, nose, mouth_right, mouth_left
+    landmarks : (68,) int32, the vertex of each iBUG landmark, -1 where it is unknown
     """
 
     triangles: NDArray[np.int32]
@@ -42,11 +46,13 @@ class HeadModel:
     regions: dict[str, NDArray[np.float32]]
     action_names: tuple[str, ...]
     actions: NDArray[np.float32]
+    five_points: Mapping[str, NDArray[np.integer]]
+    landmarks: NDArray[np.int32]
 
     def express(self, identity: Identity, weights: Floats) -> NDArray[np.float32]:
         """Faces with an expression.
 
-        weights : (..., 52) in [0, 1], in the order of `action_names`
+        weights : (..., A) in [0, 1], in the order of `action_names`
         Returns vertices (..., N, 3) float32, world units.
         """
         weights = np.asarray(weights, dtype=np.float32)
@@ -55,23 +61,6 @@ class HeadModel:
             return np.broadcast_to(identity.vertices, (*weights.shape[:-1], *identity.vertices.shape))
         moved = np.tensordot(weights[..., used], self.actions[used], axes=(-1, 0)) / np.float32(identity.metre)
         return np.asarray(identity.vertices + moved, dtype=np.float32)
-
-    @cached_property
-    def five_points(self) -> dict[str, NDArray[np.int64]]:
-        """Vertices whose means are the five points a face detector reports, the subject's right (image left) first."""
-        x, y, z = self.canonical.T
-        lips = np.flatnonzero(self.regions["lips"] > 0.5)
-        inside = np.maximum(self.regions["tongue"], self.regions["mouth_cavity"]) > 0.5
-        nose_band = np.flatnonzero((np.abs(x) < 0.15) & (y < -0.3) & (y > -0.9) & ~inside)
-        eyes = {}
-        for side in ("right", "left"):
-            ball = np.flatnonzero(self.regions[f"eye_{side}"] > 0.5)
-            eyes[f"eye_{side}"] = ball[z[ball] > np.quantile(z[ball], 0.7)]
-        return eyes | {
-            "nose": nose_band[np.argsort(-z[nose_band], kind="stable")[:6]],
-            "mouth_right": lips[np.argsort(x[lips], kind="stable")[:4]],
-            "mouth_left": lips[np.argsort(-x[lips], kind="stable")[:4]],
-        }
 
     def five_positions(self, vertices: Floats) -> Floats:
         """The five points (..., 5, 3) of faces with vertices (..., N, 3), in the detector's order."""
@@ -89,3 +78,20 @@ class HeadModel:
     def canonical_nodes(self) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
         """Canonical positions (N + E, 3) and region weights (N + E,) of the painted points."""
         return self.at_nodes(self.canonical), {name: self.at_nodes(values) for name, values in self.regions.items()}
+
+
+def find_five_points(canonical: Floats, regions: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.int64]]:
+    """`HeadModel.five_points` of a template (N, 3) with known lips, eyes and inside of the mouth."""
+    x, y, z = canonical.T
+    lips = np.flatnonzero(regions["lips"] > 0.5)
+    inside = np.maximum(regions["tongue"], regions["mouth_cavity"]) > 0.5
+    nose_band = np.flatnonzero((np.abs(x) < 0.15) & (y < -0.3) & (y > -0.9) & ~inside)
+    eyes = {}
+    for side in ("right", "left"):
+        ball = np.flatnonzero(regions[f"eye_{side}"] > 0.5)
+        eyes[f"eye_{side}"] = ball[z[ball] > np.quantile(z[ball], 0.7)]
+    return eyes | {
+        "nose": nose_band[np.argsort(-z[nose_band], kind="stable")[:6]],
+        "mouth_right": lips[np.argsort(x[lips], kind="stable")[:4]],
+        "mouth_left": lips[np.argsort(-x[lips], kind="stable")[:4]],
+    }

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.raycast import RayScene
-
 Floats = NDArray[np.floating]
+
+# How often harsh light is of each kind in `Lighting.draw`.
+_KINDS = (0.44, 0.16, 0.08, 0.06, 0.14, 0.12)
+
+
+class Occluder(Protocol):
+    """What throws shadows."""
+
+    def occluded(self, points: Floats, direction: Floats) -> NDArray[np.bool_]:
+        """Whether something stands between points (P, 3) and a light at infinity in `direction`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class Lighting:
     directions : (L, 3) unit vectors toward the lamps, world
     colours : (L, 3) irradiance of each lamp
     sky, ground : (3,) ambient light from above and from below
-    shadows : whether lamps cast shadows
+    shadows : whether lamps cast shadows; disc : radius of the lamps, as an angle in radians: how soft shadows are
     """
 
     directions: Floats
@@ -43,6 +52,7 @@ class Lighting:
     sky: Floats
     ground: Floats
     shadows: bool = True
+    disc: float = 0.12
 
     @classmethod
     def draw(cls, generator: np.random.Generator, *, harsh: bool = False) -> Lighting:
@@ -52,31 +62,47 @@ class Lighting:
         """
         lamps = [(generator.normal(0, 0.6 if harsh else 0.3), generator.normal(0.35, 0.4 if harsh else 0.15), 1.0)]
         if generator.random() < 0.7:
-            lamps.append(
-                (
-                    -np.sign(lamps[0][0]) * generator.uniform(0.3, 1.2),
-                    generator.normal(0.2, 0.2),
-                    generator.uniform(0.1, 0.6),
-                )
-            )
+            side = -np.sign(lamps[0][0])
+            lamps.append((side * generator.uniform(0.3, 1.2), generator.normal(0.2, 0.2), generator.uniform(0.1, 0.6)))
         if harsh and generator.random() < 0.2:
             lamps.append((np.pi * generator.uniform(0.6, 1.4), 0.5, generator.uniform(0.3, 1.5)))
+        disc = 0.12
+        ambient = generator.uniform(0.15, 0.6 if harsh else 0.8)
+        tint = 1 + generator.normal(0, 0.12 if harsh else 0.03, (4, 3))
+        if harsh:
+            kind = str(generator.choice(["lamps", "window", "colours", "under", "flash", "dim"], p=_KINDS))
+            side = generator.choice([-1.0, 1.0])
+            if kind == "window":
+                lamps, disc = [(side * generator.uniform(0.7, 1.5), generator.uniform(0, 0.4), 1.0)], 0.4
+            elif kind == "colours":
+                lamps = [
+                    (side * generator.uniform(0.4, 1.4), 0.2, 1.0),
+                    (-side * generator.uniform(0.4, 1.4), 0.2, 0.9),
+                ]
+                tint = generator.uniform(0.1, 1.9, (4, 3))
+            elif kind == "under":
+                lamps = [(generator.normal(0, 0.4), generator.uniform(-1.0, -0.4), 1.0)]
+            elif kind == "flash":
+                lamps, disc = [(generator.normal(0, 0.06), generator.uniform(0, 0.12), 1.0)], 0.03
+                ambient *= 0.5
+            elif kind == "dim":
+                lamps, ambient = [(side * generator.uniform(0.6, 1.6), generator.uniform(0.1, 0.7), 1.0)], 0.06
+            else:
+                disc = generator.uniform(0.02, 0.3)
         azimuth, elevation, power = np.array(lamps).T
         directions = np.stack(
             [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], axis=1
         )
-        tint = 1 + generator.normal(0, 0.12 if harsh else 0.03, (len(lamps), 3))
-        ambient = generator.uniform(0.15, 0.6 if harsh else 0.8)
         total = generator.uniform(0.9, 1.4) * (1 - 0.4 * ambient)
         return cls(
             directions=directions,
-            colours=np.clip(tint, 0.3, 2) * (total * power / power.sum())[:, None],
+            colours=np.clip(tint[: len(lamps)], 0.1, 2) * (total * power / power.sum())[:, None],
             sky=ambient * (1 + generator.normal(0, 0.05, 3)),
             ground=ambient * generator.uniform(0.3, 0.8) * (1 + generator.normal(0, 0.05, 3)),
-            shadows=bool(harsh or generator.random() < 0.5),
-        )
+            shadows=bool(harsh or generator.random() < 0.5), disc=disc,
+        )  # fmt: skip
 
-    def shade(self, scene: RayScene, surface: Points, view: NDArray[np.float32]) -> NDArray[np.float32]:
+    def shade(self, scene: Occluder, surface: Points, view: NDArray[np.float32]) -> NDArray[np.float32]:
         """Light leaving surface points toward the camera: (P, 3) float32 linear RGB.
 
         view : (3,) or (P, 3) unit vectors toward the camera
@@ -105,14 +131,15 @@ class Lighting:
             )
         return np.asarray(albedo * light + np.float32(0.5) * shine[:, None] * gloss, dtype=np.float32)
 
-    @staticmethod
-    def _shadow(scene: RayScene, points: Floats, direction: Floats, ray: NDArray[np.integer]) -> NDArray[np.bool_]:
+    def _shadow(
+        self, scene: Occluder, points: Floats, direction: Floats, ray: NDArray[np.integer]
+    ) -> NDArray[np.bool_]:
         """Whether the lamp is hidden (P,), seen toward one of four points on its disc."""
         side = np.cross(direction, [0.0, 1.0, 0.1])
         side /= np.linalg.norm(side)
         lift = np.cross(side, direction)
         angles = np.array([0.4, 1.97, 3.54, 5.11])
-        disc = direction + 0.12 * (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * lift)
+        disc = direction + self.disc * (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * lift)
         return scene.occluded(points, disc[ray % 4])
 
 

@@ -20,8 +20,9 @@ class SolidNoise:
 
     def __call__(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Noise (P, channels) in [-1, 1] at points (P, 3), one lattice cell per unit; trilinear with a smooth fade."""
+        points = np.asarray(points, dtype=np.float32)
         cell = np.floor(points)
-        part = (points - cell).astype(np.float32)
+        part = points - cell
         part = part * part * (3 - 2 * part)
         low = cell.astype(np.int32) % _PERIOD
         high = (low + 1) % _PERIOD

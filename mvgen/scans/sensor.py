@@ -1,4 +1,4 @@
-"""What a camera and a file format do to light: exposure, colour, blur, noise, JPEG; and what stands behind a head."""
+"""What a camera and a file format do to light: exposure, colour, blur, noise, scaling, sharpening, JPEG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.appearance import to_srgb
+from mvgen.scans.backgrounds import draw_background
+from mvgen.scans.paint import to_srgb
+
+__all__ = ["Sensor", "draw_background", "through_jpeg"]
 
 Floats = NDArray[np.floating]
 
@@ -20,6 +23,10 @@ class Sensor:
     exposure : gain on linear light; white : (3,) gain per channel; contrast : exponent on the sRGB value
     blur : Gaussian sigma, pixels; noise : standard deviation, of 255; jpeg : quality, None for none
     look : "colour", "grey", or "infrared" (grey with bright, even skin)
+    vignette : darkening of the corners; motion : (x, y), path of a motion blur, pixels
+    zoom : a small picture enlarged, side of it over the side of the result; sharpen, denoise : amounts in [0, 1]
+    limited : video levels shown as they are, 16 to 235; chroma : shift of the colour against the brightness, pixels
+    saturation : 1 leaves colours as they are
     """
 
     exposure: float = 1.0
@@ -29,39 +36,108 @@ class Sensor:
     noise: float = 0.0
     jpeg: int | None = None
     look: str = "colour"
+    vignette: float = 0.0
+    motion: tuple[float, float] = (0.0, 0.0)
+    zoom: float = 1.0
+    sharpen: float = 0.0
+    denoise: float = 0.0
+    limited: bool = False
+    chroma: int = 0
+    saturation: float = 1.0
 
     @classmethod
     def draw(cls, generator: np.random.Generator) -> Sensor:
         """Draw a camera between a laboratory's and a bad telephone's."""
         red, blue = np.exp(generator.normal(0, 0.1, 2))
+
+        def sometimes(chance: float, low: float, high: float, otherwise: float = 0.0) -> float:
+            value = float(generator.uniform(low, high))
+            return value if generator.random() < chance else otherwise
+
+        turn, path = generator.uniform(0, np.pi), sometimes(0.08, 1.0, 4.0)
         return cls(
-            exposure=float(np.exp(generator.normal(0, 0.25))),
+            exposure=float(np.exp(generator.normal(0, 0.3))),
             white=(float(red), 1.0, float(blue)),
-            contrast=float(np.exp(generator.normal(0, 0.12))),
-            blur=float(generator.uniform(0, 1.2)) if generator.random() < 0.5 else 0.0,
-            noise=float(generator.exponential(2.5)),
-            jpeg=int(generator.integers(40, 98)) if generator.random() < 0.5 else None,
-            look=str(generator.choice(["colour", "grey", "infrared"], p=[0.8, 0.14, 0.06])),
+            contrast=float(np.exp(generator.normal(0, 0.15))),
+            blur=sometimes(0.5, 0, 1.2),
+            noise=float(generator.exponential(2.0)),
+            jpeg=int(generator.integers(30, 98)) if generator.random() < 0.5 else None,
+            look=str(generator.choice(["colour", "grey", "infrared"], p=[0.76, 0.17, 0.07])),
+            vignette=sometimes(0.2, 0.1, 0.5),
+            motion=(float(path * np.cos(turn)), float(path * np.sin(turn))),
+            zoom=sometimes(0.2, 0.4, 0.9, 1.0),
+            sharpen=sometimes(0.2, 0.2, 1.0),
+            denoise=sometimes(0.12, 0.3, 1.0),
+            limited=bool(generator.random() < 0.06),
+            chroma=int(generator.integers(-2, 3)) if generator.random() < 0.1 else 0,
+            saturation=float(np.exp(generator.normal(0, 0.2))),
         )
 
     def develop(self, linear: Floats, generator: np.random.Generator) -> NDArray[np.uint8]:
         """Linear light (H, W, 3) -> what the file holds, (H, W, 3) uint8 sRGB."""
         import cv2
 
-        light: Floats = np.asarray(linear, dtype=np.float32)
+        light: Floats = self._expose(np.asarray(linear, dtype=np.float32))
+        height, width = light.shape[:2]
+        if self.zoom < 1:
+            small = (max(round(width * self.zoom), 8), max(round(height * self.zoom), 8))
+            light = np.asarray(cv2.resize(light, small, interpolation=cv2.INTER_AREA), dtype=np.float32)
+        signal = np.asarray(to_srgb(np.clip(light, 0, 1)) ** self.contrast * 255, dtype=np.float32)
+        channels = 3 if self.look == "colour" else 1
+        if self.noise:
+            signal = signal + generator.normal(0, self.noise, (*signal.shape[:2], channels)).astype(np.float32)
+        if self.denoise:
+            strength = 10 + 40 * self.denoise
+            signal = np.asarray(cv2.bilateralFilter(np.clip(signal, 0, 255), 5, strength, 2.0), dtype=np.float32)
+        if self.sharpen:
+            signal = signal + self.sharpen * (signal - np.asarray(cv2.GaussianBlur(signal, (0, 0), 1.2)))
+        if self.zoom < 1:
+            signal = np.asarray(cv2.resize(signal, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+        if self.look == "colour":
+            signal = self._video_colour(signal)
+        if self.limited:
+            signal = 16 + signal * (219 / 255)
+        image = np.clip(np.rint(signal), 0, 255).astype(np.uint8)
+        return image if self.jpeg is None else through_jpeg(image, self.jpeg)
+
+    def _expose(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Filter, lens and gain, on linear light (H, W, 3)."""
+        import cv2
+
         if self.look == "infrared":
+            # Skin of all tones is pale there, lips hardly darker; corners fall off from the lamp at the camera.
             light = np.repeat(np.sqrt(np.clip(light[..., :1], 0, None)) * 0.7, 3, axis=2)
         elif self.look == "grey":
             light = np.repeat((light @ np.array([0.2126, 0.7152, 0.0722], np.float32))[..., None], 3, axis=2)
         if self.blur:
             light = np.asarray(cv2.GaussianBlur(light, (0, 0), self.blur), dtype=np.float32)
+        if any(self.motion):
+            light = np.asarray(cv2.filter2D(light, -1, _streak(*self.motion)), dtype=np.float32)
+        if self.vignette:
+            height, width = light.shape[:2]
+            v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+            light = light * (1 - self.vignette * 0.5 * (u * u + v * v))[..., None].astype(np.float32)
         tint = np.ones(3) if self.look != "colour" else np.array(self.white)
-        signal = to_srgb(np.clip(light * (self.exposure * tint), 0, 1)) ** self.contrast * 255
-        if self.noise:
-            channels = 3 if self.look == "colour" else 1
-            signal = signal + generator.normal(0, self.noise, (*signal.shape[:2], channels))
-        image = np.clip(np.rint(signal), 0, 255).astype(np.uint8)
-        return image if self.jpeg is None else through_jpeg(image, self.jpeg)
+        return np.asarray(light * (self.exposure * tint), dtype=np.float32)
+
+    def _video_colour(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Saturation, and colour that lags behind brightness."""
+        if self.saturation == 1 and not self.chroma:
+            return signal
+        grey = (signal @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+        difference = signal - grey
+        if self.chroma:
+            shifted = np.pad(difference, ((0, 0), (2, 2), (0, 0)), mode="edge")
+            difference = shifted[:, 2 - self.chroma : 2 - self.chroma + signal.shape[1]]
+        return np.asarray(grey + np.float32(self.saturation) * difference, dtype=np.float32)
+
+
+def _streak(x: float, y: float) -> NDArray[np.float32]:
+    """A motion blur's kernel (9, 9): the path from (-x/2, -y/2) to (x/2, y/2)."""
+    kernel = np.zeros((9, 9), dtype=np.float32)
+    along = np.linspace(-0.5, 0.5, 41)
+    np.add.at(kernel, (np.rint(4 + along * y).astype(int), np.rint(4 + along * x).astype(int)), 1 / len(along))
+    return kernel
 
 
 def through_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
@@ -71,28 +147,3 @@ def through_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(buffer).convert("RGB"))
-
-
-def draw_background(generator: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    """A wall, a gradient, a blurred room or stripes: (H, W, 3) float32 linear light."""
-    import cv2
-
-    base = generator.uniform(0.02, 0.7, 3) ** generator.uniform(0.7, 1.6)
-    kind = generator.choice(["flat", "gradient", "room", "stripes"], p=[0.3, 0.3, 0.3, 0.1])
-    v, u = np.mgrid[0:height, 0:width] / max(height, width)
-    if kind == "gradient":
-        angle = generator.uniform(0, 2 * np.pi)
-        slope = generator.uniform(-0.8, 0.8) * (np.cos(angle) * u + np.sin(angle) * v)
-        return np.clip(base * (1 + slope[..., None]), 0, 1).astype(np.float32)
-    if kind == "room":
-        cells = generator.integers(3, 14, 2)
-        coarse = generator.uniform(0.0, 0.8, (*cells, 3)).astype(np.float32)
-        how = [cv2.INTER_CUBIC, cv2.INTER_NEAREST][int(generator.random() < 0.4)]
-        picture = cv2.resize(coarse, (width, height), interpolation=how)
-        return np.clip(cv2.GaussianBlur(picture, (0, 0), generator.uniform(0.3, 0.03 * width)), 0, 1)
-    if kind == "stripes":
-        angle, pitch = generator.uniform(0, np.pi), generator.uniform(8, 40)
-        wave = 0.5 + 0.5 * np.sign(np.sin(pitch * (np.cos(angle) * u + np.sin(angle) * v)))
-        other = generator.uniform(0.02, 0.7, 3)
-        return (base + wave[..., None] * (other - base)).astype(np.float32)
-    return np.broadcast_to(base, (height, width, 3)).astype(np.float32)

@@ -97,7 +97,7 @@ def _draw_person(heads: object, layout: str, seed: int, subject: int) -> tuple[I
 
     assert isinstance(heads, AnnyHeads)
     generator = np.random.default_rng([seed, subject, *layout.encode()])
-    return heads.sample_identities(generator, 1, spread=0.25)[0], Look.draw(generator)
+    return heads.sample_identities(generator, 1, spread=0.25)[0], Look.draw(generator, plain=True)
 
 
 def _film_clip(

