@@ -19,6 +19,9 @@ from mvgen.errors import AnglesError, ConfigError
 # Settings that say where and how fast a build runs; they may change between a build and its resumption.
 _RUN_ONLY = frozenset({"root", "annotations", "out", "workers", "device"})
 
+# How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip`.
+Geometry = Literal["clip", "residual", "filtered", "frame"]
+
 
 class BuildConfig(BaseModel):
     """Everything a build depends on. Field descriptions are the help of the flags with the same names."""
@@ -42,8 +45,10 @@ class BuildConfig(BaseModel):
     pivot_depth: Annotated[float, Field(ge=-3, le=1)] = Field(
         -0.9, description="depth of the axis the views turn about, inter-ocular distances behind the eyes"
     )
-    geometry: Literal["clip", "frame"] = Field(
-        "clip", description="one geometry for the whole clip (still), or one per frame as the paper reads"
+    geometry: Geometry = Field(
+        "clip",
+        description="one geometry for the whole clip, without (clip) or with (residual) what an expression changes of "
+        "it; or one per frame, low-passed over time (filtered) or as the paper reads (frame)",
     )
     grazing: Annotated[float, Field(gt=0, le=90)] = Field(
         70.0, description="surface seen in the source at more than this angle counts as unseen, degrees"

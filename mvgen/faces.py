@@ -181,11 +181,10 @@ def track_face(frames: Image, size: int, detector: Detector, onset: int = 0) -> 
     Looks at five frames at most, takes the largest face, and the median of its points over the frames that saw it.
     Raises ClipError("face") when no frame shows a face.
     """
-    spread = np.linspace(0, len(frames) - 1, min(_FRAMES_LOOKED_AT, len(frames))).round().astype(int)
-    looked_at = list(dict.fromkeys([onset, *spread.tolist()]))[:_FRAMES_LOOKED_AT]
-    found = _look(frames[looked_at], detector)
+    chosen = looked_at(len(frames), onset)
+    found = _look(frames[chosen], detector)
     if not any(len(faces.boxes) for faces in found):
-        raise ClipError("face", f"no face found in {len(looked_at)} frames looked at")
+        raise ClipError("face", f"no face found in {len(chosen)} frames looked at")
     least = _SURE if any((faces.confidence >= _SURE).any() for faces in found) else 0.0
     sure = [
         Faces(faces.boxes[keep], faces.confidence[keep], faces.points[keep])
@@ -208,11 +207,17 @@ def track_face(frames: Image, size: int, detector: Detector, onset: int = 0) -> 
         points=transform_points(crop, median),
         confidence=float(np.median(confidence)),
         faces=max(len(faces.boxes) for faces in sure),
-        inside=_inside(crop, size, frames.shape[1], frames.shape[2]),
+        inside=covered(crop, size, frames.shape[1], frames.shape[2]),
     )
 
 
-def _inside(crop: Floats, size: int, height: int, width: int) -> Mask:
+def looked_at(count: int, onset: int) -> list[int]:
+    """Indices of the frames that tell where a clip's face is: the onset frame, then others spread over the clip."""
+    spread = np.linspace(0, count - 1, min(_FRAMES_LOOKED_AT, count)).round().astype(int)
+    return list(dict.fromkeys([onset, *spread.tolist()]))[:_FRAMES_LOOKED_AT]
+
+
+def covered(crop: Floats, size: int, height: int, width: int) -> Mask:
     """(S, S) bool, crop pixels whose centre lies in the source image."""
     linear = np.linalg.inv(crop[:, :2])
     source = (pixel_grid(size, size) - crop[:, 2]) @ linear.T

@@ -21,7 +21,8 @@ WALL_SLOPE = 8.0
 that the network drew between the face and nothing; it is dropped. Steep places inside, such as nose wings, stay."""
 
 _RIM = 1 / 64  # of the image's side: at the outline a network mixes face and background, in depth and in colour
-_SMOOTHING = 1 / 64  # of the image's side: spikes of the outline that are no wider are cut off
+_SMOOTHING = 1 / 64  # of the image's side: the outline is smoothed over as much
+_SPIKE = 1 / 16  # of the image's side: half the width of what sticks out of a face and is none, such as a lock of hair
 _OUTLINE_STEPS = 20  # of smoothing along the outline, each over the two neighbours
 _WITHIN_PIXEL = 0.49
 _LEAST_AREA = 1 / 100  # of the image: anything smaller is no face
@@ -55,7 +56,10 @@ def _without_spikes(mask: Mask) -> Mask:
     from scipy import ndimage
 
     mask = ndimage.binary_fill_holes(_largest(mask))
-    soft = cv2.GaussianBlur(np.asarray(mask, np.float32), (0, 0), max(mask.shape[0] * _SMOOTHING, 0.5))
+    reach = 2 * round(mask.shape[0] * _SPIKE) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    broad = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    soft = cv2.GaussianBlur(broad.astype(np.float32), (0, 0), max(mask.shape[0] * _SMOOTHING, 0.5))
     return _largest(ndimage.binary_fill_holes(mask & (soft > 0.5)))
 
 

@@ -1,7 +1,7 @@
 """The way one clip goes, from frames to views. The only place where the order of the stages stands.
 
 Frames are registered before they are rendered, not after as in section III-A of the main paper: a clip has one
-geometry, that of its onset frame, and a frame must lie on that before it is draped over it.
+geometry, which only an expression changes, and a frame must lie on that before it is draped over it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from numpy.typing import NDArray
 from mvgen.attention import AttentionModel, attention_map, fit_head, pooled_change, visible_attention
 from mvgen.camera import Camera, crop_camera, pinhole_crop_camera
 from mvgen.config import BuildConfig
+from mvgen.depth.clip import clip_geometry, frames_needed
 from mvgen.errors import ClipError, WeightsError
 from mvgen.faces import Detector, crop_frames, track_face
 from mvgen.flow import flow
+from mvgen.landmarks import find_landmarks, settle_landmarks
 from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
 from mvgen.records import (
     BuiltClip,
     Clip,
     DepthMap,
+    FacePrediction,
     FaceTrack,
     Floats,
     Image,
@@ -41,8 +44,6 @@ from mvgen.render import Renderer, drape, get_renderer, seen_inside
 CONFIDENT = 0.5
 """The depth network is sure of a pixel above this."""
 
-_DEPTH_FRAMES = 8  # depth of a still clip is the mean over this many frames: sensor noise averages out
-
 
 class DepthEstimator(Protocol):
     """The depth network: see `mvgen.depth.predict`."""
@@ -52,8 +53,8 @@ class DepthEstimator(Protocol):
         """(N, 3, S, S) -> feature maps."""
         ...
 
-    def predict(self, crops: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(T, S, S, 3) uint8 -> depth and confidence, (T, S, S) float32 each."""
+    def predict(self, crops: Image) -> FacePrediction:
+        """(T, S, S, 3) uint8 -> depth, face and landmarks of every crop."""
         ...
 
     def normalise(self, crops: Image) -> Any:
@@ -122,14 +123,17 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
     clock = Stopwatch()
     onset = clip.position(clip.onset, 0)
     with clock("face"):
-        face = track_face(frames, config.size, tools.detector, onset)
+        face = find_face(frames, onset, config, tools)
         crops = crop_frames(frames, face)
     with clock("register"):
         registration = _register(crops, onset, face, config)
         crops = apply(crops, registration)
         inside = seen_in_all(face.inside, registration)
     with clock("depth"):
-        depths = _depths(crops, onset, source_camera(face, config), config, tools.estimator)
+        seen = tools.estimator.predict(crops[frames_needed(config.geometry, len(crops), onset)])
+        face = settle_landmarks(face, seen)
+        maps = clip_geometry(seen.depth, seen.face, config.geometry, clip.fps)
+        depths = [DepthMap(*each, source_camera(face, config)) for each in zip(*maps, strict=True)]
         surfaces = [face_surface(depth, CONFIDENT) for depth in depths]
         # A clip with one geometry has one depth; otherwise the onset frame's is the one that is kept.
         chosen = onset if len(depths) > 1 else 0
@@ -150,21 +154,21 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         views = [_source_view(crops, surface, inside)]
     for yaw in config.angles:
         with clock("views"):
-            seen = [tools.renderer.render(mesh, depth.camera.at(yaw), config.grazing) for mesh in meshes]
-            colour = _drape(seen, crops)
-            hit, valid = _common(seen, inside)
+            shown = [tools.renderer.render(mesh, depth.camera.at(yaw), config.grazing) for mesh in meshes]
+            colour = _drape(shown, crops)
+            hit, valid = _common(shown, inside)
         with clock("flow"):
             motion = flow(colour, hit)
         with clock("attention"):
-            share = visible_attention(attention, surface, seen[chosen], config.grazing)
+            share = visible_attention(attention, surface, shown[chosen], config.grazing)
         views.append(
             ViewClip(
                 yaw=yaw,
-                camera=seen[chosen].camera,
+                camera=shown[chosen].camera,
                 colour=colour,
                 flow=motion,
                 valid=valid,
-                depth=np.where(hit, seen[chosen].depth, np.float32(np.nan)),
+                depth=np.where(hit, shown[chosen].depth, np.float32(np.nan)),
                 visible_attention=share,
                 kept=share >= config.attention_threshold,
             )
@@ -174,10 +178,16 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
     return BuiltClip(clip, face, registration, depth, attention, tuple(views), clock.seconds)
 
 
+def find_face(frames: Image, onset: int, config: BuildConfig, tools: Tools) -> FaceTrack:
+    """The one crop of a clip, and the landmarks in it. Raises ClipError("face") when no frame shows a face."""
+    face = track_face(frames, config.size, tools.detector, onset)
+    return find_landmarks(frames, face, tools.estimator, onset)
+
+
 def _register(crops: Image, onset: int, face: FaceTrack, config: BuildConfig) -> Registration:
     if not config.register_frames:
         return leave(len(crops), "registration is switched off")
-    return register(crops, onset, face.points, config.min_inliers)
+    return register(crops, onset, face.points, config.min_inliers, landmarks=face.landmarks)
 
 
 def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
@@ -186,17 +196,6 @@ def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
     if config.camera == "orthographic" or config.focal is None or config.principal is None:
         return crop_camera(config.size, pivot)
     return pinhole_crop_camera(config.size, face.crop, config.focal, config.principal, pivot)
-
-
-def _depths(crops: Image, onset: int, camera: Camera, config: BuildConfig, estimator: DepthEstimator) -> list[DepthMap]:
-    """One depth map for the whole clip, the mean over frames spread over it, or one per frame."""
-    if config.geometry == "frame":
-        depth, confidence = estimator.predict(crops)
-        return [DepthMap(*maps, camera) for maps in zip(depth, confidence, strict=True)]
-    spread = np.linspace(0, len(crops) - 1, min(_DEPTH_FRAMES, len(crops))).round().astype(int)
-    depth, confidence = estimator.predict(crops[sorted({onset, *spread.tolist()})])
-    mean, sure = depth.mean(axis=0, dtype=np.float64), confidence.mean(axis=0, dtype=np.float64)
-    return [DepthMap(mean.astype(np.float32), sure.astype(np.float32), camera)]
 
 
 def apex_position(crops: Image, onset: int, face: FaceTrack) -> int:
@@ -258,7 +257,7 @@ def fit_attention_for(
         if clip.label is None:
             continue
         try:
-            onset, apex = _onset_and_apex(clip, read_frames(clip), config, tools.detector)
+            onset, apex = _onset_and_apex(clip, read_frames(clip), config, tools)
         except ClipError:
             continue
         changes.append(pooled_change(onset[None], apex[None], tools.estimator))
@@ -267,10 +266,10 @@ def fit_attention_for(
     return model.to_tensors()
 
 
-def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, detector: Detector) -> tuple[Image, Image]:
+def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> tuple[Image, Image]:
     """The registered crops of the two frames that an expression is classified by."""
     onset = clip.position(clip.onset, 0)
-    face = track_face(frames, config.size, detector, onset)
+    face = find_face(frames, onset, config, tools)
     crops = crop_frames(frames, face)
     if clip.apex is not None:
         crops, onset = crops[[onset, clip.position(clip.apex, onset)]], 0

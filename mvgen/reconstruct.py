@@ -1,4 +1,4 @@
-"""One photograph at a time: its depth, its mesh, its views, and a sheet to look at."""
+"""One photograph at a time: its depth, its mesh, its views, its landmarks, and a sheet to look at."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy as np
 from mvgen.angles import view_name
 from mvgen.config import BuildConfig
 from mvgen.errors import ClipError
-from mvgen.faces import crop_frames, track_face
+from mvgen.faces import crop_frames
+from mvgen.ibug import COUNT
 from mvgen.mesh import export_mesh, face_surface, mesh_from_depth, smooth_outline
-from mvgen.pipeline import CONFIDENT, Tools, source_camera
-from mvgen.records import DepthMap, Image
+from mvgen.pipeline import CONFIDENT, Tools, find_face, source_camera
+from mvgen.records import DepthMap, Floats, Image
 from mvgen.render import drape, seen_inside
 from mvgen.surface import source_normals
 
 _LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder
 _CAPTION = 18  # pixels
+_DOT = 2.0  # radius of a landmark, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,11 @@ def read_photograph(path: Path) -> Image:
 def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Tools) -> None:
     from PIL import Image as Picture
 
-    face = track_face(image[None], config.size, tools.detector)
+    face = find_face(image[None], 0, config, tools)
     crops = crop_frames(image[None], face)
-    depth, confidence = tools.estimator.predict(crops)
+    seen = tools.estimator.predict(crops)
     camera = source_camera(face, config)
-    surface = face_surface(DepthMap(depth[0], confidence[0], camera), CONFIDENT)
+    surface = face_surface(DepthMap(seen.depth[0], seen.face[0], camera), CONFIDENT)
     mesh = smooth_outline(mesh_from_depth(surface), camera)
 
     (folder / "views").mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,10 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
         depth=(surface.depth * np.float32(camera.scale)).astype(np.float32),
         valid=np.isfinite(surface.depth) & face.inside,
         crop=face.crop,
+        landmarks=seen.landmarks[0],
+        landmarks_visible=seen.visible[0],
     )
+    Picture.fromarray(draw_landmarks(crops[0], seen.landmarks[0], seen.visible[0])).save(folder / "landmarks.png")
     export_mesh(mesh, crops[0], folder / "mesh.glb")
     pictures = [("source", crops[0]), ("depth relief", relief(surface))]
     for yaw in config.angles:
@@ -120,6 +125,25 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
         Picture.fromarray(seen_inside(view, face.inside)).save(folder / "views" / f"{name}.valid.png")
         pictures.append((name, colour))
     _sheet(pictures).save(folder / "sheet.png")
+
+
+def draw_landmarks(crop: Image, landmarks: Floats, visible: Floats) -> Image:
+    """The crop at twice its size with its landmarks: full dots where they are seen, rings where something hides them.
+
+    crop : (S, S, 3) uint8; landmarks : (68, 2) its pixels; visible : (68,) in [0, 1]
+    Returns (2 S, 2 S, 3) uint8.
+    """
+    from PIL import Image as Picture
+    from PIL import ImageDraw
+
+    side = 2 * len(crop)
+    picture = Picture.fromarray(crop).resize((side, side), Picture.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    for index in range(COUNT):
+        x, y = 2 * landmarks[index]
+        dot = (x - _DOT, y - _DOT, x + _DOT, y + _DOT)
+        draw.ellipse(dot, fill="lime" if visible[index] > 0.5 else None, outline="lime")
+    return np.asarray(picture, np.uint8)
 
 
 def relief(surface: DepthMap) -> Image:

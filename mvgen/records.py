@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,8 @@ class FaceTrack:
     confidence : MTCNN's probability of the face
     faces : how many faces were found in the frames looked at; the largest one was taken
     inside : (S, S) bool, crop pixels that the source image covers
+    landmarks : (68, 2) float64, crop pixels, see `mvgen.ibug`; None where nobody has looked for them
+    visible : (68,) float64 in [0, 1], probability that nothing hides the landmark; None with them
     """
 
     crop: Floats
@@ -101,6 +103,23 @@ class FaceTrack:
     confidence: float
     faces: int
     inside: Mask
+    landmarks: Floats | None = None
+    visible: Floats | None = None
+
+
+class FacePrediction(NamedTuple):
+    """What the depth network sees in T face crops.
+
+    depth : (T, S, S) float32, world units
+    face : (T, S, S) float32 in [0, 1], probability that a pixel is face
+    landmarks : (T, 68, 2) float32, crop pixels, see `mvgen.ibug`
+    visible : (T, 68) float32 in [0, 1], probability that nothing hides the landmark
+    """
+
+    depth: NDArray[np.float32]
+    face: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    visible: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ PACKAGES = (
     "facenet-pytorch",
     "numpy",
     "opencv-python",
+    "openvino",
     "pillow",
     "pyarrow",
     "PyOpenGL",

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.records import DepthMap, Image
+from mvgen.ibug import COUNT
+from mvgen.records import DepthMap, FacePrediction, Image
 
 if TYPE_CHECKING:
     from mvgen.synth.plan import ClipPlan
@@ -31,6 +32,13 @@ def head_depth(camera: Camera) -> DepthMap:
     return DepthMap(depth.astype(np.float32), (room > 0.08).astype(np.float32), camera)
 
 
+def mean_landmarks(size: int) -> NDArray[np.float32]:
+    """(68, 2) float32, where the landmarks of a mean face lie in a canonical crop of side `size`."""
+    from mvgen.scans.landmark_vertices import CANONICAL
+
+    return crop_camera(size).project(CANONICAL)[:, :2].astype(np.float32)
+
+
 class EllipsoidEstimator:
     """A stand-in for the depth network: every crop is the same head; the trunk is a small network of fixed weights."""
 
@@ -43,11 +51,12 @@ class EllipsoidEstimator:
         self.digest = "0" * 64
         self.device = "cpu"
 
-    def predict(self, crops: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(T, S, S, 3) uint8 -> depth and confidence, (T, S, S) float32."""
+    def predict(self, crops: Image) -> FacePrediction:
+        """(T, S, S, 3) uint8 -> the ellipsoid with the landmarks of a mean face."""
         head = head_depth(crop_camera(crops.shape[1]))
         wobble = np.random.default_rng(0).normal(0, self.noise, (len(crops), 1, 1)).astype(np.float32)
-        return head.depth + wobble, np.repeat(head.confidence[None], len(crops), axis=0)
+        still = (head.confidence, mean_landmarks(crops.shape[1]), np.ones(COUNT, np.float32))
+        return FacePrediction(head.depth + wobble, *(np.repeat(one[None], len(crops), axis=0) for one in still))
 
     def normalise(self, crops: Image) -> Any:
         """(N, S, S, 3) uint8 -> (N, 3, S, S) float32 tensor."""

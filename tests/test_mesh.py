@@ -37,7 +37,7 @@ def test_every_face_pixel_is_a_vertex_at_its_own_centre() -> None:
     np.testing.assert_allclose(CAMERA.project(mesh.vertices.astype(np.float64))[:, :2], mesh.uv, atol=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_triangles_cover_the_mask_once_and_face_the_front(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ def test_quads_are_split_along_the_flatter_diagonal() -> None:
 
 
 @given(slope_x=st.floats(-2, 2), slope_y=st.floats(-2, 2))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_normals_of_a_plane_are_its_normal(slope_x: float, slope_y: float) -> None:
     surface = face_surface(plane(slope_x, slope_y))
     normal = np.array([-slope_x, -slope_y, 1]) / np.sqrt(1 + slope_x**2 + slope_y**2)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import EllipsoidEstimator, astronaut, noisy_clip
+from factories import EllipsoidEstimator, astronaut, mean_landmarks, noisy_clip
 from numpy.typing import NDArray
 
 from mvgen.attention import AttentionModel
@@ -19,7 +19,7 @@ from mvgen.errors import ClipError, WeightsError
 from mvgen.faces import Faces
 from mvgen.pipeline import Tools, _read_attention, apex_position, build_clip, fit_attention_for
 from mvgen.reconstruct import read_photograph, reconstruct
-from mvgen.records import BuiltClip, Clip, Frame, Image
+from mvgen.records import BuiltClip, Clip, FacePrediction, Frame, Image
 from mvgen.render import get_renderer
 
 POINTS = np.array([[205.0, 101.7], [247.9, 103.9], [226.2, 130.2], [202.1, 140.2], [245.9, 142.5]])
@@ -113,6 +113,12 @@ def test_a_view_that_sees_too_little_of_the_attention_is_not_kept() -> None:
     assert by_yaw[30].visible_attention == pytest.approx(by_yaw[-30].visible_attention, abs=0.03)
 
 
+def test_a_built_clip_knows_the_landmarks_of_its_onset_frame() -> None:
+    landmarks = built().face.landmarks
+    assert landmarks is not None
+    np.testing.assert_allclose(landmarks, mean_landmarks(128), atol=1e-4)
+
+
 def test_same_clip_gives_the_same_arrays() -> None:
     again = build_clip(clip(4), noisy_clip(astronaut(), 4, 2.0), config(), tools())
     for first, second in zip(built().views, again.views, strict=True):
@@ -138,6 +144,31 @@ def test_geometry_per_frame_follows_each_frames_depth() -> None:
     np.testing.assert_allclose(
         per_frame.depth.depth, EllipsoidEstimator(0.05).predict(frames[:, :128, :128])[0][0], atol=1e-6
     )
+
+
+class SmilingEstimator(EllipsoidEstimator):
+    """A head whose cheeks come forward in the middle of the clip and go back."""
+
+    def predict(self, crops: Image) -> FacePrediction:
+        """(T, S, S, 3) uint8 -> what the network would see."""
+        seen = super().predict(crops)
+        depth = seen.depth
+        rows, columns = np.indices(depth.shape[1:]) / depth.shape[1]
+        cheeks = np.exp(-(((np.abs(columns - 0.5) - 0.15) / 0.07) ** 2) - ((rows - 0.55) / 0.07) ** 2)
+        curve = np.sin(np.linspace(0, np.pi, len(depth))) ** 2
+        return seen._replace(depth=(depth + 0.3 * curve[:, None, None] * cheeks).astype(np.float32))
+
+
+@pytest.mark.parametrize("how", ["residual", "filtered"])
+def test_geometry_follows_an_expression_where_it_is_asked_to(how: str) -> None:
+    frames = np.repeat(astronaut()[None], 10, axis=0)
+    smiling, still = (
+        build_clip(clip(10), frames, config(geometry=how, angles="45"), replace(tools(), estimator=estimator))
+        for estimator in (SmilingEstimator(), EllipsoidEstimator(0.0))
+    )
+    assert np.linalg.norm(smiling.views[1].flow, axis=-1).max() > 0.3
+    assert np.abs(still.views[1].flow).max() < 0.01
+    assert not smiling.views[0].flow.any()
 
 
 def test_pinhole_camera_of_the_config_is_the_views_camera() -> None:
@@ -242,7 +273,7 @@ def test_photographs_are_reconstructed_and_bad_ones_do_not_stop_the_others(tmp_p
     for folder in folders:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         assert names == [
-            "depth.npz", "mesh.glb", "sheet.png",
+            "depth.npz", "landmarks.png", "mesh.glb", "sheet.png",
             "views/yaw+15.png", "views/yaw+15.valid.png", "views/yaw-15.png", "views/yaw-15.valid.png",
         ]  # fmt: skip
         with np.load(folder / "depth.npz") as depth:
@@ -250,6 +281,8 @@ def test_photographs_are_reconstructed_and_bad_ones_do_not_stop_the_others(tmp_p
             assert depth["depth"].dtype == np.float32
             assert np.isfinite(depth["depth"][depth["valid"]]).all()
             assert depth["crop"].shape == (2, 3)
+            assert depth["landmarks"].shape == (68, 2)
+            assert depth["landmarks_visible"].shape == (68,)
             # The ellipsoid's front is 0.1 inter-ocular distances before the eyes, the nose 0.35 more; 30 pixels each.
             assert 0.1 * 30 < np.nanmax(depth["depth"]) < 0.5 * 30
         assert Picture.open(folder / "views" / "yaw+15.png").size == (96, 96)

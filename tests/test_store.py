@@ -171,6 +171,8 @@ def test_geometry_holds_what_another_angle_needs(clip: Clip, tmp_path: Path) -> 
         assert stored["camera_scale"] == built.depth.camera.scale
         assert tuple(stored["reasons"]) == built.registration.reasons
         assert stored["camera_kind"] == "orthographic"
+        assert stored["landmarks"].shape == (68, 2)
+        assert np.isnan(stored["landmarks_visible"]).all()  # this face has none
 
 
 def test_two_frames_of_one_name_are_a_clip_error(clip: Clip, tmp_path: Path) -> None:

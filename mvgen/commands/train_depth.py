@@ -7,25 +7,69 @@ from typing import Annotated
 
 import typer
 
+from mvgen.errors import ConfigError
+
 
 def train_depth(
     *,
     config: Annotated[Path, typer.Option(help="YAML recipe of the training data and the schedule")],
     out: Annotated[Path, typer.Option(help="folder for the weights, their card, the log and the checkpoint")],
+    scans: Annotated[
+        str, typer.Option(help="3D faces to learn from, separated by commas: anny, ict, facescape, stirling")
+    ] = "anny",
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="where a corpus lies, for each that is not embedded", metavar="[CORPUS=]DIR"),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="folder of rendered pictures, kept  [default: OUT/data]")] = None,
     workers: Annotated[int, typer.Option(help="processes that render pictures", min=1)] = 2,
     device: Annotated[str, typer.Option(help="where the network is trained", metavar="auto|cpu|cuda")] = "auto",
 ) -> int:
     """Train the depth network.
 
-    A run that was stopped goes on from its last epoch.
+    A run that was stopped goes on from its last epoch. The weights are for whoever the corpora's licences allow;
+    the card beside them says so.
 
     \b
-    Example:
+    Examples:
       mvgen train-depth --config configs/depth_anny.yaml --out runs/depth
+      mvgen train-depth --config configs/depth_anny.yaml --out runs/depth --scans anny,ict --root ict=ICT-FaceKit
+      mvgen train-depth --config configs/depth_paper.yaml --out runs/paper --scans facescape,stirling \\
+          --root facescape=data/facescape --root stirling=data/stirling
     """
+    names = _names(scans)
+    corpora = {name: _root_of(name, root or [], alone=len(names) == 1) for name in names}
     from mvgen.depth.train import load_training_config, train
 
     settings = load_training_config(config)
-    train(settings, out, data=data or out / "data", device=device, workers=workers)
+    weights = train(settings, out, corpora=corpora, data=data or out / "data", device=device, workers=workers)
+    print(f"{weights}; its card is beside it. Use it: mvgen build --weights {weights} ...")
     return 0
+
+
+def _names(scans: str) -> list[str]:
+    """The corpora of `--scans`, each once. Raises ConfigError naming what is unknown."""
+    from mvgen.scans import CORPORA
+
+    names = list(dict.fromkeys(name.strip() for name in scans.split(",") if name.strip()))
+    unknown = [name for name in names if name not in CORPORA]
+    if unknown or not names:
+        raise ConfigError(f"--scans {scans!r}: {', '.join(unknown) or 'nothing'} is not one of {', '.join(CORPORA)}")
+    return names
+
+
+def _root_of(corpus: str, roots: list[str], *, alone: bool) -> Path | None:
+    """The folder given for a corpus, None if none was. Raises ConfigError for a folder without a name among several."""
+    from mvgen.scans import CORPORA
+
+    for given in roots:
+        name, separator, folder = given.partition("=")
+        if not separator or name not in CORPORA:
+            if not alone:
+                raise ConfigError(
+                    f"--root {given}: with several corpora say whose it is, for example --root ict={given}"
+                )
+            return Path(given)
+        if name == corpus:
+            return Path(folder)
+    return None

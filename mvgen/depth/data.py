@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import EYE_DISTANCE, Camera, pixel_grid
-from mvgen.faces import crop_from_points
-from mvgen.scans.anny import anny_heads
-from mvgen.scans.appearance import Look
-from mvgen.scans.head import HeadModel, Identity
+from mvgen.errors import ScanError
+from mvgen.faces import crop_from_points, transform_points
+from mvgen.scans import CORPORA
 from mvgen.scans.lighting import Lighting
-from mvgen.scans.rendering import DressedHead, PosedHead, rigid, see_surface, shoot
+from mvgen.scans.records import Corpus, Sitter, Subject
+from mvgen.scans.rendering import PosedHead, rigid, see_surface, shoot
 from mvgen.scans.rotation import rotation
 from mvgen.scans.sensor import Sensor, draw_background
 
@@ -27,49 +27,49 @@ Floats = NDArray[np.floating]
 # MTCNN against the known points, measured on 40 rendered heads: scale 3.2 %, roll 1 degree, shift 0.026 inter-ocular
 # distances.
 _SCALE_SPREAD, _ROLL_SPREAD, _SHIFT_SPREAD = 0.035, 1.2, 0.03
+# Share of the pairs in which nothing but the noise changes.
+_STILL_SHARE = 0.2
+# Identity numbers of a corpus start at a multiple of this.
+PEOPLE_PER_CORPUS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """One training picture and what is true of it.
+
+    colour : (S, S, 3) uint8 RGB
+    depth : (S, S) float16, world units of the crop (z along the optical axis, zero at the eyes), NaN where no head
+        is, and inside the mouth, which reconstruction spans rather than falls into
+    face : (S, S) bool
+    landmarks : (68, 2) float32, pixels of the crop, NaN where the corpus does not know them
+    visible : (68,) bool, nothing hides the landmark
+    metre : inter-ocular distance of the person in metres
+    """
+
+    colour: NDArray[np.uint8]
+    depth: NDArray[np.float16]
+    face: NDArray[np.bool_]
+    landmarks: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    metre: float
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A batch of training pictures.
+    """A batch of photographs: the arrays of `Photograph`, each with a first axis of B pictures.
 
-    colour : (B, S, S, 3) uint8 RGB
-    depth : (B, S, S) float16, world units of the crop (z along the optical axis, zero at the eyes), NaN where no head
-        is, and inside the mouth, which reconstruction spans rather than falls into
-    face : (B, S, S) bool
+    Pictures 2 i and 2 i + 1 show one person in one setting, see `photograph_twice`.
+
     identity : (B,) int64, samples with one number show one person
     """
 
     colour: NDArray[np.uint8]
     depth: NDArray[np.float16]
     face: NDArray[np.bool_]
+    landmarks: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    metre: NDArray[np.float32]
     identity: NDArray[np.int64]
-
-
-def draw_expression(generator: np.random.Generator, names: tuple[str, ...]) -> Floats:
-    """Weights (52,) of the facial actions: a quarter neutral, else a few actions, left and right mostly together."""
-    weights = np.zeros(len(names))
-    if generator.random() < 0.25:
-        return weights
-    bases = sorted(
-        {name.removesuffix("Left").removesuffix("Right") if name[:3] not in ("jaw",) else name for name in names}
-    )
-    bases.remove("tongueOut")
-    for base in generator.choice(bases, size=int(generator.integers(1, 6)), replace=False):
-        value = generator.beta(1.2, 1.8)
-        if base in ("jawOpen", "mouthClose", "mouthFunnel"):
-            value *= 0.7
-        sides = [index for index, name in enumerate(names) if name in (base, f"{base}Left", f"{base}Right")]
-        lopsided = generator.random() < 0.2
-        for index in sides:
-            weights[index] = value * (generator.random() if lopsided else 1.0)
-    if generator.random() < 0.08:
-        for index, name in enumerate(names):
-            if name.startswith("eyeBlink"):
-                weights[index] = generator.uniform(0.6, 1.0)
-    jaw_open, close = names.index("jawOpen"), names.index("mouthClose")
-    weights[close] = min(weights[close], 0.8 * weights[jaw_open])  # lips close over an open jaw only
-    return weights
 
 
 def draw_camera(generator: np.random.Generator) -> Camera:
@@ -81,36 +81,75 @@ def draw_camera(generator: np.random.Generator) -> Camera:
     return Camera(size=256, scale=70.0, centre=(128.0, 110.0), focal=70.0 * distance, principal=(128.0, 128.0))
 
 
-def photograph(
-    heads: HeadModel, dressed: DressedHead, identity: Identity, generator: np.random.Generator, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.bool_]]:
-    """One picture of a person with expression, pose, light, camera and crop drawn from `generator`.
+@dataclass(frozen=True)
+class Setting:
+    """All that a photograph depends on beside the sitter.
 
-    Returns colour (S, S, 3) uint8, depth (S, S) float16 in world units of the crop, face (S, S) bool.
+    turn : (3, 3), how the head is held; crop : (2, 3), pixels of `camera` -> pixels of the picture
+    background : (S, S, 3) float32, linear light
     """
-    weights = draw_expression(generator, heads.action_names)
-    vertices = heads.express(identity, weights)
-    yaw, pitch, roll = np.clip(generator.normal(0, (7, 8, 4)), -20, 20)
-    turn = rotation(yaw, pitch, roll)
-    head: PosedHead = dressed.pose(vertices, turn, np.zeros(3))
-    camera = draw_camera(generator)
-    five = rigid(heads.five_positions(vertices).astype(np.float64), turn, np.zeros(3))
-    crop = jitter_crop(crop_from_points(camera.project(five)[:, :2], size), generator, size)
 
-    full = np.vstack([crop, [0, 0, 1]])
-    back = np.linalg.inv(full)[:2]
+    turn: Floats
+    camera: Camera
+    crop: Floats
+    lighting: Lighting
+    background: NDArray[np.float32]
+    sensor: Sensor
+
+    @classmethod
+    def draw(cls, sitter: Sitter, generator: np.random.Generator, size: int) -> Setting:
+        """A setting for pictures of `size` pixels of this person; the crop is the sitter's."""
+        turn = rotation(*np.clip(generator.normal(0, (8, 8, 4)), -20, 20))
+        camera = draw_camera(generator)
+        five = rigid(sitter.dressed.heads.five_positions(sitter.vertices).astype(np.float64), turn, np.zeros(3))
+        crop = jitter_crop(crop_from_points(camera.project(five)[:, :2], size), generator, size)
+        lighting = Lighting.draw(generator, harsh=bool(generator.random() < 0.5))
+        return cls(turn, camera, crop, lighting, draw_background(generator, size, size), Sensor.draw(generator))
+
+
+def photograph(sitter: Sitter, setting: Setting, generator: np.random.Generator) -> Photograph:
+    """One picture of a sitter in a setting; `generator` gives the sensor's noise."""
+    heads, camera, crop, size = sitter.dressed.heads, setting.camera, setting.crop, len(setting.background)
+    head: PosedHead = sitter.dressed.pose(sitter.vertices, setting.turn, np.zeros(3))
+    bare = rigid(sitter.vertices, setting.turn, np.zeros(3))
+    back = np.linalg.inv(np.vstack([crop, [0, 0, 1]]))[:2]
     pixels = pixel_grid(size, size) @ back[:, :2].T + back[:, 2]
-    lighting = Lighting.draw(generator, harsh=bool(generator.random() < 0.5))
-    colour, cover = shoot(head, lighting, camera, pixels)
-    scene = colour + (1 - cover[..., None]) * draw_background(generator, size, size)
-    image = Sensor.draw(generator).develop(scene, generator)
+    colour, cover = shoot(head, setting.lighting, camera, pixels)
+    image = setting.sensor.develop(colour + (1 - cover[..., None]) * setting.background, generator)
 
     surface = see_surface(head, camera, pixels)
     zoom = float(np.hypot(crop[0, 0], crop[1, 0]))
-    eyes = camera.to_view(five[:2]).mean(axis=0)[2]
+    eyes = camera.to_view(heads.five_positions(bare).astype(np.float64)[:2]).mean(axis=0)[2]
     unit = camera.scale * zoom / (EYE_DISTANCE * size)
     depth = np.where(surface.mouth, np.nan, (surface.depth - eyes) * unit)
-    return image, depth.astype(np.float16), surface.face
+    landmarks, visible = _see_landmarks(head, bare, camera)
+    return Photograph(
+        image, depth.astype(np.float16), surface.face, transform_points(crop, landmarks).astype(np.float32), visible,
+        sitter.metre,
+    )  # fmt: skip
+
+
+def photograph_twice(subject: Subject, generator: np.random.Generator, size: int) -> list[Photograph]:
+    """A person twice in one setting, as two frames of a clip: with another expression, or as still as a sitter can."""
+    first = subject.sit(generator)
+    setting = Setting.draw(first, generator, size)
+    second = first if generator.random() < _STILL_SHARE else subject.sit(generator)
+    return [photograph(sitter, setting, generator) for sitter in (first, second)]
+
+
+def _see_landmarks(head: PosedHead, bare: Floats, camera: Camera) -> tuple[Floats, NDArray[np.bool_]]:
+    """Where the landmarks of a bare posed head (N, 3) are in the picture (68, 2), and whether they are seen (68,)."""
+    vertices = head.dressed.heads.landmarks
+    points = bare[vertices].astype(np.float64)
+    seen = camera.project(points)
+    front = see_surface(head, camera, seen[None, :, :2]).depth[0]
+    for worn in head.glasses:
+        if worn.garment.opacity.mean() > 0.5:
+            front = np.fmax(front, worn.depth(camera, seen[None, :, :2])[0])
+    # Hair lies in front of what it hides by more than this; a landmark on the outline may just miss the head.
+    hidden = front - camera.to_view(points)[:, 2] > 0.04
+    known = vertices >= 0
+    return np.where(known[:, None], seen[:, :2], np.nan), known & ~hidden
 
 
 def jitter_crop(crop: Floats, generator: np.random.Generator, size: int) -> Floats:
@@ -123,18 +162,30 @@ def jitter_crop(crop: Floats, generator: np.random.Generator, size: int) -> Floa
     return np.column_stack([turn @ crop[:, :2], turn @ (crop[:, 2] - centre) + centre + shift])
 
 
-def make_samples(seed: int, first_identity: int, identities: int, per_identity: int, size: int) -> Samples:
-    """Draw people and photograph each of them a few times; the same arguments give the same bytes."""
-    people_source = anny_heads()
-    heads = people_source.model
-    generator = np.random.default_rng([seed, first_identity])
-    people = people_source.sample_identities(generator, identities, spread=0.33)
-    pictures: list[tuple[NDArray, NDArray, NDArray]] = []
-    number: list[int] = []
-    for index, person in enumerate(people):
-        dressed = DressedHead(heads, Look.draw(generator), fine=size > 128)
-        for _ in range(per_identity):
-            pictures.append(photograph(heads, dressed, person, generator, size))
-            number.append(first_identity + index)
-    colour, depth, face = (np.stack(arrays) for arrays in zip(*pictures, strict=True))
-    return Samples(colour, depth, face, np.array(number, dtype=np.int64))
+def make_samples(corpus: Corpus, seed: int, *, first: int, people: int, per_person: int, size: int) -> Samples:
+    """Photograph people `first` to `first + people` of a corpus, each an even number of times.
+
+    People of whom no scan can be used are left out; `corpus.problems` names them.
+    The same arguments give the same bytes.
+    """
+    offset = CORPORA.index(corpus.name)
+    generator = np.random.default_rng([seed, offset, first])
+    pictures: list[Photograph] = []
+    identity: list[int] = []
+    for number, subject in enumerate(corpus.draw(generator, first, people), start=offset * PEOPLE_PER_CORPUS + first):
+        try:
+            pairs = [photograph_twice(subject, generator, size) for _ in range(per_person // 2)]
+        except ScanError:
+            continue
+        pictures += [picture for pair in pairs for picture in pair]
+        identity += [number] * (2 * len(pairs))
+
+    def stacked(name: str, kind: type, *shape: int) -> NDArray:
+        return np.array([getattr(picture, name) for picture in pictures], dtype=kind).reshape(len(pictures), *shape)
+
+    return Samples(
+        colour=stacked("colour", np.uint8, size, size, 3), depth=stacked("depth", np.float16, size, size),
+        face=stacked("face", np.bool_, size, size), landmarks=stacked("landmarks", np.float32, 68, 2),
+        visible=stacked("visible", np.bool_, 68), metre=stacked("metre", np.float32),
+        identity=np.array(identity, dtype=np.int64),
+    )  # fmt: skip

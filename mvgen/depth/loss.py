@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mvgen.camera import EYE_DISTANCE
+
 
 def depth_loss(depth: Tensor, truth: Tensor, known: Tensor, gradient_weight: float) -> Tensor:
     """Smooth L1 on depth and on its slope over 1 and 4 pixels, in the face.
@@ -28,6 +30,35 @@ def depth_loss(depth: Tensor, truth: Tensor, known: Tensor, gradient_weight: flo
                 error = F.smooth_l1_loss(slope[both] / slope_unit, true_slope[both] / slope_unit)
                 total = total + gradient_weight / 4 * error
     return total
+
+
+def change_loss(depth: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """Smooth L1 on what changes between the two frames of each pair, in units of 2 % of the inter-ocular distance.
+
+    depth, truth : (B, S, S) world units, frames 2 i and 2 i + 1 of one setting; known : (B, S, S) bool
+    A person's error is the same in both frames and cancels; what is left is the expression, and what noise does to a
+    face that is still. Without this term both drown in the error of the person's shape.
+    """
+    change, true_change = (values[0::2] - values[1::2] for values in (depth, truth))
+    both = known[0::2] & known[1::2]
+    unit = 0.02
+    # A pixel that shows another part of the face in the second frame jumps; it says nothing of the expression.
+    both = both & (true_change.abs() < 0.3)
+    return F.smooth_l1_loss(change[both] / unit, true_change[both] / unit)
+
+
+def landmark_loss(points: Tensor, truth: Tensor, visible: Tensor) -> Tensor:
+    """Smooth L1 on known landmarks, in units of 2 % of the inter-ocular distance; hidden ones count a third.
+
+    points, truth : (B, 68, 2) as shares of the crop's side, truth NaN where unknown; visible : (B, 68) bool
+    """
+    known = truth.isfinite().all(dim=-1)
+    if not known.any():
+        return points.sum() * 0
+    unit = 0.02 * EYE_DISTANCE
+    weight = torch.where(visible, 1.0, 1 / 3)[known]
+    error = F.smooth_l1_loss(points[known] / unit, truth[known] / unit, reduction="none").mean(dim=-1)
+    return (weight * error).sum() / weight.sum()
 
 
 def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:

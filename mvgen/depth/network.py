@@ -1,12 +1,12 @@
 """The face depth network: ResNet-18 encoder, five upconv + iconv stages with skips, sigmoid output.
 
 Source: Table I of "Multi-view geometry consistency for micro-expression recognition". Added to the table: batch
-normalisation in the decoder, and a second output channel that says whether a pixel is face.
+normalisation in the decoder, a second output channel that says whether a pixel is face, and 68 landmarks.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DEPTH_RANGE = (-1.8, 1.0)
 # Table I, decoder: channels of stages 5 to 1.
 _DECODER_CHANNELS = (256, 128, 64, 32, 16)
+# Landmarks are read off the third stage, at a quarter of the picture's size.
+_LANDMARK_STAGE = 2
+LANDMARKS = 68
 # Channel means and deviations that ResNets are used to, of RGB in [0, 1].
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -44,11 +47,43 @@ class UpStage(nn.Module):
         return self.iconv(up if skip is None else torch.cat([up, skip], dim=1))
 
 
-class FaceDepthNetwork(nn.Module):
-    """Colour of a face crop -> depth and face logit.
+class Prediction(NamedTuple):
+    """What the network sees in a batch of crops.
 
-    Input (B, 3, S, S), normalised by `normalise`, S a multiple of 32.
-    Output depth (B, S, S) in world units within DEPTH_RANGE, and face logit (B, S, S).
+    depth : (B, S, S) world units within DEPTH_RANGE; face : (B, S, S) logit
+    landmarks : (B, 68, 2) x and y as a share of the crop's side, 0 at its left and upper edge
+    visible : (B, 68) logit, nothing hides the landmark
+    """
+
+    depth: Tensor
+    face: Tensor
+    landmarks: Tensor
+    visible: Tensor
+
+
+class LandmarkHead(nn.Module):
+    """A heat map for each landmark, read as its centre of mass, and whether each landmark is visible.
+
+    Source: integral regression, Sun et al., "Integral human pose regression", ECCV 2018, eq. 1-2.
+    """
+
+    def __init__(self, channels: int, trunk_channels: int) -> None:
+        super().__init__()
+        self.heat = nn.Conv2d(channels, LANDMARKS, 1)
+        self.visible = nn.Linear(trunk_channels, LANDMARKS)
+
+    def forward(self, features: Tensor, trunk: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, H, W) of a decoder stage and of the trunk (B, K, h, w) -> (B, 68, 2) and (B, 68)."""
+        share = torch.softmax(self.heat(features).flatten(2).float(), dim=2).unflatten(2, features.shape[2:])
+        centres = (torch.arange(share.shape[-1], device=share.device, dtype=share.dtype) + 0.5) / share.shape[-1]
+        points = torch.stack([share.sum(dim=2) @ centres, share.sum(dim=3) @ centres], dim=-1)
+        return points, self.visible(trunk.mean(dim=(2, 3))).float()
+
+
+class FaceDepthNetwork(nn.Module):
+    """Colour of a face crop -> depth, face and landmarks.
+
+    Input (B, 3, S, S), normalised by `normalise`, S a multiple of 32. Output: a `Prediction`.
     """
 
     def __init__(self) -> None:
@@ -61,16 +96,18 @@ class FaceDepthNetwork(nn.Module):
         inputs = (channels[-1], *_DECODER_CHANNELS[:-1])
         self.stages = nn.ModuleList(UpStage(*sizes) for sizes in zip(inputs, skips, _DECODER_CHANNELS, strict=True))
         self.head = nn.Conv2d(_DECODER_CHANNELS[-1], 2, 3, padding=1)
+        self.landmark_head = LandmarkHead(_DECODER_CHANNELS[_LANDMARK_STAGE], channels[-1])
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> Prediction:
         features = self.encoder(images)
         skips = [*features[-2:0:-1], None]
-        decoded = features[-1]
+        decoded = [features[-1]]
         for stage, skip in zip(self.stages, skips, strict=True):
-            decoded = stage(decoded, skip)
-        depth, face = self.head(decoded).float().unbind(dim=1)
-        near, far = DEPTH_RANGE
-        return near + (far - near) * torch.sigmoid(depth), face
+            decoded.append(stage(decoded[-1], skip))
+        depth, face = self.head(decoded[-1]).float().unbind(dim=1)
+        landmarks, visible = self.landmark_head(decoded[_LANDMARK_STAGE + 1], features[-1])
+        far, near = DEPTH_RANGE
+        return Prediction(far + (near - far) * torch.sigmoid(depth), face, landmarks, visible)
 
 
 def normalise(images: NDArray[np.uint8] | Tensor) -> Tensor:

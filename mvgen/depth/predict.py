@@ -1,4 +1,4 @@
-"""Use of the depth network: face crops in, depth and face probability out."""
+"""Use of the depth network: face crops in; depth, face probability and landmarks out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mvgen.config import file_digest
-from mvgen.depth.network import FaceDepthNetwork, normalise
+from mvgen.depth.engine import Engine, get_engine
+from mvgen.depth.network import FaceDepthNetwork, Prediction, normalise
 from mvgen.device import resolved_device
 from mvgen.errors import WeightsError
+from mvgen.ibug import COUNT, MIRROR
 from mvgen.paths import shipped_weights
+from mvgen.records import FacePrediction
 
 # The network sees crops at the size it was trained on, whatever the size of the views; its file says which.
 INPUT_SIZE = "input_size"
+
+_BATCH = 16  # crops; the network sees each of them twice
 
 
 def load_weights(network: nn.Module, path: Path) -> int:
@@ -59,21 +64,20 @@ class DepthEstimator:
     """The trained network, ready for crops.
 
     encoder : the ResNet-18 trunk; `normalise` makes its input when its features are wanted
+    engine : what runs the network, by name
     digest : sha256 of the weights
     """
 
     def __init__(self, weights: Path | None = None, device: str = "auto") -> None:
         path = weights or shipped_weights()
         self.device = torch.device(resolved_device(device))
-        self._network = FaceDepthNetwork()
-        self._input_size = load_weights(self._network, path)
-        self._network = self._network.eval().to(self.device)
-        self._network = self._network.to(memory_format=torch.channels_last)
+        network = FaceDepthNetwork()
+        self._input_size = load_weights(network, path)
+        network = network.eval().to(self.device).to(memory_format=torch.channels_last)
+        self.encoder: Any = network.encoder
+        self._engine: Engine = get_engine(network, self._input_size, self.device)
+        self.engine = self._engine.name
         self.digest = file_digest(path)
-
-    @property
-    def encoder(self) -> Any:
-        return self._network.encoder
 
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
         """Crops as the trunk takes them when its features are looked at: (B, 3, 2 I, 2 I) float32 on the device.
@@ -85,31 +89,35 @@ class DepthEstimator:
         return _resize(normalise(crops).to(self.device), 2 * self._input_size)
 
     @torch.inference_mode()
-    def predict(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Depth of canonical face crops.
-
-        crops : (T, S, S, 3) uint8 RGB
-        Returns depth (T, S, S) float32, world units, and the probability of face (T, S, S) float32.
-        """
+    def predict(self, crops: NDArray[np.uint8]) -> FacePrediction:
+        """Depth, face and landmarks of canonical face crops, (T, S, S, 3) uint8 RGB."""
         size = crops.shape[1]
         if len(crops) == 0:
-            return np.zeros((0, size, size), np.float32), np.zeros((0, size, size), np.float32)
-        depths, faces = [], []
-        for batch in np.array_split(crops, -(-len(crops) // 16)):
+            shapes = ((0, size, size), (0, size, size), (0, COUNT, 2), (0, COUNT))
+            return FacePrediction(*(np.zeros(shape, np.float32) for shape in shapes))
+        batches = []
+        for batch in np.array_split(crops, -(-len(crops) // _BATCH)):
             small = _resize(normalise(batch).to(self.device), self._input_size)
             # Both ways round: the mean of a face and its mirror image halves the noise and favours neither side.
-            depth, face = self._network(torch.cat([small, small.flip(-1)]))
-            depth, face = (_two_ways(values) for values in (depth, torch.sigmoid(face)))
-            large = _smooth(_resize(torch.stack([depth, face], dim=1), size), size / self._input_size)
-            depths.append(large[:, 0].cpu().numpy())
-            faces.append(large[:, 1].clamp(0, 1).cpu().numpy())
-        return np.concatenate(depths), np.concatenate(faces)
+            seen = two_ways(self._engine(torch.cat([small, small.flip(-1)])))
+            maps = _smooth(_resize(torch.stack([seen.depth, seen.face], dim=1), size), size / self._input_size)
+            batches.append((maps[:, 0], maps[:, 1].clamp(0, 1), seen.landmarks * size, seen.visible))
+        return FacePrediction(*(torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True)))
 
 
-def _two_ways(values: Tensor) -> Tensor:
-    """(2 B, S, S) of images and their mirror images -> (B, S, S) mean."""
-    plain, mirrored = values.chunk(2)
-    return (plain + mirrored.flip(-1)) / 2
+def two_ways(seen: Prediction) -> Prediction:
+    """The mean of B images and their mirror images, 2 B in that order; `face` and `visible` become probabilities."""
+    mirror = torch.from_numpy(MIRROR.copy()).to(seen.landmarks.device)
+    depth, face, landmarks, visible = (
+        values.chunk(2) for values in (seen.depth, seen.face.sigmoid(), seen.landmarks, seen.visible.sigmoid())
+    )
+    turned = torch.stack([1 - landmarks[1][..., 0], landmarks[1][..., 1]], dim=-1)
+    return Prediction(
+        (depth[0] + depth[1].flip(-1)) / 2,
+        (face[0] + face[1].flip(-1)) / 2,
+        (landmarks[0] + turned[:, mirror]) / 2,
+        (visible[0] + visible[1][:, mirror]) / 2,
+    )
 
 
 def _smooth(images: Tensor, zoom: float) -> Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from mvgen.depth.data import Samples, make_samples
+from mvgen.scans import open_corpus
+from mvgen.scans.records import Corpus
 
 Report = Callable[[str], None]
 
@@ -20,48 +24,74 @@ _PEOPLE_PER_SHARD = 16
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Which pictures: how many people, photographs of each, side in pixels, and the seed of all that is random."""
+    """Which pictures of one corpus: how many people, photographs of each, side in pixels, seed of all that is random.
 
-    identities: int
-    per_identity: int
+    corpus : as in `--scans`; root : its folder, None for a corpus that is embedded
+    """
+
+    corpus: str
+    root: Path | None
+    people: int
+    per_person: int
     size: int
     seed: int
 
+    def shard(self, first: int, people: int) -> str:
+        """The file name of a shard, which says all that its pictures depend on."""
+        place = f"-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]}" if self.root else ""
+        return f"{self.corpus}{place}-{self.seed}-{self.size}-{self.per_person}-{first:06d}-{people}.npz"
 
-def _make_shard(arguments: tuple[int, int, int, int, int], target: Path) -> None:
+
+@lru_cache(maxsize=1)
+def _corpus(name: str, root: Path | None) -> Corpus:
+    return open_corpus(name, root)
+
+
+def _make_shard(recipe: Recipe, first: int, people: int, target: Path) -> list[str]:
+    """Render one shard; returns what was wrong with scans that are not used."""
     import torch
 
     torch.set_num_threads(1)  # one process per core renders faster than many threads each
-    samples = make_samples(*arguments)
+    corpus = _corpus(recipe.corpus, recipe.root)
+    samples = make_samples(
+        corpus, recipe.seed, first=first, people=people, per_person=recipe.per_person, size=recipe.size
+    )
     partial = target.with_suffix(".partial")
     with partial.open("wb") as file:
-        np.savez(file, colour=samples.colour, depth=samples.depth, face=samples.face, identity=samples.identity)
+        np.savez(file, **{field.name: getattr(samples, field.name) for field in fields(Samples)})
     os.replace(partial, target)
+    return [f"{problem.where}: {problem.reason}" for problem in corpus.problems]
 
 
 def make_data(recipe: Recipe, folder: Path, workers: int, report: Report) -> list[Path]:
-    """Render the training pictures into `folder`, shard by shard; shards that are there already are kept."""
+    """Render the training pictures into `folder`, shard by shard; shards that are there already are kept.
+
+    Reports progress, and each scan that cannot be used, once.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    shards = []
-    for first in range(0, recipe.identities, _PEOPLE_PER_SHARD):
-        people = min(_PEOPLE_PER_SHARD, recipe.identities - first)
-        name = f"anny-{recipe.seed}-{recipe.size}-{recipe.per_identity}-{first:06d}-{people}.npz"
-        shards.append(((recipe.seed, first, people, recipe.per_identity, recipe.size), folder / name))
-    missing = [shard for shard in shards if not shard[1].exists()]
+    starts = range(0, recipe.people, _PEOPLE_PER_SHARD)
+    shards = {first: min(_PEOPLE_PER_SHARD, recipe.people - first) for first in starts}
+    paths = {first: folder / recipe.shard(first, people) for first, people in shards.items()}
+    missing = [first for first, path in paths.items() if not path.exists()]
+    told: set[str] = set()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_make_shard, *shard) for shard in missing]
+        futures = [pool.submit(_make_shard, recipe, first, shards[first], paths[first]) for first in missing]
         for count, future in enumerate(futures, 1):
-            future.result()
+            for problem in future.result():
+                if problem not in told:
+                    report(f"{recipe.corpus}: not used: {problem}")
+                    told.add(problem)
             if count % 10 == 0 or count == len(missing):
-                report(f"data: {count} of {len(missing)} shards rendered")
-    return [path for _, path in shards]
+                report(f"{recipe.corpus}: {count} of {len(missing)} shards rendered")
+    return list(paths.values())
 
 
 def read_data(shards: list[Path]) -> Samples:
     """All shards as one batch."""
-    parts: dict[str, list[np.ndarray]] = {"colour": [], "depth": [], "face": [], "identity": []}
+    names = [field.name for field in fields(Samples)]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for shard in shards:
         with np.load(shard, allow_pickle=False) as arrays:
-            for name, collected in parts.items():
-                collected.append(arrays[name])
+            for name in names:
+                parts[name].append(arrays[name])
     return Samples(**{name: np.concatenate(collected) for name, collected in parts.items()})

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,15 +22,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgen.config import canonical_json, file_digest
-from mvgen.depth.data import Samples
-from mvgen.depth.loss import depth_loss, jitter_colour
+from mvgen.camera import EYE_DISTANCE
+from mvgen.config import canonical_json
+from mvgen.depth.card import RunFacts, finish
+from mvgen.depth.data import PEOPLE_PER_CORPUS, Samples
+from mvgen.depth.loss import change_loss, depth_loss, jitter_colour, landmark_loss
 from mvgen.depth.network import FaceDepthNetwork, normalise
-from mvgen.depth.predict import INPUT_SIZE
 from mvgen.depth.shards import Recipe, Report, make_data, read_data
 from mvgen.device import resolved_device
 from mvgen.errors import ConfigError
+from mvgen.ibug import MIRROR
+from mvgen.scans import open_corpus
 
+_PEOPLE_OF_A_MODEL = 1536
+_SECONDS_BETWEEN_REPORTS = 30
+_MIRROR = torch.tensor(MIRROR.tolist())
 PictureSize = Annotated[int, Field(ge=64, multiple_of=32)]
 
 
@@ -37,20 +45,27 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    identities: Annotated[int, Field(ge=20)] = Field(1600, description="Anny heads drawn")
-    per_identity: Annotated[int, Field(ge=1)] = Field(4, description="photographs of each")
+    people: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=lambda: {"anny": 1536},
+        description="people of each corpus, at most; of a corpus not named here all, or 1536 of a model without end",
+    )
+    per_person: Annotated[int, Field(ge=2, multiple_of=2)] = Field(
+        4, description="photographs of each, two in a setting"
+    )
     size: PictureSize = Field(128, description="side of the rendered pictures, pixels")
     epochs: Annotated[tuple[tuple[PictureSize, Annotated[int, Field(ge=1)]], ...], Field(min_length=1)] = Field(
         ((64, 4), (96, 2)),
         description="(side of the pictures, epochs), one after the other; small pictures teach most of it at little "
         "cost, and the network is used at the last size",
     )
-    batch: Annotated[int, Field(ge=1)] = Field(24, description="pictures a step")
+    batch: Annotated[int, Field(ge=2, multiple_of=2)] = Field(16, description="pictures a step")
     rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="learning rate of Adam in the first half")
     final_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="learning rate at the end; cosine in between")
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.1, description="share of the identities held out")
     gradient_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the slope term of the loss")
+    change_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the change between two frames")
     face_weight: Annotated[float, Field(ge=0)] = Field(0.2, description="weight of the face / no face term")
+    landmark_weight: Annotated[float, Field(ge=0)] = Field(0.3, description="weight of the landmarks and visibility")
     seed: int = Field(11, description="seed of data, initial weights and order")
 
     @model_validator(mode="after")
@@ -64,10 +79,17 @@ class TrainingConfig(BaseModel):
         """The side of the pictures in each epoch."""
         return tuple(size for size, epochs in self.epochs for _ in range(epochs))
 
-    @property
-    def recipe(self) -> Recipe:
-        """What the pictures depend on."""
-        return Recipe(self.identities, self.per_identity, self.size, self.seed)
+    def recipes(self, corpora: dict[str, Path | None]) -> list[Recipe]:
+        """What the pictures depend on, corpus by corpus.
+
+        corpora : name -> folder, None for an embedded corpus
+        """
+        recipes = []
+        for name, root in corpora.items():
+            count = open_corpus(name, root).count
+            people = min(self.people.get(name, count or _PEOPLE_OF_A_MODEL), count or sys.maxsize)
+            recipes.append(Recipe(name, root, people, self.per_person, self.size, self.seed))
+        return recipes
 
 
 def load_training_config(path: Path) -> TrainingConfig:
@@ -84,22 +106,38 @@ def load_training_config(path: Path) -> TrainingConfig:
 
 
 def train(
-    config: TrainingConfig, out: Path, *, data: Path, device: str = "auto", workers: int = 2, report: Report = print
+    config: TrainingConfig,
+    out: Path,
+    *,
+    corpora: dict[str, Path | None],
+    data: Path,
+    device: str = "auto",
+    workers: int = 2,
+    report: Report = print,
 ) -> Path:
     """Train a depth network and write `face_depth.safetensors` (fp16) and its model card into `out`.
 
+    corpora : name -> folder, None for an embedded corpus
     data : folder of rendered pictures, filled when it is empty
     A run that was stopped goes on from its last epoch (`out/checkpoint.safetensors`, `out/progress.json`).
     """
     from torch.utils.tensorboard import SummaryWriter
 
     out.mkdir(parents=True, exist_ok=True)
-    samples = read_data(make_data(config.recipe, data, workers, report))
-    people = np.unique(samples.identity)
-    held_out = np.random.default_rng(config.seed).permutation(people)[: round(len(people) * config.validation_share)]
+    started = time.monotonic()
+    recipes = config.recipes(corpora)
+    for recipe in recipes:
+        for note in open_corpus(recipe.corpus, recipe.root).notes:
+            report(f"{recipe.corpus}: {note}")
+    samples = read_data([shard for recipe in recipes for shard in make_data(recipe, data, workers, report)])
+    held_out = hold_out(samples.identity, config)
     validating = np.isin(samples.identity, held_out)
     training, validation = np.flatnonzero(~validating), np.flatnonzero(validating)
     report(f"{len(training)} pictures to train on, {len(validation)} of {len(held_out)} other people to validate on")
+    if len(training) < config.batch:
+        raise ConfigError(
+            f"{len(training)} pictures are fewer than one batch of {config.batch}; give more people, or a smaller batch"
+        )
 
     torch.manual_seed(config.seed)
     where = torch.device(resolved_device(device))
@@ -111,10 +149,16 @@ def train(
     board = SummaryWriter(str(out / "tensorboard"), purge_step=first_epoch)
     for epoch, size in enumerate(config.sizes[first_epoch:], start=first_epoch):
         generator = torch.Generator().manual_seed(config.seed * 1000 + epoch)
-        order = training[torch.randperm(len(training), generator=generator).numpy()]
+        pairs = training.reshape(-1, 2)
+        order = pairs[torch.randperm(len(pairs), generator=generator).numpy()].reshape(-1)
         network.train()
         losses = []
+        began = told = time.monotonic()
         for step in range(len(training) // config.batch):
+            if time.monotonic() - told > _SECONDS_BETWEEN_REPORTS:
+                told = time.monotonic()
+                left = (told - began) / step * (len(training) // config.batch - step)
+                report(f"epoch {epoch + 1} of {len(config.sizes)}: step {step}, {left / 60:.1f} min left in it")
             done = (epoch * (len(training) // config.batch) + step) / steps
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, done)
@@ -130,7 +174,22 @@ def train(
         shown = validation[:: max(1, len(validation) // 8)][:8]
         _picture(out / f"samples-{epoch + 1:03d}.png", network, _tensors(samples, shown, where, size))
     board.close()
-    return _finish(out, config, network, history, training=len(training), validation=len(validation))
+    facts = RunFacts(
+        corpora=[open_corpus(name, root) for name, root in corpora.items()], training=len(training),
+        validation=len(validation), minutes=(time.monotonic() - started) / 60, device=where.type,
+    )  # fmt: skip
+    return finish(out, config, network, history, facts)
+
+
+def hold_out(identity: np.ndarray, config: TrainingConfig) -> np.ndarray:
+    """The people (identity numbers) kept for validation: the same share of each corpus, one at least."""
+    generator = np.random.default_rng(config.seed)
+    people = np.unique(identity)
+    chosen = []
+    for corpus in np.unique(people // PEOPLE_PER_CORPUS):
+        own = generator.permutation(people[people // PEOPLE_PER_CORPUS == corpus])
+        chosen.append(own[: max(1, round(len(own) * config.validation_share))])
+    return np.concatenate(chosen)
 
 
 def learning_rate(config: TrainingConfig, done: float) -> float:
@@ -145,12 +204,15 @@ class _Batch:
 
     colour : (B, S, S, 3) uint8, on the CPU; depth : (B, S, S) float32, zero where unknown
     face, known : (B, S, S) bool, face, and face whose depth is known
+    landmarks : (B, 68, 2) float32 shares of the crop's side, NaN where unknown; visible : (B, 68) bool
     """
 
     colour: Tensor
     depth: Tensor
     face: Tensor
     known: Tensor
+    landmarks: Tensor
+    visible: Tensor
 
 
 def _tensors(samples: Samples, batch: np.ndarray, where: torch.device, size: int) -> _Batch:
@@ -159,6 +221,8 @@ def _tensors(samples: Samples, batch: np.ndarray, where: torch.device, size: int
     face = torch.from_numpy(samples.face[batch])
     known = face & depth.isfinite()
     depth = depth.nan_to_num()
+    landmarks = torch.from_numpy(samples.landmarks[batch]) / samples.colour.shape[1]
+    visible = torch.from_numpy(samples.visible[batch])
     if size != colour.shape[1]:
         colour = _shrink(colour.permute(0, 3, 1, 2).float(), size).round().byte().permute(0, 2, 3, 1)
         # A small pixel is known where all it was made from is; its depth is their mean.
@@ -166,7 +230,7 @@ def _tensors(samples: Samples, batch: np.ndarray, where: torch.device, size: int
         face, known = (
             _shrink(mask[:, None].float(), size)[:, 0] > share for mask, share in ((face, 0.5), (known, 0.999))
         )
-    return _Batch(colour, depth.to(where), face.to(where), known.to(where))
+    return _Batch(colour, *(tensor.to(where) for tensor in (depth, face, known, landmarks, visible)))
 
 
 def _shrink(images: Tensor, size: int) -> Tensor:
@@ -183,18 +247,34 @@ def _step(
     where = batch.depth.device
     images = jitter_colour(batch.colour.permute(0, 3, 1, 2).float() / 255, generator)
     images = normalise((images.permute(0, 2, 3, 1) * 255).round()).to(where)
-    depth, face, known = batch.depth, batch.face, batch.known
-    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    depth, face, known, landmarks, visible = batch.depth, batch.face, batch.known, batch.landmarks, batch.visible
+    mirrored = (torch.rand(len(images) // 2, generator=generator) < 0.5).repeat_interleave(2)
     for tensor in (images, depth, face, known):
         tensor[mirrored] = tensor[mirrored].flip(-1)
+    landmarks[mirrored] = mirror_landmarks(landmarks[mirrored])
+    visible[mirrored] = visible[mirrored][:, _MIRROR]
     with torch.autocast(where.type, dtype=torch.bfloat16, enabled=fast_bfloat16(where)):
-        predicted, logit = network(images)
-    loss = depth_loss(predicted, depth, known, config.gradient_weight)
-    loss = loss + config.face_weight * F.binary_cross_entropy_with_logits(logit, face.float())
+        predicted = network(images)
+    loss = depth_loss(predicted.depth, depth, known, config.gradient_weight)
+    if config.change_weight:
+        loss = loss + config.change_weight * change_loss(predicted.depth, depth, known)
+    loss = loss + config.face_weight * F.binary_cross_entropy_with_logits(predicted.face, face.float())
+    if config.landmark_weight:
+        seen = landmarks.isfinite().all(dim=-1)
+        points = landmark_loss(predicted.landmarks, landmarks, visible)
+        if seen.any():
+            points = points + F.binary_cross_entropy_with_logits(predicted.visible[seen], visible[seen].float())
+        loss = loss + config.landmark_weight * points
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
     return float(loss.detach())
+
+
+def mirror_landmarks(landmarks: Tensor) -> Tensor:
+    """Landmarks (B, 68, 2) of the mirror image, as shares of the crop's side."""
+    swapped = landmarks[:, _MIRROR]
+    return torch.stack([1 - swapped[..., 0], swapped[..., 1]], dim=-1)
 
 
 def fast_bfloat16(where: torch.device) -> bool:
@@ -209,23 +289,44 @@ def fast_bfloat16(where: torch.device) -> bool:
 def evaluate(
     network: FaceDepthNetwork, samples: Samples, indices: np.ndarray, where: torch.device, size: int
 ) -> dict[str, float]:
-    """Mean absolute error in % of the inter-ocular distance, the same about each face's own mean, and face IoU."""
+    """How well pictures `indices`, two frames of a setting after the other, are read.
+
+    In % of the inter-ocular distance: mean absolute error, the same about each face's own mean, distance of visible
+    landmarks, RMS change between two frames of a still face. Also: face IoU, and the correlation of the change between
+    two frames with the true one, where that is more than 1 %.
+    """
     network.eval()
-    absolute, shape, overlap = [], [], []
-    for batch in np.array_split(indices, -(-len(indices) // 32)):
-        picked = _tensors(samples, batch, where, size)
-        predicted, logit = network(normalise(picked.colour).to(where))
+    absolute, shape, overlap, missed, still, changes = [], [], [], [], [], []
+    pairs = indices.reshape(-1, 2)
+    for batch in np.array_split(pairs, -(-len(pairs) // 16)):
+        picked = _tensors(samples, batch.reshape(-1), where, size)
+        predicted, logit, landmarks, _ = network(normalise(picked.colour).to(where))
         found = logit > 0
+        distance = torch.linalg.vector_norm(landmarks - picked.landmarks, dim=-1) / EYE_DISTANCE
+        missed.append(distance[picked.visible & distance.isfinite()])
         overlap.append((found & picked.face).sum((1, 2)) / (found | picked.face).sum((1, 2)).clamp(min=1))
         for one, truth, mask in zip(predicted, picked.depth, picked.known, strict=True):
             difference = (one - truth)[mask]
             absolute.append(difference.abs().mean())
             shape.append((difference - difference.mean()).abs().mean())
-    return {
-        "mae_percent": 100 * float(torch.stack(absolute).mean()),
-        "shape_mae_percent": 100 * float(torch.stack(shape).mean()),
-        "face_iou": float(torch.cat(overlap).mean()),
+        change, true_change = (values[0::2] - values[1::2] for values in (predicted, picked.depth))
+        both = picked.known[0::2] & picked.known[1::2]
+        for one, truth, mask in zip(change, true_change, both, strict=True):
+            if not truth[mask].any():
+                still.append(one[mask].square().mean())
+            moved = mask & (truth.abs() > 0.01) & (truth.abs() < 0.3)
+            changes.append(torch.stack([one[moved], truth[moved]]))
+    unknown, moving = torch.tensor(math.nan), torch.cat(changes, dim=1)
+    figures = {
+        "mae_percent": 100 * torch.stack(absolute).mean(),
+        "shape_mae_percent": 100 * torch.stack(shape).mean(),
+        "face_iou": torch.cat(overlap).mean(),
+        "landmark_percent": 100 * torch.cat(missed).mean(),
+        "change_correlation": torch.corrcoef(moving)[0, 1] if moving.shape[1] > 1 else unknown,
+        "still_percent": 100 * torch.stack(still).mean().sqrt() if still else unknown,
     }
+    # What these pictures cannot tell is left out: scans know no landmarks, and a few pairs may all move.
+    return {name: float(value) for name, value in figures.items() if value.isfinite()}
 
 
 def _checkpoint(out: Path, config: TrainingConfig, network: FaceDepthNetwork, optimiser: Any, history: list) -> None:
@@ -269,7 +370,7 @@ def _picture(path: Path, network: FaceDepthNetwork, picked: _Batch) -> None:
     from PIL import Image
 
     network.eval()
-    predicted, logit = network(normalise(picked.colour).to(picked.depth.device))
+    predicted, logit, *_ = network(normalise(picked.colour).to(picked.depth.device))
 
     def grey(values: Tensor, mask: Tensor) -> np.ndarray:
         level = ((values + 1.4) / 2.1).clamp(0, 1) * 255 * mask
@@ -277,36 +378,3 @@ def _picture(path: Path, network: FaceDepthNetwork, picked: _Batch) -> None:
 
     rows = [picked.colour.numpy(), grey(picked.depth, picked.known), grey(predicted, logit > 0)]
     Image.fromarray(np.vstack([np.hstack(list(row)) for row in rows])).save(path)
-
-
-def _finish(
-    out: Path, config: TrainingConfig, network: FaceDepthNetwork, history: list, *, training: int, validation: int
-) -> Path:
-    from safetensors.torch import save_file
-
-    target = out / "face_depth.safetensors"
-    tensors = {
-        name: value.detach().cpu().contiguous().half() if value.is_floating_point() else value.cpu()
-        for name, value in network.state_dict().items()
-    }
-    save_file(tensors, target, metadata={INPUT_SIZE: str(config.sizes[-1])})
-    last = history[-1]
-    card = f"""# Face depth weights
-
-- Network: `mvgen.depth.network.FaceDepthNetwork` (ResNet-18 encoder, Table I decoder), fp16
-- sha256: `{file_digest(target)}`
-- Made by: `mvgen train-depth`, with the settings below
-- Data: {training} rendered pictures of Anny heads to train on, {validation} of other heads to validate on. Anny: code
-  Apache-2.0, shapes CC0 (MakeHuman / MPFB2). Looks, light and backgrounds are procedural. No photograph, scan, BFM
-  or FLAME.
-- Validation, heads it never saw: mean absolute error {last["mae_percent"]:.2f} % of the inter-ocular distance,
-  {last["shape_mae_percent"]:.2f} % about each face's mean depth, face IoU {last["face_iou"]:.3f}
-- Limits: trained on rendered heads only; no glasses, hats, hands or long hair in the data; made for faces within about
-  20 degrees of frontal.
-
-```yaml
-{yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).strip()}
-```
-"""
-    (out / "face_depth.md").write_text(card, encoding="utf-8")
-    return target

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mvgen.angles import view_name
 from mvgen.config import BuildConfig
 from mvgen.errors import ClipError, StoreError
+from mvgen.ibug import COUNT
 from mvgen.records import BuiltClip, Clip, Image, Mask, Split, ViewClip
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, finite
@@ -202,6 +203,8 @@ def _geometry(built: BuiltClip) -> dict[str, NDArray[Any]]:
         "confidence": built.depth.confidence.astype(np.float32),
         "crop": np.asarray(built.face.crop, dtype=np.float64),
         "points": np.asarray(built.face.points, dtype=np.float64),
+        "landmarks": _or_nan(built.face.landmarks, (COUNT, 2)),
+        "landmarks_visible": _or_nan(built.face.visible, (COUNT,)),
         "inside": built.face.inside.astype(bool),
         "camera_kind": np.array(camera.kind),
         "camera_scale": np.array(camera.scale, dtype=np.float64),
@@ -216,6 +219,10 @@ def _geometry(built: BuiltClip) -> dict[str, NDArray[Any]]:
         "reasons": np.array(registration.reasons, dtype=np.str_),
         "attention": built.attention.astype(np.float32),
     }
+
+
+def _or_nan(values: NDArray[np.floating] | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.full(shape, np.nan, np.float32) if values is None else values.astype(np.float32)
 
 
 def _row(

@@ -1,0 +1,120 @@
+"""What runs the depth network: torch on a GPU, OpenVINO on a CPU, torch where OpenVINO is not installed.
+
+OpenVINO folds the batch normalisation and keeps the channels innermost; it computes in fp32 and differs from torch by
+rounding only. int8 was tried and left: it moved the depth of one face pixel in a thousand by more than 0.5 % of the
+inter-ocular distance. `benchmarks/inference.py` compares the engines.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mvgen.depth.network import Prediction
+
+
+class Engine(Protocol):
+    """Runs the network. `name` says by what."""
+
+    name: str
+
+    def __call__(self, images: Tensor) -> Prediction:
+        """(B, 3, S, S) float32 from `mvgen.depth.network.normalise` -> `Prediction`."""
+        ...
+
+
+class TorchEngine:
+    """The network as it is, on any device."""
+
+    name = "torch"
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network.eval().to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Prediction:
+        prediction: Prediction = self._network(images)
+        return prediction
+
+
+class OpenVinoEngine:
+    """The network compiled for this CPU, with as many threads as torch has when it is made."""
+
+    name = "openvino"
+
+    def __init__(self, network: nn.Module, size: int) -> None:
+        _silence_telemetry()
+        import openvino
+
+        self._compiled = openvino.Core().compile_model(
+            _converted(network, size),
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                "NUM_STREAMS": 1,
+                # Where a CPU has narrower numbers they would be the default.
+                "INFERENCE_PRECISION_HINT": "f32",
+                # Every worker process of a build would be pinned to the same core.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+
+    def __call__(self, images: Tensor) -> Prediction:
+        found = self._compiled(np.ascontiguousarray(images.numpy()))
+        return Prediction(*(torch.from_numpy(found[index]) for index in range(len(Prediction._fields))))
+
+
+def get_engine(network: nn.Module, size: int, device: torch.device) -> Engine:
+    """The fastest engine there is for a network that lies on a device.
+
+    size : side of its input, pixels
+    """
+    if device.type == "cpu" and openvino_installed():
+        return OpenVinoEngine(network, size)
+    return TorchEngine(network)
+
+
+def openvino_installed() -> bool:
+    """Whether the CPU engine is there; without importing it."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _silence_telemetry() -> None:
+    """OpenVINO would report to its maker that it was imported, unless the user has opted out; call before it is."""
+    # A module that is None cannot be imported, and OpenVINO then does without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+def _converted(network: nn.Module, size: int) -> Any:
+    """The network as an OpenVINO model for any number of images.
+
+    Through the front end rather than `openvino.convert_model`, which takes four times as long for the same model.
+    """
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and warns about constants
+        traced = torch.jit.trace(_Plain(network).eval(), torch.zeros(2, 3, size, size), check_trace=False)
+        decoder = TorchScriptPythonDecoder(torch.jit.freeze(traced))  # must outlive the conversion
+        front = FrontEndManager().load_by_framework("pytorch")
+        model = front.convert(front.load(decoder))
+    model.reshape([-1, 3, size, size])
+    return model
+
+
+class _Plain(nn.Module):
+    """The network with a plain tuple for output, as tracing wants it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self._network(images))
