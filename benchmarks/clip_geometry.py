@@ -1,0 +1,159 @@
+"""Which way to make a clip's geometry is best: per frame, filtered, one for all, or one that an expression changes.
+
+    uv run benchmarks/clip_geometry.py [--layout casme2] [--subjects 3] [--clips 2] [--frames 14] [--weights FILE]
+
+Acted clips whose truth is known, filmed with drifting heads and sensor noise, as weak as micro-expressions (`micro`)
+and at full strength (`full`); and still clips. For each way:
+
+    change of depth   RMS error of depth minus the clip's mean depth, over that of no change at all: below 1 a geometry
+                      per frame is worth having; its correlation with the true change; and the share of it that
+                      least squares would have used, 1 where it is as strong as it should be
+    flow at 45        from onset to apex in both side views: mean error over mean true motion
+    still             RMS change of depth between frames, % of the inter-ocular distance; and the mean length of the
+                      flow between frames in both side views, pixels of a 256-pixel crop: all of it is false
+
+Prints a Markdown table with hardware and commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from depth_metrics import correlation, regression
+from numpy.typing import NDArray
+from stages import commit, hardware
+from stand_ins import Take, film, truth
+from stillness import MODES, SIZE, Still, astronaut, jitters, noisy, registered
+from tables import table
+
+from mvgen.config import BuildConfig, Geometry
+from mvgen.depth.clip import clip_geometry, frames_needed
+from mvgen.flow import flow
+from mvgen.pipeline import Tools, build_clip
+from mvgen.records import BuiltClip, Clip, Frame, Image
+from mvgen.scans.anny import anny_heads
+from mvgen.scans.appearance import Look
+from mvgen.synth.plan import ClipPlan, plan_release
+
+Floats = NDArray[np.floating]
+
+SEED = 740_001
+YAWS = (-45.0, 45.0)
+NOISE = 1.5  # sigma of the moving clips' sensor, of 255
+FRAME = (480, 360)
+
+
+def record(plan: ClipPlan, frames: int) -> Clip:
+    """A planned clip as a source would describe it."""
+    numbers = range(1, frames + 1)
+    return Clip(
+        dataset="benchmark", subject=plan.subject_name, subject_key=plan.subject_name, name=plan.name,
+        emotion=plan.emotion, label=None, onset=plan.onset + 1, apex=plan.apex + 1, offset=plan.offset + 1,
+        fps=plan.fps, directory=plan.directory, licence="CC0-1.0", redistribution="open",
+        frames=tuple(Frame(Path(f"{number}.png"), number, f"{number}.png") for number in numbers),
+    )  # fmt: skip
+
+
+def built(clip: Clip, frames: Image, how: Geometry, tools: Tools) -> BuiltClip:
+    """The side views of a clip."""
+    return build_clip(clip, frames, BuildConfig(geometry=how, angles=YAWS, size=SIZE), tools)
+
+
+def depth_changes(take: Take, tools: Tools) -> dict[Geometry, tuple[float, float, float]]:
+    """For each way: RMS error of the change of depth over the RMS of the true change, correlation, best share."""
+    plan = take.plan
+    face, crops = registered(take.frames, plan.onset, tools.estimator, tools.detector)
+    seen = tools.estimator.predict(crops)
+    true = [truth(take, face.crop, SIZE, index) for index in range(len(crops))]
+    known = np.all([one.face & np.isfinite(one.depth) for one in true], axis=0) & (seen.face.mean(axis=0) > 0.5)
+    true_change = _change(np.stack([one.depth for one in true]))[:, known]
+    found = {}
+    for how in MODES:
+        needed = frames_needed(how, len(crops), plan.onset)
+        geometry, _ = clip_geometry(seen.depth[needed], seen.face[needed], how, plan.fps)
+        change = _change(np.broadcast_to(geometry, seen.depth.shape))[:, known]
+        error = np.sqrt(np.square(change - true_change).mean() / np.square(true_change).mean())
+        one, other = change.ravel(), true_change.ravel()
+        found[how] = (float(error), correlation(one, other), regression(one, other))
+    return found
+
+
+def _change(depth: Floats) -> Floats:
+    return np.asarray(depth, np.float64) - depth.mean(axis=0, dtype=np.float64)
+
+
+def side_flow(take: Take, how: Geometry, tools: Tools) -> float:
+    """Mean error of the flow from onset to apex over the mean true motion, in the side views' valid face."""
+    plan = take.plan
+    made = built(record(plan, len(take.frames)), take.frames, how, tools)
+    error, motion = [], []
+    for view in made.views:
+        if view.yaw is None:
+            continue
+        true = truth(take, made.face.crop, view.camera.size, plan.onset, yaw=view.yaw, other=plan.apex)
+        where = view.valid & true.face & np.isfinite(true.motion).all(axis=-1)
+        found = flow(view.colour[[plan.onset, plan.apex]], np.isfinite(view.depth))[0]
+        error.append(np.linalg.norm(found - true.motion, axis=-1)[where])
+        motion.append(np.linalg.norm(true.motion, axis=-1)[where])
+    return float(np.concatenate(error).mean() / np.concatenate(motion).mean())
+
+
+def false_motion(frames: Image, how: Geometry, tools: Tools, plan: ClipPlan) -> float:
+    """Mean length of the flow between frames of a still clip in its side views, pixels."""
+    made = built(replace(record(plan, len(frames)), onset=1, apex=len(frames), offset=None), frames, how, tools)
+    lengths = [np.linalg.norm(view.flow[:, view.valid], axis=-1).mean() for view in made.views if view.yaw is not None]
+    return float(np.mean(lengths))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layout", choices=("casme2", "casme-ii"), default="casme2", help="30 or 200 frames a second")
+    parser.add_argument("--subjects", type=int, default=3)
+    parser.add_argument("--clips", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=14)
+    parser.add_argument("--weights", type=Path, default=None)
+    chosen = parser.parse_args()
+    tools, heads = Tools.load(BuildConfig(weights=chosen.weights, device="cpu")), anny_heads()
+    figures: dict[tuple[str, Geometry], list[float]] = defaultdict(list)
+    plans = plan_release(chosen.layout, chosen.subjects, chosen.clips, chosen.frames, seed=SEED)
+    still = [astronaut()]
+    for plan in plans:
+        generator = np.random.default_rng([SEED, plan.subject])
+        person = heads.sample_identities(generator, 1, spread=0.25)[0], Look.draw(generator, plain=True)
+        for kind in ("micro", "full"):
+            take = film(plan, heads.model, person, FRAME, NOISE, moves=True, full=kind == "full")
+            for how, (error, agreed, share) in depth_changes(take, tools).items():
+                figures[f"{kind}: change of depth, error", how].append(error)
+                figures[f"{kind}: change of depth, correlation", how].append(agreed)
+                figures[f"{kind}: change of depth, best share", how].append(share)
+                figures[f"{kind}: flow error at 45°", how].append(side_flow(take, how, tools))
+            print(f"{plan.directory}: {kind}, {'+'.join(plan.action_units)}", file=sys.stderr, flush=True)
+        if plan.clip == 0:
+            still.append(Still(plan.subject_name, take.frames[plan.onset]))
+    for one in still:
+        for sigma in (2.0, 5.0):
+            frames = noisy(one, sigma)
+            for how, jitter in jitters(frames, tools.estimator, tools.detector).items():
+                figures[f"still, sigma {sigma:.0f}: jitter %", how].append(jitter)
+                moved = false_motion(frames, how, tools, plans[0])
+                figures[f"still, sigma {sigma:.0f}: motion at 45°, px", how].append(moved)
+    about = f"{len(plans)} plans of {chosen.frames} frames, {len(still)} still pictures"
+    print(f"{hardware()}; commit {commit()}; {chosen.layout}, {about}\n")
+    names = dict.fromkeys(name for name, _ in figures)
+    rows: list[list[str | float]] = [[name, *(_mean(figures[name, how]) for how in MODES)] for name in names]
+    print(table(["mean of the clips", *MODES], rows, digits=3))
+
+
+def _mean(values: list[float]) -> float:
+    """Mean of the known ones; NaN where none is, such as the correlation of a geometry that never changes."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+if __name__ == "__main__":
+    main()

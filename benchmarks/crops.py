@@ -1,0 +1,113 @@
+"""Whether landmarks place a clip's crop better than the detector's five points do.
+
+    uv run benchmarks/crops.py [--heads 24] [--weights FILE]
+
+`truth`: pictures of heads that no training draws. How far the crop is from the one that the true five points ask for.
+`repeat`: a photograph, shifted, turned, scaled, darkened and made noisy. How far apart the crops lie on the face.
+Both are RMS distances over the crop, pixels of a 256-pixel crop; `once` and `twice` say how often landmarks, found in
+the last crop, place the next one. Prints a Markdown table with hardware and commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from stages import commit, hardware
+from tables import table
+
+from mvgen.camera import pixel_grid
+from mvgen.depth.predict import DepthEstimator
+from mvgen.errors import ClipError
+from mvgen.faces import FaceDetector, crop_from_points, track_face
+from mvgen.landmarks import crop_by_landmarks, find_landmarks
+from mvgen.records import Image
+
+Floats = NDArray[np.floating]
+
+SEED, SIZE, FRAME = 750_001, 256, 384
+WAYS = ("detector", "once", "twice")
+
+
+def crops(frame: Image, detector: FaceDetector, estimator: DepthEstimator) -> list[Floats]:
+    """The crop (2, 3) of one frame in each of WAYS."""
+    face = track_face(frame[None], SIZE, detector)
+    found = [face.crop]
+    for _ in WAYS[1:]:
+        face = crop_by_landmarks(find_landmarks(frame[None], face, estimator), *frame.shape[:2])
+        found.append(face.crop)
+    return found
+
+
+def distance(crop: Floats, other: Floats) -> float:
+    """RMS distance over the crop between what two crops (2, 3) of one frame do, pixels of the crop."""
+    step = np.vstack([crop, [0, 0, 1]]) @ np.linalg.inv(np.vstack([other, [0, 0, 1]]))
+    grid = pixel_grid(SIZE, SIZE).reshape(-1, 2)
+    return float(np.sqrt(np.square(grid @ step[:2, :2].T + step[:2, 2] - grid).sum(axis=1).mean()))
+
+
+def from_truth(count: int, detector: FaceDetector, estimator: DepthEstimator) -> Floats:
+    """(N, 3), distance of the crops of N rendered heads to the true ones; heads that are not found are left out."""
+    from mvgen.depth.data import Setting, photograph
+    from mvgen.scans import open_corpus
+    from mvgen.scans.rendering import rigid
+
+    generator = np.random.default_rng(SEED)
+    away = []
+    for subject in open_corpus("anny").draw(generator, 0, count):
+        sitter = subject.sit(generator)
+        setting = Setting.draw(sitter, generator, FRAME)
+        picture = photograph(sitter, setting, generator)
+        heads = sitter.dressed.heads
+        five = rigid(heads.five_positions(sitter.vertices).astype(np.float64), setting.turn, np.zeros(3))
+        points = setting.camera.project(five)[:, :2] @ setting.crop[:, :2].T + setting.crop[:, 2]
+        wanted = crop_from_points(points, SIZE)
+        try:
+            away.append([distance(crop, wanted) for crop in crops(picture.colour, detector, estimator)])
+        except ClipError:
+            continue
+    return np.reshape(away, (-1, len(WAYS)))
+
+
+def from_each_other(detector: FaceDetector, estimator: DepthEstimator, count: int = 12) -> Floats:
+    """(N, 3), distance of the crops of N versions of a photograph, moved back, to their middle."""
+    from skimage.data import astronaut
+
+    picture, generator = np.asarray(astronaut(), np.uint8), np.random.default_rng(SEED)
+    back = []
+    for _ in range(count):
+        turn, zoom = generator.normal(0, 5), np.exp(generator.normal(0, 0.1))
+        motion = cv2.getRotationMatrix2D((225, 130), turn, zoom)
+        motion[:, 2] += generator.normal(0, 8, 2)
+        moved = cv2.warpAffine(picture, motion, picture.shape[1::-1], flags=cv2.INTER_CUBIC)
+        dark = moved * generator.uniform(0.5, 1.1) + generator.normal(0, 5, picture.shape)
+        frame = np.clip(dark, 0, 255).astype(np.uint8)
+        # OpenCV counts pixel centres at whole numbers.
+        motion[:, 2] += 0.5 - motion[:, :2] @ [0.5, 0.5]
+        back.append([crop @ np.vstack([motion, [0, 0, 1]]) for crop in crops(frame, detector, estimator)])
+    middle = np.mean(back, axis=0)
+    return np.array([[distance(one, other) for one, other in zip(some, middle, strict=True)] for some in back])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--heads", type=int, default=24)
+    parser.add_argument("--weights", type=Path)
+    chosen = parser.parse_args()
+    detector, estimator = FaceDetector("cpu"), DepthEstimator(chosen.weights, "cpu")
+    measured = {
+        "truth": from_truth(chosen.heads, detector, estimator),
+        "repeat": from_each_other(detector, estimator),
+    }
+    print(f"{hardware()}; commit {commit()}\n")
+    rows = [
+        [name, str(len(away)), *np.sqrt(np.square(away).mean(axis=0))] for name, away in measured.items() if len(away)
+    ]
+    print(table(["pictures", "count", *WAYS], rows))
+
+
+if __name__ == "__main__":
+    main()

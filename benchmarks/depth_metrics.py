@@ -1,0 +1,132 @@
+"""How far a depth map is from the truth, in the numbers a table of reconstruction needs. Arrays in, numbers out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class DepthErrors:
+    """One reconstruction beside its truth, over the pixels of the face.
+
+    mae, rmse : of depth, % of the inter-ocular distance; mae_mm, rmse_mm : the same in millimetres
+    normal : mean angle between the surfaces' normals, degrees
+    scale : slope of the regression of predicted on true depth, minus 1
+    tilt : angle of the plane that fits the difference best, degrees
+    correlation : of predicted and true depth; NaN for a flat reconstruction
+    """
+
+    mae: float
+    rmse: float
+    mae_mm: float
+    rmse_mm: float
+    normal: float
+    scale: float
+    tilt: float
+    correlation: float
+
+
+def depth_errors(depth: Floats, truth: Floats, face: Mask, scale: float, metre: float) -> DepthErrors:
+    """Compare two depth maps (S, S), world units, in the pixels of the face (S, S) where both are known.
+
+    scale : pixels in a world unit; metre : metres in a world unit
+    Raises ValueError when fewer than three pixels are left to compare.
+    """
+    known = face & np.isfinite(depth) & np.isfinite(truth)
+    if known.sum() < 3:
+        raise ValueError(f"{known.sum()} pixels of the face are known on both sides, 3 are needed")
+    depth, truth = depth.astype(np.float64), truth.astype(np.float64)
+    difference = depth - truth
+    mae, rmse = np.abs(difference[known]).mean(), np.sqrt(np.square(difference[known]).mean())
+    slope = np.hypot(*plane(difference, known)[1:]) * scale
+    return DepthErrors(
+        mae=100 * float(mae),
+        rmse=100 * float(rmse),
+        mae_mm=1000 * metre * float(mae),
+        rmse_mm=1000 * metre * float(rmse),
+        normal=float(np.degrees(normal_angles(depth, truth, known, scale)).mean()),
+        scale=regression(truth[known], depth[known]) - 1,
+        tilt=float(np.degrees(np.arctan(slope))),
+        correlation=correlation(depth[known], truth[known]),
+    )
+
+
+def mean_errors(errors: list[DepthErrors]) -> DepthErrors:
+    """The mean over pictures; of the scale error its size, since opposite signs do not make up for each other."""
+    columns = {field.name: np.array([getattr(one, field.name) for one in errors]) for field in fields(DepthErrors)}
+    columns["scale"] = np.abs(columns["scale"])
+    return DepthErrors(**{name: float(values.mean()) for name, values in columns.items()})
+
+
+def plane(values: Floats, known: Mask) -> Floats:
+    """Least-squares plane through known values (S, S): (3,) value at the image's centre, slopes per column and row."""
+    rows, columns = np.nonzero(known)
+    centre = (np.array(values.shape) - 1) / 2
+    design = np.column_stack([np.ones(len(rows)), columns - centre[1], rows - centre[0]])
+    return np.asarray(np.linalg.lstsq(design, values[known].astype(np.float64), rcond=None)[0])
+
+
+def regression(truth: Floats, values: Floats) -> float:
+    """Slope of the regression of values (P,) on truth (P,); NaN when the truth does not vary."""
+    away = truth - truth.mean()
+    power = float((away**2).sum())
+    return float((away * (values - values.mean())).sum()) / power if power > 0 else float("nan")
+
+
+def correlation(first: Floats, second: Floats) -> float:
+    """Pearson's correlation of (P,) and (P,); NaN when one of them does not vary."""
+    if min(first.std(), second.std()) < 1e-9:
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def normal_angles(depth: Floats, truth: Floats, known: Mask, scale: float) -> Floats:
+    """Angles (P,), radians, between the normals of two depth maps (S, S), at pixels whose four neighbours are known."""
+    inner = known.copy()
+    inner[[0, -1]] = inner[:, [0, -1]] = False
+    for axis in (0, 1):
+        inner &= np.roll(known, 1, axis) & np.roll(known, -1, axis)
+
+    def normals(surface: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):
+            down, right = np.gradient(np.where(known, surface, 0.0) * scale)
+        return np.stack([-right, down, np.ones_like(down)], axis=-1)[inner]
+
+    one, other = normals(depth), normals(truth)
+    # The arc cosine of a dot product loses small angles to rounding; the arc tangent does not.
+    return np.arctan2(np.linalg.norm(np.cross(one, other), axis=-1), (one * other).sum(axis=-1))
+
+
+def jitter(depth: Floats, face: Mask) -> float:
+    """RMS change of depth (T, S, S) from frame to frame in the face (S, S), % of the inter-ocular distance.
+
+    The plane that fits each change best is taken out of it: to first order that is a head's rigid motion, a shift along
+    the optical axis and a turn.
+    """
+    moved = [change - plane_values(change, face) for change in np.diff(depth.astype(np.float64), axis=0)]
+    return 100 * float(np.sqrt(np.square(np.stack(moved)[:, face]).mean()))
+
+
+def plane_values(values: Floats, known: Mask) -> Floats:
+    """The best plane of `plane`, at every pixel (S, S)."""
+    level, right, down = plane(values, known)
+    centre = (np.array(values.shape) - 1) / 2
+    rows, columns = np.indices(values.shape)
+    return np.asarray(level + right * (columns - centre[1]) + down * (rows - centre[0]))
+
+
+def landmark_errors(points: Floats, truth: Floats) -> Floats:
+    """Distance of landmarks (B, 68, 2) from the truth (B, 68, 2), % of the distance of the true eyes' centres: (B, 68).
+
+    NaN where the truth is. Source: Sagonas et al., 300 faces in-the-wild challenge, ICCVW 2013, with the eyes' centres
+    for the outer corners.
+    """
+    eyes = truth[:, 36:42].mean(axis=1) - truth[:, 42:48].mean(axis=1)
+    unit = np.linalg.norm(eyes, axis=-1)
+    return np.asarray(100 * np.linalg.norm(points - truth, axis=-1) / unit[:, None])

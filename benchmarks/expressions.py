@@ -1,0 +1,112 @@
+"""Pairs of photographs that differ in the expression alone, and how well the change of depth follows the true one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from depth_metrics import correlation, regression
+from numpy.typing import NDArray
+
+from mvgen.depth.data import Setting, photograph
+from mvgen.records import Image, Mask
+from mvgen.scans.appearance import Look
+from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.records import Sitter
+from mvgen.scans.rendering import DressedHead
+
+Floats = NDArray[np.floating]
+
+# What is moved -> expressions of it, as strengths of facial actions; a name without side stands for both sides.
+EXPRESSIONS: Mapping[str, tuple[Mapping[str, float], ...]] = {
+    "mouth": (
+        {"jawOpen": 0.6},
+        {"mouthPucker": 0.9},
+        {"mouthSmile": 0.8, "cheekSquint": 0.6},
+        {"mouthFrown": 0.8, "mouthShrugLower": 0.6},
+        {"mouthFunnel": 0.6, "jawOpen": 0.3},
+    ),
+    "raised brow": ({"browInnerUp": 0.9, "browOuterUp": 0.9}, {"browInnerUp": 0.9}),
+    "lowered brow": ({"browDown": 0.9},),
+    "puffed cheeks": ({"cheekPuff": 0.9},),
+    "wrinkled nose": ({"noseSneer": 0.9, "mouthUpperUp": 0.5},),
+}
+MOVED = 0.01  # world units; where the true depth changes by less, it does not move
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One person twice, neutral first, with the same look, pose, camera, crop and light.
+
+    group : what is moved, a key of EXPRESSIONS
+    colour : (2, S, S, 3) uint8
+    change : (S, S) float64, true depth of the expression minus that of the neutral face, world units of the crop
+    face : (S, S) bool, face with known depth in both
+    """
+
+    group: str
+    colour: Image
+    change: Floats
+    face: Mask
+
+
+def action_weights(strengths: Mapping[str, float], names: tuple[str, ...]) -> Floats:
+    """Weights (A,) of the facial actions `names`. Raises ValueError for an action that the head does not have."""
+    weights = np.zeros(len(names))
+    for base, strength in strengths.items():
+        sides = [index for index, name in enumerate(names) if name in (base, f"{base}Left", f"{base}Right")]
+        if not sides:
+            raise ValueError(f"the head has no facial action {base!r}")
+        weights[sides] = strength
+    return weights
+
+
+def photograph_pairs(
+    model: HeadModel, person: Identity, look: Look, generator: np.random.Generator, size: int
+) -> list[Pair]:
+    """Each of EXPRESSIONS on one person, every pair in a setting of its own."""
+    dressed = DressedHead(model, look, fine=False)
+    neutral = Sitter(dressed, person.vertices, person.metre)
+    pairs = []
+    for group, expressions in EXPRESSIONS.items():
+        for strengths in expressions:
+            setting = Setting.draw(neutral, generator, size)
+            moved = model.express(person, action_weights(strengths, model.action_names))
+            sitters = neutral, Sitter(dressed, moved, person.metre)
+            before, after = (photograph(sitter, setting, generator) for sitter in sitters)
+            change = after.depth.astype(np.float64) - before.depth
+            face = before.face & after.face & np.isfinite(change)
+            pairs.append(Pair(group, np.stack([before.colour, after.colour]), change, face))
+    return pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How predicted changes of depth follow the true ones, where those are more than MOVED.
+
+    pairs : how many; correlation, slope : over the pixels of all pairs; each : mean of the pairs' own correlations
+    """
+
+    pairs: int
+    correlation: float
+    slope: float
+    each: float
+
+
+def agreement(pairs: list[Pair], changes: list[Floats]) -> Agreement:
+    """Compare predicted changes (S, S), expression minus neutral, with the truth of their pairs.
+
+    Raises ValueError when nothing moves in any of them.
+    """
+    truths, guesses, own = [], [], []
+    for pair, change in zip(pairs, changes, strict=True):
+        moved = pair.face & (np.abs(np.where(pair.face, pair.change, 0.0)) > MOVED)
+        if moved.sum() >= 3:
+            truths.append(pair.change[moved])
+            guesses.append(np.asarray(change, np.float64)[moved])
+            own.append(correlation(guesses[-1], truths[-1]))
+    if not truths:
+        raise ValueError(f"no face of these {len(pairs)} pairs moves by more than {MOVED} world units")
+    truth, guess = np.concatenate(truths), np.concatenate(guesses)
+    return Agreement(len(truths), correlation(guess, truth), regression(truth, guess), float(np.nanmean(own)))

@@ -1,0 +1,71 @@
+"""The baseline that a depth network has to beat: a mean face, posed onto landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from mvgen.camera import crop_camera, pixel_grid
+from mvgen.scans.head import HeadModel
+from mvgen.scans.raycast import RayScene
+from mvgen.scans.rotation import rotation
+
+Floats = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+# How far landmarks of people lie from the mean face's, inter-ocular distances, and how heads are turned, degrees.
+_POINT_SPREAD, _ANGLE_SPREAD = 0.05, (8, 8, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """A similarity of the world seen by an orthographic camera.
+
+    angles : (3,) yaw, pitch, roll, degrees, as in `mvgen.scans.rotation`; scale : factor; shift : (2,) world units
+    """
+
+    angles: Floats
+    scale: float
+    shift: Floats
+
+    def place(self, vertices: Floats) -> Floats:
+        """Vertices (N, 3), moved; nothing in the picture tells their shift along the optical axis."""
+        moved = self.scale * np.asarray(vertices, np.float64) @ rotation(*self.angles).T
+        return moved + np.array([*self.shift, 0.0])
+
+
+def fit_pose(template: Floats, points: Floats) -> Pose:
+    """The likeliest pose of template points (L, 3) seen at points (L, 2), both world units.
+
+    Least squares over the points, with the spread that heads are turned with as a prior.
+    Raises ValueError with fewer than three points, which say nothing of a pose.
+    """
+    if len(points) < 3:
+        raise ValueError(f"{len(points)} landmarks do not tell a pose, 3 are needed")
+
+    def pose(values: Floats) -> Pose:
+        return Pose(values[:3], float(np.exp(values[3])), values[4:])
+
+    def miss(values: Floats) -> Floats:
+        away = pose(values).place(template)[:, :2] - points
+        return np.concatenate([away.ravel() / _POINT_SPREAD, values[:3] / _ANGLE_SPREAD])
+
+    return pose(least_squares(miss, np.zeros(6), x_scale=[5, 5, 5, 0.1, 0.1, 0.1]).x)
+
+
+def posed_mean(model: HeadModel, points: Floats, size: int) -> NDArray[np.float32]:
+    """Depth (S, S) of the template head posed onto 68 landmarks, world units, zero at its eyes, NaN beside it.
+
+    points : (68, 2) pixels of a crop of side `size`, NaN for those that are not to be used
+    """
+    camera = crop_camera(size)
+    used = np.isfinite(points).all(axis=1) & (model.landmarks >= 0)
+    target = np.column_stack([points[used, 0] - camera.centre[0], camera.centre[1] - points[used, 1]]) / camera.scale
+    pose = fit_pose(model.canonical[model.landmarks[used]].astype(np.float64), target)
+    vertices = pose.place(model.canonical)
+    vertices[:, 2] -= model.five_positions(vertices)[:2, 2].mean()
+    hits = RayScene(vertices, model.triangles).cast(camera, pixel_grid(size, size))
+    return np.where(hits.hit, hits.interpolate(model.triangles, vertices)[..., 2], np.nan).astype(np.float32)
