@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from mvgen.camera import Camera, pixel_grid
-from mvgen.scans.appearance import Look, to_srgb
+from mvgen.scans.appearance import Look
 from mvgen.scans.baking import simplified
+from mvgen.scans.paint import to_srgb
 from mvgen.scans.raycast import RayScene
 from mvgen.scans.rendering import DressedHead
 

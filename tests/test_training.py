@@ -14,9 +14,9 @@ from mvgen.camera import EYE_DISTANCE, crop_camera
 from mvgen.cli import run
 from mvgen.depth.data import Samples, Setting, make_samples, photograph, photograph_twice
 from mvgen.depth.loss import change_loss, depth_loss, landmark_loss
-from mvgen.depth.network import DEPTH_RANGE
+from mvgen.depth.network import DEPTH_RANGE, mirror_landmarks
 from mvgen.depth.shards import Recipe, make_data, read_data
-from mvgen.depth.train import TrainingConfig, hold_out, learning_rate, load_training_config, mirror_landmarks, train
+from mvgen.depth.train import TrainingConfig, hold_out, learning_rate, load_training_config, train
 from mvgen.errors import ConfigError
 from mvgen.scans.anny import AnnyCorpus
 from mvgen.scans.landmark_vertices import CANONICAL
@@ -170,7 +170,7 @@ def test_training_learns_and_a_stopped_run_ends_where_an_unstopped_one_does(tmp_
     data = tmp_path / "data"
     quiet = {"corpora": {"anny": None}, "data": data, "device": "cpu", "workers": 1, "report": lambda _: None}
     samples = make_samples(AnnyCorpus(), 5, first=0, people=10, per_person=2, size=64)
-    write_shards(samples, data, config.recipes({"anny": None})[0])
+    write_shards(samples, data, config.recipe(AnnyCorpus(), None))
     whole = train(config, tmp_path / "whole", **quiet)
     history = json.loads((tmp_path / "whole" / "progress.json").read_text())["history"]
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]

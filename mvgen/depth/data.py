@@ -16,11 +16,12 @@ from mvgen.camera import EYE_DISTANCE, Camera, pixel_grid
 from mvgen.errors import ScanError
 from mvgen.faces import crop_from_points, transform_points
 from mvgen.scans import CORPORA
+from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.lighting import Lighting
 from mvgen.scans.records import Corpus, Sitter, Subject
 from mvgen.scans.rendering import PosedHead, rigid, see_surface, shoot
 from mvgen.scans.rotation import rotation
-from mvgen.scans.sensor import Sensor, draw_background
+from mvgen.scans.sensor import Sensor
 
 Floats = NDArray[np.floating]
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mvgen.ibug import COUNT, MIRROR
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -22,7 +24,6 @@ DEPTH_RANGE = (-1.8, 1.0)
 _DECODER_CHANNELS = (256, 128, 64, 32, 16)
 # Landmarks are read off the third stage, at a quarter of the picture's size.
 _LANDMARK_STAGE = 2
-LANDMARKS = 68
 # Channel means and deviations that ResNets are used to, of RGB in [0, 1].
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -69,8 +70,8 @@ class LandmarkHead(nn.Module):
 
     def __init__(self, channels: int, trunk_channels: int) -> None:
         super().__init__()
-        self.heat = nn.Conv2d(channels, LANDMARKS, 1)
-        self.visible = nn.Linear(trunk_channels, LANDMARKS)
+        self.heat = nn.Conv2d(channels, COUNT, 1)
+        self.visible = nn.Linear(trunk_channels, COUNT)
 
     def forward(self, features: Tensor, trunk: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W) of a decoder stage and of the trunk (B, K, h, w) -> (B, 68, 2) and (B, 68)."""
@@ -78,6 +79,12 @@ class LandmarkHead(nn.Module):
         centres = (torch.arange(share.shape[-1], device=share.device, dtype=share.dtype) + 0.5) / share.shape[-1]
         points = torch.stack([share.sum(dim=2) @ centres, share.sum(dim=3) @ centres], dim=-1)
         return points, self.visible(trunk.mean(dim=(2, 3))).float()
+
+
+def mirror_landmarks(landmarks: Tensor) -> Tensor:
+    """Landmarks (B, 68, 2) of the mirror image, as shares of the crop's side."""
+    swapped = landmarks[:, MIRROR.tolist()]
+    return torch.stack([1 - swapped[..., 0], swapped[..., 1]], dim=-1)
 
 
 class FaceDepthNetwork(nn.Module):

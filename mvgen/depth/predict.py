@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mvgen.config import file_digest
 from mvgen.depth.engine import Engine, get_engine
-from mvgen.depth.network import FaceDepthNetwork, Prediction, normalise
+from mvgen.depth.network import FaceDepthNetwork, Prediction, mirror_landmarks, normalise
 from mvgen.device import resolved_device
 from mvgen.errors import WeightsError
 from mvgen.ibug import COUNT, MIRROR
@@ -107,16 +107,14 @@ class DepthEstimator:
 
 def two_ways(seen: Prediction) -> Prediction:
     """The mean of B images and their mirror images, 2 B in that order; `face` and `visible` become probabilities."""
-    mirror = torch.from_numpy(MIRROR.copy()).to(seen.landmarks.device)
     depth, face, landmarks, visible = (
         values.chunk(2) for values in (seen.depth, seen.face.sigmoid(), seen.landmarks, seen.visible.sigmoid())
     )
-    turned = torch.stack([1 - landmarks[1][..., 0], landmarks[1][..., 1]], dim=-1)
     return Prediction(
         (depth[0] + depth[1].flip(-1)) / 2,
         (face[0] + face[1].flip(-1)) / 2,
-        (landmarks[0] + turned[:, mirror]) / 2,
-        (visible[0] + visible[1][:, mirror]) / 2,
+        (landmarks[0] + mirror_landmarks(landmarks[1])) / 2,
+        (visible[0] + visible[1][:, MIRROR.tolist()]) / 2,
     )
 
 

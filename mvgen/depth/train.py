@@ -27,16 +27,16 @@ from mvgen.config import canonical_json
 from mvgen.depth.card import RunFacts, finish
 from mvgen.depth.data import PEOPLE_PER_CORPUS, Samples
 from mvgen.depth.loss import change_loss, depth_loss, jitter_colour, landmark_loss
-from mvgen.depth.network import FaceDepthNetwork, normalise
+from mvgen.depth.network import FaceDepthNetwork, mirror_landmarks, normalise
 from mvgen.depth.shards import Recipe, Report, make_data, read_data
 from mvgen.device import resolved_device
 from mvgen.errors import ConfigError
 from mvgen.ibug import MIRROR
 from mvgen.scans import open_corpus
+from mvgen.scans.records import Corpus
 
 _PEOPLE_OF_A_MODEL = 1536
 _SECONDS_BETWEEN_REPORTS = 30
-_MIRROR = torch.tensor(MIRROR.tolist())
 PictureSize = Annotated[int, Field(ge=64, multiple_of=32)]
 
 
@@ -46,7 +46,7 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     people: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=lambda: {"anny": 1536},
+        default_factory=dict,
         description="people of each corpus, at most; of a corpus not named here all, or 1536 of a model without end",
     )
     per_person: Annotated[int, Field(ge=2, multiple_of=2)] = Field(
@@ -79,17 +79,10 @@ class TrainingConfig(BaseModel):
         """The side of the pictures in each epoch."""
         return tuple(size for size, epochs in self.epochs for _ in range(epochs))
 
-    def recipes(self, corpora: dict[str, Path | None]) -> list[Recipe]:
-        """What the pictures depend on, corpus by corpus.
-
-        corpora : name -> folder, None for an embedded corpus
-        """
-        recipes = []
-        for name, root in corpora.items():
-            count = open_corpus(name, root).count
-            people = min(self.people.get(name, count or _PEOPLE_OF_A_MODEL), count or sys.maxsize)
-            recipes.append(Recipe(name, root, people, self.per_person, self.size, self.seed))
-        return recipes
+    def recipe(self, corpus: Corpus, root: Path | None) -> Recipe:
+        """What the pictures of a corpus depend on; root is its folder, None for an embedded one."""
+        people = min(self.people.get(corpus.name, corpus.count or _PEOPLE_OF_A_MODEL), corpus.count or sys.maxsize)
+        return Recipe(corpus.name, root, people, self.per_person, self.size, self.seed)
 
 
 def load_training_config(path: Path) -> TrainingConfig:
@@ -123,12 +116,13 @@ def train(
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    recipes = config.recipes(corpora)
-    for recipe in recipes:
-        for note in open_corpus(recipe.corpus, recipe.root).notes:
-            report(f"{recipe.corpus}: {note}")
+    opened = {name: open_corpus(name, root) for name, root in corpora.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for name, corpus in opened.items():
+        for note in corpus.notes:
+            report(f"{name}: {note}")
+    recipes = [config.recipe(corpus, corpora[name]) for name, corpus in opened.items()]
     samples = read_data([shard for recipe in recipes for shard in make_data(recipe, data, workers, report)])
     held_out = hold_out(samples.identity, config)
     validating = np.isin(samples.identity, held_out)
@@ -175,7 +169,7 @@ def train(
         _picture(out / f"samples-{epoch + 1:03d}.png", network, _tensors(samples, shown, where, size))
     board.close()
     facts = RunFacts(
-        corpora=[open_corpus(name, root) for name, root in corpora.items()], training=len(training),
+        corpora=list(opened.values()), training=len(training),
         validation=len(validation), minutes=(time.monotonic() - started) / 60, device=where.type,
     )  # fmt: skip
     return finish(out, config, network, history, facts)
@@ -252,7 +246,7 @@ def _step(
     for tensor in (images, depth, face, known):
         tensor[mirrored] = tensor[mirrored].flip(-1)
     landmarks[mirrored] = mirror_landmarks(landmarks[mirrored])
-    visible[mirrored] = visible[mirrored][:, _MIRROR]
+    visible[mirrored] = visible[mirrored][:, MIRROR.tolist()]
     with torch.autocast(where.type, dtype=torch.bfloat16, enabled=fast_bfloat16(where)):
         predicted = network(images)
     loss = depth_loss(predicted.depth, depth, known, config.gradient_weight)
@@ -269,12 +263,6 @@ def _step(
     loss.backward()
     optimiser.step()
     return float(loss.detach())
-
-
-def mirror_landmarks(landmarks: Tensor) -> Tensor:
-    """Landmarks (B, 68, 2) of the mirror image, as shares of the crop's side."""
-    swapped = landmarks[:, _MIRROR]
-    return torch.stack([1 - swapped[..., 0], swapped[..., 1]], dim=-1)
 
 
 def fast_bfloat16(where: torch.device) -> bool:

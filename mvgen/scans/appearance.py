@@ -17,10 +17,8 @@ from mvgen.scans.glasses import Glasses
 from mvgen.scans.hair import Hair
 from mvgen.scans.head import HeadModel
 from mvgen.scans.headwear import Headwear, locks
-from mvgen.scans.paint import Places, lay, ramp, to_linear, to_srgb
+from mvgen.scans.paint import Places, lay, ramp, to_linear
 from mvgen.scans.skin import Skin
-
-__all__ = ["Look", "to_linear", "to_srgb"]
 
 Floats = NDArray[np.floating]
 
@@ -123,16 +121,20 @@ class Look:
 
     def face_cover(self, points: Floats, regions: dict[str, Floats]) -> NDArray[np.bool_]:
         """Which canonical points (P, 3) are face: skin, lips and eyes from hair line to jaw; no ears, hair or neck."""
-        _, y, z = points.T
-        # The jaw line runs from the chin back and up to the ear.
-        jaw = -1.92 + 0.9 * np.clip(-0.35 - z, 0, 2.0)
-        inside = (z > -1.32) & (y > jaw) & (regions["ears"] < 0.35) & (regions["body"] < 0.5)
+        inside = above_jaw(points) & (regions["ears"] < 0.35) & (regions["body"] < 0.5)
         return inside & (self.hair_cover(points, regions["ears"]) < 0.5)
 
     def worn(self, heads: HeadModel, vertices: Floats) -> Garment | None:
         """What hides the head, for a head (N, 3) neither turned nor shifted: locks, peak or brim; None for nothing."""
         loose = locks(self.hair, heads, vertices, self.seed) if self.headwear.kind != "scarf" else None
         return join([part for part in (loose, self.headwear.brim_of(heads, vertices)) if part is not None])
+
+
+def above_jaw(points: Floats) -> NDArray[np.bool_]:
+    """Which canonical points (P, 3) lie in front of the ears and above the jaw line, which runs from the chin back and
+    up to the ear."""
+    _, y, z = points.T
+    return (z > -1.32) & (y > -1.92 + 0.9 * np.clip(-0.35 - z, 0, 2.0))
 
 
 NOTHING = Headwear(

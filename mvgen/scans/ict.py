@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.errors import ScanError
-from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity, find_five_points
 from mvgen.scans.landmark_vertices import CANONICAL, ICT_VERTICES
-from mvgen.scans.performing import ActedSubject
+from mvgen.scans.meshfiles import read_obj, read_obj_vertices
+from mvgen.scans.performing import ModelCorpus
 from mvgen.scans.raycast import edge_nodes
-from mvgen.scans.records import ScanProblem, Subject
 
 Floats = NDArray[np.floating]
 
@@ -45,14 +44,9 @@ class IctHeads:
     """
 
     def __init__(self, root: Path) -> None:
-        folder = root / "FaceXModel" if (root / "FaceXModel").is_dir() else root
+        folder = _model_folder(root)
         path = folder / f"{_NEUTRAL}.obj"
-        if not path.is_file():
-            raise ScanError(
-                f"{root} is not a clone of ICT-FaceKit: there is no FaceXModel/{_NEUTRAL}.obj; give the folder that "
-                "holds FaceXModel with --root ict=DIR"
-            )
-        self._neutral, triangles = _read_mesh(path)
+        self._neutral, triangles = _read_vertices(path), _read_triangles(path)
         identities = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))
         shapes = sorted(set(folder.glob("*.obj")) - set(identities) - {path})
         shapes = [shape for shape in shapes if not shape.stem.startswith("PupilDilate")]
@@ -107,23 +101,30 @@ def ict_heads(root: Path) -> IctHeads:
     return IctHeads(root)
 
 
-class IctCorpus:
-    """ICT heads as a corpus; see `mvgen.scans.records.Corpus`."""
+class IctCorpus(ModelCorpus):
+    """ICT heads as a corpus; see `mvgen.scans.records.Corpus`. Raises ScanError for a folder that is something else."""
 
     name = "ict"
     licence = "MIT (USC ICT, ICT-FaceKit)"
-    shippable = True
-    count: int | None = None
-    notes: tuple[str, ...] = ()
-    problems: tuple[ScanProblem, ...] = ()
+    spread = 1.0
 
     def __init__(self, root: Path) -> None:
-        self._heads = ict_heads(root)
+        _model_folder(root)
+        self._root = root
 
-    def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
-        """People with looks drawn from `generator`."""
-        people = self._heads.sample_identities(generator, count)
-        return [ActedSubject(self._heads.model, person, Look.draw(generator)) for person in people]
+    def heads(self) -> IctHeads:
+        return ict_heads(self._root)
+
+
+def _model_folder(root: Path) -> Path:
+    """The FaceXModel folder of a clone, or the root itself if it is that. Raises ScanError when it is neither."""
+    folder = root / "FaceXModel" if (root / "FaceXModel").is_dir() else root
+    if not (folder / f"{_NEUTRAL}.obj").is_file():
+        raise ScanError(
+            f"{root} is not a clone of ICT-FaceKit: there is no FaceXModel/{_NEUTRAL}.obj; give the folder that "
+            "holds FaceXModel with --root ict=DIR"
+        )
+    return folder
 
 
 def _arkit_name(name: str) -> str:
@@ -133,29 +134,20 @@ def _arkit_name(name: str) -> str:
     return name
 
 
-def _read_mesh(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Used vertices (N, 3) of an OBJ, and its triangles (M, 3); polygons become fans."""
-    triangles = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("f "):
-            corners = [int(corner.split("/")[0]) - 1 for corner in line.split()[1:]]
-            triangles += [(corners[0], corners[i], corners[i + 1]) for i in range(1, len(corners) - 1)]
-    faces = np.array(triangles, dtype=np.int32).reshape(-1, 3)
-    if not len(faces) or faces.min() < 0 or faces.max() >= _VERTICES:
-        raise ScanError(f"{path} does not hold the triangles of the ICT face model; clone ICT-FaceKit again")
-    return _read_vertices(path), faces
+def _read_triangles(path: Path) -> NDArray[np.int32]:
+    """The triangles (M, 3) of an OBJ of the model. Raises ScanError naming the file."""
+    try:
+        return read_obj(path).triangles
+    except ScanError as error:
+        raise ScanError(f"{path} does not hold the triangles of the ICT face model: {error}") from None
 
 
 def _read_vertices(path: Path) -> NDArray[np.float64]:
     """The used vertices (N, 3) of an OBJ of the model. Raises ScanError naming the file."""
-    lines = [line[2:] for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line[:2] == "v "]
-    try:
-        vertices = np.array([line.split()[:3] for line in lines], dtype=np.float64)
-    except ValueError:
-        vertices = np.empty((0, 3))
-    if vertices.shape != (_VERTICES, 3):
+    vertices = read_obj_vertices(path)
+    if len(vertices) != _VERTICES:
         raise ScanError(
-            f"{path} holds {len(lines)} vertices, not the {_VERTICES} of the ICT face model; clone ICT-FaceKit again"
+            f"{path} holds {len(vertices)} vertices, not the {_VERTICES} of the ICT face model; clone ICT-FaceKit again"
         )
     return vertices[:_USED]
 

@@ -60,6 +60,12 @@ def read_obj(path: Path) -> Mesh:
     return Mesh(mesh.vertices, mesh.triangles, uv[corners[..., 1]].astype(np.float32))
 
 
+def read_obj_vertices(path: Path) -> NDArray[np.float64]:
+    """The vertices (N, 3) of a Wavefront OBJ alone, where its faces are known. Raises ScanError when it is torn."""
+    lines = _read(path).decode("utf-8", errors="replace").splitlines()
+    return _table([line[2:] for line in lines if line.startswith("v ")], 3, "vertex", path)
+
+
 def read_ply(path: Path) -> Mesh:
     """Read the vertices and triangles of a PLY. Raises ScanError as `read_obj` does."""
     import trimesh

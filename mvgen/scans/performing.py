@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.records import Sitter
+from mvgen.scans.records import ScanProblem, Sitter, Subject
 from mvgen.scans.rendering import DressedHead
 
 # Actions that are seen together: emotions after Ekman and Friesen (Facial Action Coding System, 1978), and speech.
@@ -77,3 +78,35 @@ class ActedSubject:
         """The person with an expression drawn from `generator`."""
         weights = draw_expression(generator, self._heads.action_names)
         return Sitter(self._dressed, self._heads.express(self._identity, weights), self._identity.metre)
+
+
+class Heads(Protocol):
+    """A model that people are drawn from; see `mvgen.scans.anny.AnnyHeads`."""
+
+    model: HeadModel
+
+    def sample_identities(self, generator: np.random.Generator, count: int, spread: float) -> list[Identity]:
+        """Draw people; `spread` widens or narrows how much they differ."""
+        ...
+
+
+class ModelCorpus:
+    """Heads drawn from a model without end as a corpus; see `mvgen.scans.records.Corpus`."""
+
+    name: str
+    licence: str
+    spread: float
+    shippable = True
+    count: int | None = None
+    notes: tuple[str, ...] = ()
+    problems: tuple[ScanProblem, ...] = ()
+
+    def heads(self) -> Heads:
+        """The model; loading it takes seconds, the first time in a process."""
+        raise NotImplementedError
+
+    def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
+        """People with looks drawn from `generator`."""
+        heads = self.heads()
+        people = heads.sample_identities(generator, count, spread=self.spread)
+        return [ActedSubject(heads.model, person, Look.draw(generator)) for person in people]

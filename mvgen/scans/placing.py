@@ -15,9 +15,10 @@ from mvgen.camera import Camera, pixel_grid
 from mvgen.errors import ScanError
 from mvgen.faces import Detector
 from mvgen.records import Image
-from mvgen.scans.appearance import to_srgb
+from mvgen.scans.appearance import above_jaw
 from mvgen.scans.baking import bake, sample_texture, simplified
 from mvgen.scans.head import HeadModel
+from mvgen.scans.paint import to_srgb
 from mvgen.scans.raycast import RayScene, edge_nodes
 from mvgen.scans.records import Scan, Sitter
 from mvgen.scans.rendering import DressedHead
@@ -145,9 +146,7 @@ def picture_scan(scan: Scan, camera: Camera) -> tuple[Image, NDArray[np.float32]
 
 def face_cover(points: Floats) -> NDArray[np.bool_]:
     """Which points (P, 3) of a placed scan are face: the limits of `Look.face_cover`, with a mean hair line."""
-    _, y, z = points.T
-    jaw = -1.92 + 0.9 * np.clip(-0.35 - z, 0, 2.0)
-    return (z > -1.32) & (y > jaw) & (y < _HAIR_LINE)
+    return above_jaw(points) & (points[:, 1] < _HAIR_LINE)
 
 
 def _seated(scan: Scan, five: Floats, metre: float) -> Sitter:

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.paint import to_srgb
-
-__all__ = ["Sensor", "draw_background", "through_jpeg"]
 
 Floats = NDArray[np.floating]
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from mvgen.camera import Camera, pixel_grid
 from mvgen.scans.appearance import Look
+from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.lighting import Lighting
 from mvgen.scans.rendering import DressedHead, PosedHead, see_surface, shoot
-from mvgen.scans.sensor import Sensor, draw_background
+from mvgen.scans.sensor import Sensor
 from mvgen.synth.performance import Performance
 from mvgen.synth.plan import ClipPlan
 
