@@ -12,6 +12,7 @@ from scan_trees import stand_in, write_models, write_stirling
 
 from mvgen.camera import EYE_DISTANCE, crop_camera
 from mvgen.cli import run
+from mvgen.config import file_digest
 from mvgen.depth.data import Samples, Setting, make_samples, photograph, photograph_twice
 from mvgen.depth.loss import change_loss, depth_loss, landmark_loss
 from mvgen.depth.network import DEPTH_RANGE, mirror_landmarks
@@ -191,6 +192,15 @@ def test_training_learns_and_a_stopped_run_ends_where_an_unstopped_one_does(tmp_
     assert "CC0" in card
     with pytest.raises(ConfigError, match="another config"):
         train(config.model_copy(update={"batch": 4}), tmp_path / "part", **quiet)
+
+    with pytest.raises(ConfigError, match="another config or start"):
+        train(config, tmp_path / "part", start=whole, **quiet)
+    further = train(
+        config.model_copy(update={"epochs": ((64, 1),), "rate": 1e-4}), tmp_path / "further", start=whole, **quiet
+    )
+    after = json.loads((tmp_path / "further" / "progress.json").read_text())["history"]
+    assert after[0]["loss"] < history[2]["loss"]
+    assert file_digest(whole) in further.with_suffix(".md").read_text()
 
 
 @pytest.fixture(scope="module")

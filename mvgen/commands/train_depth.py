@@ -22,6 +22,9 @@ def train_depth(
         typer.Option(help="where a corpus lies, for each that is not embedded", metavar="[CORPUS=]DIR"),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="folder of rendered pictures, kept  [default: OUT/data]")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="weights to go on from, the shipped ones for example  [default: none]")
+    ] = None,
     workers: Annotated[int, typer.Option(help="processes that render pictures", min=1)] = 2,
     device: Annotated[str, typer.Option(help="where the network is trained", metavar="auto|cpu|cuda")] = "auto",
 ) -> int:
@@ -36,13 +39,17 @@ def train_depth(
       mvgen train-depth --config configs/depth_anny.yaml --out runs/depth --scans anny,ict --root ict=ICT-FaceKit
       mvgen train-depth --config configs/depth_paper.yaml --out runs/paper --scans facescape,stirling \\
           --root facescape=data/facescape --root stirling=data/stirling
+      mvgen train-depth --config my_scans.yaml --out runs/mine --scans facescape --root data/facescape \\
+          --start runs/depth/face_depth.safetensors
     """
     names = _names(scans)
     corpora = {name: _root_of(name, root or [], alone=len(names) == 1) for name in names}
     from mvgen.depth.train import load_training_config, train
 
     settings = load_training_config(config)
-    weights = train(settings, out, corpora=corpora, data=data or out / "data", device=device, workers=workers)
+    weights = train(
+        settings, out, corpora=corpora, data=data or out / "data", start=start, device=device, workers=workers
+    )
     print(f"{weights}; its card is beside it. Use it: mvgen build --weights {weights} ...")
     return 0
 

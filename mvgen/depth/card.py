@@ -26,6 +26,7 @@ class RunFacts:
     """What a training run was made of.
 
     training, validation : pictures; minutes : of this process, pictures included; device : "cpu" or "cuda"
+    start : sha256 of the weights it went on from, None if it started from nothing
     """
 
     corpora: list[Corpus]
@@ -33,6 +34,7 @@ class RunFacts:
     validation: int
     minutes: float
     device: str
+    start: str | None
 
 
 def finish(out: Path, config: BaseModel, network: nn.Module, history: list[dict[str, Any]], facts: RunFacts) -> Path:
@@ -59,6 +61,7 @@ def finish(out: Path, config: BaseModel, network: nn.Module, history: list[dict[
 - Network: `mvgen.depth.network.FaceDepthNetwork` (ResNet-18 encoder, Table I decoder, 68 landmarks), fp16
 - sha256: `{file_digest(target)}`
 - Made by: `mvgen train-depth`, with the settings below, in {facts.minutes:.0f} minutes on {facts.device}
+- Started from: {f"weights with sha256 `{facts.start}`" if facts.start else "nothing"}
 - Data: {facts.training} rendered pictures to train on, {facts.validation} of other people to validate on, of
   {corpora}. {rights}
 - Validation, people it never saw; percent of the inter-ocular distance: {figures}

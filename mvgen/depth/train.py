@@ -23,11 +23,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvgen.camera import EYE_DISTANCE
-from mvgen.config import canonical_json
+from mvgen.config import canonical_json, file_digest
 from mvgen.depth.card import RunFacts, finish
 from mvgen.depth.data import PEOPLE_PER_CORPUS, Samples
 from mvgen.depth.loss import change_loss, depth_loss, jitter_colour, landmark_loss
 from mvgen.depth.network import FaceDepthNetwork, mirror_landmarks, normalise
+from mvgen.depth.predict import load_weights
 from mvgen.depth.shards import Recipe, Report, make_data, read_data
 from mvgen.device import resolved_device
 from mvgen.errors import ConfigError
@@ -104,6 +105,7 @@ def train(
     *,
     corpora: dict[str, Path | None],
     data: Path,
+    start: Path | None = None,
     device: str = "auto",
     workers: int = 2,
     report: Report = print,
@@ -112,11 +114,17 @@ def train(
 
     corpora : name -> folder, None for an embedded corpus
     data : folder of rendered pictures, filled when it is empty
+    start : weights to go on from; None starts from nothing
     A run that was stopped goes on from its last epoch (`out/checkpoint.safetensors`, `out/progress.json`).
     """
     from torch.utils.tensorboard import SummaryWriter
 
     started = time.monotonic()
+    torch.manual_seed(config.seed)
+    network = FaceDepthNetwork()
+    if start:
+        load_weights(network, start)
+    run = {"config": config.model_dump(mode="json"), "start": file_digest(start) if start else None}
     opened = {name: open_corpus(name, root) for name, root in corpora.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, corpus in opened.items():
@@ -133,13 +141,11 @@ def train(
             f"{len(training)} pictures are fewer than one batch of {config.batch}; give more people, or a smaller batch"
         )
 
-    torch.manual_seed(config.seed)
     where = torch.device(resolved_device(device))
-    network = FaceDepthNetwork().to(where)
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(where).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.rate)
     steps = len(config.sizes) * (len(training) // config.batch)
-    first_epoch, history = _resume(out, config, network, optimiser)
+    first_epoch, history = _resume(out, run, network, optimiser)
     board = SummaryWriter(str(out / "tensorboard"), purge_step=first_epoch)
     for epoch, size in enumerate(config.sizes[first_epoch:], start=first_epoch):
         generator = torch.Generator().manual_seed(config.seed * 1000 + epoch)
@@ -164,13 +170,14 @@ def train(
         for name, value in history[-1].items():
             board.add_scalar(name, value, epoch + 1)
         report("  ".join(f"{name} {value:.4g}" for name, value in history[-1].items()))
-        _checkpoint(out, config, network, optimiser, history)
+        _checkpoint(out, run, network, optimiser, history)
         shown = validation[:: max(1, len(validation) // 8)][:8]
         _picture(out / f"samples-{epoch + 1:03d}.png", network, _tensors(samples, shown, where, size))
     board.close()
     facts = RunFacts(
         corpora=list(opened.values()), training=len(training),
         validation=len(validation), minutes=(time.monotonic() - started) / 60, device=where.type,
+        start=run["start"],
     )  # fmt: skip
     return finish(out, config, network, history, facts)
 
@@ -317,7 +324,7 @@ def evaluate(
     return {name: float(value) for name, value in figures.items() if value.isfinite()}
 
 
-def _checkpoint(out: Path, config: TrainingConfig, network: FaceDepthNetwork, optimiser: Any, history: list) -> None:
+def _checkpoint(out: Path, run: dict[str, Any], network: FaceDepthNetwork, optimiser: Any, history: list) -> None:
     from safetensors.torch import save_file
 
     moments = {
@@ -328,19 +335,18 @@ def _checkpoint(out: Path, config: TrainingConfig, network: FaceDepthNetwork, op
     tensors = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}
     save_file(tensors | moments, out / "checkpoint.partial")
     os.replace(out / "checkpoint.partial", out / "checkpoint.safetensors")
-    progress = {"config": config.model_dump(mode="json"), "history": history}
-    (out / "progress.json").write_text(canonical_json(progress), encoding="utf-8")
+    (out / "progress.json").write_text(canonical_json(run | {"history": history}), encoding="utf-8")
 
 
-def _resume(out: Path, config: TrainingConfig, network: FaceDepthNetwork, optimiser: Any) -> tuple[int, list]:
+def _resume(out: Path, run: dict[str, Any], network: FaceDepthNetwork, optimiser: Any) -> tuple[int, list]:
     """The epoch to go on with, and what was measured before it."""
     from safetensors.torch import load_file
 
     if not (out / "progress.json").exists() or not (out / "checkpoint.safetensors").exists():
         return 0, []
     progress = json.loads((out / "progress.json").read_text(encoding="utf-8"))
-    if progress["config"] != config.model_dump(mode="json"):
-        raise ConfigError(f"{out} holds a training run with another config; give another --out, or remove it")
+    if any(progress.get(name) != value for name, value in run.items()):
+        raise ConfigError(f"{out} holds a training run with another config or start; give another --out, or remove it")
     tensors = load_file(out / "checkpoint.safetensors")
     network.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("network.")})
     state: dict[int, dict[str, Tensor]] = {}
