@@ -124,7 +124,8 @@ def train(
     network = FaceDepthNetwork()
     if start:
         load_weights(network, start)
-    run = {"config": config.model_dump(mode="json"), "start": file_digest(start) if start else None}
+    start_digest = file_digest(start) if start else None
+    run = {"config": config.model_dump(mode="json"), "start": start_digest}
     opened = {name: open_corpus(name, root) for name, root in corpora.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, corpus in opened.items():
@@ -177,7 +178,7 @@ def train(
     facts = RunFacts(
         corpora=list(opened.values()), training=len(training),
         validation=len(validation), minutes=(time.monotonic() - started) / 60, device=where.type,
-        start=run["start"],
+        start=start_digest,
     )  # fmt: skip
     return finish(out, config, network, history, facts)
 
