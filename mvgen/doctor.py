@@ -101,7 +101,8 @@ def _gl() -> list[Check]:
             usable = True
             checks.append(Check(f"GL through {backend}", "ok", found + in_use))
     if not usable:
-        checks.append(Check("GL", "missing", "no backend can render without a screen", INSTALL_GL))
+        needed = "no backend can render without a screen; only `--renderer pyrender` needs one"
+        checks.append(Check("GL", "note", needed, INSTALL_GL))
     return checks
 
 

@@ -15,17 +15,25 @@ from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter
 
 from mvgen.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
-from mvgen.errors import ConfigError
+from mvgen.errors import ConfigError, MissingPartError
 from mvgen.mesh import face_surface, mesh_from_depth
 from mvgen.records import DepthMap, Floats, Mesh
-from mvgen.render import drape, get_renderer, seen_inside
+from mvgen.render import RENDERERS, Renderer, drape, get_renderer, seen_inside
 from mvgen.surface import facing
 
 SIZE = 192
 ORTHOGRAPHIC = crop_camera(SIZE)
 PINHOLE = pinhole_crop_camera(SIZE, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), 500.0, (75.0, 48.0))
 CAMERAS = pytest.mark.parametrize("camera", [ORTHOGRAPHIC, PINHOLE], ids=["orthographic", "pinhole"])
+SEEN_BY = pytest.mark.parametrize("name", RENDERERS)
 CENTRE, RADIUS = np.array([0.1, -0.5, -1.2]), 1.4
+
+
+def opened(name: str) -> Renderer:
+    try:
+        return get_renderer(name)
+    except MissingPartError as missing:
+        pytest.skip(str(missing))
 
 
 def rays(camera: Camera) -> tuple[Floats, Floats]:
@@ -59,12 +67,13 @@ def plane_mesh(camera: Camera, slope: float) -> tuple[Mesh, Floats]:
     return mesh_from_depth(DepthMap(depth, np.ones_like(depth), camera)), np.array([-slope, 0.0, 1.0])
 
 
+@SEEN_BY
 @CAMERAS
 @settings(max_examples=15)
 @given(yaw=st.floats(-60, 60), pitch=st.floats(-20, 20))
-def test_a_sphere_is_seen_where_geometry_says(camera: Camera, yaw: float, pitch: float) -> None:
+def test_a_sphere_is_seen_where_geometry_says(name: str, camera: Camera, yaw: float, pitch: float) -> None:
     view = camera.at(yaw, pitch)
-    seen = get_renderer().render(sphere_mesh(camera), view, grazing=60.0)
+    seen = opened(name).render(sphere_mesh(camera), view, grazing=60.0)
     depth = sphere_depth(view)
     expected = camera.project(view.unproject(np.dstack([pixel_grid(SIZE, SIZE), depth])))[..., :2]
     # Flat triangles lie a hair inside the sphere; a ray that only touches it turns that hair into any distance.
@@ -75,13 +84,14 @@ def test_a_sphere_is_seen_where_geometry_says(camera: Camera, yaw: float, pitch:
     assert head_on.mean() > 0.05
 
 
+@SEEN_BY
 @CAMERAS
 @settings(max_examples=15)
 @given(yaw=st.floats(-45, 45), slope=st.floats(-0.6, 0.6))
-def test_a_plane_is_seen_where_geometry_says(camera: Camera, yaw: float, slope: float) -> None:
+def test_a_plane_is_seen_where_geometry_says(name: str, camera: Camera, yaw: float, slope: float) -> None:
     mesh, normal = plane_mesh(camera, slope)
     view = camera.at(yaw)
-    seen = get_renderer().render(mesh, view, grazing=89.0)
+    seen = opened(name).render(mesh, view, grazing=89.0)
     hit = np.isfinite(seen.depth)
     points = view.unproject(np.dstack([pixel_grid(SIZE, SIZE), seen.depth.astype(np.float64)]))[hit]
     assert np.abs((points - [0, 0, -0.5]) @ normal).max() < 1e-4
@@ -89,23 +99,26 @@ def test_a_plane_is_seen_where_geometry_says(camera: Camera, yaw: float, slope: 
     assert np.abs(back - pixel_grid(SIZE, SIZE)[hit]).max() < 0.01
 
 
+@SEEN_BY
 @CAMERAS
-def test_at_yaw_zero_every_pixel_is_its_own_source(camera: Camera) -> None:
-    seen = get_renderer().render(sphere_mesh(camera), camera.at(0.0), grazing=70.0)
+def test_at_yaw_zero_every_pixel_is_its_own_source(name: str, camera: Camera) -> None:
+    seen = opened(name).render(sphere_mesh(camera), camera.at(0.0), grazing=70.0)
     assert np.abs(seen.source - pixel_grid(SIZE, SIZE))[seen.valid].max() < 0.01
     assert np.abs(seen.depth - sphere_depth(camera))[seen.valid].max() < 1e-4
 
 
-def test_depth_map_given_back_at_yaw_zero() -> None:
+@SEEN_BY
+def test_depth_map_given_back_at_yaw_zero(name: str) -> None:
     surface = face_surface(head_depth(ORTHOGRAPHIC))
-    seen = get_renderer().render(mesh_from_depth(surface), ORTHOGRAPHIC, grazing=89.0)
+    seen = opened(name).render(mesh_from_depth(surface), ORTHOGRAPHIC, grazing=89.0)
     both = np.isfinite(seen.depth) & np.isfinite(surface.depth)
     assert both.sum() > 0.97 * np.isfinite(surface.depth).sum()
     assert np.abs(seen.depth - surface.depth)[both].max() < 1e-4
 
 
-def test_surface_the_source_saw_at_a_grazing_angle_is_not_valid() -> None:
-    seen = get_renderer().render(sphere_mesh(ORTHOGRAPHIC), ORTHOGRAPHIC.at(40.0), grazing=50.0)
+@SEEN_BY
+def test_surface_the_source_saw_at_a_grazing_angle_is_not_valid(name: str) -> None:
+    seen = opened(name).render(sphere_mesh(ORTHOGRAPHIC), ORTHOGRAPHIC.at(40.0), grazing=50.0)
     points = seen.camera.unproject(np.dstack([pixel_grid(SIZE, SIZE), seen.depth.astype(np.float64)]))
     angle = np.degrees(np.arccos(((points - CENTRE) / RADIUS)[..., 2]))
     hit = np.isfinite(seen.depth)
@@ -114,10 +127,11 @@ def test_surface_the_source_saw_at_a_grazing_angle_is_not_valid() -> None:
     assert (hit & (angle > 52)).sum() > 100
 
 
-def test_near_surface_hides_far_surface() -> None:
+@SEEN_BY
+def test_near_surface_hides_far_surface(name: str) -> None:
     # The nose hides the cheek behind it: no view pixel shows two places, and the nearer one wins.
     mesh = mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC)))
-    seen = get_renderer().render(mesh, ORTHOGRAPHIC.at(60.0), grazing=89.0)
+    seen = opened(name).render(mesh, ORTHOGRAPHIC.at(60.0), grazing=89.0)
     landed = seen.camera.project(mesh.vertices.astype(np.float64))
     column, row = np.floor(landed[:, :2]).astype(int).clip(0, SIZE - 1).T
     # A vertex lands beside a pixel's centre: compare it with the nearest surface in the pixels around.
@@ -127,13 +141,15 @@ def test_near_surface_hides_far_surface() -> None:
     assert (landed[:, 2] < shown - 0.2)[inside].sum() > 20
 
 
-def test_the_inside_of_the_face_is_never_shown() -> None:
+@SEEN_BY
+def test_the_inside_of_the_face_is_never_shown(name: str) -> None:
     mesh = mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC)))
-    assert not np.isfinite(get_renderer().render(mesh, ORTHOGRAPHIC.at(180.0), grazing=89.0).depth).any()
+    assert not np.isfinite(opened(name).render(mesh, ORTHOGRAPHIC.at(180.0), grazing=89.0).depth).any()
 
 
-def test_views_of_different_sizes_and_meshes_do_not_mix() -> None:
-    renderer, large = get_renderer(), crop_camera(160)
+@SEEN_BY
+def test_views_of_different_sizes_and_meshes_do_not_mix(name: str) -> None:
+    renderer, large = opened(name), crop_camera(160)
     first = renderer.render(sphere_mesh(ORTHOGRAPHIC), ORTHOGRAPHIC.at(20.0), 70.0)
     renderer.render(mesh_from_depth(face_surface(head_depth(large))), large.at(-30.0), 70.0)
     again = renderer.render(sphere_mesh(ORTHOGRAPHIC), ORTHOGRAPHIC.at(20.0), 70.0)
@@ -141,38 +157,41 @@ def test_views_of_different_sizes_and_meshes_do_not_mix() -> None:
     np.testing.assert_array_equal(first.valid, again.valid)
 
 
-def test_colour_follows_the_source_coordinates() -> None:
+@SEEN_BY
+def test_colour_follows_the_source_coordinates(name: str) -> None:
     # Colour is the source position itself, so the draped view must show `source`.
     grid = pixel_grid(SIZE, SIZE)
     ramp = np.dstack([grid, np.zeros((SIZE, SIZE))]).astype(np.uint8)
-    seen = get_renderer().render(mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC))), ORTHOGRAPHIC.at(30.0), 70.0)
+    seen = opened(name).render(mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC))), ORTHOGRAPHIC.at(30.0), 70.0)
     colour = drape(seen, ramp[None])[0]
-    hit = np.isfinite(seen.depth)
     away = np.abs(colour[..., :2] + 0.5 - seen.source)[seen.valid]
     assert np.quantile(away, 0.99) < 1.0
-    assert (colour[~hit] == 0).all()
+    assert (colour[seen.coverage == 0] == 0).all()
 
 
-def test_frontal_view_of_the_photograph_is_the_photograph() -> None:
+@SEEN_BY
+def test_frontal_view_of_the_photograph_is_the_photograph(name: str) -> None:
     crop = astronaut()[40 : 40 + SIZE, 160 : 160 + SIZE]
-    seen = get_renderer().render(mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC))), ORTHOGRAPHIC, 70.0)
+    seen = opened(name).render(mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC))), ORTHOGRAPHIC, 70.0)
     colour = drape(seen, np.stack([crop, 255 - crop]))
     hit = np.isfinite(seen.depth)
     np.testing.assert_array_equal(colour[:, hit], np.stack([crop, 255 - crop])[:, hit])
 
 
-def test_squeezed_texture_does_not_alias() -> None:
+@SEEN_BY
+def test_squeezed_texture_does_not_alias(name: str) -> None:
     stripes = np.zeros((SIZE, SIZE, 3), np.uint8)
     stripes[:, ::2] = 200
     mesh, _ = plane_mesh(ORTHOGRAPHIC, 0.0)
-    seen = get_renderer().render(mesh, ORTHOGRAPHIC.at(60.0), 89.0)  # squeezed to a half: one period a pixel
+    seen = opened(name).render(mesh, ORTHOGRAPHIC.at(60.0), 89.0)  # squeezed to a half: one period a pixel
     hit = np.isfinite(seen.depth)
     inner = hit & np.roll(hit, 3, axis=1) & np.roll(hit, -3, axis=1)
     assert drape(seen, stripes[None])[0][inner].astype(float).std() < 30
 
 
-def test_pixels_from_outside_the_picture_are_not_seen_inside_it() -> None:
-    seen = get_renderer().render(sphere_mesh(ORTHOGRAPHIC), ORTHOGRAPHIC.at(25.0), 70.0)
+@SEEN_BY
+def test_pixels_from_outside_the_picture_are_not_seen_inside_it(name: str) -> None:
+    seen = opened(name).render(sphere_mesh(ORTHOGRAPHIC), ORTHOGRAPHIC.at(25.0), 70.0)
     inside = np.zeros((SIZE, SIZE), bool)
     inside[:, :60] = True
     covered = seen_inside(seen, inside)
@@ -181,13 +200,13 @@ def test_pixels_from_outside_the_picture_are_not_seen_inside_it() -> None:
 
 
 def test_unknown_renderer_is_refused() -> None:
-    with pytest.raises(ConfigError, match="known: pyrender"):
+    with pytest.raises(ConfigError, match="known: grid, raycast, pyrender"):
         get_renderer("raytracer")
 
 
 def test_triton_can_be_loaded_after_a_view_was_rendered() -> None:
     pytest.importorskip("triton", reason="this torch comes without triton")
-    code = "from mvgen.render import get_renderer; get_renderer()\nimport triton.runtime; print('both')"
+    code = "from mvgen.render import get_renderer; get_renderer('pyrender')\nimport triton.runtime; print('both')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "both")
 
@@ -200,7 +219,7 @@ def test_missing_gl_says_what_to_install() -> None:
         "def nothing(name): raise ImportError('no ' + name)\n"
         "backend._open = nothing\n"
         "from mvgen.render import get_renderer\n"
-        "try: get_renderer()\n"
+        "try: get_renderer('pyrender')\n"
         "except MissingPartError as error: print(error)\n"
     )
     free = {name: value for name, value in os.environ.items() if name != "PYOPENGL_PLATFORM"}

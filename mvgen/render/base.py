@@ -1,4 +1,4 @@
-"""What every renderer gives, and how colour is carried into a view.
+"""What every renderer gives.
 
 Convention: a renderer only finds the depth of a mesh in a view. Where a view pixel was seen in the source follows from
 that depth through the camera, so depth, camera and colour of a view cannot disagree.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import Camera, pixel_grid
-from mvgen.records import Image, Mask, Mesh, ViewGeometry
+from mvgen.records import Mask, Mesh, ViewGeometry
 from mvgen.surface import facing, vertex_normals
 
 Floats = NDArray[np.floating]
@@ -34,18 +34,30 @@ def source_cosine(mesh: Mesh, camera: Camera) -> Floats:
 
     camera : of the source or of any view of it
     """
+    return cosine_on_pixels(mesh, camera, vertex_normals(mesh))
+
+
+def cosine_on_pixels(mesh: Mesh, camera: Camera, normals: Floats) -> Floats:
+    """`source_cosine` for a mesh whose unit normals (N, 3) are known."""
     source = camera.at(0.0, 0.0)
     cosine = np.zeros((source.size, source.size))
     column, row = np.floor(mesh.uv).astype(int).clip(0, source.size - 1).T
-    cosine[row, column] = facing(mesh.vertices.astype(np.float64), vertex_normals(mesh), source)
+    cosine[row, column] = facing(mesh.vertices.astype(np.float64), normals, source)
     return cosine
 
 
-def view_geometry(camera: Camera, depth: NDArray[np.float32], cosine: Floats, grazing: float) -> ViewGeometry:
-    """The view that belongs to a rendered depth map (S, S), NaN where nothing is hit.
+def view_geometry(
+    camera: Camera,
+    depth: NDArray[np.float32],
+    cosine: Floats,
+    grazing: float,
+    coverage: NDArray[np.float32] | None = None,
+) -> ViewGeometry:
+    """The view that belongs to a rendered depth map (S, S), NaN where nothing is hit; without `blend`.
 
     cosine : (S, S), at which the source saw the surface, see `source_cosine`
     grazing : degrees
+    coverage : (S, S); by default the share of hits in the 3 x 3 pixels around, weighted 1 2 1 both ways
     """
     hit = np.isfinite(depth)
     pixels = np.concatenate([pixel_grid(camera.size, camera.size)[hit], depth[hit, None].astype(np.float64)], axis=-1)
@@ -56,7 +68,35 @@ def view_geometry(camera: Camera, depth: NDArray[np.float32], cosine: Floats, gr
     valid = np.zeros_like(hit)
     valid[hit] = ((seen_at >= 0) & (seen_at <= camera.size)).all(axis=-1)
     valid[hit] &= cosine[row, column] > np.cos(np.radians(grazing))
-    return ViewGeometry(camera=camera, depth=depth, source=source, valid=valid)
+    if coverage is None:
+        coverage = _smooth(hit.astype(np.float32))
+    return ViewGeometry(
+        camera=camera,
+        depth=depth,
+        source=_spread(source, hit, (coverage > 0) & ~hit),
+        valid=valid,
+        coverage=coverage,
+        blend=np.zeros_like(coverage),
+    )
+
+
+def _smooth(hits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of 3 x 3 pixels, weighted 1 2 1 both ways. The picture goes on beyond its rim as it is there."""
+    padded = np.pad(hits, 1, mode="edge")
+    columns = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    return np.asarray((columns[:, :-2] + 2 * columns[:, 1:-1] + columns[:, 2:]) / 16, np.float32)
+
+
+def _spread(source: NDArray[np.float32], hit: Mask, fringe: Mask) -> NDArray[np.float32]:
+    """Source pixels with those of the fringe filled in from a neighbour that is hit, beside it or corner to corner."""
+    row, column = np.nonzero(fringe)
+    todo = np.ones(len(row), bool)
+    for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+        there = (row + down).clip(0, len(hit) - 1), (column + right).clip(0, len(hit) - 1)
+        found = todo & hit[there]
+        source[row[found], column[found]] = source[there[0][found], there[1][found]]
+        todo &= ~found
+    return source
 
 
 def seen_inside(view: ViewGeometry, inside: Mask) -> Mask:
@@ -65,51 +105,3 @@ def seen_inside(view: ViewGeometry, inside: Mask) -> Mask:
     seen = view.valid.copy()
     seen[view.valid] = inside[row, column]
     return seen
-
-
-def _row_stretch(source: Floats) -> Floats:
-    """(S, S, 2) source pixels that one step to the right in the view covers; zero where the surface ends."""
-    step = np.zeros_like(source)
-    step[:, 1:-1] = (source[:, 2:] - source[:, :-2]) / 2
-    return np.nan_to_num(step)
-
-
-def drape(view: ViewGeometry, crops: Image) -> Image:
-    """Colour of a view for every frame: each view pixel takes the colour of the source pixel it was seen at.
-
-    crops : (T, S, S, 3) uint8, registered frames
-    Returns (T, S, S, 3) uint8, zero where the view shows no surface. Cubic interpolation. Where a view pixel covers
-    more than one source pixel (surface that turns away from the view) the mean over the part it covers is taken; views
-    turn about the vertical axis, so only rows are squeezed.
-    """
-    surface = np.isfinite(view.depth)
-    source, step = view.source[surface].astype(np.float64), _row_stretch(view.source)[surface]
-    stretch = np.linalg.norm(step, axis=-1, keepdims=True)
-    # Interpolation has smoothed over one source pixel already; only what is beyond it needs a mean. A step of more than
-    # a few pixels is a silhouette, not a slope.
-    share = np.sqrt(np.clip(1 - 1 / np.maximum(stretch, 1) ** 2, 0, None)) * (stretch < 8)
-    squeezed = share[:, 0] > 0.25
-    aside = (share * step)[squeezed] / 3
-    colour = np.zeros_like(crops)
-    for index, crop in enumerate(crops):
-        sample = _sample(crop, source)
-        total = sample[squeezed].astype(np.uint16)
-        total += _sample(crop, source[squeezed] - aside)
-        total += _sample(crop, source[squeezed] + aside)
-        sample[squeezed] = (total + 1) // 3
-        colour[index][surface] = sample
-    return colour
-
-
-def _sample(crop: Image, points: Floats) -> Image:
-    """Colours (N, 3) uint8 of a crop (S, S, 3) at points (N, 2), cubic."""
-    import cv2
-
-    # OpenCV wants its points as an image, no side of it too long, and counts pixel centres at whole numbers.
-    width = 256
-    at = np.zeros((-(-len(points) // width) * width, 2), np.float32)
-    at[: len(points)] = points - 0.5
-    if not len(points):
-        return np.zeros((0, 3), np.uint8)
-    colour = cv2.remap(crop, at.reshape(-1, width, 2), np.empty(0), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(colour, np.uint8).reshape(-1, 3)[: len(points)]

@@ -1,0 +1,192 @@
+# mypy: ignore-errors
+# ruff: noqa: PLR0917
+# What stands in kernels is warp's language, and only looks like Python's types and operators.
+"""Kernels that draw what views show of a mesh, one source for CPU and CUDA; run by `mvgen.render.grid`.
+
+Convention: images lie flat, one after the other, row by row: pixel (row, column) of view k is k S² + row S + column.
+Nothing depends on the order in which threads run: what meets in one place is the largest, the smallest or an integer
+sum. `forth` holds P and `back` B of each view, see `mvgen.render.grid`; for `ends` and `marked` see
+`mvgen.render.outlines`.
+
+`nearness` of a point in a view is what is linear in its image and grows toward the camera: its depth z for an
+orthographic camera, 1 / (eye - z) for a pinhole. `depth` is z, NaN where there is no surface.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+from mvgen.render.outlines import mark
+from mvgen.render.places import area, first_from, project, seen_at
+from mvgen.render.warp import CPU_FLAGS
+
+wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
+
+EMPTY = wp.constant(wp.float32(-1.0e30))
+
+
+# Warp's own indexing allows for strides and for counting from the end, at the price of a third of the time here.
+@wp.func_native("return values.data[index];")
+def _read(values: wp.array[wp.float32], index: wp.int32) -> wp.float32: ...
+
+
+@wp.func_native("return points.data[index];")
+def _point(points: wp.array[wp.vec3], index: wp.int32) -> wp.vec3: ...
+
+
+@wp.func_native("values.data[index] = value;")
+def _write(values: wp.array[wp.float32], index: wp.int32, value: wp.float32): ...
+
+
+@wp.kernel
+def sweep_rows(
+    points: wp.array[wp.vec3],
+    starts: wp.array[wp.int32],
+    forth: wp.array[wp.mat44],
+    size: wp.int32,
+    depth: wp.array[wp.float32],
+    ends: wp.array[wp.float32],
+    marked: wp.array[wp.int32],
+    spans: wp.array[wp.vec2i],
+):
+    """Draw the lines of one row of one view: a z-buffer of one dimension. Note the columns that were drawn to.
+
+    Only lines that run from left to right are seen from the front.
+    """
+    view, row = wp.tid()
+    camera = forth[view]
+    base = (view * size + row) * size
+    u = wp.float32(0.0)
+    z = wp.float32(0.0)
+    column = wp.int32(0)
+    running = wp.bool(False)
+    drawn_from = wp.int32(size)
+    drawn_to = wp.int32(0)
+    for index in range(starts[row], starts[row + 1]):
+        point = _point(points, index)
+        u_next = camera[0, 0] * point[0] + camera[0, 2] * point[1] + camera[0, 3]
+        z_next = camera[2, 0] * point[0] + camera[2, 2] * point[1] + camera[2, 3]
+        column_next = wp.min(first_from(u_next), size)
+        front = point[2] > 0.0 and u_next > u
+        if front and column < column_next:
+            drawn_from = wp.min(drawn_from, column)
+            drawn_to = wp.max(drawn_to, column_next)
+            slope = (z_next - z) / (u_next - u)
+            for pixel in range(column, column_next):
+                here = z + slope * (wp.float32(pixel) + 0.5 - u)
+                if not (here <= _read(depth, base + pixel)):
+                    _write(depth, base + pixel, here)
+        if front != running:
+            mark(ends, marked, u, base, size, 1)
+        running = front
+        u = u_next
+        z = z_next
+        column = column_next
+    if running:
+        mark(ends, marked, u, base, size, 1)
+    spans[view * size + row] = wp.vec2i(drawn_from, drawn_to)
+
+
+@wp.kernel
+def project_vertices(
+    vertices: wp.array[wp.vec3],
+    forth: wp.array[wp.mat44],
+    perspective: wp.int32,
+    landed: wp.array2d[wp.vec3],
+):
+    """u, v and nearness of every vertex in every view."""
+    view, vertex = wp.tid()
+    landed[view, vertex] = project(forth[view], perspective, vertices[vertex])
+
+
+@wp.kernel
+def draw_triangles(
+    landed: wp.array2d[wp.vec3],
+    triangles: wp.array[wp.vec3i],
+    size: wp.int32,
+    nearness: wp.array[wp.float32],
+    turns: wp.array2d[wp.int32],
+):
+    """Draw a triangle of a view where it is seen from the front; sum `turns` over those triangles."""
+    view, triangle = wp.tid()
+    corners = triangles[triangle]
+    a = landed[view, corners[0]]
+    b = landed[view, corners[1]]
+    c = landed[view, corners[2]]
+    if area(a, b, c) > 0.0:
+        for corner in range(3):
+            wp.atomic_add(turns, view, corners[corner], corners[(corner + 1) % 3] - corners[(corner + 2) % 3])
+        top = first_from(wp.min(a[1], wp.min(b[1], c[1])))
+        bottom = wp.min(first_from(wp.max(a[1], wp.max(b[1], c[1]))), size)
+        left = first_from(wp.min(a[0], wp.min(b[0], c[0])))
+        right = wp.min(first_from(wp.max(a[0], wp.max(b[0], c[0]))), size)
+        for row in range(top, bottom):
+            for column in range(left, right):
+                u = wp.float32(column) + 0.5
+                v = wp.float32(row) + 0.5
+                of_a = _side(b, c, corners[1], corners[2], u, v)
+                of_b = _side(c, a, corners[2], corners[0], u, v)
+                of_c = _side(a, b, corners[0], corners[1], u, v)
+                total = of_a + of_b + of_c
+                if of_a >= 0.0 and of_b >= 0.0 and of_c >= 0.0 and total > 0.0:
+                    near = (of_a * a[2] + of_b * b[2] + of_c * c[2]) / total
+                    wp.atomic_max(nearness, (view * size + row) * size + column, near)
+
+
+@wp.func
+def _side(start: wp.vec3, end: wp.vec3, first: wp.int32, second: wp.int32, u: wp.float32, v: wp.float32):
+    """On which side of an edge a pixel lies, positive inside; exactly opposite for the two triangles of the edge."""
+    if first < second:
+        return (end[1] - start[1]) * (u - start[0]) - (end[0] - start[0]) * (v - start[1])
+    return -((start[1] - end[1]) * (u - end[0]) - (start[0] - end[0]) * (v - end[1]))
+
+
+@wp.kernel
+def read_depth(nearness: wp.array[wp.float32], eye: wp.float32, perspective: wp.int32, depth: wp.array[wp.float32]):
+    """Depth of the pixels that triangles were drawn to."""
+    pixel = wp.tid()
+    near = nearness[pixel]
+    if near > EMPTY:
+        if perspective != 0:
+            near = eye - 1.0 / near
+        depth[pixel] = near
+
+
+@wp.kernel
+def look_back(
+    depth: wp.array[wp.float32],
+    spans: wp.array[wp.vec2i],
+    back: wp.array[wp.mat44],
+    eye: wp.float32,
+    perspective: wp.int32,
+    cosine: wp.array[wp.float32],
+    least: wp.float32,
+    size: wp.int32,
+    source: wp.array[wp.vec2],
+    valid: wp.array[wp.bool],
+    coverage: wp.array[wp.float32],
+):
+    """Where the source saw what a row of a view shows, and whether it saw it well.
+
+    spans : columns of each row that may show a surface
+    back : view pixel -> source pixel, homogeneous, see `mvgen.render.grid`
+    eye : depth of the eye, for a pinhole
+    least : the source saw surface well where its cosine is above this
+    Outputs come filled with what a pixel without surface has.
+    """
+    view, row = wp.tid()
+    matrix = back[view]
+    base = (view * size + row) * size
+    span = spans[view * size + row]
+    for column in range(span[0], span[1]):
+        at = base + column
+        z = _read(depth, at)
+        if not wp.isnan(z):
+            seen = seen_at(matrix, wp.float32(column) + 0.5, wp.float32(row) + 0.5, z, eye, perspective)
+            # Truncation is floor here: what is beside the picture is not valid, wherever it is looked up.
+            seen_column = wp.clamp(wp.int32(seen[0]), 0, size - 1)
+            seen_row = wp.clamp(wp.int32(seen[1]), 0, size - 1)
+            inside = seen[0] >= 0.0 and seen[1] >= 0.0 and wp.max(seen[0], seen[1]) <= wp.float32(size)
+            source[at] = seen
+            valid[at] = inside and _read(cosine, seen_row * size + seen_column) > least
+            _write(coverage, at, 1.0)
