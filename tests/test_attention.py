@@ -13,6 +13,7 @@ from mvgen.attention import (
     AttentionModel,
     attention_map,
     fit_head,
+    motion_beyond_noise,
     pooled_change,
     uniform_attention,
     visible_attention,
@@ -119,6 +120,55 @@ def test_tensors_that_do_not_fit_are_refused() -> None:
         AttentionModel.from_tensors({name: value for name, value in tensors.items() if name != "bias"})
     with pytest.raises(WeightsError, match="do not fit"):
         AttentionModel.from_tensors(tensors | {"weight": tensors["weight"][:1]})
+
+
+def moving(rows: slice, columns: slice, noise: float = 0.05) -> NDArray[np.float64]:
+    """A head that moves as a whole, and one place in it that moves more."""
+    motion = np.random.default_rng(0).normal((0.4, -0.2), noise, (SIZE, SIZE, 2))
+    motion[rows, columns] += [1.0, 0.5]
+    return motion
+
+
+def test_motion_of_the_head_and_noise_are_no_expression() -> None:
+    moved = motion_beyond_noise(moving(slice(40, 56), slice(40, 56)), FACE)
+    assert moved[42:54, 42:54].min() > 0.5
+    assert not moved[~FACE].any()
+    away = FACE.copy()
+    away[34:62, 34:62] = False
+    assert moved[away].mean() < 0.02
+    assert not motion_beyond_noise(np.zeros((SIZE, SIZE, 2)), FACE).any()
+    assert not motion_beyond_noise(moving(slice(0), slice(0)), FACE & False).any()
+
+
+def test_attention_goes_where_the_face_moves_even_without_a_head() -> None:
+    onset, apex = changed("brow", 0)
+    motion = moving(slice(80, 100), slice(44, 64))
+    for model in (AttentionModel.empty(), fit_attention(*training(), ESTIMATOR)):
+        attention = attention_map(onset, apex, None, model=model, estimator=ESTIMATOR, face=FACE, motion=motion)
+        assert attention.sum() == pytest.approx(1, abs=1e-4)
+        assert not attention[~FACE].any()
+        assert attention[76:104, 40:68].sum() > 0.6
+
+
+def test_of_two_places_that_move_the_one_that_speaks_for_the_class_weighs_more() -> None:
+    onset, apex = changed("brow", 100)
+    motion = moving(slice(34, 54), slice(52, 72), noise=0.0)
+    motion[84:104, 52:72] += [1.0, 0.5]
+    attention = attention_map(
+        onset, apex, "negative", model=fit_attention(*training(), ESTIMATOR), estimator=ESTIMATOR, face=FACE,
+        motion=motion,
+    )  # fmt: skip
+    assert attention[30:58].sum() > 1.5 * attention[80:108].sum()
+
+
+def test_still_clips_keep_the_evidence() -> None:
+    onset, apex = changed("brow", 0)
+    model, still = fit_attention(*training(), ESTIMATOR), np.zeros((SIZE, SIZE, 2))
+    plain, moved = (
+        attention_map(onset, apex, None, model=model, estimator=ESTIMATOR, face=FACE, motion=motion)
+        for motion in (None, still)
+    )
+    np.testing.assert_array_equal(plain, moved)
 
 
 def share_seen(attention: NDArray[np.float32], yaw: float) -> float:

@@ -1,0 +1,280 @@
+"""Colour for surface that the source hardly saw, and for what lies beside the face.
+
+A face is nearly its own mirror image: what one side hides the other may show. The mirror image only says how such
+surface looks; how it changes from frame to frame is what the source did see there, however slantingly. So filling adds
+no motion, an expression of one side does not appear on the other, and sensor noise stays what it was.
+
+Convention: images (S, S, 3) uint8; filled pixels are never `valid`.
+Sources: Perez, Gangnet & Blake, Poisson image editing, SIGGRAPH 2003 (match at the seam, spread inward); Gortler et
+al., The lumigraph, SIGGRAPH 1996 (push-pull).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.ibug import COUNT, MIRROR
+from mvgen.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.surface import facing, source_normals, source_points
+
+Floats = NDArray[np.floating]
+
+_LEAST_LANDMARKS = 12  # on the surface; fewer do not tell where the middle of the face is
+_FARTHEST_TILT = 20.0  # degrees between a plausible plane of symmetry and the image's middle line
+_DISTANCE = 0.06  # world units, along the normal: a mirrored point this close to the surface lies on it
+# On stand-ins at 45 degrees, what the source saw at 65 to 80 degrees is within 31 to 41 dB of the true side view, and
+# colours of the nearest well-seen pixel 27 to 33 dB: what was seen slantingly is worth keeping.
+_CLEARER = 1.5  # the mirror replaces what the source saw of a place only where it saw it so many times less slantingly
+_SEAM = 1 / 64  # of the image's side: sigma within which light is compared across the seam
+_FEATHER = 3 / 256  # of the image's side: width over which mirrored skin replaces what was seen
+_DARK = 8.0  # of 255, added before ratios are taken: noise makes ratios of dark colours meaningless
+_LARGEST_GAIN = 2.0
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_HAZE = 1 / 12  # of the image's side: sigma of the blurred background
+
+
+@dataclass(frozen=True, slots=True)
+class SymmetryPlane:
+    """The plane that a face is its own mirror image in: points x with normal . x = offset.
+
+    normal : (3,) float64, unit, toward image right; offset : world units
+    """
+
+    normal: Floats
+    offset: float
+
+    def mirror(self, points: Floats) -> Floats:
+        """Mirror images (..., 3) of world points (..., 3)."""
+        return np.asarray(points - 2 * (points @ self.normal - self.offset)[..., None] * self.normal)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFace:
+    """What the source knows of a face: the same for all views of a clip.
+
+    surface : the face's depth, NaN outside it
+    cosine : (S, S), of the angle at which the source saw each pixel's surface, 0 beside the face
+    inside : (S, S) bool, crop pixels that the source's picture covers
+    plane : the face's plane of symmetry
+    """
+
+    surface: DepthMap
+    cosine: NDArray[np.float32]
+    inside: Mask
+    plane: SymmetryPlane
+
+    @classmethod
+    def of(cls, surface: DepthMap, inside: Mask, landmarks: Floats | None = None) -> SeenFace:
+        """Look at a face's surface. landmarks : (68, 2) crop pixels, or None where there are none."""
+        known = np.isfinite(surface.depth)
+        points = source_points(surface)
+        cosine = np.zeros(known.shape, np.float32)
+        cosine[known] = facing(points[known], source_normals(surface)[known], surface.camera)
+        return cls(surface, cosine, inside, symmetry_plane(surface, landmarks))
+
+
+def symmetry_plane(surface: DepthMap, landmarks: Floats | None) -> SymmetryPlane:
+    """The plane that mirrors the landmarks onto one another best, by least squares.
+
+    surface : the face's depth, NaN outside it
+    landmarks : (68, 2) crop pixels
+    The plane x = 0 where there are no landmarks, too few lie on the surface, or their plane is not that of a face seen
+    from the front. For p and its mirror partner q the squared error is |p - q|^2 - (n . (p - q))^2 + (n . (p + q) -
+    2 offset)^2, so n is the main eigenvector of a 3 x 3 matrix.
+    """
+    middle = SymmetryPlane(np.array([1.0, 0.0, 0.0]), 0.0)
+    if landmarks is None:
+        return middle
+    points = _on_surface(surface, landmarks)
+    apart, centre = points - points[MIRROR], (points + points[MIRROR]) / 2
+    usable = np.isfinite(apart).all(axis=1)
+    if usable.sum() < min(_LEAST_LANDMARKS, COUNT):
+        return middle
+    apart, centre = apart[usable], centre[usable]
+    spread = centre - centre.mean(axis=0)
+    _, axes = np.linalg.eigh(apart.T @ apart - 4 * spread.T @ spread)
+    normal = axes[:, -1] * np.sign(axes[0, -1] or 1.0)
+    if normal[0] < np.cos(np.radians(_FARTHEST_TILT)):
+        return middle
+    return SymmetryPlane(normal, float(centre.mean(axis=0) @ normal))
+
+
+def _on_surface(surface: DepthMap, pixels: Floats) -> Floats:
+    """World points (N, 3) of the surface at pixels (N, 2), NaN beside it."""
+    depth = _at(surface.depth, pixels)
+    return surface.camera.unproject(np.column_stack([pixels, depth]))
+
+
+def _at(image: Floats, pixels: Floats) -> Floats:
+    """Values (N,) of an image (S, S) at pixels (N, 2), those of the pixel they lie in; NaN outside the image."""
+    with np.errstate(invalid="ignore"):
+        column, row = np.floor(np.nan_to_num(pixels, nan=-1.0)).astype(int).T
+    within = (column >= 0) & (column < image.shape[1]) & (row >= 0) & (row < image.shape[0])
+    values = np.full(len(pixels), np.nan)
+    values[within] = image[row[within], column[within]]
+    return values
+
+
+def fill_unseen(
+    colour: Image, view: ViewGeometry, unseen: Mask, crops: Image, face: SeenFace, *, onset: int, grazing: float
+) -> Image:
+    """The frames of a view with plausible colours on surface that the source saw too slantingly, or not at all.
+
+    colour : (T, S, S, 3) uint8, as `drape` gives it; crops : (T, S, S, 3) uint8, registered frames
+    unseen : (S, S) bool, surface that was not seen well; all else stays as it is
+    onset : index of the frame that the mirrored colours are taken from
+    grazing : degrees; the mirror image has to be seen at less than this angle
+    Surface that the mirror image shows clearly better takes its colours, in the light of its own side; other surface
+    keeps what was seen of it; what lies outside the picture is spanned smoothly from its neighbours. All of this is one
+    still correction that is added to every frame.
+    """
+    unseen = unseen & np.isfinite(view.depth)
+    if not unseen.any():
+        return colour
+    own = colour[onset].astype(np.float32)
+    gap = unseen & ~_covered(view, face.inside)
+    mirrored, shown, share = _mirrored(view, unseen, gap, face, grazing)
+    filled = own.copy()
+    if share.any():
+        skin = _sample(crops[onset], mirrored)
+        lit = (skin + _DARK) * _gain(own, skin, seen_twice=shown & ~gap & (share == 0)) - _DARK
+        filled += share[..., None] * (lit - own)
+    spanned = gap & (share == 0)
+    if spanned.any():
+        known = np.isfinite(view.depth) & ~spanned
+        filled[spanned] = push_pull(filled, known)[spanned]
+    changed = np.nonzero(unseen & (filled != own).any(axis=-1))
+    still = gap[changed][:, None]
+    result = colour.copy()
+    for index, frame in enumerate(colour):
+        moving = frame[changed] + filled[changed] - own[changed]
+        result[index][changed] = np.clip(np.rint(np.where(still, filled[changed], moving)), 0, 255)
+    return result
+
+
+def _sample(crop: Image, source: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Colours (S, S, 3) float32 of a crop at pixels (S, S, 2), cubic; any colour where the pixel is NaN.
+
+    What the source hardly saw a view sees well, so a view's pixel is never much larger than the source's here.
+    """
+    import cv2
+
+    at = np.nan_to_num(source) - np.float32(0.5)  # OpenCV counts pixel centres at whole numbers
+    sampled = cv2.remap(crop, at, np.empty(0), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, np.float32)
+
+
+def _covered(view: ViewGeometry, inside: Mask) -> Mask:
+    """(S, S) bool, view pixels whose place in the source lies in the picture."""
+    covered = np.zeros(view.depth.shape, bool)
+    hit = np.isfinite(view.depth)
+    covered[hit] = _at(inside.astype(np.float32), view.source[hit]) > 0
+    return covered
+
+
+def _mirrored(
+    view: ViewGeometry, unseen: Mask, gap: Mask, face: SeenFace, grazing: float
+) -> tuple[NDArray[np.float32], Mask, NDArray[np.float32]]:
+    """Where the source saw the mirror images of a view's surface.
+
+    Returns source pixels (S, S, 2), NaN where they are not known; where they are (S, S) bool; and the share (S, S) in
+    [0, 1] with which they replace what the source saw of the surface itself: 0 beside `unseen`.
+    """
+    import cv2
+
+    size = len(unseen)
+    reach = 2 * int(np.ceil(4 * _SEAM * size)) + 1
+    near = cv2.dilate(unseen.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
+    near &= np.isfinite(view.depth)
+    row, column = np.nonzero(near)
+    points = view.camera.unproject(np.column_stack([column + 0.5, row + 0.5, view.depth[near].astype(np.float64)]))
+    landed = face.surface.camera.project(face.plane.mirror(points))
+    cosine = np.nan_to_num(_at(face.cosine, landed[:, :2]))
+    away = np.abs(landed[:, 2] - _at(face.surface.depth, landed[:, :2])) * cosine
+    seen = (away < _DISTANCE) & (cosine > np.cos(np.radians(grazing)))
+    seen &= _at(face.inside.astype(np.float32), landed[:, :2]) > 0
+    source = np.full((size, size, 2), np.nan, np.float32)
+    source[row[seen], column[seen]] = landed[seen, :2]
+    shown = np.zeros((size, size), bool)
+    shown[near] = seen
+    clearer = np.zeros((size, size), bool)
+    clearer[near] = seen & (cosine > _CLEARER * np.nan_to_num(_at(face.cosine, view.source[near])))
+    chosen = (unseen & shown & (clearer | gap)).astype(np.uint8)
+    chosen = cv2.morphologyEx(chosen, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool)
+    # Full share within a gap and at the face's outline, where there is nothing else to show.
+    others = (np.isfinite(view.depth) & ~gap & ~chosen).astype(np.uint8)
+    away_from_others = cv2.distanceTransform(1 - others, cv2.DIST_L2, 5) if others.any() else np.full(gap.shape, np.inf)
+    share = np.clip(away_from_others / (_FEATHER * size), 0, 1) * chosen
+    return source, shown, np.where(gap & chosen, 1, share).astype(np.float32)
+
+
+def _gain(own: Floats, skin: Floats, seen_twice: Mask) -> NDArray[np.float32]:
+    """Ratio (S, S, 3) of own to mirrored colour, both above _DARK, where both are trusted, and spanned from there.
+
+    seen_twice : (S, S) bool, where they are
+    """
+    import cv2
+
+    sigma = max(_SEAM * len(own), 1.0)
+    weight = cv2.GaussianBlur(seen_twice.astype(np.float32), (0, 0), sigma)
+    ratio = np.where(seen_twice[..., None], np.log((own + _DARK) / (skin + _DARK)), 0).astype(np.float32)
+    smooth = cv2.GaussianBlur(ratio, (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]
+    limit = np.log(_LARGEST_GAIN)
+    return np.asarray(np.exp(np.clip(push_pull(smooth, seen_twice), -limit, limit)), np.float32)
+
+
+def push_pull(values: Floats, known: Mask) -> NDArray[np.float32]:
+    """Values (S, S, C) with the unknown ones spanned smoothly from the known ones (S, S) bool, which stay.
+
+    Zeros where nothing is known at all.
+    """
+    import cv2
+
+    values = np.where(known[..., None], values, 0).astype(np.float32)
+    if known.all() or not known.any():
+        return values
+    half = tuple(-(-side // 2) for side in reversed(known.shape))
+    weight = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    mean = cv2.resize(values, half, interpolation=cv2.INTER_AREA).reshape(*weight.shape, -1)
+    coarse = push_pull(mean / np.maximum(weight, 1e-6)[..., None], weight > 0)
+    fine = cv2.resize(coarse, known.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(values.shape)
+    return np.where(known[..., None], values, fine)
+
+
+def background(kind: str, crop: Image, face: SeenFace) -> Image:
+    """What lies behind the face in every frame of every view: (S, S, 3) uint8.
+
+    kind : "black", "blurred" or a colour "#rrggbb", of which a grey clip gets the luminance
+    crop : (S, S, 3) uint8, registered onset frame; blurred, its surroundings of the face without the face
+    """
+    import cv2
+
+    if kind != "blurred":
+        colour = np.array([0, 0, 0] if kind == "black" else list(bytes.fromhex(kind.removeprefix("#"))))
+        grey = (crop == crop[..., :1]).all()
+        return np.full_like(crop, np.rint(colour @ _LUMINANCE) if grey else colour)
+    around = face.inside & ~np.isfinite(face.surface.depth)
+    if not around.any():
+        around = face.inside
+    surroundings = push_pull(crop.astype(np.float32), around)
+    return np.rint(cv2.GaussianBlur(surroundings, (0, 0), _HAZE * len(crop))).astype(np.uint8)
+
+
+def lay_over(colour: Image, coverage: NDArray[np.float32], behind: Image) -> Image:
+    """Frames of a surface laid over what is behind it.
+
+    colour : (T, S, S, 3) uint8
+    coverage : (1, S, S) or (T, S, S) in [0, 1], share of each pixel that the surface covers
+    behind : (S, S, 3) uint8
+    """
+    result = np.empty_like(colour)
+    for index, frame in enumerate(colour):
+        share = coverage[index % len(coverage), ..., None]
+        edge = (share > 0) & (share < 1)
+        result[index] = np.where(share > 0, frame, behind)
+        where = edge[..., 0]
+        result[index][where] = np.rint(share[where] * frame[where] + (1 - share[where]) * behind[where])
+    return result
