@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
-from factories import astronaut
+from factories import astronaut, head_depth, noisy_clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_erosion, map_coordinates
 
-from mvgen.flow import flow, flow_between
-from mvgen.records import Image
+from mvgen.camera import crop_camera, pinhole_crop_camera, pixel_grid
+from mvgen.config import FlowMethod
+from mvgen.errors import ConfigError, MissingPartError, WeightsError
+from mvgen.flow import (
+    ClipFlow,
+    carry_flow,
+    clip_flow,
+    clip_surface_motion,
+    flow,
+    flow_between,
+    get_flow_method,
+    see_motion,
+)
+from mvgen.mesh import mesh_from_depth
+from mvgen.records import DepthMap, Floats, Image, ViewGeometry
+from mvgen.render import get_renderer
 
 
 def shifted(image: Image, dx: float, dy: float) -> Image:
@@ -60,3 +81,161 @@ def test_flow_does_not_depend_on_the_number_of_threads() -> None:
         np.testing.assert_array_equal(results[0], results[1])
     finally:
         cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback", "tvl1"])
+def test_every_method_finds_small_motion(method: FlowMethod) -> None:
+    motion = flow_between(face(), shifted(face(), 0.8, -0.4), method)
+    assert motion.dtype == np.float32
+    np.testing.assert_allclose(np.median(motion[20:-20, 20:-20], axis=(0, 1)), [0.8, -0.4], atol=0.1)
+
+
+def test_noise_on_a_still_face_hardly_moves_it() -> None:
+    first, second = noisy_clip(face(), 2, 2.0)
+    assert np.linalg.norm(flow_between(first, second), axis=-1).mean() < 0.01
+
+
+def test_unknown_method_is_refused() -> None:
+    with pytest.raises(ConfigError, match="farneback"):
+        get_flow_method("lukas")  # type: ignore[arg-type]
+
+
+def test_raft_without_weights_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(MissingPartError, match="flow_weights"):
+        get_flow_method("raft", None, "cpu")
+
+
+def test_raft_refuses_weights_that_are_not_its_own(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"one": np.zeros(3, np.float32)}, tmp_path / "other.safetensors")
+    (tmp_path / "pickle.pt").write_bytes(b"\x80\x04not a model")
+    for name, message in (("other.safetensors", "raft_large or raft_small"), ("pickle.pt", "safetensors")):
+        with pytest.raises(WeightsError, match=message):
+            get_flow_method("raft", tmp_path / name, "cpu")
+
+
+def test_raft_runs_on_frames_of_any_size_with_weights_of_ones_own(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from torchvision.models.optical_flow import raft_small
+
+    torch.manual_seed(0)
+    save_file(raft_small(weights=None).state_dict(), tmp_path / "raft.safetensors")
+    motion = get_flow_method("raft", tmp_path / "raft.safetensors", "cpu")(face()[:100, :100], face()[:100, :100])
+    assert motion.shape == (100, 100, 2)
+    assert np.isfinite(motion).all()
+
+
+SIDE = 192
+CAMERAS = {
+    "orthographic": crop_camera(SIDE),
+    "pinhole": pinhole_crop_camera(SIDE, np.eye(2, 3), 800.0, (96.0, 80.0)),
+}
+
+
+@cache
+def head(kind: str) -> DepthMap:
+    made = head_depth(CAMERAS[kind])
+    return replace(made, depth=np.where(made.confidence > 0.5, made.depth, np.float32(np.nan)))
+
+
+def seen_through(kind: str, yaw: float, pitch: float) -> ViewGeometry:
+    mesh = mesh_from_depth(head(kind))
+    return get_renderer("grid").render(mesh, CAMERAS[kind].at(yaw, pitch), 70.0)
+
+
+@pytest.mark.parametrize("kind", CAMERAS)
+@settings(max_examples=12, derandomize=True, deadline=None)
+@given(
+    yaw=st.floats(-45, 45),
+    pitch=st.floats(-15, 15),
+    right=st.floats(-2.2, 2.2),
+    down=st.floats(-2.2, 2.2),
+    turn=st.floats(-1, 1),
+)
+def test_carried_flow_is_the_reprojection_of_the_same_surface_points(  # noqa: PLR0917
+    kind: str, yaw: float, pitch: float, right: float, down: float, turn: float
+) -> None:
+    # Of 192 pixels: 3 of 256, the largest motion of a micro-expression.
+    surface, view = head(kind), seen_through(kind, yaw, pitch)
+    x, y = np.moveaxis(pixel_grid(SIDE, SIDE) - SIDE / 2, -1, 0) / (SIDE / 2)
+    frontal = np.stack([right - turn * y, down + turn * x], axis=-1).astype(np.float32)
+    carried = carry_flow(frontal[None], surface, view)[0]
+    # Where both ends are on the head: beyond its outline nothing is known of the surface.
+    inner = binary_erosion(np.isfinite(surface.depth), iterations=8).astype(float)
+    at = np.nan_to_num(view.source, nan=-1)
+    known = np.isfinite(view.depth) & (sampled(inner, at) > 0.99)
+    before = view.source[known].astype(float)
+    after = before + np.stack([sampled(frontal[..., axis], before) for axis in (0, 1)], axis=-1)
+    start, end = (
+        view.camera.project(CAMERAS[kind].unproject(np.column_stack([one, sampled(surface.depth, one)])))[:, :2]
+        for one in (before, after)
+    )
+    error = np.linalg.norm(carried[known] - (end - start), axis=-1)
+    assert known.sum() > 4000
+    # Between the source's pixels motion is interpolated, depth here is: they differ where the surface bends.
+    assert error.mean() < 0.01
+    assert np.quantile(error, 0.99) < 0.05
+
+
+def sampled(values: Floats, points: Floats) -> Floats:
+    """Values (S, S) at points (..., 2), bilinear."""
+    known = np.nan_to_num(values).astype(float)
+    return np.asarray(map_coordinates(known, np.moveaxis(points - 0.5, -1, 0)[::-1], order=1))
+
+
+@pytest.mark.parametrize("kind", CAMERAS)
+def test_motion_of_the_surface_at_the_sources_pixels_is_exact(kind: str) -> None:
+    surface = head(kind)
+    frontal = np.random.default_rng(0).normal(0, 1, (SIDE, SIDE, 2)).astype(np.float32)
+    motion = clip_surface_motion(ClipFlow(frontal[None], frontal), [surface], 0, 1)
+    inner = binary_erosion(np.isfinite(surface.depth), iterations=8)
+    before = pixel_grid(SIDE, SIDE)[inner]
+    start, end = (
+        CAMERAS[kind].unproject(np.column_stack([one, sampled(surface.depth, one)]))
+        for one in (before, before + frontal[inner])
+    )
+    np.testing.assert_allclose(motion.apex[inner], end - start, atol=1e-6)
+    np.testing.assert_array_equal(motion.frames[0], motion.apex)
+
+
+@pytest.mark.parametrize("kind", CAMERAS)
+def test_at_yaw_zero_the_frontal_flow_comes_back(kind: str) -> None:
+    frontal = np.random.default_rng(0).normal(0, 1, (2, SIDE, SIDE, 2)).astype(np.float32)
+    view = seen_through(kind, 0, 0)
+    carried = carry_flow(frontal, head(kind), view)
+    shown = np.isfinite(view.depth)
+    np.testing.assert_allclose(carried[:, shown], frontal[:, shown], atol=2e-3)
+    assert not carried[:, ~shown].any()
+
+
+def test_what_does_not_move_does_not_move_in_any_view() -> None:
+    still = np.zeros((1, SIDE, SIDE, 2), np.float32)
+    for kind in CAMERAS:
+        for yaw in (-45, 20):
+            assert np.abs(carry_flow(still, head(kind), seen_through(kind, yaw, 5))).max() < 1e-5
+
+
+def test_motion_of_the_surface_itself_is_seen_from_the_side_only() -> None:
+    surface = head("orthographic")
+    forward = replace(surface, depth=surface.depth + np.float32(0.05))
+    still = ClipFlow(np.zeros((1, SIDE, SIDE, 2), np.float32), np.zeros((SIDE, SIDE, 2), np.float32))
+    motion = clip_surface_motion(still, [surface, forward], 0, 1)
+    np.testing.assert_array_equal(motion.frames[0], motion.apex)
+    for yaw in (0, 30):
+        view = seen_through("orthographic", yaw, 0)
+        seen = see_motion(motion.apex[None], view)[0][np.isfinite(view.depth)]
+        # The nose side turns to image left, so what comes forward moves left.
+        expected = [-0.05 * CAMERAS["orthographic"].scale * np.sin(np.radians(yaw)), 0]
+        np.testing.assert_allclose(seen, np.broadcast_to(expected, seen.shape), atol=1e-4)
+
+
+def test_a_clip_without_motion_between_onset_and_apex_has_no_apex_flow() -> None:
+    frames = np.stack([face(), shifted(face(), 1, 0), shifted(face(), 2, 0)])
+    everywhere = np.ones((192, 192), bool)
+    assert not clip_flow(frames, 1, 1, everywhere).apex.any()
+    far = clip_flow(frames, 0, 2, everywhere)
+    np.testing.assert_allclose(np.median(far.apex[20:-20, 20:-20], axis=(0, 1)), [2, 0], atol=0.1)
+    np.testing.assert_array_equal(far.frames, flow(frames, everywhere))

@@ -1,0 +1,96 @@
+"""Flow of a build: found in the views' pictures, or carried there from the frontal clip."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from factories import AstronautDetector, EllipsoidEstimator, astronaut, noisy_clip
+
+from mvgen.attention import AttentionModel
+from mvgen.camera import pixel_grid
+from mvgen.config import load_config
+from mvgen.errors import ConfigError
+from mvgen.pipeline import Tools, build_clip
+from mvgen.records import BuiltClip, Clip, Frame, Image
+from mvgen.render import get_renderer
+
+MOUTH = (224.0, 141.0)
+
+
+def raised(image: Image, pixels: float) -> Image:
+    """The photograph with the skin around the mouth moved up."""
+    where = pixel_grid(*image.shape[:2])
+    near = np.exp(-(((where - MOUTH) / 12) ** 2).sum(axis=-1))
+    at = (where - near[..., None] * [0, -pixels] - 0.5).astype(np.float32)
+    return np.asarray(cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_CUBIC), np.uint8)
+
+
+def built(frames: Image, **settings: Any) -> BuiltClip:
+    clip = Clip(
+        dataset="demo",
+        subject="s1",
+        subject_key="1",
+        name="smile",
+        emotion="none",
+        label=None,
+        onset=1,
+        apex=2,
+        offset=3,
+        fps=30.0,
+        directory=PurePosixPath("s1/smile"),
+        frames=tuple(Frame(Path(f"{n}.jpg"), n, f"{n}.jpg") for n in range(1, len(frames) + 1)),
+        licence="CC0-1.0",
+        redistribution="open",
+    )
+    config = load_config(None, {"size": 128, "angles": "-40,0,40", **settings})
+    return build_clip(
+        clip, frames, config, Tools(AstronautDetector(), EllipsoidEstimator(), AttentionModel.empty(), get_renderer())
+    )
+
+
+@cache
+def smile(how: str) -> BuiltClip:
+    return built(np.stack([astronaut(), raised(astronaut(), 1.5), astronaut()]), flow=how)
+
+
+def test_carried_flow_is_the_frontal_clips_in_the_view_from_the_front() -> None:
+    source, front = smile("geometric").views[0], smile("geometric").views[2]
+    both = np.isfinite(front.depth) & np.isfinite(source.depth)
+    assert np.abs(source.flow).max() > 0.5
+    # The outline's vertices are moved within their pixels.
+    away = np.linalg.norm(front.flow - source.flow, axis=-1)[:, both]
+    assert np.quantile(away, 0.98) < 0.01
+    assert np.quantile(np.linalg.norm(front.apex_flow - source.apex_flow, axis=-1)[both], 0.98) < 0.01
+
+
+@pytest.mark.parametrize("how", ["geometric", "image"])
+def test_what_goes_up_goes_up_in_every_view_and_comes_back(how: str) -> None:
+    for view in smile(how).views:
+        moving = np.linalg.norm(view.apex_flow, axis=-1) > 0.5
+        assert moving.sum() > 20
+        assert np.median(view.apex_flow[moving][:, 1]) < -0.4
+        np.testing.assert_allclose(view.apex_flow, view.flow[0], atol=1e-5)
+        assert np.median(view.flow[1][moving][:, 1]) > 0.4
+        assert not view.apex_flow[~np.isfinite(view.depth)].any()
+
+
+def test_both_ways_agree_on_a_surface_that_keeps_its_shape() -> None:
+    for carried, found in zip(smile("geometric").views[1:], smile("image").views[1:], strict=True):
+        away = np.linalg.norm(carried.apex_flow - found.apex_flow, axis=-1)[carried.valid]
+        assert away.mean() < 0.3 * np.linalg.norm(found.apex_flow, axis=-1)[carried.valid].mean() + 0.02
+
+
+def test_a_still_clip_hardly_moves_by_either_way() -> None:
+    for how in ("geometric", "image"):
+        for view in built(noisy_clip(astronaut(), 3, 1.5), flow=how).views:
+            assert np.linalg.norm(view.flow[:, view.valid].mean(axis=1), axis=-1).max() < 0.03
+
+
+def test_flow_weights_must_exist() -> None:
+    with pytest.raises(ConfigError, match="flow_weights"):
+        load_config(None, {"flow_method": "raft", "flow_weights": "nowhere.safetensors"})
