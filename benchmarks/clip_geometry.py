@@ -27,7 +27,7 @@ import numpy as np
 from depth_metrics import correlation, regression
 from numpy.typing import NDArray
 from stages import commit, hardware
-from stand_ins import Take, film, truth
+from stand_ins import Take, film, record, truth
 from stillness import MODES, SIZE, Still, astronaut, jitters, noisy, registered
 from tables import table
 
@@ -35,7 +35,7 @@ from mvgen.config import BuildConfig, Geometry
 from mvgen.depth.clip import clip_geometry, frames_needed
 from mvgen.flow import flow
 from mvgen.pipeline import Tools, build_clip
-from mvgen.records import BuiltClip, Clip, Frame, Image
+from mvgen.records import BuiltClip, Clip, Image
 from mvgen.scans.anny import anny_heads
 from mvgen.scans.appearance import Look
 from mvgen.synth.plan import ClipPlan, plan_release
@@ -46,17 +46,6 @@ SEED = 740_001
 YAWS = (-45.0, 45.0)
 NOISE = 1.5  # sigma of the moving clips' sensor, of 255
 FRAME = (480, 360)
-
-
-def record(plan: ClipPlan, frames: int) -> Clip:
-    """A planned clip as a source would describe it."""
-    numbers = range(1, frames + 1)
-    return Clip(
-        dataset="benchmark", subject=plan.subject_name, subject_key=plan.subject_name, name=plan.name,
-        emotion=plan.emotion, label=None, onset=plan.onset + 1, apex=plan.apex + 1, offset=plan.offset + 1,
-        fps=plan.fps, directory=plan.directory, licence="CC0-1.0", redistribution="open",
-        frames=tuple(Frame(Path(f"{number}.png"), number, f"{number}.png") for number in numbers),
-    )  # fmt: skip
 
 
 def built(clip: Clip, frames: Image, how: Geometry, tools: Tools) -> BuiltClip:

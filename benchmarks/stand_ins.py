@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.records import Image, Mask
+from mvgen.records import Clip, DepthMap, Frame, Image, Label, Mask
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.raycast import RayScene, vertex_normals
+from mvgen.scans.raycast import RayScene
 from mvgen.scans.rendering import DressedHead, PosedGarment, PosedHead, rigid, see_surface, shoot
+from mvgen.surface import facing, source_normals, source_points
 from mvgen.synth.filming import Stage
 from mvgen.synth.performance import perform
 from mvgen.synth.plan import ClipPlan
+from mvgen.synth.releases import get_layout
 
 Floats = NDArray[np.floating]
 
@@ -54,17 +58,22 @@ def film(
     *,
     moves: bool,
     full: bool = False,
+    apex: float | None = None,
 ) -> Take:
     """Act and film a planned clip.
 
     size : (width, height) of the frames, pixels; noise : sigma of the sensor, of 255
     moves : whether the head drifts, or keeps the pose of the onset frame
     full : act at full strength, not as weakly as a micro-expression
+    apex : largest motion from onset to apex, pixels of a 256-pixel crop, as far as full strength reaches; None is the
+        performance's own
     """
     identity, look = person
     stage, act, dressed = Stage.of(plan, *size), perform(plan, model, identity), DressedHead(model, look)
     sensor, pixels = replace(stage.sensor, noise=noise), pixel_grid(stage.height, stage.width)
     weights = act.weights / act.weights.max() if full else act.weights
+    if apex is not None:
+        weights = np.minimum(act.weights * apex / act.apex_pixels, 1.0)
     expressed = [model.express(identity, actions) for actions in weights]
     frames = []
     for index, vertices in enumerate(expressed):
@@ -91,42 +100,117 @@ class TrueFrame:
     motion: NDArray[np.float32]
 
 
-def truth(take: Take, crop: Floats, size: int, frame: int, *, yaw: float = 0.0, other: int | None = None) -> TrueFrame:
-    """One frame of a take, head in the pose of the onset frame, as a perfect build would show it.
+class TrueClip:
+    """What is true of a take in the crop of a build: its heads in the pose of the onset frame, and their light.
 
     crop : (2, 3) float, frame pixel -> crop pixel of the build; size : side of the crop, pixels
-    yaw : of the view, degrees; other : the frame that `motion` leads to, this one if None
+    A view turns about the same axis as the build's: the crop's world has the true eyes of the onset frame at depth 0.
     """
-    camera = crop_camera(size).at(yaw)
-    model = take.dressed.heads
-    head = _in_crop(take, frame, crop, size)
-    after = head if other is None else _in_crop(take, other, crop, size)
-    pixels = pixel_grid(size, size)
-    surface = see_surface(head, camera, pixels)
-    motion = np.full((size, size, 2), np.nan, np.float32)
-    landed = surface.hits.where_hit().interpolate(model.triangles, after.vertices)
-    hit = surface.hits.hit
-    motion[hit] = camera.project(landed.astype(np.float64))[:, :2] - pixels[hit]
-    return TrueFrame(surface.depth, surface.face & ~surface.mouth, motion)
+
+    def __init__(self, take: Take, crop: Floats, size: int) -> None:
+        self.take, self.crop, self.size = take, crop, size
+        self._pixels = pixel_grid(size, size)
+        self._heads: dict[int, PosedHead] = {}
+        self._light: dict[tuple[int, float], NDArray[np.float32]] = {}
+
+    def head(self, frame: int) -> PosedHead:
+        """The head of a frame in the world of the crop."""
+        if frame not in self._heads:
+            self._heads[frame] = _in_crop(self.take, frame, self.crop, self.size)
+        return self._heads[frame]
+
+    def see(self, frame: int, *, yaw: float = 0.0, other: int | None = None) -> TrueFrame:
+        """One frame from `yaw` degrees; `other` is the frame that its motion leads to, the frame itself if None."""
+        camera, head = crop_camera(self.size).at(yaw), self.head(frame)
+        after = head if other is None else self.head(other)
+        surface = see_surface(head, camera, self._pixels)
+        motion = np.full((self.size, self.size, 2), np.nan, np.float32)
+        landed = surface.hits.where_hit().interpolate(self.take.dressed.heads.triangles, after.vertices)
+        hit = surface.hits.hit
+        motion[hit] = camera.project(landed.astype(np.float64))[:, :2] - self._pixels[hit]
+        return TrueFrame(surface.depth, surface.face & ~surface.mouth, motion)
+
+    def picture(self, frame: int, *, yaw: float = 0.0, noise: float = 0.0) -> Image:
+        """What the take's camera would have shown of one frame from `yaw`: (S, S, 3) uint8, black beside the head.
+
+        noise : sigma of the sensor, of 255
+        Lamps turn with the crop; of the sky only how it fades over a roll of the head is left out.
+        """
+        height, width = self.take.frames.shape[1:3]
+        stage = Stage.of(self.take.plan, width, height)
+        if (frame, yaw) not in self._light:
+            lamps = stage.lighting.directions @ _turn_of(self.crop).T
+            camera, lighting = crop_camera(self.size).at(yaw), replace(stage.lighting, directions=lamps)
+            self._light[frame, yaw], _ = shoot(self.head(frame), lighting, camera, self._pixels)
+        sensor = replace(stage.sensor, blur=0.0, noise=noise)
+        generator = np.random.default_rng([self.take.plan.seed, 4, frame, round(yaw) % 360])
+        return sensor.develop(self._light[frame, yaw], generator)
+
+    def visible(self, frame: int, yaw: float, grazing: float) -> Mask:
+        """(S, S) bool, pixels of the frontal crop whose surface a camera at `yaw` sees at less than `grazing` degrees.
+
+        By rays from the surface toward that camera: nothing in between, and inside the camera's picture.
+        """
+        source = crop_camera(self.size)
+        camera, head = source.at(yaw), self.head(frame)
+        surface = DepthMap(self.see(frame).depth, np.ones((self.size, self.size), np.float32), source)
+        known = np.isfinite(surface.depth)
+        points, normals = source_points(surface)[known], source_normals(surface)[known]
+        seen = facing(points, normals, camera) > np.cos(np.radians(grazing))
+        seen &= ~head.occluded(points, camera.rotation[2])
+        landed = camera.project(points)[:, :2]
+        visible = np.zeros((self.size, self.size), bool)
+        visible[known] = seen & ((landed >= 0) & (landed < self.size)).all(axis=-1)
+        return visible
+
+    def landmarks(self, frame: int) -> Floats:
+        """(68, 2) float64, crop pixels of the landmarks, hidden ones too; NaN where the model does not know them."""
+        heads = self.take.dressed.heads
+        points = crop_camera(self.size).project(self.head(frame).vertices[heads.landmarks].astype(np.float64))[:, :2]
+        points[heads.landmarks < 0] = np.nan
+        return points
+
+
+def truth(take: Take, crop: Floats, size: int, frame: int, *, yaw: float = 0.0, other: int | None = None) -> TrueFrame:
+    """One frame of a take, as a perfect build would show it; see `TrueClip`."""
+    return TrueClip(take, crop, size).see(frame, yaw=yaw, other=other)
+
+
+def record(plan: ClipPlan, frames: int) -> Clip:
+    """A planned clip as a source would describe it."""
+    numbers = range(1, frames + 1)
+    return Clip(
+        dataset="benchmark", subject=plan.subject_name, subject_key=plan.subject_name, name=plan.name,
+        emotion=plan.emotion, label=cast(Label | None, get_layout(plan.layout).labels.get(plan.emotion)),
+        onset=plan.onset + 1, apex=plan.apex + 1, offset=plan.offset + 1,
+        fps=plan.fps, directory=plan.directory, licence="CC0-1.0", redistribution="open",
+        frames=tuple(Frame(Path(f"{number}.png"), number, f"{number}.png") for number in numbers),
+    )  # fmt: skip
+
+
+def _turn_of(crop: Floats) -> Floats:
+    """(3, 3), directions of a take's world -> of the crop's: images count downward, worlds upward."""
+    turn, flip = np.eye(3), np.diag([1.0, -1.0])
+    turn[:2, :2] = flip @ crop[:, :2] @ flip / np.hypot(crop[0, 0], crop[1, 0])
+    return turn
 
 
 def _in_crop(take: Take, frame: int, crop: Floats, size: int) -> PosedHead:
     """The head of a frame, in the pose of the onset frame, in the world of the crop."""
+    turn = _turn_of(crop).astype(np.float32)
 
     def place(vertices: Floats) -> NDArray[np.float32]:
         return into_crop(vertices, take, crop, size)
 
-    def scene(vertices: Floats, triangles: NDArray[np.integer]) -> tuple[NDArray[np.float32], RayScene]:
-        return vertex_normals(vertices, triangles), RayScene(vertices, triangles)
+    def wear(worn: PosedGarment) -> PosedGarment:
+        moved = place(worn.vertices)
+        return PosedGarment(worn.garment, moved, worn.normals @ turn.T, RayScene(moved, worn.garment.triangles))
 
     head = take.dressed.pose(take.vertices[frame], take.turn, take.shift)
-    vertices = place(head.vertices)
-    hides = tuple(
-        PosedGarment(worn.garment, moved, *scene(moved, worn.garment.triangles))
-        for worn in head.hides
-        for moved in [place(worn.vertices)]
-    )
-    return PosedHead(take.dressed, vertices, *scene(vertices, take.dressed.heads.triangles), hides)
+    vertices, triangles = place(head.vertices), take.dressed.heads.triangles
+    hides, glasses = tuple(map(wear, head.hides)), tuple(map(wear, head.glasses))
+    # The normals of the head carry pores and wrinkles, which its vertices do not show.
+    return PosedHead(take.dressed, vertices, head.normals @ turn.T, RayScene(vertices, triangles), hides, glasses)
 
 
 def into_crop(vertices: Floats, take: Take, crop: Floats, size: int) -> NDArray[np.float32]:

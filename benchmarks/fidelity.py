@@ -1,0 +1,278 @@
+"""Do side views look and move like the true ones? Measured on acted clips whose true side views are known.
+
+    uv run benchmarks/fidelity.py [--clips 6] [--ict DIR] [--size 256] [--yaws=-45:45:10] [--weights FILE]
+        [--apex PIXELS] [--out FOLDER] [--workers 2]
+
+Stand-ins of CAS(ME)², as weak as micro-expressions, heads drifting, with sensor noise. The truth is rendered anew for
+the crop that the build cut, from the same heads held in the pose of their onset frame: same camera, same pivot, the
+true eyes at depth 0. Prints Markdown tables with hardware and commit:
+
+    views     PSNR and SSIM of onset and apex frame against the clean true views, in the pixels of the true face that
+              every way compared shows and calls valid, without the rim where background mixes in
+    motion    onset to apex: length of the error over that of the true motion, means over the same pixels (0 the truth,
+              1 as bad as seeing no motion), and the angular error; on still clips the mean flow a frame in every
+              third view, all of it false
+    attention the share of it that a view is said to see, beside the share of the same map that rays find visible
+    one side  which views clips of one-sided actions keep
+
+`--out` gets a contact sheet of up to five clips: for each view what was built, over the truth, from frame to frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fidelity_tables import Figures, OneSided, one_sided_table, print_tables
+from stages import commit, hardware
+from stand_ins import Take, TrueClip, film, record
+from stillness import Still, noisy
+from view_metrics import false_motion, flow_errors, psnr, ssim, whole
+from ways import AS_PUBLISHED, OURS, Views, all_ways, build, side_views
+
+from mvgen.angles import parse_angles
+from mvgen.config import BuildConfig
+from mvgen.engine import local
+from mvgen.flow import flow_between
+from mvgen.pipeline import Tools, fit_attention_for
+from mvgen.records import BuiltClip, Image, ViewClip
+from mvgen.scans.anny import anny_heads
+from mvgen.scans.appearance import Look
+from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.ict import ict_heads
+from mvgen.stages import one_thread
+from mvgen.synth.emotions import one_sided
+from mvgen.synth.plan import ClipPlan, plan_release
+
+SEED, ATTENTION_SEED = 760_001, 760_002  # training draws from other seeds
+LAYOUT, FRAMES, STILL_FRAMES = "casme2", 8, 6
+NO_MOTION, TRUE_FRAMES = "no motion at all", "image flow on the true frames"
+STRIP_YAWS, STRIP_CLIPS, STRIP_FRAMES = (-45.0, -15.0, 15.0, 45.0), 5, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the workers are told; see the options of the command line."""
+
+    config: BuildConfig
+    noise: float
+    apex: float | None
+    flows: dict[str, dict[str, Any]]
+    attention: Path
+    ict: Path | None
+    out: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One clip of one corpus; `strip` asks for its contact sheet, `sided` for the views it keeps and no more."""
+
+    corpus: str
+    plan: ClipPlan
+    strip: bool = False
+    sided: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.corpus} {self.plan.subject_name}, {'+'.join(self.plan.action_units)}"
+
+
+def person(task: Task, ict: Path | None) -> tuple[HeadModel, tuple[Identity, Look]]:
+    """The head model of a task and who acts."""
+    generator = np.random.default_rng([SEED, task.plan.subject, len(task.corpus)])
+    if task.corpus == "ict":
+        assert ict is not None
+        own = ict_heads(ict)
+        return own.model, (own.sample_identities(generator, 1)[0], Look.draw(generator, plain=True))
+    heads = anny_heads()
+    return heads.model, (heads.sample_identities(generator, 1, spread=0.25)[0], Look.draw(generator, plain=True))
+
+
+def frame_size(size: int) -> tuple[int, int]:
+    """(width, height) of frames whose faces are as large as a crop of `size` pixels: the release's own at 256."""
+    return round(2.5 * size), round(1.875 * size)
+
+
+def still_take(take: Take, model: HeadModel, who: tuple[Identity, Look], noise: float) -> Take:
+    """A take whose onset frame stands still, with fresh sensor noise in every frame."""
+    height, width = take.frames.shape[1:3]
+    first = replace(take.plan, numbers=take.plan.numbers[:1], onset=0, apex=0, offset=0)
+    clean = film(first, model, who, (width, height), 0.0, moves=False)
+    last = STILL_FRAMES - 1
+    plan = replace(take.plan, numbers=tuple(range(1, STILL_FRAMES + 1)), onset=0, apex=last, offset=last)
+    frames = noisy(Still("", clean.frames[0]), noise, seed=take.plan.seed % 2**32)[:STILL_FRAMES]
+    return replace(clean, frames=frames, plan=plan, vertices=np.repeat(clean.vertices, STILL_FRAMES, axis=0))
+
+
+def measure(task: Task, settings: Settings, tools: Tools) -> Figures:
+    """Every figure of one clip."""
+    model, who = person(task, settings.ict)
+    config, mean = settings.config, anny_heads().model
+    take = film(task.plan, model, who, frame_size(config.size), settings.noise, moves=True, apex=settings.apex)
+    built, true, ways = all_ways(take, mean, config, settings.flows, tools)
+    figures = Figures(task.corpus)
+    for yaw in config.angles:
+        compare(figures, yaw, true, {name: views[yaw] for name, views in ways.items()}, settings.noise)
+        visible = true.visible(task.plan.onset, yaw, config.grazing)
+        share = float(built.attention[visible].sum() / built.attention.sum())
+        figures.attention[yaw] = (ways[OURS][yaw].visible_attention, share)
+    still = still_take(take, model, who, settings.noise)
+    few = config.model_copy(update={"angles": config.angles[::3]})
+    _, _, ways_still = all_ways(still, mean, few, settings.flows, tools)
+    for name, views in ways_still.items():
+        figures.still[name] = float(np.mean([false_motion(view.flow, view.valid) for view in views.values()]))
+    if task.strip and settings.out is not None:
+        strip(built, true, ways[OURS], settings.out / f"{task.corpus}-{task.plan.subject_name}.png")
+    return figures
+
+
+def compare(figures: Figures, yaw: float, true: TrueClip, views: dict[str, ViewClip], noise: float) -> None:
+    """Add the figures of one view by every way."""
+    plan = true.take.plan
+    ends = [plan.onset, plan.apex]
+    seen = true.see(plan.onset, yaw=yaw, other=plan.apex)
+    clean = [true.picture(frame, yaw=yaw) for frame in ends]
+    # The crops of the published way are not the truth's.
+    where = seen.face & np.all([whole(view.valid) for name, view in views.items() if name != AS_PUBLISHED], axis=0)
+    figures.compared[yaw] = float(where.sum() / max(1, (seen.face & views[OURS].valid).sum()))
+    for name, view in views.items():
+        figures.motion[name, yaw] = flow_errors(view.apex_flow, seen.motion, where & view.valid)
+        if name != AS_PUBLISHED:
+            pairs = [(view.colour[frame], picture) for frame, picture in zip(ends, clean, strict=True)]
+            figures.psnr[name, yaw] = float(np.mean([psnr(*pair, where) for pair in pairs]))
+            figures.ssim[name, yaw] = float(np.mean([ssim(*pair, where) for pair in pairs]))
+    first, second = (true.picture(frame, yaw=yaw, noise=noise) for frame in ends)
+    figures.motion[TRUE_FRAMES, yaw] = flow_errors(flow_between(first, second), seen.motion, where)
+    figures.motion[NO_MOTION, yaw] = flow_errors(np.zeros_like(seen.motion), seen.motion, where)
+
+
+def one_side(task: Task, settings: Settings, tools: Tools) -> OneSided:
+    """Which views a clip of a one-sided action keeps, and how much of its true motion they see."""
+    model, who = person(task, settings.ict)
+    config, plan = settings.config, task.plan
+    take = film(plan, model, who, frame_size(config.size), settings.noise, moves=True, apex=settings.apex)
+    built = build(take, config, tools)
+    true = TrueClip(take, built.face.crop, config.size)
+    front = true.see(plan.onset, other=plan.apex)
+    motion = np.where(front.face, np.linalg.norm(front.motion, axis=-1), 0.0)
+    shown: dict[float, tuple[float, float, float, bool]] = {}
+    for yaw, view in side_views(built).items():
+        visible = true.visible(plan.onset, yaw, config.grazing)
+        attended, moving = (float(one[visible].sum() / one.sum()) for one in (built.attention, motion))
+        shown[yaw] = (view.visible_attention, attended, moving, view.kept)
+    return OneSided(task.name, shown)
+
+
+def strip(built: BuiltClip, true: TrueClip, views: Views, path: Path) -> None:
+    """A sheet of one clip: frames from left to right; for each view a row as built, over a row of the truth."""
+    from PIL import Image as Picture
+
+    chosen = sorted({*np.linspace(0, len(true.take.frames) - 1, STRIP_FRAMES).round().astype(int)})
+    rows: list[Image] = []
+    for yaw in STRIP_YAWS:
+        if yaw not in views:
+            continue
+        rows.append(np.concatenate([views[yaw].colour[frame] for frame in chosen], axis=1))
+        rows.append(np.concatenate([true.picture(int(frame), yaw=yaw) for frame in chosen], axis=1))
+    if rows:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Picture.fromarray(np.concatenate(rows)).save(path)
+
+
+def make_worker(settings: Settings) -> Callable[[Task], Figures | OneSided]:
+    """Load the networks; return what measures one clip."""
+    one_thread()
+    tools = Tools.load(settings.config, settings.attention)
+
+    def work(task: Task) -> Figures | OneSided:
+        start = time.perf_counter()
+        found = one_side(task, settings, tools) if task.sided else measure(task, settings, tools)
+        print(f"{task.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+        return found
+
+    return work
+
+
+def plan_tasks(clips: int, corpora: list[str]) -> list[Task]:
+    """The clips of each corpus, one for each person, then clips of one-sided actions."""
+    plans = plan_release(LAYOUT, clips, 1, FRAMES, seed=SEED)
+    tasks = [
+        Task(corpus, plan, strip=number < STRIP_CLIPS)
+        for corpus in corpora for number, plan in enumerate(plans)
+    ]  # fmt: skip
+    sided = [("12", "L"), ("12", "R"), ("4", "L"), ("10", "R")]
+    for (unit, side), plan in zip(sided, plans, strict=False):
+        units = one_sided((unit,), side)
+        tasks.append(Task(corpora[-1], replace(plan, action_units=units), sided=True))
+    return tasks
+
+
+def fit_attention(config: BuildConfig, clips: int, path: Path) -> None:
+    """Fit the attention head on other people's clips, none for uniform attention, and write it as safetensors."""
+    from safetensors.numpy import save_file
+
+    tools = Tools.load(config)
+    takes: dict[str, Image] = {}
+    records = []
+    for plan in plan_release(LAYOUT, clips, 1, 3, seed=ATTENTION_SEED) if clips else ():
+        quick = replace(plan, onset=0, apex=1, offset=2)
+        task = Task("anny", replace(quick, subject=quick.subject + 1000))
+        take = film(quick, *person(task, None), frame_size(128), 1.5, moves=True)
+        records.append(record(quick, 3))
+        takes[records[-1].id] = take.frames
+    save_file(dict(fit_attention_for(records, lambda clip: takes[clip.id], config, tools)), path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=6, help="of each corpus")
+    parser.add_argument("--ict", type=Path, help="a clone of ICT-FaceKit: its faces too, which are not Anny's")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--yaws", default="-45:45:10")
+    parser.add_argument("--noise", type=float, default=1.5, help="sigma of the sensor, of 255")
+    parser.add_argument(
+        "--apex", type=float, help="largest motion of all clips, pixels at 256; else 0.8 to 2.8, as acted"
+    )
+    parser.add_argument("--methods", default="dis,farneback", help="of image flow; tvl1 and raft are slow")
+    parser.add_argument(
+        "--attention-clips", type=int, default=12, help="that the attention head is fitted on; 0: uniform"
+    )
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--out", type=Path, help="folder of the contact sheets")
+    parser.add_argument("--workers", type=int, default=2)
+    # argparse takes "-45:45:10" for an option unless it is glued to the flag.
+    chosen = parser.parse_args()
+    config = BuildConfig(size=chosen.size, angles=parse_angles(chosen.yaws), weights=chosen.weights, device="cpu")
+    flows: dict[str, dict[str, Any]] = {"geometric flow": {"flow": "geometric"}}
+    flows |= {f"image flow, {name}": {"flow": "image", "flow_method": name} for name in chosen.methods.split(",")}
+    flows = {name: own for name, own in flows.items() if config.model_copy(update=own) != config}
+    corpora = ["anny", *(["ict"] if chosen.ict else [])]
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        attention = Path(folder) / "attention.safetensors"
+        fit_attention(config, chosen.attention_clips, attention)
+        settings = Settings(config, chosen.noise, chosen.apex, flows, attention, chosen.ict, chosen.out)
+        tasks = plan_tasks(chosen.clips, corpora)
+        found = {}
+        for outcome in local.run(tasks, partial(make_worker, settings), chosen.workers):
+            if outcome.error is not None:
+                raise outcome.error
+            found[tasks.index(outcome.item)] = outcome.result
+    results = [found[index] for index in range(len(tasks))]
+    print(f"{hardware()}; commit {commit()}; {chosen.clips} clips a corpus, {chosen.size} pixels, "
+          f"noise {chosen.noise}, apex {chosen.apex or 'as acted'}; {time.perf_counter() - start:.0f} s\n")  # fmt: skip
+    for corpus in corpora:
+        print_tables(corpus, [one for one in results if isinstance(one, Figures) and one.corpus == corpus])
+    print(one_sided_table([one for one in results if isinstance(one, OneSided)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Peak memory of processes, as Linux counts it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_POLL = 0.05  # seconds between two looks
+
+
+@contextmanager
+def watched_children(peaks: list[float]) -> Iterator[None]:
+    """Append the peak memory (MiB) of every child process that is seen meanwhile."""
+    seen: dict[int, float] = {}
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(_POLL):
+            for child in children(os.getpid()):
+                seen[child] = max(seen.get(child, 0.0), peak_memory(child))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        peaks += seen.values()
+
+
+def children(process: int) -> list[int]:
+    """Process ids of the children of a process (Linux)."""
+    try:
+        lists = [task.joinpath("children").read_text() for task in Path(f"/proc/{process}/task").iterdir()]
+    except FileNotFoundError:  # a thread that ended between the two looks
+        return []
+    return [int(child) for text in lists for child in text.split()]
+
+
+def peak_memory(process: int) -> float:
+    """Largest resident memory of a process so far, MiB; 0 when it has ended. Linux."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)

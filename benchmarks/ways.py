@@ -1,0 +1,128 @@
+"""The ways to make side views of a clip that `fidelity.py` compares: a build with other settings, or other surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from depth_metrics import plane_values
+from mean_face import posed_mean
+from numpy.typing import NDArray
+from stand_ins import Take, TrueClip, record
+
+from mvgen.config import BuildConfig
+from mvgen.flow import clip_flow
+from mvgen.pipeline import Tools, build_clip
+from mvgen.records import BuiltClip, Mask, ViewClip
+from mvgen.render import Renderer
+from mvgen.scans.head import HeadModel
+from mvgen.viewing import Scene, face_of, flow_finder, look, make_scene, make_view, surface_motion
+
+Floats = NDArray[np.floating]
+Views = dict[float, ViewClip]
+
+OURS = "mvgen build, its defaults"
+TRUE_DEPTH, POSED_MEAN, PLANE = "true depth", "posed mean face", "plane"
+AS_PUBLISHED = "crop and depth of every frame, unregistered"
+
+# Builds that differ in these settings.
+BUILDS: dict[str, dict[str, Any]] = {
+    "without ECC": {"refine_registration": False},
+    "without registration": {"register_frames": False},
+    "depth of every frame": {"geometry": "frame"},
+}
+
+
+def build(take: Take, config: BuildConfig, tools: Tools) -> BuiltClip:
+    """What a build makes of the frames of a take."""
+    return build_clip(record(take.plan, len(take.frames)), take.frames, config, tools)
+
+
+def side_views(built: BuiltClip) -> Views:
+    """The views of a built clip by their yaw, without the frontal one."""
+    return {view.yaw: view for view in built.views if view.yaw is not None}
+
+
+def scene_of(built: BuiltClip, onset: int) -> Scene:
+    """What the views of a built clip were made from. onset : position of the onset frame."""
+    front, apex = built.views[0], built.clip.position(built.clip.apex, onset)
+    surfaces = [face_of(built.depth)]
+    return make_scene(front.colour, onset, apex, front.valid, built.face.landmarks, built.attention, surfaces)
+
+
+def on_surface(scene: Scene, depth: Floats, config: BuildConfig, renderer: Renderer) -> Views:
+    """The views of a scene, had its face this depth (S, S) in the crop; NaN where there is none."""
+    surface = replace(scene.surface, depth=depth.astype(np.float32))
+    scene = make_scene(
+        scene.crops, scene.onset, scene.apex, scene.inside, scene.landmarks, scene.attention, [surface]
+    )  # fmt: skip
+    if config.flow == "geometric":
+        scene = replace(scene, motion=surface_motion(scene, config))
+    return {yaw: make_view(scene, look(scene, yaw, 0.0, config, renderer), config) for yaw in config.angles}
+
+
+def flat(depth: Floats, face: Mask) -> NDArray[np.float32]:
+    """The plane that fits a depth map (S, S) best in a face (S, S), there, NaN elsewhere.
+
+    Turned and seen again by an orthographic camera it squeezes the picture by one affine map, by one homography seen by
+    a pinhole: all that a planar method can do, and with the true depth to fit as well as none of them could.
+    """
+    return np.where(face, plane_values(depth, face & np.isfinite(depth)), np.nan).astype(np.float32)
+
+
+def other_depths(face: Mask, true: TrueClip, mean: HeadModel) -> dict[str, Floats]:
+    """Other depths of a face (S, S): the best possible, and those that take no network.
+
+    mean : the head model whose template is the mean face; it is posed onto the true landmarks
+    """
+    onset = true.take.plan.onset
+    depth = true.see(onset).depth
+    found = {
+        TRUE_DEPTH: depth,
+        POSED_MEAN: posed_mean(mean, true.landmarks(onset), true.size),
+        PLANE: flat(depth, face),
+    }
+    return {name: np.where(face, one, np.nan) for name, one in found.items()}
+
+
+def frame_by_frame(take: Take, config: BuildConfig, tools: Tools) -> Views:
+    """As section III-A of the main paper reads: every frame has a crop and a depth of its own."""
+    clip = record(take.plan, len(take.frames))
+    frames = [
+        side_views(build_clip(replace(clip, frames=(one,)), take.frames[index : index + 1], config, tools))
+        for index, one in enumerate(clip.frames)
+    ]
+    views = {}
+    for yaw in config.angles:
+        shown = [frame[yaw] for frame in frames]
+        colour = np.concatenate([view.colour for view in shown])
+        surface = np.all([np.isfinite(view.depth) for view in shown], axis=0)
+        motion = clip_flow(colour, take.plan.onset, take.plan.apex, surface, flow_finder(config))
+        valid = np.all([view.valid for view in shown], axis=0)
+        views[yaw] = replace(
+            shown[take.plan.onset], colour=colour, flow=motion.frames, apex_flow=motion.apex, valid=valid
+        )  # fmt: skip
+    return views
+
+
+def all_ways(
+    take: Take, mean: HeadModel, config: BuildConfig, flows: Mapping[str, dict[str, Any]], tools: Tools
+) -> tuple[BuiltClip, TrueClip, dict[str, Views]]:
+    """A take by every way: the default build, its truth, and the views by the name of the way; OURS comes first.
+
+    flows : further ways to find motion, name -> settings of a build
+    """
+    built = build(take, config, tools)
+    true = TrueClip(take, built.face.crop, config.size)
+    found = {OURS: side_views(built)}
+    scene = scene_of(built, take.plan.onset)
+    for name, settings in flows.items():
+        found[name] = on_surface(scene, scene.surface.depth, config.model_copy(update=settings), tools.renderer)
+    for name, settings in BUILDS.items():
+        found[name] = side_views(build(take, config.model_copy(update=settings), tools))
+    found[AS_PUBLISHED] = frame_by_frame(take, config.model_copy(update={"register_frames": False}), tools)
+    for name, depth in other_depths(np.isfinite(scene.surface.depth), true, mean).items():
+        found[name] = on_surface(scene, depth, config, tools.renderer)
+    return built, true, found
