@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mvgen.angles import RandomAngles as RandomAngles
     from mvgen.store.reader import open_dataset as open_dataset
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "open_dataset"]
+__all__ = ["RandomAngles", "__version__", "open_dataset"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from mvgen.store.reader import open_dataset
 
         return open_dataset
+    if name == "RandomAngles":
+        from mvgen.angles import RandomAngles
+
+        return RandomAngles
     raise AttributeError(f"module 'mvgen' has no attribute {name!r}")

@@ -1,6 +1,9 @@
-"""Yaw sweeps as people type them: `-45:45:10`, or `-30,0,30`."""
+"""Angles as people ask for them: `-45:45:10`, or `-30,0,30`, or drawn at random."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from mvgen.errors import AnglesError
 
@@ -46,10 +49,63 @@ def parse_angles(text: str) -> tuple[float, ...]:
     return tuple(dict.fromkeys(angle + 0.0 for angle in angles))
 
 
-def view_name(yaw: float | None) -> str:
-    """Name of a view's folder: `yaw-45`, `yaw+00`, `yaw+15`, `yaw+02.5`; `source` for the frontal clip (None)."""
+@dataclass(frozen=True, slots=True)
+class RandomAngles:
+    """Angles to be drawn anew for every clip and epoch, evenly between two ends.
+
+    yaw, pitch : lowest and highest, degrees
+    seed : another seed, other angles; the same seed, epoch and clip give the same angle in whatever process
+    Raises AnglesError for ends in the wrong order or beyond +-90 degrees, or a negative seed.
+    """
+
+    yaw: tuple[float, float] = (-45.0, 45.0)
+    pitch: tuple[float, float] = (-10.0, 10.0)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (lowest, highest) in (("yaw", self.yaw), ("pitch", self.pitch)):
+            if not -LIMIT <= lowest <= highest <= LIMIT:
+                raise AnglesError(
+                    f"random {name} from {lowest:g} to {highest:g}: write (lowest, highest) in +-{LIMIT:g}"
+                )
+        if self.seed < 0:
+            raise AnglesError(f"random angles have seed {self.seed}; it is a whole number from 0 on")
+
+    def draws(self, epoch: int, index: int) -> Iterator[tuple[float, float]]:
+        """(yaw, pitch) of the view `index` in an epoch, followed by others for who does not like it. Never ends."""
+        from numpy.random import default_rng
+
+        generator = default_rng((self.seed, epoch, index))
+        while True:
+            yield float(generator.uniform(*self.yaw)), float(generator.uniform(*self.pitch))
+
+
+def angle_pairs(angles: str | Iterable[float | tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """(yaw, pitch) of every angle asked for, without repeats; degrees.
+
+    angles : a sweep as `parse_angles` reads it, or yaws, or pairs of yaw and pitch
+    Raises AnglesError as `parse_angles` does.
+    """
+    if isinstance(angles, str):
+        return tuple((yaw, 0.0) for yaw in parse_angles(angles))
+    asked = [(float(one), 0.0) if isinstance(one, int | float) else (float(one[0]), float(one[1])) for one in angles]
+    beyond = [angle for pair in asked for angle in pair if not abs(angle) <= LIMIT]
+    if beyond or not asked:
+        what = f"{beyond[0]:g} is beyond +-{LIMIT:g} degrees" if beyond else "there is none"
+        raise AnglesError(f"angles {asked}: {what}; {_EXAMPLE}")
+    return tuple(dict.fromkeys((yaw + 0.0, pitch + 0.0) for yaw, pitch in asked))
+
+
+def view_name(yaw: float | None, pitch: float = 0.0) -> str:
+    """Name of a view, and of its folder: `yaw-45`, `yaw+00`, `yaw+02.5`, with pitch `yaw+15pitch-05`.
+
+    yaw, pitch : degrees; yaw None is the frontal clip, `source`
+    """
     if yaw is None:
         return "source"
-    magnitude = f"{abs(yaw):g}"
-    whole, _, fraction = magnitude.partition(".")
-    return f"yaw{'-' if yaw < 0 else '+'}{whole.zfill(2)}{'.' + fraction if fraction else ''}"
+    return f"yaw{_signed(yaw)}" + (f"pitch{_signed(pitch)}" if pitch else "")
+
+
+def _signed(angle: float) -> str:
+    whole, _, fraction = f"{abs(angle):g}".partition(".")
+    return f"{'-' if angle < 0 else '+'}{whole.zfill(2)}{'.' + fraction if fraction else ''}"

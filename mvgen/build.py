@@ -19,6 +19,7 @@ from mvgen.records import BuiltClip, Clip, Split
 from mvgen.store import layout
 from mvgen.store.finish import copy_annotations, finish
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, digest_of, read_failures, read_table
+from mvgen.store.refine import redecide
 from mvgen.store.split import assign_splits
 from mvgen.store.state import begin, check_folder, locked, read_markers
 from mvgen.store.writer import remove_clip, write_atomically, write_clip, write_failure
@@ -135,7 +136,8 @@ def build(
     check_folder(out, identity)
     with locked(out):
         begin(out, identity)
-        (out / layout.DATASET).unlink(missing_ok=True)
+        for name in (layout.DATASET, layout.REFINING):
+            (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / layout.PARTIAL, ignore_errors=True)
         copy_annotations(out, listing.annotation_files)
         done = _finished_clips(out, clips, config, retry_failed)
@@ -246,7 +248,7 @@ def _check_unchanged(out: Path, clips: Sequence[Clip]) -> dict[str, Marker]:
 
 
 def _finished_clips(out: Path, clips: Sequence[Clip], config: BuildConfig, retry_failed: bool) -> dict[str, Marker]:
-    """Markers that still hold; whatever else lies there of a clip is removed."""
+    """Markers that still hold, as the threshold decides them; whatever else lies there of a clip is removed."""
     markers = _check_unchanged(out, clips)
     done: dict[str, Marker] = {}
     for clip in clips:
@@ -256,7 +258,7 @@ def _finished_clips(out: Path, clips: Sequence[Clip], config: BuildConfig, retry
         else:
             holds = marker is not None and all((out / path).is_file() for row in marker.rows for path in row.files())
         if marker and holds:
-            done[clip.id] = marker
+            done[clip.id] = redecide(out, marker, config.attention_threshold)
     # All removals first: a clip may lie in the folder of another.
     for clip in clips:
         if clip.id not in done:

@@ -17,6 +17,7 @@ from mvgen.errors import MvgenError
 COMMANDS = {
     "build": "Build a multi-view dataset from a frontal one.",
     "reconstruct": "Reconstruct single photographs: depth, mesh and side views.",
+    "refine": "Keep other views of a finished dataset: change the attention threshold.",
     "datasets": "List the datasets that can be read, or check one on disk.",
     "synth": "Make a stand-in of a licensed release, with ground truth.",
     "train-depth": "Train the depth network.",

@@ -22,6 +22,9 @@ _RUN_ONLY = frozenset({"root", "annotations", "out", "workers", "device"})
 # How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip`.
 Geometry = Literal["clip", "residual", "filtered", "frame"]
 
+# What finds the motion between two pictures; see `mvgen.flow`.
+FlowMethod = Literal["dis", "farneback", "tvl1", "raft"]
+
 
 class BuildConfig(BaseModel):
     """Everything a build depends on. Field descriptions are the help of the flags with the same names."""
@@ -50,11 +53,30 @@ class BuildConfig(BaseModel):
         description="one geometry for the whole clip, without (clip) or with (residual) what an expression changes of "
         "it; or one per frame, low-passed over time (filtered) or as the paper reads (frame)",
     )
-    grazing: Annotated[float, Field(gt=0, le=90)] = Field(
-        70.0, description="surface seen in the source at more than this angle counts as unseen, degrees"
+    renderer: Literal["grid", "raycast", "pyrender"] = Field(
+        "grid", description="what draws the views: grid (fast), or a reference by rays (raycast) or OpenGL (pyrender)"
     )
+    grazing: Annotated[float, Field(gt=0, le=90)] = Field(
+        65.0, description="surface seen in the source at more than this angle counts as unseen, degrees"
+    )
+    fill: Literal["mirror", "none"] = Field(
+        "mirror",
+        description="colour of surface that the source saw badly: where the face's other side shows it clearly better, "
+        "that side's (mirror), or what was seen (none); it is never marked as valid",
+    )
+    background: str = Field("black", description="what is behind the face: black, blurred (the source's), or #rrggbb")
     register_frames: bool = Field(True, description="bring every frame onto the onset frame")
     min_inliers: Annotated[int, Field(ge=4)] = Field(12, description="fewer RANSAC inliers than this: identity")
+    refine_registration: bool = Field(
+        True, description="refine what RANSAC found on all pixels of the face, with what a turn of the head shifts"
+    )
+    flow: Literal["geometric", "image"] = Field(
+        "image",
+        description="motion of a view: found in its own pictures (image), or the frontal clip's carried through the "
+        "face's surface (geometric)",
+    )
+    flow_method: FlowMethod = Field("dis", description="what finds motion; raft needs weights, see flow_weights")
+    flow_weights: Path | None = Field(None, description="RAFT weights (.safetensors); torch's cache by default")
     attention_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
         0.6, description="a training view is kept when it sees at least this share of the attention"
     )
@@ -76,10 +98,19 @@ class BuildConfig(BaseModel):
             value = ",".join(str(angle) for angle in value)
         return parse_angles(value) if isinstance(value, str) else value
 
+    @field_validator("background")
+    @classmethod
+    def _read_background(cls, value: str) -> str:
+        if value not in ("black", "blurred") and re.fullmatch(r"#[0-9a-f]{6}", value.lower()) is None:
+            raise ValueError(f"{value!r} is no background: use black, blurred or a colour as #rrggbb")
+        return value.lower()
+
     def identity(self) -> dict[str, Any]:
         """The settings that decide the bytes of the result, as plain JSON values. Weights enter by their digest."""
         values = self.model_dump(mode="json", exclude=set(_RUN_ONLY))
-        values["weights"] = None if self.weights is None else file_digest(self.weights)
+        for name in ("weights", "flow_weights"):
+            path = getattr(self, name)
+            values[name] = None if path is None else file_digest(path)
         return values
 
 
@@ -133,8 +164,10 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
         raise ConfigError(f"{where}: {problems}") from None
     if config.camera == "pinhole" and (config.focal is None or config.principal is None):
         raise ConfigError(f"{where}: camera: pinhole needs focal and principal, in source pixels")
-    if config.weights is not None and not config.weights.is_file():
-        raise ConfigError(f"{where}: weights: {config.weights} does not exist")
+    for name in ("weights", "flow_weights"):
+        path = getattr(config, name)
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{where}: {name}: {path} does not exist")
     return config
 
 

@@ -6,25 +6,23 @@ geometry, which only an expression changes, and a frame must lie on that before 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.attention import AttentionModel, attention_map, fit_head, pooled_change, visible_attention
+from mvgen.attention import AttentionModel, attention_map, fit_head, pooled_change
 from mvgen.camera import Camera, crop_camera, pinhole_crop_camera
 from mvgen.config import BuildConfig
 from mvgen.depth.clip import clip_geometry, frames_needed
+from mvgen.device import resolved_device
 from mvgen.errors import ClipError, WeightsError
 from mvgen.faces import Detector, crop_frames, track_face
-from mvgen.flow import flow
+from mvgen.flow import ClipFlow, clip_flow, clip_surface_motion
 from mvgen.landmarks import find_landmarks, settle_landmarks
-from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
 from mvgen.records import (
     BuiltClip,
     Clip,
@@ -36,13 +34,10 @@ from mvgen.records import (
     Mask,
     Registration,
     ViewClip,
-    ViewGeometry,
 )
 from mvgen.register import apply, face_region, leave, register, seen_in_all
-from mvgen.render import Renderer, drape, get_renderer, seen_inside
-
-CONFIDENT = 0.5
-"""The depth network is sure of a pixel above this."""
+from mvgen.render import Renderer, get_renderer
+from mvgen.viewing import CONFIDENT, Stopwatch, face_of, flow_finder, look, make_scene, make_view
 
 
 class DepthEstimator(Protocol):
@@ -76,7 +71,7 @@ class Tools:
         """Load the networks and open the renderer.
 
         attention : the head that `fit_attention_for` gave, as safetensors; None before there is one
-        Raises WeightsError for weights that do not fit, MissingPartError without OpenGL.
+        Raises WeightsError for weights that do not fit, MissingPartError without what the renderer needs.
         """
         from mvgen.depth.predict import DepthEstimator as Network
         from mvgen.faces import FaceDetector
@@ -85,7 +80,7 @@ class Tools:
             detector=FaceDetector(config.device),
             estimator=Network(config.weights, config.device),
             attention=AttentionModel.empty() if attention is None else _read_attention(attention),
-            renderer=get_renderer("pyrender"),
+            renderer=get_renderer(config.renderer, resolved_device(config.device)),
         )
 
 
@@ -97,21 +92,6 @@ def _read_attention(path: Path) -> AttentionModel:
         return AttentionModel.from_tensors(load_file(path))
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"attention weights {path} cannot be read: {error}; remove them to fit them again") from None
-
-
-@dataclass(slots=True)
-class Stopwatch:
-    """Seconds spent per stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> BuiltClip:
@@ -126,20 +106,25 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         face = find_face(frames, onset, config, tools)
         crops = crop_frames(frames, face)
     with clock("register"):
-        registration = _register(crops, onset, face, config)
-        crops = apply(crops, registration)
+        registration, crops = _register(crops, onset, face, config, tools)
         inside = seen_in_all(face.inside, registration)
     with clock("depth"):
         seen = tools.estimator.predict(crops[frames_needed(config.geometry, len(crops), onset)])
         face = settle_landmarks(face, seen)
         maps = clip_geometry(seen.depth, seen.face, config.geometry, clip.fps)
         depths = [DepthMap(*each, source_camera(face, config)) for each in zip(*maps, strict=True)]
-        surfaces = [face_surface(depth, CONFIDENT) for depth in depths]
+        surfaces = [face_of(depth) for depth in depths]
         # A clip with one geometry has one depth; otherwise the onset frame's is the one that is kept.
         chosen = onset if len(depths) > 1 else 0
         depth, surface = depths[chosen], surfaces[chosen]
     with clock("attention"):
         apex = clip.position(clip.apex, apex_position(crops, onset, face))
+    with clock("flow"):
+        face_seen = np.any([np.isfinite(each.depth) for each in surfaces], axis=0)
+        frontal = clip_flow(crops, onset, apex, face_seen, flow_finder(config))
+        carried = config.flow == "geometric"
+        motion = clip_surface_motion(frontal, surfaces, onset, apex) if carried else None
+    with clock("attention"):
         attention = attention_map(
             crops[onset],
             crops[apex],
@@ -147,32 +132,15 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
             model=tools.attention,
             estimator=tools.estimator,
             face=np.isfinite(surface.depth),
+            motion=frontal.apex,
         )
     with clock("mesh"):
-        meshes = [smooth_outline(mesh_from_depth(each), each.camera) for each in surfaces]
-    with clock("flow"):
-        views = [_source_view(crops, surface, inside)]
+        scene = make_scene(crops, onset, apex, inside, face.landmarks, attention, surfaces, motion)
+    views = [_source_view(crops, surface, inside, frontal)]
     for yaw in config.angles:
         with clock("views"):
-            shown = [tools.renderer.render(mesh, depth.camera.at(yaw), config.grazing) for mesh in meshes]
-            colour = _drape(shown, crops)
-            hit, valid = _common(shown, inside)
-        with clock("flow"):
-            motion = flow(colour, hit)
-        with clock("attention"):
-            share = visible_attention(attention, surface, shown[chosen], config.grazing)
-        views.append(
-            ViewClip(
-                yaw=yaw,
-                camera=shown[chosen].camera,
-                colour=colour,
-                flow=motion,
-                valid=valid,
-                depth=np.where(hit, shown[chosen].depth, np.float32(np.nan)),
-                visible_attention=share,
-                kept=share >= config.attention_threshold,
-            )
-        )
+            seen_at = look(scene, yaw, 0.0, config, tools.renderer)
+        views.append(make_view(scene, seen_at, config, clock))
     # A release that marks no apex gets the one found here; the adapter's note on the clip says that it is an estimate.
     clip = replace(clip, apex=clip.frames[apex].number)
     return BuiltClip(clip, face, registration, depth, attention, tuple(views), clock.seconds)
@@ -184,10 +152,29 @@ def find_face(frames: Image, onset: int, config: BuildConfig, tools: Tools) -> F
     return find_landmarks(frames, face, tools.estimator, onset)
 
 
-def _register(crops: Image, onset: int, face: FaceTrack, config: BuildConfig) -> Registration:
+def _register(
+    crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools
+) -> tuple[Registration, Image]:
+    """How the frames lie on the onset frame, and the frames brought there."""
     if not config.register_frames:
-        return leave(len(crops), "registration is switched off")
-    return register(crops, onset, face.points, config.min_inliers, landmarks=face.landmarks)
+        return leave(len(crops), "registration is switched off"), crops
+    refine = config.refine_registration
+    depth = depth_everywhere(tools.estimator.predict(crops[onset : onset + 1])) if refine else None
+    registration = register(
+        crops, onset, face.points, config.min_inliers, landmarks=face.landmarks, refine=refine, depth=depth
+    )
+    return registration, apply(crops, registration, depth)
+
+
+def depth_everywhere(seen: FacePrediction) -> Floats | None:
+    """Depth of the first crop, (S, S) world units, beyond the face as at its nearest pixel; None where no face is."""
+    from scipy.ndimage import distance_transform_edt
+
+    face = (seen.face[0] > CONFIDENT) & np.isfinite(seen.depth[0])
+    if not face.any():
+        return None
+    nearest = distance_transform_edt(~face, return_distances=False, return_indices=True)
+    return np.asarray(seen.depth[0][tuple(nearest)], np.float64)
 
 
 def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
@@ -212,35 +199,21 @@ def apex_position(crops: Image, onset: int, face: FaceTrack) -> int:
     return int(np.argmax([np.abs(other - smooth[onset]).mean() for other in smooth]))
 
 
-def _source_view(crops: Image, surface: DepthMap, inside: Mask) -> ViewClip:
+def _source_view(crops: Image, surface: DepthMap, inside: Mask, frontal: ClipFlow) -> ViewClip:
     """The registered frontal clip, which is always kept beside the views and sees all there is."""
     face = np.isfinite(surface.depth)
+    motion = frontal.on(face)
     return ViewClip(
         yaw=None,
         camera=surface.camera,
         colour=crops,
-        flow=flow(crops, face),
+        flow=motion.frames,
+        apex_flow=motion.apex,
         valid=face & inside,
         depth=surface.depth,
         visible_attention=1.0,
         kept=True,
     )
-
-
-def _drape(seen: Sequence[ViewGeometry], crops: Image) -> Image:
-    """Colour of every frame, on the clip's one geometry or on each frame's own."""
-    if len(seen) == 1:
-        return drape(seen[0], crops)
-    return np.concatenate([drape(view, crop[None]) for view, crop in zip(seen, crops, strict=True)])
-
-
-def _common(seen: Sequence[ViewGeometry], inside: Mask) -> tuple[Mask, Mask]:
-    """Where every geometry shows a surface, and where that surface was seen in the source's picture."""
-    hit, valid = np.ones_like(inside), np.ones_like(inside)
-    for view in seen:
-        hit &= np.isfinite(view.depth)
-        valid &= seen_inside(view, inside)
-    return hit, valid & hit
 
 
 def fit_attention_for(
@@ -273,6 +246,6 @@ def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools
     crops = crop_frames(frames, face)
     if clip.apex is not None:
         crops, onset = crops[[onset, clip.position(clip.apex, onset)]], 0
-    crops = apply(crops, _register(crops, onset, face, config))
+    _, crops = _register(crops, onset, face, config, tools)
     apex = 1 if clip.apex is not None else apex_position(crops, onset, face)
     return crops[onset], crops[apex]

@@ -13,11 +13,11 @@ from mvgen.config import BuildConfig
 from mvgen.errors import ClipError
 from mvgen.faces import crop_frames
 from mvgen.ibug import COUNT
-from mvgen.mesh import export_mesh, face_surface, mesh_from_depth, smooth_outline
-from mvgen.pipeline import CONFIDENT, Tools, find_face, source_camera
+from mvgen.mesh import export_mesh
+from mvgen.pipeline import Tools, find_face, source_camera
 from mvgen.records import DepthMap, Floats, Image
-from mvgen.render import drape, seen_inside
 from mvgen.surface import source_normals
+from mvgen.viewing import face_of, look, make_scene, make_view
 
 _LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder
 _CAPTION = 18  # pixels
@@ -102,8 +102,9 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
     crops = crop_frames(image[None], face)
     seen = tools.estimator.predict(crops)
     camera = source_camera(face, config)
-    surface = face_surface(DepthMap(seen.depth[0], seen.face[0], camera), CONFIDENT)
-    mesh = smooth_outline(mesh_from_depth(surface), camera)
+    surface = face_of(DepthMap(seen.depth[0], seen.face[0], camera))
+    nowhere = np.zeros(surface.depth.shape, np.float32)
+    scene = make_scene(crops, 0, 0, face.inside, seen.landmarks[0], nowhere, [surface])
 
     (folder / "views").mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
@@ -115,14 +116,14 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
         landmarks_visible=seen.visible[0],
     )
     Picture.fromarray(draw_landmarks(crops[0], seen.landmarks[0], seen.visible[0])).save(folder / "landmarks.png")
-    export_mesh(mesh, crops[0], folder / "mesh.glb")
+    export_mesh(scene.meshes[0], crops[0], folder / "mesh.glb")
     pictures = [("source", crops[0]), ("depth relief", relief(surface))]
     for yaw in config.angles:
-        view = tools.renderer.render(mesh, camera.at(yaw), config.grazing)
-        colour = drape(view, crops)[0]
+        view = make_view(scene, look(scene, yaw, 0.0, config, tools.renderer), config, with_flow=False)
+        colour = view.colour[0]
         name = view_name(yaw)
         Picture.fromarray(colour).save(folder / "views" / f"{name}.png")
-        Picture.fromarray(seen_inside(view, face.inside)).save(folder / "views" / f"{name}.valid.png")
+        Picture.fromarray(view.valid).save(folder / "views" / f"{name}.valid.png")
         pictures.append((name, colour))
     _sheet(pictures).save(folder / "sheet.png")
 

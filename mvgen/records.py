@@ -131,6 +131,7 @@ class Registration:
     residual : (T,) float, RMS reprojection error of the inliers, pixels; NaN where there are none
     applied : (T,) bool, False where the identity was kept
     reasons : T strings, why the identity was kept; empty where the homography was applied
+    parallax : (T, 2) float64, pixels of frame t per world unit of depth, what a turn of the head adds; None is none
     """
 
     homography: Floats
@@ -138,6 +139,7 @@ class Registration:
     residual: Floats
     applied: Mask
     reasons: tuple[str, ...]
+    parallax: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +175,21 @@ class ViewGeometry:
     """What one camera sees of a mesh, before any colour: enough to carry every frame of a clip into the view.
 
     camera : the view's camera
-    depth : (S, S) float32, world units in the view's frame, NaN where nothing is hit
-    source : (S, S, 2) float32, crop pixel (u, v) that each view pixel was seen at in the source, NaN where none is
+    depth : (S, S) float32, world units in the view's frame, NaN where the pixel's centre shows no surface
+    source : (S, S, 2) float32, crop pixel (u, v) that each view pixel was seen at in the source, NaN where none is; a
+        pixel that the surface covers in part, but not at its centre, has its nearest neighbour's
     valid : (S, S) bool, hit, and seen in the source at less than the grazing angle
+    coverage : (S, S) float32 in [0, 1], share of the pixel that the surface covers
+    blend : (S, S) float32 in [-0.5, 0.5], share of the pixel that another surface covers, one which the pixel to its
+        right shows, or to its left if negative; not 0 where a near surface ends in front of a far one
     """
 
     camera: Camera
     depth: NDArray[np.float32]
     source: NDArray[np.float32]
     valid: Mask
+    coverage: NDArray[np.float32]
+    blend: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +199,7 @@ class ViewClip:
     yaw : degrees; None for the registered frontal clip, the view `source`
     colour : (T, S, S, 3) uint8 RGB
     flow : (T-1, S, S, 2) float32, pixels, (dx, dy) from frame t to t+1
+    apex_flow : (S, S, 2) float32, pixels, from the onset frame to the apex frame
     valid : (S, S) bool; depth : (S, S) float32 world units, NaN where unknown
     visible_attention : share of the attention that this view can see, in [0, 1]
     kept : whether the view passes the attention threshold; applies to training splits only
@@ -200,6 +209,7 @@ class ViewClip:
     camera: Camera
     colour: Image
     flow: NDArray[np.float32]
+    apex_flow: NDArray[np.float32]
     valid: Mask
     depth: NDArray[np.float32]
     visible_attention: float

@@ -24,6 +24,7 @@ PACKAGES = (
     "av",
     "facenet-pytorch",
     "numpy",
+    "open3d",
     "opencv-python",
     "openvino",
     "pillow",
@@ -37,6 +38,7 @@ PACKAGES = (
     "torch",
     "torchvision",
     "trimesh",
+    "warp-lang",
 )
 
 

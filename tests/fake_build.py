@@ -72,6 +72,9 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
         base = rng.integers(0, 255, (count, 8, 8, 1 if grey else 3), dtype=np.uint8)
         return np.broadcast_to(base.repeat(8, axis=1).repeat(8, axis=2), (count, size, size, 3)).copy()
 
+    def share(yaw: float | None) -> float:
+        return 1.0 if yaw is None else 1 - abs(yaw) / 60
+
     depth = rng.normal(0, 0.2, (size, size)).astype(np.float32)
     depth[:8] = np.nan
     seen = np.isfinite(depth)
@@ -81,10 +84,11 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
             camera=camera.at(yaw or 0.0),
             colour=colour(),
             flow=rng.normal(0, 1, (count - 1, size, size, 2)).astype(np.float32),
+            apex_flow=rng.normal(0, 1, (size, size, 2)).astype(np.float32),
             valid=seen & (rng.random((size, size)) > 0.3),
             depth=depth,
-            visible_attention=1.0 if yaw is None else 1 - abs(yaw) / 60,
-            kept=yaw is None or abs(yaw) <= 30,
+            visible_attention=share(yaw),
+            kept=share(yaw) >= config.attention_threshold,
         )
         for yaw in (None, *config.angles)
     )

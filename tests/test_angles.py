@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.angles import parse_angles, view_name
+from mvgen.angles import RandomAngles, angle_pairs, parse_angles, view_name
 from mvgen.config import BuildConfig, load_config
 from mvgen.errors import AnglesError, ConfigError
 
@@ -137,3 +140,44 @@ def test_identity_leaves_out_where_and_how_fast_a_build_runs() -> None:
 def test_config_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         BuildConfig().size = 3  # type: ignore[call-arg]
+
+
+ends = st.tuples(st.floats(-90, 90), st.floats(-90, 90)).map(lambda pair: (min(pair), max(pair)))
+
+
+@given(ends, ends, st.integers(0, 2**40), st.integers(0, 999), st.integers(0, 999))
+def test_random_angles_lie_between_their_ends_and_come_again(
+    yaw: tuple[float, float], pitch: tuple[float, float], seed: int, epoch: int, index: int
+) -> None:
+    angles = RandomAngles(yaw, pitch, seed)
+    first = list(islice(angles.draws(epoch, index), 3))
+    assert first == list(islice(RandomAngles(yaw, pitch, seed).draws(epoch, index), 3))
+    assert all(yaw[0] <= one <= yaw[1] and pitch[0] <= other <= pitch[1] for one, other in first)
+
+
+def test_random_angles_spread_over_their_range() -> None:
+    angles = RandomAngles((-40, 20), (-10, 10))
+    drawn = np.array([next(angles.draws(epoch, index)) for epoch in range(20) for index in range(50)])
+    np.testing.assert_allclose(drawn.mean(axis=0), [-10, 0], atol=1.5)
+    np.testing.assert_allclose(drawn.std(axis=0), [60 / np.sqrt(12), 20 / np.sqrt(12)], rtol=0.05)
+    assert len(np.unique(drawn)) == drawn.size
+
+
+@pytest.mark.parametrize("settings", [{"yaw": (10, -10)}, {"yaw": (-91, 0)}, {"pitch": (0, 95)}, {"seed": -1}])
+def test_impossible_random_angles_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(AnglesError, match="random"):
+        RandomAngles(**settings)
+
+
+def test_angles_to_render_are_a_sweep_yaws_or_pairs() -> None:
+    assert angle_pairs("-10:10:10") == ((-10, 0), (0, 0), (10, 0))
+    assert angle_pairs([5, (5, 0), (5.0, -3)]) == ((5, 0), (5, -3))
+    for wrong in ([], [(0, 91)], [float("nan")]):
+        with pytest.raises(AnglesError):
+            angle_pairs(wrong)
+
+
+def test_a_view_with_pitch_is_named_by_both_angles() -> None:
+    assert view_name(-15, 7.5) == "yaw-15pitch+07.5"
+    assert view_name(0, -5) == "yaw+00pitch-05"
+    assert view_name(15, 0.0) == "yaw+15"

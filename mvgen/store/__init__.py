@@ -6,5 +6,6 @@ split     which subjects are for training and which for testing
 state     whether a folder may be built into, and by whom
 writer    one clip, all or nothing
 finish    the files that describe the whole; sheet, the contact sheet; about, `dataset.json`
-reader    a torch `Dataset` over a finished store
+reader    a torch `Dataset` over a finished store; views, of angles that were not built; items, what both give
+refine    another attention threshold for a finished store
 """

@@ -14,11 +14,18 @@ def read_about(out: Path) -> dict[str, Any]:
     """`dataset.json` of a finished store. Raises StoreError when there is none of this schema."""
     path = out / layout.DATASET
     if not path.is_file():
+        if (out / layout.REFINING).is_file():
+            raise StoreError(f"{out} is being refined, or that was interrupted; run `mvgen refine` again to finish it")
         if (out / layout.BUILD).is_file():
             raise StoreError(f"{out} is an unfinished build; run the line that began it again to finish it")
         raise StoreError(
             f"{out} is no mvgen dataset: it has no {layout.DATASET}; make one with `mvgen build --out {out}`"
         )
+    return parse_about(path)
+
+
+def parse_about(path: Path) -> dict[str, Any]:
+    """A file of the form of `dataset.json`. Raises StoreError when it is damaged or of another schema."""
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any
 from mvgen.config import canonical_json, file_digest
 from mvgen.errors import StoreError
 from mvgen.store import layout
-from mvgen.store.manifest import Failure, Marker, counts, digest_of, failure_lines, write_table
+from mvgen.store.manifest import Failure, Marker, ViewRow, counts, digest_of, failure_lines, write_table
 from mvgen.store.sheet import contact_sheet
 from mvgen.store.writer import disk_errors, write_atomically
 
@@ -24,6 +24,19 @@ def finish(out: Path, identity: Mapping[str, Any], markers: Sequence[Marker], lo
     """
     rows = [row for marker in markers for row in marker.rows]
     failures = [*lost, *(marker.failure for marker in markers if marker.failure)]
+    digest = digest_of([[one.clip, one.source] for one in markers])
+    with disk_errors(out):
+        about = describe(out, {**identity, "source": {**identity["source"], "digest": digest}}, rows, failures)
+        write_atomically(out / layout.DATASET, canonical_json(about).encode())
+
+
+def describe(
+    out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failures: Sequence[Failure]
+) -> dict[str, Any]:
+    """Write everything that describes the whole but `dataset.json`, whose content is returned.
+
+    about : what it says of settings, source, software and weights
+    """
     with disk_errors(out):
         staged = out / layout.PARTIAL / layout.TABLE
         staged.parent.mkdir(parents=True, exist_ok=True)
@@ -33,15 +46,13 @@ def finish(out: Path, identity: Mapping[str, Any], markers: Sequence[Marker], lo
         write_atomically(out / layout.SHEET, contact_sheet(out, rows))
         whole = [layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION]
         paths = [out / name for name in whole] + sorted((out / layout.ANNOTATIONS).glob("**/*"))
-        about = {
-            **identity,
-            "source": {**identity["source"], "digest": digest_of([[one.clip, one.source] for one in markers])},
+        shutil.rmtree(out / layout.PARTIAL)
+        return {
+            **about,
             "counts": counts(rows, failures),
             "views": list(dict.fromkeys(row.view for row in rows)),
             "files": {path.relative_to(out).as_posix(): file_digest(path) for path in paths if path.is_file()},
         }
-        shutil.rmtree(out / layout.PARTIAL)
-        write_atomically(out / layout.DATASET, canonical_json(about).encode())
 
 
 def copy_annotations(out: Path, files: Sequence[Path]) -> None:

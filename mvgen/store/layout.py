@@ -2,10 +2,10 @@
 
 dataset.json  clips.parquet  failures.jsonl  contact_sheet.png  annotations/
 views/<view>/<clip directory>/<frame>    colour frames, under the source's own names
-maps/<view>/<clip directory>.npz         valid, depth and flow of the view
+maps/<view>/<clip directory>.npz         valid, depth, flow and onset-to-apex flow of the view
 geometry/<clip id>.npz                   what the views were made from; geometry/attention.safetensors
 .build.json  .done/<clip id>.json        what the folder is being built from; one marker per finished clip
-.partial/  .lock                         only while a build runs
+.partial/  .lock                         only while a build runs; .refining.json, only while `mvgen refine` does
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from mvgen.angles import view_name
 
-SCHEMA = 1
+SCHEMA = 2
 DATASET = "dataset.json"
 TABLE = "clips.parquet"
 FAILURES = "failures.jsonl"
@@ -22,6 +22,7 @@ SHEET = "contact_sheet.png"
 ANNOTATIONS = "annotations"
 ATTENTION = "geometry/attention.safetensors"
 BUILD = ".build.json"
+REFINING = ".refining.json"
 DONE = ".done"
 PARTIAL = ".partial"
 LOCK = ".lock"
@@ -36,7 +37,7 @@ def frames_directory(yaw: float | None, directory: PurePosixPath) -> PurePosixPa
 
 
 def maps_path(yaw: float | None, directory: PurePosixPath) -> PurePosixPath:
-    """The view's valid mask, depth and flow."""
+    """The view's valid mask, depth and flow: int16 steps of `flow_step` pixels, `apex_flow` from onset to apex."""
     return PurePosixPath("maps", view_name(yaw)) / directory.parent / f"{directory.name}.npz"
 
 

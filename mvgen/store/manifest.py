@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,11 @@ class ViewRow:
     geometry_sha256: str
     notes: list[str]
 
+    def decided(self, threshold: float) -> ViewRow:
+        """The row as an attention threshold decides it: only training views can fail, and never the frontal clip."""
+        kept = self.split != "train" or self.yaw is None or self.visible_attention >= threshold
+        return replace(self, kept=kept)
+
     def files(self) -> dict[str, str]:
         """Every file of the row -> its sha256, paths relative to the store."""
         frames = zip(self.frame_names, self.frames_sha256, strict=True)
@@ -100,6 +105,10 @@ class Marker:
     source: str
     rows: tuple[ViewRow, ...] = ()
     failure: Failure | None = None
+
+    def decided(self, threshold: float) -> Marker:
+        """The marker with its rows as an attention threshold decides them."""
+        return replace(self, rows=tuple(row.decided(threshold) for row in self.rows))
 
     def to_json(self) -> str:
         return canonical_json(asdict(self))

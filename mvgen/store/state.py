@@ -41,11 +41,11 @@ def check_folder(out: Path, identity: Mapping[str, Any], ignore: frozenset[str] 
     there, now = ({k: v for k, v in whole.items() if k not in ignore} for whole in (before, identity))
     lines = _differences(there, json.loads(canonical_json(now)))
     if lines:
-        raise StoreError(
-            f"{out} was made with other settings:\n  "
-            + "\n  ".join(lines)
-            + "\nUse the same settings to resume it, or choose another --out."
-        )
+        advice = "Use the same settings to resume it, or choose another --out."
+        if (out / layout.DATASET).is_file() and all(line.startswith("config.attention_threshold:") for line in lines):
+            threshold = identity["config"]["attention_threshold"]
+            advice = f"`mvgen refine {out} --threshold {threshold:g}` changes that without a rebuild."
+        raise StoreError(f"{out} was made with other settings:\n  " + "\n  ".join(lines) + f"\n{advice}")
     return True
 
 

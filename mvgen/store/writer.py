@@ -139,8 +139,8 @@ def npz_bytes(arrays: dict[str, NDArray[Any]]) -> bytes:
 
 
 def quantise_flow(flow: NDArray[np.float32], surface: Mask) -> NDArray[np.int16]:
-    """(T-1, S, S, 2) pixels -> int16 steps of FLOW_STEP, zero outside the (S, S) surface."""
-    steps = np.where(surface[None, :, :, None], np.nan_to_num(flow), 0.0) / FLOW_STEP
+    """(..., S, S, 2) pixels -> int16 steps of FLOW_STEP, zero outside the (S, S) surface."""
+    steps = np.where(surface[..., None], np.nan_to_num(flow), 0.0) / FLOW_STEP
     return np.clip(np.rint(steps), -32767, 32767).astype(np.int16)
 
 
@@ -192,6 +192,7 @@ def _maps(view: ViewClip) -> dict[str, NDArray[Any]]:
         "valid": view.valid.astype(bool),
         "depth": view.depth.astype(np.float32),
         "flow": quantise_flow(view.flow, surface),
+        "apex_flow": quantise_flow(view.apex_flow, surface),
         "flow_step": np.array(FLOW_STEP),
     }
 
@@ -213,6 +214,7 @@ def _geometry(built: BuiltClip) -> dict[str, NDArray[Any]]:
         "camera_focal": np.array(np.nan if camera.focal is None else camera.focal),
         "camera_principal": np.asarray(camera.principal or (np.nan, np.nan), dtype=np.float64),
         "homography": np.asarray(registration.homography, dtype=np.float64),
+        "parallax": _or_nan(registration.parallax, (len(registration.inliers), 2)),
         "inliers": np.asarray(registration.inliers, dtype=np.int64),
         "residual": np.asarray(registration.residual, dtype=np.float64),
         "applied": np.asarray(registration.applied, dtype=bool),
@@ -221,8 +223,8 @@ def _geometry(built: BuiltClip) -> dict[str, NDArray[Any]]:
     }
 
 
-def _or_nan(values: NDArray[np.floating] | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.full(shape, np.nan, np.float32) if values is None else values.astype(np.float32)
+def _or_nan(values: NDArray[np.floating] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.full(shape, np.nan) if values is None else values.astype(np.float64)
 
 
 def _row(

@@ -1,0 +1,123 @@
+"""What a dataset hands out: one view of one clip as tensors, and how its parts are read from the disk."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Container
+from pathlib import Path
+from typing import TypedDict, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mvgen.errors import StoreError
+from mvgen.flow import ClipFlow
+from mvgen.records import Image, Label, Mask
+from mvgen.store.manifest import ViewRow
+
+# The order of the labels in `label`.
+LABELS: tuple[str, ...] = get_args(Label)
+
+
+class ViewItem(TypedDict):
+    """One view of one clip.
+
+    clip : (T, 3, S, S) uint8 RGB
+    flow : (T-1, 2, S, S) float32, (dx, dy) pixels from frame t to t+1
+    apex_flow : (2, S, S) float32, the same from onset to apex
+        A dataset that leaves flow out gives flow (0, 2, S, S) and apex_flow (0, S, S)
+    valid : (S, S) bool, seen in the source; depth : (S, S) float32, world units, NaN where there is no surface
+    label : index into LABELS, -1 for none; label_name : "" for none; emotion : as the source has it
+    yaw, pitch : degrees, NaN for the frontal clip; view : the view's name, see `angles.view_name`
+    onset, apex, offset : positions in the clip, from 0; fps : frames per second
+    visible_attention : in [0, 1]; kept : see `ViewRow.kept`
+    """
+
+    clip: Tensor
+    flow: Tensor
+    apex_flow: Tensor
+    valid: Tensor
+    depth: Tensor
+    label: int
+    label_name: str
+    emotion: str
+    dataset: str
+    subject: str
+    clip_id: str
+    split: str
+    view: str
+    yaw: float
+    pitch: float
+    onset: int
+    apex: int
+    offset: int
+    fps: float
+    visible_attention: float
+    kept: bool
+
+
+def view_item(  # noqa: PLR0917
+    row: ViewRow,
+    colour: Image,
+    flow: ClipFlow | None,
+    valid: Mask,
+    depth: NDArray[np.float32],
+    pitch: float = 0.0,
+) -> ViewItem:
+    """The item of a view.
+
+    row : what the table says of it; colour : (T, S, S, 3); flow : None leaves it out; valid, depth : (S, S)
+    pitch : degrees; a view that was built has none
+    """
+    size = len(depth)
+    frames, apex = flow or (np.zeros((0, size, size, 2), np.float32), np.zeros((size, size, 0), np.float32))
+    return ViewItem(
+        clip=torch.from_numpy(colour).permute(0, 3, 1, 2).contiguous(),
+        flow=torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous(),
+        apex_flow=torch.from_numpy(apex).permute(2, 0, 1).contiguous(),
+        valid=torch.from_numpy(valid),
+        depth=torch.from_numpy(depth),
+        label=-1 if row.label is None else LABELS.index(row.label),
+        label_name=row.label or "",
+        emotion=row.emotion,
+        dataset=row.dataset,
+        subject=row.subject_key,
+        clip_id=row.clip,
+        split=row.split,
+        view=row.view,
+        yaw=float("nan") if row.yaw is None else row.yaw,
+        pitch=float("nan") if row.yaw is None else pitch,
+        onset=row.onset_index,
+        apex=row.apex_index,
+        offset=row.offset_index,
+        fps=row.fps,
+        visible_attention=row.visible_attention,
+        kept=row.kept,
+    )
+
+
+def read_frames(root: Path, row: ViewRow) -> Image:
+    """Colour frames of a row, (T, S, S, 3) uint8. Raises StoreError for a frame that is missing or damaged."""
+    return np.stack([_read_frame(root / row.frames_directory / name) for name in row.frame_names])
+
+
+def _read_frame(path: Path) -> Image:
+    from PIL import Image as Picture
+
+    try:
+        with Picture.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except OSError as error:
+        raise StoreError(f"frame {path} cannot be read: {error}; the store is damaged, build it again") from None
+
+
+def read_arrays(path: Path, without: Container[str] = ()) -> dict[str, np.ndarray]:
+    """Arrays of a `.npz` in a store, but for those left out. Raises StoreError when it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if name not in without}
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise StoreError(f"{path} cannot be read: {error}; the store is damaged, build it again") from None

@@ -1,0 +1,216 @@
+"""Views of a finished store at any angle, rendered when they are asked for.
+
+They are made from `geometry/` and the frontal frames in `views/source` by the code that a build uses, so an angle that
+was built comes out as it is stored. Two things are lost: frames kept as JPEG have been through JPEG once before they
+are draped; and a store with a geometry per frame ("frame", "filtered", "residual") keeps the onset frame's only, so
+that here all frames are draped over that one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, get_worker_info
+
+from mvgen.angles import RandomAngles, view_name
+from mvgen.camera import Camera
+from mvgen.config import BuildConfig
+from mvgen.flow import ClipFlow
+from mvgen.records import DepthMap, Image, Registration, ViewGeometry
+from mvgen.register import seen_in_all
+from mvgen.render import Renderer, get_renderer
+from mvgen.store.items import ViewItem, read_arrays, read_frames, view_item
+from mvgen.store.manifest import ViewRow, finite
+from mvgen.viewing import Scene, face_of, look, make_scene, make_view, surface_motion, visible_share
+
+_DRAWS = 16  # random angles tried for a view that is to be kept
+
+
+def stored_config(about: dict[str, Any]) -> BuildConfig:
+    """The settings a store was built with, as far as views depend on them; `about` is its `dataset.json`."""
+    known = {name: value for name, value in about["config"].items() if name in BuildConfig.model_fields}
+    return BuildConfig(**{**known, "weights": None, "flow_weights": None})
+
+
+def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
+    """What every view of a stored clip is made from.
+
+    root : the store; row : of the frontal clip
+    frames : False leaves the scene without frames, which is enough to look at it
+    Raises StoreError when a file is missing or damaged.
+    """
+    stored = read_arrays(root / row.geometry)
+    depth = DepthMap(stored["depth"], stored["confidence"], _camera(stored))
+    registration = Registration(
+        stored["homography"],
+        stored["inliers"],
+        stored["residual"],
+        stored["applied"],
+        tuple(stored["reasons"].tolist()),
+    )
+    crops: Image = read_frames(root, row) if frames else np.zeros((0, *depth.depth.shape, 3), np.uint8)
+    return make_scene(
+        crops,
+        row.onset_index,
+        row.apex_index,
+        seen_in_all(stored["inside"], registration),
+        None if np.isnan(stored["landmarks"]).all() else stored["landmarks"],
+        stored["attention"],
+        [face_of(depth)],
+    )
+
+
+def _camera(stored: dict[str, np.ndarray]) -> Camera:
+    pinhole = str(stored["camera_kind"]) == "pinhole"
+    return Camera(
+        size=len(stored["depth"]),
+        scale=float(stored["camera_scale"]),
+        centre=_numbers(stored["camera_centre"]),
+        pivot=_numbers(stored["camera_pivot"]),
+        focal=float(stored["camera_focal"]) if pinhole else None,
+        principal=_numbers(stored["camera_principal"]) if pinhole else None,
+    )
+
+
+def _numbers(values: np.ndarray) -> Any:
+    return tuple(values.tolist())
+
+
+class RenderedViews(Dataset[ViewItem]):
+    """Views of a store's clips at angles of one's own, in the order of the clips.
+
+    It holds rows, a path, and what it has read lately; it pickles without that and works in loader processes. Clips
+    differ in length: load them with `DataLoader(dataset, batch_size=None)`, or bring a `collate_fn`. In order, a clip
+    is read once for all its angles; shuffled over more clips than `memory` holds, once for every view.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        root: Path,
+        about: dict[str, Any],
+        rows: Sequence[ViewRow],
+        angles: Sequence[tuple[float, float]] | RandomAngles,
+        kept: bool | None = None,
+        flow: bool = True,
+        memory: int = 256 << 20,
+    ) -> None:
+        """Prepare views.
+
+        rows : of the frontal clips to be seen
+        angles : (yaw, pitch) in degrees, so many views of every clip; or random ones, one view of every clip
+        kept : as in `open_dataset`. To know which of fixed angles those are, every training clip is looked at now; a
+            random angle is drawn again, up to 16 times, and if no view is kept the one that sees most is given
+        flow : False leaves flow out
+        memory : bytes of frames and meshes to be held for the next view of a clip, in each process
+        """
+        self.root = root
+        self.about = about
+        self.rows = tuple(rows)
+        self.config = stored_config(about)
+        self.angles = angles
+        self.kept = kept
+        self.flow = flow
+        self.memory = memory
+        # In shared memory, so that loader processes that live on hear of a new epoch.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._scenes: OrderedDict[str, Scene] = OrderedDict()
+        self._samples = [(row, pair) for row in self.rows for pair in self._fixed(row)]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other random angles from now on. Call it before each epoch's loop."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.rows) if isinstance(self.angles, RandomAngles) else len(self._samples)
+
+    def __getitem__(self, index: int) -> ViewItem:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"view {index} of {len(self)}")
+        _one_thread_in_loaders()
+        row, candidates = self._candidates(index % len(self))
+        scene = self._scene(row)
+        view = make_view(scene, self._choose(row, scene, candidates), self.config, with_flow=self.flow)
+        camera = view.camera
+        row = self._row(row, camera.yaw, camera.pitch, view.visible_attention)
+        flow = ClipFlow(view.flow, view.apex_flow) if self.flow else None
+        return view_item(row, view.colour, flow, view.valid, view.depth, camera.pitch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_scenes": OrderedDict()}
+
+    def _fixed(self, row: ViewRow) -> Iterable[tuple[float, float]]:
+        """Angles of a clip that are asked for; none where they are random."""
+        if isinstance(self.angles, RandomAngles):
+            return ()
+        if self.kept is None:
+            return self.angles
+        if row.split != "train":  # all are kept
+            return self.angles if self.kept else ()
+        scene = read_scene(self.root, row, frames=False)
+        seen = (visible_share(scene, self._look(scene, *pair), self.config) for pair in self.angles)
+        shares = zip(self.angles, seen, strict=True)
+        return [pair for pair, share in shares if self._row(row, *pair, share).kept == self.kept]
+
+    def _candidates(self, index: int) -> tuple[ViewRow, list[tuple[float, float]]]:
+        if not isinstance(self.angles, RandomAngles):
+            row, pair = self._samples[index]
+            return row, [pair]
+        row = self.rows[index]
+        tries = _DRAWS if self.kept and row.split == "train" else 1
+        return row, list(islice(self.angles.draws(int(self._epoch), index), tries))
+
+    def _choose(
+        self, row: ViewRow, scene: Scene, candidates: Sequence[tuple[float, float]]
+    ) -> tuple[ViewGeometry, ...]:
+        """What the first angle that is kept sees; if none is, the one that sees most."""
+        if len(candidates) == 1:
+            return self._look(scene, *candidates[0])
+        tried: list[tuple[float, tuple[ViewGeometry, ...]]] = []
+        for pair in candidates:
+            seen = self._look(scene, *pair)
+            tried.append((visible_share(scene, seen, self.config), seen))
+            if self._row(row, *pair, tried[-1][0]).kept:
+                return seen
+        return max(tried, key=lambda one: one[0])[1]
+
+    def _look(self, scene: Scene, yaw: float, pitch: float) -> tuple[ViewGeometry, ...]:
+        return look(scene, yaw, pitch, self.config, _renderer())
+
+    def _row(self, row: ViewRow, yaw: float, pitch: float, share: float) -> ViewRow:
+        seen = replace(row, view=view_name(yaw, pitch), yaw=yaw, visible_attention=finite(share))
+        return seen.decided(self.config.attention_threshold)
+
+    def _scene(self, row: ViewRow) -> Scene:
+        """The clip's scene, read or remembered; what was not used for longest is forgotten first."""
+        scene = self._scenes.pop(row.clip, None) or read_scene(self.root, row)
+        if self.flow and self.config.flow == "geometric" and scene.motion is None:
+            scene = replace(scene, motion=surface_motion(scene, self.config))
+        self._scenes[row.clip] = scene
+        while len(self._scenes) > 1 and sum(map(_bytes, self._scenes.values())) > self.memory:
+            self._scenes.popitem(last=False)
+        return scene
+
+
+def _bytes(scene: Scene) -> int:
+    meshes = sum(mesh.vertices.nbytes + mesh.triangles.nbytes + mesh.uv.nbytes for mesh in scene.meshes)
+    motion = sum(each.nbytes for each in scene.motion or ())
+    return scene.crops.nbytes + meshes + motion + 4 * scene.attention.nbytes
+
+
+def _renderer() -> Renderer:
+    return get_renderer("grid")
+
+
+def _one_thread_in_loaders() -> None:
+    """OpenCV's threads do not survive the fork that makes a loader process, and loaders run side by side anyway."""
+    import cv2
+
+    if get_worker_info() is not None and cv2.getNumThreads() > 1:
+        cv2.setNumThreads(1)

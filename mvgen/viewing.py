@@ -1,0 +1,202 @@
+"""How one view of a clip is made. A build goes this way, and so does an angle that is asked of a finished store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.attention import visible_attention
+from mvgen.config import BuildConfig
+from mvgen.flow import ClipFlow, FindFlow, SurfaceMotion, clip_flow, clip_surface_motion, get_flow_method, see_motion
+from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
+from mvgen.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
+from mvgen.render import Renderer, drape, seen_inside
+from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
+
+CONFIDENT = 0.5
+"""The depth network is sure of a pixel above this."""
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent per stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A registered clip and its geometry: what every view of the clip is made from.
+
+    crops : (T, S, S, 3) uint8, registered onto the onset frame
+    onset, apex : positions in the clip, from 0
+    inside : (S, S) bool, crop pixels that the source's picture covers in every frame
+    landmarks : (68, 2) float, crop pixels of the onset frame; None where there are none
+    attention : (S, S) float32, on the crop
+    surface : the face's depth, NaN outside it; of the onset frame where each frame has its own
+    meshes : of the clip's one geometry, or of each frame's
+    face : how the source saw the surface
+    motion : of the surface, for a build whose flow is geometric; found when it is needed where it is None
+    """
+
+    crops: Image
+    onset: int
+    apex: int
+    inside: Mask
+    landmarks: Floats | None
+    attention: NDArray[np.float32]
+    surface: DepthMap
+    meshes: tuple[Mesh, ...]
+    face: SeenFace
+    motion: SurfaceMotion | None = None
+
+
+def make_scene(  # noqa: PLR0917
+    crops: Image,
+    onset: int,
+    apex: int,
+    inside: Mask,
+    landmarks: Floats | None,
+    attention: NDArray[np.float32],
+    surfaces: Sequence[DepthMap],
+    motion: SurfaceMotion | None = None,
+) -> Scene:
+    """Make a clip ready to be seen from any angle.
+
+    surfaces : the face's depth, see `face_of`: the clip's one, or each frame's
+    """
+    surface = surfaces[onset] if len(surfaces) > 1 else surfaces[0]
+    return Scene(
+        crops=crops,
+        onset=onset,
+        apex=apex,
+        inside=inside,
+        landmarks=landmarks,
+        attention=attention,
+        surface=surface,
+        meshes=tuple(surface_mesh(each) for each in surfaces),
+        face=SeenFace.of(surface, inside, landmarks),
+        motion=motion,
+    )
+
+
+def surface_mesh(surface: DepthMap) -> Mesh:
+    """The mesh of a face's depth, its outline smooth."""
+    return smooth_outline(mesh_from_depth(surface), surface.camera)
+
+
+def face_of(depth: DepthMap) -> DepthMap:
+    """The face in a depth map of the network's, NaN outside. Raises ClipError("depth") where there is none."""
+    return face_surface(depth, CONFIDENT)
+
+
+def look(scene: Scene, yaw: float, pitch: float, config: BuildConfig, renderer: Renderer) -> tuple[ViewGeometry, ...]:
+    """What the camera at an angle, degrees, sees of every geometry of a clip."""
+    camera = scene.surface.camera.at(yaw, pitch)
+    return tuple(renderer.render(mesh, camera, config.grazing) for mesh in scene.meshes)
+
+
+def visible_share(scene: Scene, seen: Sequence[ViewGeometry], config: BuildConfig) -> float:
+    """Share of the clip's attention that `look` sees, in [0, 1]."""
+    return visible_attention(scene.attention, scene.surface, _kept_geometry(scene, seen), config.grazing)
+
+
+def make_view(
+    scene: Scene,
+    seen: Sequence[ViewGeometry],
+    config: BuildConfig,
+    clock: Stopwatch | None = None,
+    with_flow: bool = True,
+) -> ViewClip:
+    """One view of a clip: colour, flow, and what of it was seen.
+
+    seen : what `look` gave
+    with_flow : False leaves the view without flow, (0, S, S, 2)
+    """
+    clock = clock or Stopwatch()
+    view = _kept_geometry(scene, seen)
+    with clock("views"):
+        colour = _drape(seen, scene.crops)
+        hit, valid = _common(seen, scene.inside)
+        if config.fill == "mirror":
+            colour = fill_unseen(
+                colour, view, hit & ~valid, scene.crops, scene.face, onset=scene.onset, grazing=config.grazing
+            )
+        behind = background(config.background, scene.crops[scene.onset], scene.face)
+        colour = lay_over(colour, np.stack([each.coverage for each in seen]), behind)
+    with clock("flow"):
+        motion = view_flow(scene, seen, colour, hit, config) if with_flow else ClipFlow.none(len(hit))
+    with clock("attention"):
+        share = visible_share(scene, seen, config)
+    return ViewClip(
+        yaw=view.camera.yaw,
+        camera=view.camera,
+        colour=colour,
+        flow=motion.frames,
+        apex_flow=motion.apex,
+        valid=valid,
+        depth=np.where(hit, view.depth, np.float32(np.nan)),
+        visible_attention=share,
+        kept=share >= config.attention_threshold,
+    )
+
+
+def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Mask, config: BuildConfig) -> ClipFlow:
+    """Motion in a view, found in its pictures or carried there from the frontal clip, as the config says.
+
+    seen : what `look` gave; colour : (T, S, S, 3) uint8; hit : (S, S) bool, where the view shows a surface
+    """
+    if config.flow == "image":
+        return clip_flow(colour, scene.onset, scene.apex, hit, flow_finder(config))
+    motion = scene.motion or surface_motion(scene, config)
+    if len(seen) == 1:
+        frames = see_motion(motion.frames, seen[0])
+    else:
+        frames = np.concatenate([see_motion(one[None], view) for one, view in zip(motion.frames, seen, strict=False)])
+    return ClipFlow(frames, see_motion(motion.apex[None], _kept_geometry(scene, seen))[0]).on(hit)
+
+
+def surface_motion(scene: Scene, config: BuildConfig) -> SurfaceMotion:
+    """How the surface of a scene with one geometry moves, by the flow of its frontal clip."""
+    face = np.isfinite(scene.surface.depth)
+    frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_finder(config))
+    return clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex)
+
+
+def flow_finder(config: BuildConfig) -> FindFlow:
+    """What finds motion between pictures, as the config says."""
+    return get_flow_method(config.flow_method, config.flow_weights, config.device)
+
+
+def _kept_geometry(scene: Scene, seen: Sequence[ViewGeometry]) -> ViewGeometry:
+    """The geometry that is kept for the clip: its only one, or the onset frame's."""
+    return seen[scene.onset] if len(seen) > 1 else seen[0]
+
+
+def _drape(seen: Sequence[ViewGeometry], crops: Image) -> Image:
+    """Colour of every frame, on the clip's one geometry or on each frame's own."""
+    if len(seen) == 1:
+        return drape(seen[0], crops)
+    return np.concatenate([drape(view, crop[None]) for view, crop in zip(seen, crops, strict=True)])
+
+
+def _common(seen: Sequence[ViewGeometry], inside: Mask) -> tuple[Mask, Mask]:
+    """Where every geometry shows a surface, and where that surface was seen in the source's picture."""
+    hit, valid = np.ones_like(inside), np.ones_like(inside)
+    for view in seen:
+        hit &= np.isfinite(view.depth)
+        valid &= seen_inside(view, inside)
+    return hit, valid & hit
