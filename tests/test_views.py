@@ -150,6 +150,14 @@ def test_random_angles_depend_on_seed_epoch_and_clip_alone(store: Path) -> None:
     assert all(abs(yaw) <= 30 and abs(pitch) <= 5 for yaw, pitch in first)
 
 
+def start_opencv_threads() -> None:
+    """They would not survive a fork, and whoever waits for them in a loader process would wait for ever."""
+    import cv2
+
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2048, 2048), np.float32), (0, 0), 3)
+
+
 def test_loader_processes_that_live_on_hear_of_a_new_epoch(store: Path) -> None:
     from torch.utils.data import DataLoader
 
@@ -158,7 +166,8 @@ def test_loader_processes_that_live_on_hear_of_a_new_epoch(store: Path) -> None:
     for epoch in range(2):
         views.set_epoch(epoch)
         alone += [item["yaw"] for item in views]
-    loader = DataLoader(views, batch_size=None, num_workers=1, persistent_workers=True)
+    start_opencv_threads()
+    loader = DataLoader(views, batch_size=None, num_workers=1, persistent_workers=True, timeout=60)
     loaded = []
     for epoch in range(2):
         views.set_epoch(epoch)

@@ -8,9 +8,11 @@ that here all frames are draped over that one.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,7 @@ class RenderedViews(Dataset[ViewItem]):
         flow : False leaves flow out
         memory : bytes of frames and meshes to be held for the next view of a clip, in each process
         """
+        _fork_safely()
         self.root = root
         self.about = about
         self.rows = tuple(rows)
@@ -208,8 +211,22 @@ def _renderer() -> Renderer:
     return get_renderer("grid")
 
 
+@cache
+def _fork_safely() -> None:
+    """OpenCV's threads do not survive the fork that makes a loader process, so none are left when it happens."""
+    import cv2
+
+    before: list[int] = []
+
+    def stop() -> None:
+        before.append(cv2.getNumThreads())
+        cv2.setNumThreads(1)
+
+    os.register_at_fork(before=stop, after_in_parent=lambda: cv2.setNumThreads(before.pop()))
+
+
 def _one_thread_in_loaders() -> None:
-    """OpenCV's threads do not survive the fork that makes a loader process, and loaders run side by side anyway."""
+    """Loaders run side by side; one that was forked has one thread already, see `_fork_safely`."""
     import cv2
 
     if get_worker_info() is not None and cv2.getNumThreads() > 1:
