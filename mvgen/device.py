@@ -1,6 +1,9 @@
-"""Where the networks run."""
+"""Where the networks and kernels run."""
 
 from __future__ import annotations
+
+import os
+import sys
 
 from mvgen.errors import ConfigError
 
@@ -18,3 +21,19 @@ def resolved_device(device: str) -> str:
     if device == "cuda":
         raise ConfigError("device: cuda is not available on this machine; use --device cpu, or see `mvgen doctor`")
     return "cpu"
+
+
+def start_warp() -> None:
+    """Start the library of Anny's and the renderer's kernels without its greeting, or its complaint of no GPU."""
+    import warp
+
+    warp.config.log_level = warp.LOG_ERROR
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        warp.init()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)

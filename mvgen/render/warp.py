@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.device import start_warp
 from mvgen.errors import ConfigError, MissingPartError
 from mvgen.paths import cache_dir
 
@@ -32,26 +32,12 @@ def open_warp(device: str) -> Any:
     if warp.config.kernel_cache_dir is None and not os.environ.get("WARP_CACHE_PATH"):
         warp.config.kernel_cache_dir = str(folder)
     try:
-        _start(warp)
+        start_warp()
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error}; set MVGEN_CACHE_DIR to a folder that can") from None
     if device == "cuda" and not warp.is_cuda_available():
         raise ConfigError("device: cuda is not available to the renderer; use --device cpu, or see `mvgen doctor`")
     return warp
-
-
-def _start(warp: Any) -> None:
-    """Without its greeting, or its native complaint that there is no GPU."""
-    warp.config.log_level = warp.LOG_ERROR
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        warp.init()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def uploaded(array: NDArray[Any], kind: Any, device: str) -> Any:

@@ -7,8 +7,6 @@ the inter-ocular distance of the identity for a unit.
 
 from __future__ import annotations
 
-import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.device import start_warp
 from mvgen.scans.head import HeadModel, Identity, find_five_points
 from mvgen.scans.landmark_vertices import landmark_vertices
 from mvgen.scans.performing import ModelCorpus
@@ -40,7 +39,7 @@ class AnnyHeads:
     def __init__(self) -> None:
         import torch
 
-        _start_warp()
+        start_warp()
         import anny
 
         self._model: Any = anny.Anny(local_changes="all", facial_actions="all", phenotypes="all")
@@ -197,22 +196,6 @@ class AnnyHeads:
         )[:, self._used]
         world, metre = self._to_world(vertices)
         return [Identity(vertices=v, metre=float(m)) for v, m in zip(world, metre, strict=True)]
-
-
-def _start_warp() -> None:
-    """Start the library of Anny's kernels without its greeting, or its native complaint that there is no GPU."""
-    import warp
-
-    warp.config.log_level = warp.LOG_ERROR
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        warp.init()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 @lru_cache(maxsize=1)
