@@ -1,4 +1,4 @@
-"""What the depth network is trained to minimise, and how its pictures are recoloured meanwhile."""
+"""What the depth network is trained to minimise."""
 
 from __future__ import annotations
 
@@ -59,18 +59,3 @@ def landmark_loss(points: Tensor, truth: Tensor, visible: Tensor) -> Tensor:
     weight = torch.where(visible, 1.0, 1 / 3)[known]
     error = F.smooth_l1_loss(points[known] / unit, truth[known] / unit, reduction="none").mean(dim=-1)
     return (weight * error).sum() / weight.sum()
-
-
-def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness, contrast, saturation +-0.2 and hue +-0.1 on (B, 3, S, S) in [0, 1], each picture with p = 0.5."""
-    import torchvision.transforms.v2.functional as adjust
-
-    result = images.clone()
-    draws = torch.rand(len(images), 5, generator=generator)
-    for index, (chance, brightness, contrast, saturation, hue) in enumerate(draws.tolist()):
-        if chance < 0.5:
-            picture = adjust.adjust_brightness(images[index], 0.8 + 0.4 * brightness)
-            picture = adjust.adjust_contrast(picture, 0.8 + 0.4 * contrast)
-            picture = adjust.adjust_saturation(picture, 0.8 + 0.4 * saturation)
-            result[index] = adjust.adjust_hue(picture, 0.2 * hue - 0.1)
-    return result

@@ -24,9 +24,10 @@ from torch.nn import functional as F
 
 from mvgen.camera import EYE_DISTANCE
 from mvgen.config import canonical_json, file_digest
+from mvgen.depth.augment import Reframing, jitter_colour, soil
 from mvgen.depth.card import RunFacts, finish
 from mvgen.depth.data import PEOPLE_PER_CORPUS, Samples
-from mvgen.depth.loss import change_loss, depth_loss, jitter_colour, landmark_loss
+from mvgen.depth.loss import change_loss, depth_loss, landmark_loss
 from mvgen.depth.network import FaceDepthNetwork, mirror_landmarks, normalise
 from mvgen.depth.predict import load_weights
 from mvgen.depth.shards import Recipe, Report, make_data, read_data
@@ -67,6 +68,9 @@ class TrainingConfig(BaseModel):
     change_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the change between two frames")
     face_weight: Annotated[float, Field(ge=0)] = Field(0.2, description="weight of the face / no face term")
     landmark_weight: Annotated[float, Field(ge=0)] = Field(0.3, description="weight of the landmarks and visibility")
+    augment: bool = Field(
+        True, description="frame pictures anew (zoom, roll, shift) and soil them (grey, gamma, blur, noise, patches)"
+    )
     seed: int = Field(11, description="seed of data, initial weights and order")
 
     @model_validator(mode="after")
@@ -164,8 +168,8 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, done)
             batch = order[step * config.batch : (step + 1) * config.batch]
-            picked = _tensors(samples, batch, where, size)
-            losses.append(_step(network, optimiser, picked, config, generator))
+            frame = Reframing.draw(len(batch) // 2, generator) if config.augment else None
+            losses.append(_step(network, optimiser, _tensors(samples, batch, where, size, frame), config, generator))
         error = evaluate(network, samples, validation, where, size)
         history.append({"epoch": epoch + 1, "size": size, "loss": float(np.mean(losses)), **error})
         for name, value in history[-1].items():
@@ -217,7 +221,9 @@ class _Batch:
     visible: Tensor
 
 
-def _tensors(samples: Samples, batch: np.ndarray, where: torch.device, size: int) -> _Batch:
+def _tensors(
+    samples: Samples, batch: np.ndarray, where: torch.device, size: int, reframing: Reframing | None = None
+) -> _Batch:
     colour = torch.from_numpy(samples.colour[batch])
     depth = torch.from_numpy(samples.depth[batch].astype(np.float32))
     face = torch.from_numpy(samples.face[batch])
@@ -225,14 +231,22 @@ def _tensors(samples: Samples, batch: np.ndarray, where: torch.device, size: int
     depth = depth.nan_to_num()
     landmarks = torch.from_numpy(samples.landmarks[batch]) / samples.colour.shape[1]
     visible = torch.from_numpy(samples.visible[batch])
-    if size != colour.shape[1]:
-        colour = _shrink(colour.permute(0, 3, 1, 2).float(), size).round().byte().permute(0, 2, 3, 1)
+    if reframing or size != colour.shape[1]:
+        colour = _fit(colour.permute(0, 3, 1, 2).float(), size, reframing, "border").round().byte().permute(0, 2, 3, 1)
         # A small pixel is known where all it was made from is; its depth is their mean.
-        depth = _shrink(depth[:, None], size)[:, 0]
-        face, known = (
-            _shrink(mask[:, None].float(), size)[:, 0] > share for mask, share in ((face, 0.5), (known, 0.999))
-        )
+        depth, face_share, known_share = _fit(
+            torch.stack([depth, face.float(), known.float()], dim=1), size, reframing, "zeros"
+        ).unbind(dim=1)
+        face, known = face_share > 0.5, known_share > 0.999
+    if reframing:
+        depth = depth * reframing.zoom[:, None, None]
+        landmarks = reframing.points(landmarks)
     return _Batch(colour, *(tensor.to(where) for tensor in (depth, face, known, landmarks, visible)))
+
+
+def _fit(images: Tensor, size: int, reframing: Reframing | None, beyond: str) -> Tensor:
+    """(B, C, S, S) -> (B, C, size, size), framed anew when asked to; `beyond` as in `Reframing.sample`."""
+    return reframing.sample(images, size, beyond) if reframing else _shrink(images, size)
 
 
 def _shrink(images: Tensor, size: int) -> Tensor:
@@ -245,9 +259,11 @@ def _shrink(images: Tensor, size: int) -> Tensor:
 def _step(
     network: FaceDepthNetwork, optimiser: Any, batch: _Batch, config: TrainingConfig, generator: torch.Generator
 ) -> float:
-    """One step of Adam on one batch, mirrored and recoloured at random. Returns the loss."""
+    """One step of Adam on one batch, mirrored, recoloured and soiled at random. Returns the loss."""
     where = batch.depth.device
     images = jitter_colour(batch.colour.permute(0, 3, 1, 2).float() / 255, generator)
+    if config.augment:
+        images = soil(images, generator)
     images = normalise((images.permute(0, 2, 3, 1) * 255).round()).to(where)
     depth, face, known, landmarks, visible = batch.depth, batch.face, batch.known, batch.landmarks, batch.visible
     mirrored = (torch.rand(len(images) // 2, generator=generator) < 0.5).repeat_interleave(2)

@@ -1,0 +1,104 @@
+"""How training pictures are varied while the network learns: framed anew, recoloured, soiled, partly hidden.
+
+Rendered people are few beside what the network can remember: with nothing but colour jitter its error on people it
+never saw stayed half above that on those it trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mvgen.camera import EYE_DISTANCE
+
+# Deviation of what a new frame does: zoom (natural logarithm), roll in degrees, shift in inter-ocular distances.
+_ZOOM, _ROLL, _SHIFT = 0.05, 3.0, 0.05
+# Chance of each way to soil a picture, and the largest side of a hidden patch as a share of the picture's.
+_GREY, _GAMMA, _BLUR, _NOISE, _PATCH = 0.15, 0.5, 0.25, 0.4, 0.3
+_LARGEST_PATCH = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class Reframing:
+    """Another crop of each of B pictures: a similarity of the picture plane.
+
+    matrix : (B, 2, 3), place in the new picture -> place in the old one, both in [-1, 1] across the picture
+    zoom : (B,), how much larger the face gets; its depth, in units of the crop, grows as much
+    """
+
+    matrix: Tensor
+    zoom: Tensor
+
+    @classmethod
+    def draw(cls, pairs: int, generator: torch.Generator) -> Reframing:
+        """New frames of `pairs` pairs of pictures, the same for both of a pair: what changes in it is the face."""
+        draws = torch.randn(pairs, 4, generator=generator).repeat_interleave(2, dim=0)
+        zoom = torch.exp(_ZOOM * draws[:, 0])
+        roll = math.radians(_ROLL) * draws[:, 1]
+        cosine, sine = torch.cos(roll) / zoom, torch.sin(roll) / zoom
+        turn = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], dim=1)
+        return cls(torch.cat([turn, 2 * _SHIFT * EYE_DISTANCE * draws[:, 2:, None]], dim=2), zoom)
+
+    def sample(self, images: Tensor, size: int, beyond: str) -> Tensor:
+        """(B, C, S, S) float -> (B, C, size, size); `beyond` the old picture: "border" repeats it, "zeros" is zero."""
+        # Four samples a pixel: the new picture is smaller than the old one, and must not alias.
+        grid = F.affine_grid(self.matrix, [len(images), 1, 2 * size, 2 * size], align_corners=False)
+        return F.avg_pool2d(F.grid_sample(images, grid, padding_mode=beyond, align_corners=False), 2)
+
+    def points(self, points: Tensor) -> Tensor:
+        """Where points (B, N, 2) of the old picture, as shares of its side, are in the new one."""
+        back = torch.linalg.inv(self.matrix[:, :, :2])
+        return (torch.einsum("bij,bnj->bni", back, 2 * points - 1 - self.matrix[:, None, :, 2]) + 1) / 2
+
+
+def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Brightness, contrast, saturation +-0.2 and hue +-0.1 on (B, 3, S, S) in [0, 1], with p = 0.5.
+
+    The same for pictures 2 i and 2 i + 1, two frames of a clip. Source: section IV-B of the main paper.
+    """
+    import torchvision.transforms.v2.functional as adjust
+
+    result = images.clone()
+    draws = torch.rand(len(images) // 2, 5, generator=generator).repeat_interleave(2, dim=0)
+    for index, (chance, brightness, contrast, saturation, hue) in enumerate(draws.tolist()):
+        if chance < 0.5:
+            picture = adjust.adjust_brightness(images[index], 0.8 + 0.4 * brightness)
+            picture = adjust.adjust_contrast(picture, 0.8 + 0.4 * contrast)
+            picture = adjust.adjust_saturation(picture, 0.8 + 0.4 * saturation)
+            result[index] = adjust.adjust_hue(picture, 0.2 * hue - 0.1)
+    return result
+
+
+def soil(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures (B, 3, S, S) in [0, 1], some of them grey, of another gamma, blurred, noisy, or with a patch hidden.
+
+    All but the noise is the same for pictures 2 i and 2 i + 1, two frames of a clip.
+    """
+    import torchvision.transforms.v2.functional as adjust
+
+    result = images.clone()
+    side = images.shape[-1]
+    for index in range(0, len(images), 2):
+        pair = result[index : index + 2]
+        chance = torch.rand(5, generator=generator) < torch.tensor([_GREY, _GAMMA, _BLUR, _NOISE, _PATCH])
+        grey, gamma, blur, noise, patch = chance.tolist()
+        amount = torch.rand(8, generator=generator)
+        if grey:
+            pair = adjust.rgb_to_grayscale(pair, 3)
+        if gamma:
+            pair = pair.clamp(min=1e-4) ** math.exp(0.8 * (float(amount[0]) - 0.5))
+        if blur:
+            pair = adjust.gaussian_blur(pair, [5, 5], [0.3 + 0.9 * float(amount[1])])
+        if noise:
+            pair = pair + 0.05 * amount[2] * torch.randn(pair.shape, generator=generator)
+        if patch:
+            height, width = (1 + (_LARGEST_PATCH * side * amount[3:5]).long()).tolist()
+            top, left = (amount[5] * (side - height)).long(), (amount[6] * (side - width)).long()
+            pair = pair.clone()
+            pair[:, :, top : top + height, left : left + width] = torch.rand(1, 3, 1, 1, generator=generator)
+        result[index : index + 2] = pair.clamp(0, 1)
+    return result
