@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from stand_ins import Take, TrueClip, record
 
 from mvgen.config import BuildConfig
-from mvgen.flow import clip_flow
+from mvgen.flow import clip_flow, clip_surface_motion
 from mvgen.pipeline import Tools, build_clip
 from mvgen.records import BuiltClip, Mask, ViewClip
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
-from mvgen.viewing import Scene, face_of, flow_finder, look, make_scene, make_view, surface_motion
+from mvgen.viewing import Scene, face_of, flow_finder, look, make_scene, make_view
 
 Floats = NDArray[np.floating]
 Views = dict[float, ViewClip]
@@ -52,14 +52,18 @@ def scene_of(built: BuiltClip, onset: int) -> Scene:
     return make_scene(front.colour, onset, apex, front.valid, built.face.landmarks, built.attention, surfaces)
 
 
-def on_surface(scene: Scene, depth: Floats, config: BuildConfig, renderer: Renderer) -> Views:
+def on_surface(
+    scene: Scene, attention: NDArray[np.float32], depth: Floats, config: BuildConfig, renderer: Renderer
+) -> Views:
     """The views of a scene, had its face this depth (S, S) in the crop; NaN where there is none."""
     surface = replace(scene.surface, depth=depth.astype(np.float32))
     scene = make_scene(
-        scene.crops, scene.onset, scene.apex, scene.inside, scene.landmarks, scene.attention, [surface]
+        scene.crops, scene.onset, scene.apex, scene.inside, scene.landmarks, attention, [surface]
     )  # fmt: skip
     if config.flow == "geometric":
-        scene = replace(scene, motion=surface_motion(scene, config))
+        face = np.isfinite(surface.depth)
+        frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_finder(config))
+        scene = replace(scene, motion=clip_surface_motion(frontal, [surface], scene.onset, scene.apex))
     return {yaw: make_view(scene, look(scene, yaw, 0.0, config, renderer), config) for yaw in config.angles}
 
 
@@ -119,10 +123,12 @@ def all_ways(
     found = {OURS: side_views(built)}
     scene = scene_of(built, take.plan.onset)
     for name, settings in flows.items():
-        found[name] = on_surface(scene, scene.surface.depth, config.model_copy(update=settings), tools.renderer)
+        found[name] = on_surface(
+            scene, built.attention, scene.surface.depth, config.model_copy(update=settings), tools.renderer
+        )
     for name, settings in BUILDS.items():
         found[name] = side_views(build(take, config.model_copy(update=settings), tools))
     found[AS_PUBLISHED] = frame_by_frame(take, config.model_copy(update={"register_frames": False}), tools)
     for name, depth in other_depths(np.isfinite(scene.surface.depth), true, mean).items():
-        found[name] = on_surface(scene, depth, config, tools.renderer)
+        found[name] = on_surface(scene, built.attention, depth, config, tools.renderer)
     return built, true, found

@@ -227,28 +227,42 @@ def _evidence(  # noqa: PLR0917
     return (attention / total).astype(np.float32) if total > 0 else uniform_attention(face)
 
 
-def visible_attention(attention: Floats, surface: DepthMap, view: ViewGeometry, grazing: float) -> float:
+@dataclass(frozen=True, slots=True)
+class AttendedSurface:
+    """The part of a face's surface that attention lies on; the same for all views of a clip.
+
+    points, normals : (N, 3) float64, world; weight : (N,) float32, of the attention
+    """
+
+    points: Floats
+    normals: Floats
+    weight: Floats
+
+    @classmethod
+    def of(cls, attention: Floats, surface: DepthMap) -> AttendedSurface:
+        """Attention (S, S) on the source's crop, and the face's depth, NaN outside it."""
+        attended = (attention > 0) & np.isfinite(surface.depth)
+        return cls(source_points(surface)[attended], source_normals(surface)[attended], attention[attended])
+
+
+def visible_attention(attended: AttendedSurface, view: ViewGeometry, grazing: float) -> float:
     """Share of the attention that lies on surface a view can see, in [0, 1].
 
-    attention : (S, S), on the source's crop
-    surface : the face's depth, NaN outside it
     grazing : degrees; surface the view looks at under more than this angle counts as unseen
     A source pixel is seen when it lands in the view's frame, before everything else there, and faces the view's camera.
     """
-    total = float(attention.sum())
+    total = float(attended.weight.sum())
     if total <= 0:
         return 0.0
-    weighed = (attention > 0) & np.isfinite(surface.depth)
-    points, normals = source_points(surface)[weighed], source_normals(surface)[weighed]
-    landed = view.camera.project(points)
+    landed = view.camera.project(attended.points)
     cell = np.floor(landed[:, :2]).astype(int)
     size = view.camera.size
     seen = ((cell >= 0) & (cell < size)).all(axis=1)
-    seen &= facing(points, normals, view.camera) > np.cos(np.radians(grazing))
+    seen &= facing(attended.points, attended.normals, view.camera) > np.cos(np.radians(grazing))
     column, row = cell.clip(0, size - 1).T
     # A pixel at the silhouette may be empty although a point lands in its corner: nothing hides that point.
     front = np.nan_to_num(view.depth, nan=-np.inf)[row, column]
     # The depth stands for the pixel's centre; the point may be half a diagonal away from it, on slanting surface.
     slope = min(float(np.tan(np.radians(grazing))), _STEEPEST)
     seen &= landed[:, 2] >= front - np.sqrt(0.5) * slope / view.camera.scale
-    return float(attention[weighed][seen].sum() / total)
+    return float(attended.weight[seen].sum() / total)

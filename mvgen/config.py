@@ -71,9 +71,9 @@ class BuildConfig(BaseModel):
         True, description="refine what RANSAC found on all pixels of the face, with what a turn of the head shifts"
     )
     flow: Literal["geometric", "image"] = Field(
-        "image",
-        description="motion of a view: found in its own pictures (image), or the frontal clip's carried through the "
-        "face's surface (geometric)",
+        "geometric",
+        description="motion of a view: the frontal clip's, carried through the face's surface (geometric), or found in "
+        "the view's own pictures (image)",
     )
     flow_method: FlowMethod = Field("dis", description="what finds motion; raft needs weights, see flow_weights")
     flow_weights: Path | None = Field(None, description="RAFT weights (.safetensors); torch's cache by default")

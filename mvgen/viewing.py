@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.attention import visible_attention
+from mvgen.attention import AttendedSurface, visible_attention
 from mvgen.config import BuildConfig
-from mvgen.flow import ClipFlow, FindFlow, SurfaceMotion, clip_flow, clip_surface_motion, get_flow_method, see_motion
+from mvgen.flow import ClipFlow, FindFlow, SurfaceMotion, clip_flow, get_flow_method, see_motion
 from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
 from mvgen.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.render import Renderer, drape, seen_inside
@@ -45,11 +45,11 @@ class Scene:
     onset, apex : positions in the clip, from 0
     inside : (S, S) bool, crop pixels that the source's picture covers in every frame
     landmarks : (68, 2) float, crop pixels of the onset frame; None where there are none
-    attention : (S, S) float32, on the crop
+    attended : where on the surface the attention is
     surface : the face's depth, NaN outside it; of the onset frame where each frame has its own
     meshes : of the clip's one geometry, or of each frame's
     face : how the source saw the surface
-    motion : of the surface, for a build whose flow is geometric; found when it is needed where it is None
+    motion : of the surface; for flow that is geometric
     """
 
     crops: Image
@@ -57,7 +57,7 @@ class Scene:
     apex: int
     inside: Mask
     landmarks: Floats | None
-    attention: NDArray[np.float32]
+    attended: AttendedSurface
     surface: DepthMap
     meshes: tuple[Mesh, ...]
     face: SeenFace
@@ -85,7 +85,7 @@ def make_scene(  # noqa: PLR0917
         apex=apex,
         inside=inside,
         landmarks=landmarks,
-        attention=attention,
+        attended=AttendedSurface.of(attention, surface),
         surface=surface,
         meshes=tuple(surface_mesh(each) for each in surfaces),
         face=SeenFace.of(surface, inside, landmarks),
@@ -111,7 +111,7 @@ def look(scene: Scene, yaw: float, pitch: float, config: BuildConfig, renderer: 
 
 def visible_share(scene: Scene, seen: Sequence[ViewGeometry], config: BuildConfig) -> float:
     """Share of the clip's attention that `look` sees, in [0, 1]."""
-    return visible_attention(scene.attention, scene.surface, _kept_geometry(scene, seen), config.grazing)
+    return visible_attention(scene.attended, _kept_geometry(scene, seen), config.grazing)
 
 
 def make_view(
@@ -161,19 +161,14 @@ def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Ma
     """
     if config.flow == "image":
         return clip_flow(colour, scene.onset, scene.apex, hit, flow_finder(config))
-    motion = scene.motion or surface_motion(scene, config)
+    if scene.motion is None:
+        raise ValueError("flow that is carried through the surface needs the scene's motion")
+    motion = scene.motion
     if len(seen) == 1:
         frames = see_motion(motion.frames, seen[0])
     else:
         frames = np.concatenate([see_motion(one[None], view) for one, view in zip(motion.frames, seen, strict=False)])
     return ClipFlow(frames, see_motion(motion.apex[None], _kept_geometry(scene, seen))[0]).on(hit)
-
-
-def surface_motion(scene: Scene, config: BuildConfig) -> SurfaceMotion:
-    """How the surface of a scene with one geometry moves, by the flow of its frontal clip."""
-    face = np.isfinite(scene.surface.depth)
-    frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_finder(config))
-    return clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex)
 
 
 def flow_finder(config: BuildConfig) -> FindFlow:
@@ -198,5 +193,6 @@ def _common(seen: Sequence[ViewGeometry], inside: Mask) -> tuple[Mask, Mask]:
     hit, valid = np.ones_like(inside), np.ones_like(inside)
     for view in seen:
         hit &= np.isfinite(view.depth)
-        valid &= seen_inside(view, inside)
+        # A pixel on the outline shows what is behind the face too.
+        valid &= seen_inside(view, inside) & (view.coverage == 1)
     return hit, valid & hit

@@ -10,6 +10,7 @@ from factories import EllipsoidEstimator, astronaut, head_depth
 from numpy.typing import NDArray
 
 from mvgen.attention import (
+    AttendedSurface,
     AttentionModel,
     attention_map,
     fit_head,
@@ -174,7 +175,7 @@ def test_still_clips_keep_the_evidence() -> None:
 def share_seen(attention: NDArray[np.float32], yaw: float) -> float:
     surface = face_surface(head_depth(CAMERA))
     view = get_renderer().render(mesh_from_depth(surface), CAMERA.at(yaw), 70.0)
-    return visible_attention(attention, surface, view, grazing=70.0)
+    return visible_attention(AttendedSurface.of(attention, surface), view, grazing=70.0)
 
 
 def test_turning_away_hides_attention_on_the_far_side() -> None:

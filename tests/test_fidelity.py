@@ -136,7 +136,8 @@ def test_the_planar_baseline_is_the_picture_itself_at_yaw_0_and_squeezes_it_at_t
     smooth = np.add.outer(np.arange(SIZE), 2 * np.arange(SIZE))[..., None].repeat(3, axis=2).astype(np.uint8)
     made = scene(np.stack([smooth, smooth]))
     face = np.isfinite(made.surface.depth)
-    views = on_surface(made, flat(made.surface.depth, face), config, get_renderer())
+    attention = np.full(face.shape, 1 / face.sum(), np.float32)
+    views = on_surface(made, attention, flat(made.surface.depth, face), config, get_renderer())
     assert (views[0.0].valid & face).sum() > 0.9 * face.sum()
     inner = whole(views[0.0].valid & face)
     assert np.abs(views[0.0].colour[:, inner].astype(int) - smooth[inner]).max() <= 1

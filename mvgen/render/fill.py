@@ -270,11 +270,10 @@ def lay_over(colour: Image, coverage: NDArray[np.float32], behind: Image) -> Ima
     coverage : (1, S, S) or (T, S, S) in [0, 1], share of each pixel that the surface covers
     behind : (S, S, 3) uint8
     """
-    result = np.empty_like(colour)
-    for index, frame in enumerate(colour):
-        share = coverage[index % len(coverage), ..., None]
-        edge = (share > 0) & (share < 1)
-        result[index] = np.where(share > 0, frame, behind)
-        where = edge[..., 0]
-        result[index][where] = np.rint(share[where] * frame[where] + (1 - share[where]) * behind[where])
+    result = colour.copy()
+    for one, frames in zip(coverage, [result] if len(coverage) == 1 else result[:, None], strict=True):
+        empty, edge = one == 0, (one > 0) & (one < 1)
+        share = one[edge][:, None]
+        frames[:, empty] = behind[empty]
+        frames[:, edge] = np.rint(share * frames[:, edge] + (1 - share) * behind[edge])
     return result

@@ -50,18 +50,16 @@ def _unlens(lens: Floats) -> Floats:
     return np.linalg.inv(known)
 
 
-def _matrices(
-    cameras: Sequence[Camera], lens: Floats, unlens: Floats
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """P of views of one source, and B; both (V, 4, 4)."""
-    forth, back = (np.empty((len(cameras), 4, 4), np.float32) for _ in range(2))
+def _matrices(cameras: Sequence[Camera], lens: Floats, unlens: Floats) -> NDArray[np.float32]:
+    """P of views of one source, and B: (2, V, 4, 4)."""
+    both = np.empty((2, len(cameras), 4, 4), np.float32)
     turn, unturn = np.eye(4), np.eye(4)
     for index, camera in enumerate(cameras):
         rotation, pivot = camera.rotation, np.array(camera.pivot)
         turn[:3, :3], turn[:3, 3] = rotation, pivot - rotation @ pivot
         unturn[:3, :3], unturn[:3, 3] = rotation.T, pivot - pivot @ rotation
-        forth[index], back[index] = lens @ turn, lens @ unturn @ unlens
-    return forth, back
+        both[0, index], both[1, index] = lens @ turn, lens @ unturn @ unlens
+    return both
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,28 @@ class _Known:
     outline: Any
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """Views of a mesh, to be drawn from one place after the other: kernels with the memory they work in.
+
+    Handing a kernel its arguments takes as long as a tenth of a view; here they stay.
+
+    asked : what the drawing is for: views, cosine of grazing, along rows
+    matrices : P and B of each view, see `_matrices`
+    marked : see `mvgen.render.outlines`
+    images : of each view, in the order of `ViewGeometry`
+    draw : launches, one after the other; then soften and forget, over what is marked
+    """
+
+    asked: tuple[int, float, bool]
+    matrices: tuple[Any, Any]
+    marked: Any
+    images: tuple[Any, ...]
+    draw: tuple[Any, ...]
+    soften: Any
+    forget: Any
+
+
 class GridRenderer:
     """Draws views with the kernels of `mvgen.render.kernels`, on "cpu" (one core) or "cuda"."""
 
@@ -91,7 +111,7 @@ class GridRenderer:
         self._warp = open_warp(device)
         self._device = device
         self._known: _Known | None = None
-        self._scratch: tuple[Any, Any, Any] | None = None
+        self._drawing: _Drawing | None = None
 
     def render(self, mesh: Mesh, camera: Camera, grazing: float) -> ViewGeometry:
         """What `camera` sees of a mesh; see `mvgen.render.base.Renderer`."""
@@ -104,9 +124,12 @@ class GridRenderer:
             raise ValueError("cameras of one call must be views of the same source")
         # All views of a clip look at one mesh: what belongs to the mesh is made once.
         if self._known is None or self._known.mesh is not mesh or self._known.source != source:
-            self._known = self._prepare(mesh, source)
+            self._known, self._drawing = self._prepare(mesh, source), None
         along_rows = source.focal is None and all(camera.pitch == 0 for camera in cameras)
-        return self._draw(self._known, cameras, grazing, along_rows)
+        asked = (len(cameras), float(np.cos(np.radians(grazing))), along_rows)
+        if self._drawing is None or self._drawing.asked != asked:
+            self._drawing = self._plan(self._known, *asked)
+        return self._draw(self._drawing, cameras, _matrices(cameras, self._known.lens, self._known.unlens))
 
     def _array(self, array: NDArray[Any], kind: Any) -> Any:
         return uploaded(array, kind, self._device)
@@ -169,73 +192,72 @@ class GridRenderer:
         count = np.bincount(row, minlength=size) + np.bincount(row[fresh], minlength=size)
         return points, np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
 
-    def _draw(self, known: _Known, cameras: Sequence[Camera], grazing: float, along_rows: bool) -> list[ViewGeometry]:
+    def _plan(self, known: _Known, views: int, least: float, along_rows: bool) -> _Drawing:
         from mvgen.render import kernels, outlines
 
         warp, device, size = self._warp, self._device, known.source.size
-        rows = (len(cameras), size)
-        pixels = len(cameras) * size * size
-        forth, back = (self._array(each, warp.mat44) for each in _matrices(cameras, known.lens, known.unlens))
-        results: list[tuple[NDArray[Any], Any]] = [
-            (np.full(pixels, np.nan, np.float32), warp.float32),
-            (np.full((pixels, 2), np.nan, np.float32), warp.vec2),
-            (np.zeros(pixels, bool), warp.bool),
-            (np.zeros(pixels, np.float32), warp.float32),
-            (np.zeros(pixels, np.float32), warp.float32),
-        ]
-        held = [self._array(result, kind) for result, kind in results]
-        depth, source, valid, coverage, blend = held
-        ends, marked, spans = self._scratch_for(len(cameras), size)
+        pixels = views * size * size
+
+        def empty(kind: Any, count: int = pixels) -> Any:
+            return warp.empty(count, dtype=kind, device=device)
+
+        def launch(kernel: Any, dim: Any, inputs: list[Any], outputs: Sequence[Any]) -> Any:
+            return warp.launch(kernel, dim, inputs, list(outputs), device=device, record_cmd=True)
+
+        forth, back = empty(warp.mat44, views), empty(warp.mat44, views)
+        images = tuple(empty(kind) for kind in (warp.float32, warp.vec2, warp.bool, warp.float32, warp.float32))
+        depth, source, _, coverage, blend = images
+        ends = warp.full(2 * pixels, float(outlines.NOWHERE), dtype=warp.float32, device=device)
+        marked = warp.zeros(1 + 2 * pixels, dtype=warp.int32, device=device)
         eye = 0.0 if known.source.focal is None else float(known.source.position[2])
-        lens = [back, eye, int(known.source.focal is not None)]
-        if along_rows:
-            inputs = [known.points, known.starts, forth, size]
-            warp.launch(kernels.sweep_rows, rows, inputs, [depth, ends, marked, spans], device=device)
-            edges = (len(cameras), len(known.outline))
-            inputs = [known.vertices, known.outline, forth, size]
-            warp.launch(outlines.mark_outline, edges, inputs, [ends, marked], device=device)
-        else:
-            spans.fill_(warp.vec2i(0, size))
-            self._draw_triangles(known, forth, eye, depth, (ends, marked))
-        inputs = [depth, spans, *lens, known.cosine, float(np.cos(np.radians(grazing))), size]
-        warp.launch(kernels.look_back, rows, inputs, [source, valid, coverage], device=device)
-        count = int(marked[:1].numpy()[0])
-        inputs = [marked, depth, ends, *lens, _JUMP / known.source.scale, size]
-        warp.launch(outlines.soften, (count, 2), inputs, [source, coverage, blend], device=device)
-        warp.launch(outlines.forget, count, [marked], [ends], device=device)
-        marked[:1].zero_()
-        shapes = ((), (2,), (), (), ())
-        images = [one.numpy().reshape(*rows, size, *shape) for one, shape in zip(held, shapes, strict=True)]
-        return [ViewGeometry(*each) for each in zip(cameras, *images, strict=True)]
-
-    def _scratch_for(self, views: int, size: int) -> tuple[Any, Any, Any]:
-        """`ends`, `marked` and the spans of rows; see `mvgen.render.outlines`."""
-        from mvgen.render import outlines
-
-        warp, pixels = self._warp, views * size * size
-        if self._scratch is None or len(self._scratch[0]) != 2 * pixels or len(self._scratch[2]) != views * size:
-            self._scratch = (
-                warp.full(2 * pixels, float(outlines.NOWHERE), dtype=warp.float32, device=self._device),
-                warp.zeros(1 + 2 * pixels, dtype=warp.int32, device=self._device),
-                warp.empty(views * size, dtype=warp.vec2i, device=self._device),
-            )
-        return self._scratch
-
-    def _draw_triangles(self, known: _Known, project: Any, eye: float, depth: Any, ends: Sequence[Any]) -> None:
-        """What `sweep_rows` and `mark_outline` do, for any camera."""
-        from mvgen.render import kernels, outlines
-
-        warp, device, size = self._warp, self._device, known.source.size
         perspective = int(known.source.focal is not None)
-        landed = warp.empty((len(project), len(known.vertices)), dtype=warp.vec3, device=device)
-        turns = warp.zeros(landed.shape, dtype=warp.int32, device=device)
-        nearness = warp.full(len(depth), float(kernels.EMPTY), dtype=warp.float32, device=device)
-        inputs = [known.vertices, project, perspective]
-        warp.launch(kernels.project_vertices, landed.shape, inputs, [landed], device=device)
-        every = (len(project), len(known.triangles))
-        warp.launch(kernels.draw_triangles, every, [landed, known.triangles, size], [nearness, turns], device=device)
-        warp.launch(kernels.read_depth, len(depth), [nearness, eye, perspective], [depth], device=device)
-        warp.launch(outlines.mark_contours, every, [landed, known.triangles, turns, size], [*ends], device=device)
+        lens, surface = [back, eye, perspective], [known.cosine, least, size]
+        rows, edges = (views, size), (views, len(known.outline))
+        if along_rows:
+            inputs = [known.points, known.starts, forth, back, *surface, ends, marked]
+            draw = [
+                launch(kernels.sweep_rows, rows, inputs, images),
+                launch(outlines.mark_outline, edges, [known.vertices, known.outline, forth, size], [ends, marked]),
+            ]
+        else:
+            landed = warp.empty((views, len(known.vertices)), dtype=warp.vec3, device=device)
+            turns = warp.empty(landed.shape, dtype=warp.int32, device=device)
+            nearness = empty(warp.float32)
+            every, triangles = (views, len(known.triangles)), known.triangles
+            draw = [
+                launch(kernels.project_vertices, landed.shape, [known.vertices, forth, perspective], [landed, turns]),
+                launch(kernels.empty_pixels, pixels, [], [nearness]),
+                launch(kernels.draw_triangles, every, [landed, triangles, size], [nearness, turns]),
+                launch(kernels.read_depth, pixels, [nearness, eye, perspective], [depth]),
+                launch(outlines.mark_contours, every, [landed, triangles, turns, size], [ends, marked]),
+                launch(kernels.look_back, rows, [depth, *lens, *surface], images[1:]),
+            ]
+        inputs = [marked, depth, ends, *lens, _JUMP / known.source.scale, size]
+        return _Drawing(
+            asked=(views, least, along_rows),
+            matrices=(forth, back),
+            marked=marked,
+            images=images,
+            draw=tuple(draw),
+            soften=launch(outlines.soften, (1, 2), inputs, [source, coverage, blend]),
+            forget=launch(outlines.forget, 1, [marked], [ends]),
+        )
+
+    def _draw(self, drawing: _Drawing, cameras: Sequence[Camera], matrices: NDArray[np.float32]) -> list[ViewGeometry]:
+        for held, values in zip(drawing.matrices, matrices, strict=True):
+            held.assign(values)
+        for launch in drawing.draw:
+            launch.launch()
+        count = int(drawing.marked[:1].numpy()[0])
+        drawing.soften.set_dim((count, 2))
+        drawing.forget.set_dim(count)
+        drawing.soften.launch()
+        drawing.forget.launch()
+        size = cameras[0].size
+        # Copies: the next view is drawn into the same memory.
+        images = [held.numpy().copy() for held in drawing.images]
+        shaped = [image.reshape(len(cameras), size, size, *image.shape[1:]) for image in images]
+        return [ViewGeometry(*each) for each in zip(cameras, *shaped, strict=True)]
 
 
 def _outline(triangles: NDArray[np.int32], open_vertices: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -38,30 +38,44 @@ def _point(points: wp.array[wp.vec3], index: wp.int32) -> wp.vec3: ...
 def _write(values: wp.array[wp.float32], index: wp.int32, value: wp.float32): ...
 
 
+@wp.func_native("places.data[index] = place;")
+def _place(places: wp.array[wp.vec2], index: wp.int32, place: wp.vec2): ...
+
+
+@wp.func_native("flags.data[index] = flag;")
+def _flag(flags: wp.array[wp.bool], index: wp.int32, flag: wp.bool): ...
+
+
 @wp.kernel
 def sweep_rows(
     points: wp.array[wp.vec3],
     starts: wp.array[wp.int32],
     forth: wp.array[wp.mat44],
+    back: wp.array[wp.mat44],
+    cosine: wp.array[wp.float32],
+    least: wp.float32,
     size: wp.int32,
-    depth: wp.array[wp.float32],
     ends: wp.array[wp.float32],
     marked: wp.array[wp.int32],
-    spans: wp.array[wp.vec2i],
+    depth: wp.array[wp.float32],
+    source: wp.array[wp.vec2],
+    valid: wp.array[wp.bool],
+    coverage: wp.array[wp.float32],
+    blend: wp.array[wp.float32],
 ):
-    """Draw the lines of one row of one view: a z-buffer of one dimension. Note the columns that were drawn to.
+    """Draw the lines of one row of one view, a z-buffer of one dimension, and look back at the source from it.
 
-    Only lines that run from left to right are seen from the front.
+    Only lines that run from left to right are seen from the front. Outputs as of `look_back`, and depth.
     """
     view, row = wp.tid()
     camera = forth[view]
     base = (view * size + row) * size
+    for column in range(size):
+        _write(depth, base + column, wp.nan)
     u = wp.float32(0.0)
     z = wp.float32(0.0)
     column = wp.int32(0)
     running = wp.bool(False)
-    drawn_from = wp.int32(size)
-    drawn_to = wp.int32(0)
     for index in range(starts[row], starts[row + 1]):
         point = _point(points, index)
         u_next = camera[0, 0] * point[0] + camera[0, 2] * point[1] + camera[0, 3]
@@ -69,8 +83,6 @@ def sweep_rows(
         column_next = wp.min(first_from(u_next), size)
         front = point[2] > 0.0 and u_next > u
         if front and column < column_next:
-            drawn_from = wp.min(drawn_from, column)
-            drawn_to = wp.max(drawn_to, column_next)
             slope = (z_next - z) / (u_next - u)
             for pixel in range(column, column_next):
                 here = z + slope * (wp.float32(pixel) + 0.5 - u)
@@ -84,7 +96,7 @@ def sweep_rows(
         column = column_next
     if running:
         mark(ends, marked, u, base, size, 1)
-    spans[view * size + row] = wp.vec2i(drawn_from, drawn_to)
+    _look_back(row, base, back[view], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
 
 
 @wp.kernel
@@ -93,10 +105,18 @@ def project_vertices(
     forth: wp.array[wp.mat44],
     perspective: wp.int32,
     landed: wp.array2d[wp.vec3],
+    turns: wp.array2d[wp.int32],
 ):
-    """u, v and nearness of every vertex in every view."""
+    """u, v and nearness of every vertex in every view; `turns` of none yet."""
     view, vertex = wp.tid()
+    turns[view, vertex] = 0
     landed[view, vertex] = project(forth[view], perspective, vertices[vertex])
+
+
+@wp.kernel
+def empty_pixels(nearness: wp.array[wp.float32]):
+    """Nothing is drawn yet."""
+    nearness[wp.tid()] = EMPTY
 
 
 @wp.kernel
@@ -143,19 +163,20 @@ def _side(start: wp.vec3, end: wp.vec3, first: wp.int32, second: wp.int32, u: wp
 
 @wp.kernel
 def read_depth(nearness: wp.array[wp.float32], eye: wp.float32, perspective: wp.int32, depth: wp.array[wp.float32]):
-    """Depth of the pixels that triangles were drawn to."""
+    """Depth of the pixels that triangles were drawn to, NaN for the others."""
     pixel = wp.tid()
     near = nearness[pixel]
+    z = wp.nan
     if near > EMPTY:
+        z = near
         if perspective != 0:
-            near = eye - 1.0 / near
-        depth[pixel] = near
+            z = eye - 1.0 / near
+    depth[pixel] = z
 
 
 @wp.kernel
 def look_back(
     depth: wp.array[wp.float32],
-    spans: wp.array[wp.vec2i],
     back: wp.array[wp.mat44],
     eye: wp.float32,
     perspective: wp.int32,
@@ -165,28 +186,42 @@ def look_back(
     source: wp.array[wp.vec2],
     valid: wp.array[wp.bool],
     coverage: wp.array[wp.float32],
+    blend: wp.array[wp.float32],
 ):
-    """Where the source saw what a row of a view shows, and whether it saw it well.
+    """Where the source saw what a row of a view shows, and whether it saw it well; blend is none yet.
 
-    spans : columns of each row that may show a surface
     back : view pixel -> source pixel, homogeneous, see `mvgen.render.grid`
     eye : depth of the eye, for a pinhole
     least : the source saw surface well where its cosine is above this
-    Outputs come filled with what a pixel without surface has.
     """
     view, row = wp.tid()
-    matrix = back[view]
     base = (view * size + row) * size
-    span = spans[view * size + row]
-    for column in range(span[0], span[1]):
+    _look_back(
+        row, base, back[view], eye, perspective, cosine, least, size, depth, source, valid, coverage, blend
+    )  # fmt: skip
+
+
+@wp.func
+def _look_back(
+    row: wp.int32, base: wp.int32, back: wp.mat44, eye: wp.float32, perspective: wp.int32,
+    cosine: wp.array[wp.float32], least: wp.float32, size: wp.int32, depth: wp.array[wp.float32],
+    source: wp.array[wp.vec2], valid: wp.array[wp.bool], coverage: wp.array[wp.float32], blend: wp.array[wp.float32],
+):  # fmt: skip
+    for column in range(size):
         at = base + column
         z = _read(depth, at)
+        seen = wp.vec2(wp.nan, wp.nan)
+        well = wp.bool(False)
+        covered = wp.float32(0.0)
         if not wp.isnan(z):
-            seen = seen_at(matrix, wp.float32(column) + 0.5, wp.float32(row) + 0.5, z, eye, perspective)
+            seen = seen_at(back, wp.float32(column) + 0.5, wp.float32(row) + 0.5, z, eye, perspective)
             # Truncation is floor here: what is beside the picture is not valid, wherever it is looked up.
             seen_column = wp.clamp(wp.int32(seen[0]), 0, size - 1)
             seen_row = wp.clamp(wp.int32(seen[1]), 0, size - 1)
             inside = seen[0] >= 0.0 and seen[1] >= 0.0 and wp.max(seen[0], seen[1]) <= wp.float32(size)
-            source[at] = seen
-            valid[at] = inside and _read(cosine, seen_row * size + seen_column) > least
-            _write(coverage, at, 1.0)
+            well = inside and _read(cosine, seen_row * size + seen_column) > least
+            covered = wp.float32(1.0)
+        _place(source, at, seen)
+        _flag(valid, at, well)
+        _write(coverage, at, covered)
+        _write(blend, at, 0.0)

@@ -192,5 +192,6 @@ def soften(
 
 @wp.kernel
 def forget(marked: wp.array[wp.int32], ends: wp.array[wp.float32]):
-    """Make `ends` ready for the next view."""
+    """Make `ends` and `marked` ready for the next view."""
     ends[marked[1 + wp.tid()]] = NOWHERE
+    marked[0] = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TypedDict, get_args
 
@@ -20,6 +20,8 @@ from mvgen.store.manifest import ViewRow
 
 # The order of the labels in `label`.
 LABELS: tuple[str, ...] = get_args(Label)
+# A view's motion in its maps, in the order of `ClipFlow`.
+FLOW_ARRAYS = ("flow", "apex_flow")
 
 
 class ViewItem(TypedDict):
@@ -112,6 +114,11 @@ def _read_frame(path: Path) -> Image:
             return np.array(picture.convert("RGB"))
     except OSError as error:
         raise StoreError(f"frame {path} cannot be read: {error}; the store is damaged, build it again") from None
+
+
+def stored_flow(maps: Mapping[str, np.ndarray]) -> ClipFlow:
+    """The flow among the arrays of a view's maps, pixels."""
+    return ClipFlow(*(np.float32(maps["flow_step"]) * maps[name] for name in FLOW_ARRAYS))
 
 
 def read_arrays(path: Path, without: Container[str] = ()) -> dict[str, np.ndarray]:

@@ -6,16 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
-import numpy as np
 from torch.utils.data import Dataset
 
 from mvgen.angles import RandomAngles, angle_pairs, view_name
 from mvgen.errors import StoreError
-from mvgen.flow import ClipFlow
 from mvgen.records import Split
 from mvgen.store import layout
 from mvgen.store.about import read_about
-from mvgen.store.items import LABELS, ViewItem, read_arrays, read_frames, view_item
+from mvgen.store.items import FLOW_ARRAYS, LABELS, ViewItem, read_arrays, read_frames, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, read_table
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LABELS", "MultiViewDataset", "ViewItem", "open_dataset"]
 
-_FLOW = ("flow", "apex_flow")
 Views = Literal["all", "sweep", "source"]
 
 
@@ -45,8 +42,8 @@ class MultiViewDataset(Dataset[ViewItem]):
     def __getitem__(self, index: int) -> ViewItem:
         row = self.rows[index]
         colour = read_frames(self.root, row)
-        maps = read_arrays(self.root / row.maps, without=() if self.flow else _FLOW)
-        flow = ClipFlow(*(np.float32(maps["flow_step"]) * maps[name] for name in _FLOW)) if self.flow else None
+        maps = read_arrays(self.root / row.maps, without=() if self.flow else FLOW_ARRAYS)
+        flow = stored_flow(maps) if self.flow else None
         return view_item(row, colour, flow, maps["valid"], maps["depth"])
 
 

@@ -1,9 +1,10 @@
 """Views of a finished store at any angle, rendered when they are asked for.
 
 They are made from `geometry/` and the frontal frames in `views/source` by the code that a build uses, so an angle that
-was built comes out as it is stored. Two things are lost: frames kept as JPEG have been through JPEG once before they
-are draped; and a store with a geometry per frame ("frame", "filtered", "residual") keeps the onset frame's only, so
-that here all frames are draped over that one.
+was built comes out as it is stored. Three things are lost: frames kept as JPEG have been through JPEG once before they
+are draped; flow that is carried through the surface starts from the frontal flow as it is stored, rounded; and a store
+with a geometry per frame ("frame", "filtered", "residual") keeps the onset frame's only, so that here all frames are
+draped over that one.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from torch.utils.data import Dataset, get_worker_info
 from mvgen.angles import RandomAngles, view_name
 from mvgen.camera import Camera
 from mvgen.config import BuildConfig
-from mvgen.flow import ClipFlow
+from mvgen.flow import ClipFlow, clip_surface_motion
 from mvgen.records import DepthMap, Image, Registration, ViewGeometry
 from mvgen.register import seen_in_all
 from mvgen.render import Renderer, get_renderer
-from mvgen.store.items import ViewItem, read_arrays, read_frames, view_item
+from mvgen.store.items import ViewItem, read_arrays, read_frames, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite
-from mvgen.viewing import Scene, face_of, look, make_scene, make_view, surface_motion, visible_share
+from mvgen.viewing import Scene, face_of, look, make_scene, make_view, visible_share
 
 _DRAWS = 16  # random angles tried for a view that is to be kept
 
@@ -49,7 +50,7 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
     Raises StoreError when a file is missing or damaged.
     """
     stored = read_arrays(root / row.geometry)
-    depth = DepthMap(stored["depth"], stored["confidence"], _camera(stored))
+    depth = DepthMap(stored["depth"], stored["confidence"], stored_camera(stored))
     registration = Registration(
         stored["homography"],
         stored["inliers"],
@@ -69,7 +70,8 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
     )
 
 
-def _camera(stored: dict[str, np.ndarray]) -> Camera:
+def stored_camera(stored: dict[str, np.ndarray]) -> Camera:
+    """The source camera of a clip, from the arrays of its `geometry/`."""
     pinhole = str(stored["camera_kind"]) == "pinhole"
     return Camera(
         size=len(stored["depth"]),
@@ -194,7 +196,8 @@ class RenderedViews(Dataset[ViewItem]):
         """The clip's scene, read or remembered; what was not used for longest is forgotten first."""
         scene = self._scenes.pop(row.clip, None) or read_scene(self.root, row)
         if self.flow and self.config.flow == "geometric" and scene.motion is None:
-            scene = replace(scene, motion=surface_motion(scene, self.config))
+            frontal = stored_flow(read_arrays(self.root / row.maps))
+            scene = replace(scene, motion=clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex))
         self._scenes[row.clip] = scene
         while len(self._scenes) > 1 and sum(map(_bytes, self._scenes.values())) > self.memory:
             self._scenes.popitem(last=False)
@@ -204,7 +207,9 @@ class RenderedViews(Dataset[ViewItem]):
 def _bytes(scene: Scene) -> int:
     meshes = sum(mesh.vertices.nbytes + mesh.triangles.nbytes + mesh.uv.nbytes for mesh in scene.meshes)
     motion = sum(each.nbytes for each in scene.motion or ())
-    return scene.crops.nbytes + meshes + motion + 4 * scene.attention.nbytes
+    attended = scene.attended
+    attention = attended.points.nbytes + attended.normals.nbytes + attended.weight.nbytes
+    return scene.crops.nbytes + meshes + motion + attention
 
 
 def _renderer() -> Renderer:
