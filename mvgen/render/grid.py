@@ -118,13 +118,16 @@ class GridRenderer:
         return self.render_all(mesh, [camera], grazing)[0]
 
     def render_all(self, mesh: Mesh, cameras: Sequence[Camera], grazing: float) -> list[ViewGeometry]:
-        """What several cameras see of a mesh, at less cost than one by one; they must be views of one source."""
+        """What several cameras see of a mesh; they must be views of one source. On CUDA they are drawn at once."""
         source = cameras[0].at(0.0, 0.0)
         if any(camera.at(0.0, 0.0) != source for camera in cameras):
             raise ValueError("cameras of one call must be views of the same source")
         # All views of a clip look at one mesh: what belongs to the mesh is made once.
         if self._known is None or self._known.mesh is not mesh or self._known.source != source:
             self._known, self._drawing = self._prepare(mesh, source), None
+        # One after the other on the CPU: the memory of ten views is more than its caches hold.
+        if self._device == "cpu" and len(cameras) > 1:
+            return [self.render(mesh, camera, grazing) for camera in cameras]
         along_rows = source.focal is None and all(camera.pitch == 0 for camera in cameras)
         asked = (len(cameras), float(np.cos(np.radians(grazing))), along_rows)
         if self._drawing is None or self._drawing.asked != asked:

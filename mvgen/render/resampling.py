@@ -60,6 +60,18 @@ def _pixel(pixels: wp.array[wp.vec3ub], index: wp.int32) -> wp.vec3ub: ...
 def _weight(weights: wp.array[wp.float32], index: wp.int32) -> wp.float32: ...
 
 
+@wp.func_native("return pairs.data[index];")
+def _pair(pairs: wp.array[wp.vec2i], index: wp.int32) -> wp.vec2i: ...
+
+
+@wp.func_native("return numbers.data[index];")
+def _number(numbers: wp.array[wp.int32], index: wp.int32) -> wp.int32: ...
+
+
+@wp.func_native("pixels.data[index] = colour;")
+def _paint(pixels: wp.array[wp.vec3ub], index: wp.int32, colour: wp.vec3ub): ...
+
+
 @wp.kernel
 def resample(
     crops: wp.array[wp.vec3ub],
@@ -74,22 +86,22 @@ def resample(
     """Colour of one view pixel in one frame."""
     frame, pixel = wp.tid()
     start = frame * size * size
-    corner = first[pixel]
-    counts = taps[pixel]
-    begin = begins[pixel]
+    corner = _pair(first, pixel)
+    counts = _pair(taps, pixel)
+    begin = _number(begins, pixel)
     red = float(0.0)
     green = float(0.0)
     blue = float(0.0)
     for down in range(counts[1]):
         row = start + (corner[1] + down) * size + corner[0]
-        share = weights[begin + counts[0] + down]
+        share = _weight(weights, begin + counts[0] + down)
         for right in range(counts[0]):
             seen = _pixel(crops, row + right)
             weight = share * _weight(weights, begin + right)
             red += weight * wp.float32(seen[0])
             green += weight * wp.float32(seen[1])
             blue += weight * wp.float32(seen[2])
-    colour[start + pixels[pixel]] = wp.vec3ub(_byte(red), _byte(green), _byte(blue))
+    _paint(colour, start + _number(pixels, pixel), wp.vec3ub(_byte(red), _byte(green), _byte(blue)))
 
 
 @wp.func
