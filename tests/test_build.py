@@ -103,7 +103,7 @@ def test_a_build_killed_at_any_moment_resumes_to_the_same_bytes(
     moments = random.Random(5)
     out = tmp_path / "killed"
     line = [sys.executable, str(SCRIPT), "build", "--dataset", "fake", "--root", str(root), "--out", str(out)]
-    line += ["--angles", "-45:45:45", "--size", "64"]
+    line += ["--angles", "-45:45:45", "--size", "64", "--no-report"]
     environment = os.environ | {"FAKE_SECONDS": "0.15"}
     for kill in range(3):
         before = len(list((out / layout.DONE).glob("*.json")))

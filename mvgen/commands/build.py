@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from mvgen.build import build as run_build
+from mvgen.commands.report import tell_report
 from mvgen.config import BuildConfig, load_config
 from mvgen.console import BuildProgress, print_summary
 
@@ -60,6 +61,7 @@ def build(
     workers: Annotated[int | None, _flag("workers")] = None,
     device: Annotated[str | None, _flag("device")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try clips again that failed before")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="write no page to look at the dataset")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="print every clip and the traceback of mistakes")] = False,
 ) -> int:
     """Build a multi-view dataset from a frontal one.
@@ -78,4 +80,5 @@ def build(
     with BuildProgress(verbose) as progress:
         summary = run_build(settings, progress=progress, retry_failed=retry_failed)
     print_summary(summary)
+    tell_report(settings.out, write=not no_report)
     return summary.exit_code

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mvgen.commands.report import tell_report
 from mvgen.console import print_table
 from mvgen.store import layout
 from mvgen.store.refine import ViewChange
@@ -46,4 +47,5 @@ def refine(
     else:
         print(f"dataset:       {out}")
         print(f"contact sheet: {out / layout.SHEET}")
+    tell_report(out, write=(out / layout.REPORT).is_file())
     return 0

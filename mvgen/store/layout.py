@@ -1,6 +1,6 @@
 """Where things lie in a store. Paths are relative to its root and POSIX, so they mean the same on every machine.
 
-dataset.json  clips.parquet  failures.jsonl  contact_sheet.png  annotations/
+dataset.json  clips.parquet  failures.jsonl  contact_sheet.png  annotations/  report/
 views/<view>/<clip directory>/<frame>    colour frames, under the source's own names
 maps/<view>/<clip directory>.npz         valid, depth, flow and onset-to-apex flow of the view
 geometry/<clip id>.npz                   what the views were made from; geometry/attention.safetensors
@@ -19,6 +19,7 @@ DATASET = "dataset.json"
 TABLE = "clips.parquet"
 FAILURES = "failures.jsonl"
 SHEET = "contact_sheet.png"
+REPORT = "report/index.html"
 ANNOTATIONS = "annotations"
 ATTENTION = "geometry/attention.safetensors"
 BUILD = ".build.json"

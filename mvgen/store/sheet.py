@@ -25,9 +25,9 @@ def contact_sheet(out: Path, rows: Sequence[ViewRow]) -> bytes:
     rows : every row of the store; at most 8 clips and 13 angles, evenly spread, are shown
     Returns the bytes of a PNG.
     """
-    clips = _spread(list(dict.fromkeys(row.clip for row in rows)), MAX_CLIPS)
+    clips = spread(list(dict.fromkeys(row.clip for row in rows)), MAX_CLIPS)
     swept = sorted({row.yaw for row in rows if row.yaw is not None})
-    yaws: list[float | None] = [None, *_spread(swept, MAX_VIEWS)]
+    yaws: list[float | None] = [None, *spread(swept, MAX_VIEWS)]
     by_place = {(row.clip, row.yaw): row for row in rows}
     width = _SIDE + len(yaws) * (_CELL + _GAP) + _GAP
     height = _HEAD + max(len(clips), 1) * (_CELL + _LABEL + _GAP) + _GAP
@@ -84,7 +84,8 @@ def _left(column: int) -> int:
     return _SIDE + column * (_CELL + _GAP)
 
 
-def _spread(items: list[T], count: int) -> list[T]:
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """So many items, evenly spread from the first to the last; all where there are no more."""
     if len(items) <= count:
-        return items
-    return [items[round(index * (len(items) - 1) / (count - 1))] for index in range(count)]
+        return list(items)
+    return [items[round(index * (len(items) - 1) / max(count - 1, 1))] for index in range(count)]

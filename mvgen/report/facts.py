@@ -1,0 +1,187 @@
+"""What the page says of a store, but for its pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvgen.config import BuildConfig
+from mvgen.report.charts import Histogram, Spread, histogram, spreads
+from mvgen.sources.demo import Demo
+from mvgen.store import layout
+from mvgen.store.items import LABELS, read_arrays
+from mvgen.store.manifest import Failure, ViewRow
+from mvgen.store.sheet import spread
+from mvgen.synth.layouts import is_stand_in
+
+NO_CLASS = "no class"
+MAX_LINES = 200
+"""Subjects and failures listed at most."""
+_MAX_MEASURED = 400  # clips whose registration is read, each from a file of its own
+_LARGE = ("depth", "confidence", "attention", "inside")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """Clips of one class. name : the class, or NO_CLASS; emotions : as released -> clips"""
+
+    name: str
+    train: int
+    test: int
+    subjects: int
+    emotions: Mapping[str, int]
+
+    @property
+    def clips(self) -> int:
+        return self.train + self.test
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectCount:
+    """Clips of one subject. classes : class -> clips"""
+
+    name: str
+    split: str
+    clips: int
+    classes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewCount:
+    """One view over all clips. train, kept : training clips, and those of them whose view is kept; test : all kept"""
+
+    name: str
+    train: int
+    kept: int
+    test: int
+
+    @property
+    def dropped(self) -> int:
+        return self.train - self.kept
+
+    @property
+    def clips(self) -> int:
+        return self.train + self.test
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the page says in words, tables and charts.
+
+    about : `dataset.json`; stand_in : the source is acted by parametric heads
+    settings : name, value, what it means
+    attention, valid : share per view of the sweep, over its clips
+    inliers, residual : per clip; residual in crop pixels, of the `measured` clips whose registration was read
+    """
+
+    about: Mapping[str, Any]
+    stand_in: bool
+    settings: tuple[tuple[str, Any, str], ...]
+    clips: int
+    classes: tuple[ClassCount, ...]
+    subjects: tuple[SubjectCount, ...]
+    views: tuple[ViewCount, ...]
+    failures: tuple[Failure, ...]
+    stages: Mapping[str, int]
+    attention: tuple[Spread, ...]
+    valid: tuple[Spread, ...]
+    inliers: Histogram | None
+    residual: Histogram | None
+    measured: int
+
+
+def gather(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failures: Sequence[Failure]) -> Facts:
+    """Say of a store what there is to say.
+
+    about, rows, failures : its `dataset.json`, table and failures
+    Raises StoreError when a file of the registration is missing or damaged.
+    """
+    frontal = [row for row in rows if row.yaw is None]
+    swept = {row.yaw: degrees(row.yaw) for row in sorted(_swept(rows), key=_yaw)}
+    measured = spread(frontal, _MAX_MEASURED)
+    return Facts(
+        about=about,
+        stand_in=_made_of_stand_ins(out, about),
+        settings=tuple(_settings(about["config"])),
+        clips=len(frontal),
+        classes=_classes(frontal),
+        subjects=_subjects(frontal),
+        views=tuple(_view(degrees(yaw), [row for row in rows if row.yaw == yaw]) for yaw in (None, *swept)),
+        failures=tuple(failures),
+        stages=dict(sorted(Counter(failure.stage for failure in failures).items())),
+        attention=spreads(
+            {name: [row.visible_attention for row in rows if row.yaw == yaw] for yaw, name in swept.items()}
+        ),
+        valid=spreads({name: [row.valid_fraction for row in rows if row.yaw == yaw] for yaw, name in swept.items()}),
+        inliers=histogram(row.inliers for row in frontal),
+        residual=histogram(_residual(out, row) for row in measured),
+        measured=len(measured),
+    )
+
+
+def degrees(yaw: float | None) -> str:
+    """A view's angle for a person: `+15°`, `−45°`, `source`."""
+    return "source" if yaw is None else f"{yaw:+g}°".replace("-", "−").replace("+0°", "0°")
+
+
+def _yaw(row: ViewRow) -> float:
+    return row.yaw or 0.0
+
+
+def _swept(rows: Sequence[ViewRow]) -> list[ViewRow]:
+    return [row for row in rows if row.yaw is not None]
+
+
+def _made_of_stand_ins(out: Path, about: Mapping[str, Any]) -> bool:
+    workbooks = sorted((out / layout.ANNOTATIONS).glob("*.xlsx"))
+    return about["source"]["name"] == Demo.name or any(is_stand_in(path) for path in workbooks)
+
+
+def _settings(config: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
+    described = {name: field.description or "" for name, field in BuildConfig.model_fields.items()}
+    return [(name, value, described.get(name, "")) for name, value in config.items()]
+
+
+def _classes(frontal: Sequence[ViewRow]) -> tuple[ClassCount, ...]:
+    found = []
+    for label in (*LABELS, None):
+        some = [row for row in frontal if row.label == label]
+        if some:
+            found.append(
+                ClassCount(
+                    name=label or NO_CLASS,
+                    train=sum(row.split == "train" for row in some),
+                    test=sum(row.split == "test" for row in some),
+                    subjects=len({row.subject_key for row in some}),
+                    emotions=dict(Counter(row.emotion for row in some).most_common()),
+                )
+            )
+    return tuple(found)
+
+
+def _subjects(frontal: Sequence[ViewRow]) -> tuple[SubjectCount, ...]:
+    by_key: dict[str, list[ViewRow]] = {}
+    for row in frontal:
+        by_key.setdefault(row.subject_key, []).append(row)
+    return tuple(
+        SubjectCount(some[0].subject, some[0].split, len(some), Counter(row.label or NO_CLASS for row in some))
+        for some in by_key.values()
+    )
+
+
+def _view(name: str, rows: Sequence[ViewRow]) -> ViewCount:
+    training = [row for row in rows if row.split == "train"]
+    return ViewCount(name, len(training), sum(row.kept for row in training), len(rows) - len(training))
+
+
+def _residual(out: Path, row: ViewRow) -> float:
+    """What motion registration leaves in a clip: median over its frames of the inliers' RMS error; NaN if unknown."""
+    stored = read_arrays(out / row.geometry, without=_LARGE)
+    residual = np.delete(stored["residual"], row.onset_index)
+    known = residual[np.isfinite(residual)]
+    return float(np.median(known)) if len(known) else float("nan")

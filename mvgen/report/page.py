@@ -1,0 +1,96 @@
+"""`report/index.html`: the template filled with what there is to say of a store."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from mvgen import __version__
+from mvgen.config import file_digest
+from mvgen.report import facts, layers, viewer
+from mvgen.report.charts import bin_edges
+from mvgen.store import layout
+from mvgen.store.about import read_about
+from mvgen.store.manifest import ViewRow, read_failures, read_table
+from mvgen.store.writer import disk_errors, write_atomically
+
+MAX_BYTES = 30_000_000
+"""The page is never larger."""
+_PICTURES = 26_000_000  # characters of it that pictures may take
+_TEMPLATES = Path(__file__).parent / "templates"
+_HEAD = 4096  # bytes of a page in which it says of which store it is
+
+
+def write_report(out: Path) -> Path:
+    """Write the page of a finished store, `report/index.html` in it, and return its path.
+
+    Nothing else there is touched. The same store gives the same bytes.
+    Raises StoreError for a folder that is no finished store, whose files are missing or damaged, or that is full.
+    """
+    about = read_about(out)
+    rows = read_table(out / layout.TABLE)
+    found = facts.gather(out, about, rows, read_failures(out / layout.FAILURES))
+    chosen = viewer.choose_clips(rows)
+    clips = [viewer.show_clip(out, of_clip, _PICTURES // len(chosen)) for of_clip in _by_clip(rows, chosen)]
+    page = render(found, clips, file_digest(out / layout.DATASET))
+    path = out / layout.REPORT
+    with disk_errors(out):
+        write_atomically(path, page.encode())
+    return path
+
+
+def is_current(out: Path) -> bool:
+    """Whether there is a page, and it is of the store as it is now."""
+    path = out / layout.REPORT
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file_digest(out / layout.DATASET).encode() in file.read(_HEAD)
+
+
+def render(found: facts.Facts, clips: list[dict[str, Any]], digest: str) -> str:
+    """The page's HTML. clips : as `viewer.show_clip` gives them; digest : sha256 of the store's `dataset.json`"""
+    # Everything is escaped but these two files beside the template.
+    style, script = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "viewer.js"))
+    template = _environment().get_template("page.html")
+    return template.render(
+        facts=found,
+        clips=clips,
+        digest=digest,
+        version=__version__,
+        style=style,
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        depth_colours=layers.depth_legend(),
+        heat_colours=layers.heat_legend(),
+        max_lines=facts.MAX_LINES,
+        no_class=facts.NO_CLASS,
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["edges"] = bin_edges
+    return environment
+
+
+def _by_clip(rows: Iterable[ViewRow], clips: list[str]) -> list[list[ViewRow]]:
+    by_clip: dict[str, list[ViewRow]] = {clip: [] for clip in clips}
+    for row in rows:
+        if row.clip in by_clip:
+            by_clip[row.clip].append(row)
+    return list(by_clip.values())

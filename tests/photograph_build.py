@@ -1,0 +1,72 @@
+"""Builds of stand-ins with the real way of a clip: a photograph whose mouth moves, on a head of known shape."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from factories import AstronautDetector, EllipsoidEstimator, astronaut
+from fake_build import FakeStages
+
+from mvgen.attention import AttentionModel
+from mvgen.camera import pixel_grid
+from mvgen.config import BuildConfig
+from mvgen.pipeline import Tools, build_clip
+from mvgen.records import BuiltClip, Clip, Image
+from mvgen.render import get_renderer
+from mvgen.sources import get_source
+from mvgen.sources.base import Listing
+
+SIZE = 96
+ANGLES = "-40,-15,15,40"
+
+
+@dataclass(frozen=True)
+class PhotographStages(FakeStages):
+    """`build.Stages` with a real source and the real pipeline, without networks. depth : digest of their weights"""
+
+    depth: str = "0" * 64
+
+    def read(self, config: BuildConfig) -> Listing:
+        return get_source(config.dataset).read(config.root, annotations=config.annotations, variant=config.variant)
+
+    def weights(self, config: BuildConfig) -> dict[str, str]:
+        return {"depth": self.depth}
+
+    def fit_attention(self, clips: Sequence[Clip], config: BuildConfig) -> bytes:
+        return b"an attention head for " + super().fit_attention(clips, config)
+
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+        tools = Tools(AstronautDetector(), EllipsoidEstimator(), AttentionModel.empty(), get_renderer("grid"))
+
+        def build_one(clip: Clip) -> BuiltClip:
+            apex = clip.position(clip.apex, len(clip.frames) // 2)
+            return build_clip(clip, smiling(len(clip.frames), apex, zlib.crc32(clip.id.encode())), config, tools)
+
+        return build_one
+
+
+def smiling(frames: int, apex: int, seed: int) -> Image:
+    """(T, 512, 512, 3), the photograph with fresh noise; its mouth goes up to 5 pixels to the side until the apex."""
+    import cv2
+
+    photograph, grid = astronaut(), pixel_grid(512, 512)
+    near = np.exp(-((grid - (224, 141)) ** 2).sum(axis=-1) / (2 * 14**2))
+    rng = np.random.default_rng(seed)
+    clip = np.empty((frames, *photograph.shape), np.uint8)
+    for index in range(frames):
+        away = 5 * max(0.0, 1 - abs(index - apex) / max(apex, 1))
+        at = grid - 0.5 - away * near[..., None] * (1, 0.4)
+        moved = cv2.remap(photograph, *np.moveaxis(at.astype(np.float32), -1, 0), cv2.INTER_CUBIC)
+        clip[index] = np.clip(moved + rng.normal(0, 1, moved.shape), 0, 255).round()
+    return clip
+
+
+def photograph_config(root: Path, out: Path, **settings: Any) -> BuildConfig:
+    """Settings of a small build of a CAS(ME)² stand-in."""
+    values = {"dataset": "casme2", "root": root, "out": out, "angles": ANGLES, "size": SIZE, **settings}
+    return BuildConfig(**values)

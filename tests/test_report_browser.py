@@ -1,0 +1,244 @@
+"""The page of `mvgen report` in a real browser, opened from the disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_build import FakeStages, list_clips, make_config, make_source
+from PIL import Image
+
+from mvgen.build import build
+from mvgen.report.page import write_report
+from mvgen.store import layout
+from mvgen.store.manifest import ViewRow, read_table
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: uv sync")
+
+MARKUP = "<img src=x onerror=console.error(1)>"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of five clips with a page."""
+    folder = tmp_path_factory.mktemp("browser")
+    root = make_source(folder / MARKUP)
+    config = make_config(root, folder / "out", angles="-45,-15,15,45")
+    build(config, FakeStages(root, face=frozenset({list_clips(root)[1].id})))
+    write_report(folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright.expect.set_options(timeout=30_000)  # a busy machine is no error
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Opened:
+    """A page that is open. told : what it wrote to the console or threw; asked : what it loaded"""
+
+    page: Any
+    told: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def view(self) -> str:
+        return str(self.page.inner_text("#yaw-value"))
+
+    @property
+    def frame(self) -> int:
+        return int(self.page.input_value("#frame"))
+
+    def press(self, *keys: str) -> None:
+        self.page.focus("#stage")
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.drawn()
+
+    def drawn(self) -> None:
+        """Wait until the pictures are of the view and the frame that the sliders say."""
+        expect = playwright.expect(self.page.locator("#view"))
+        expect.to_have_attribute("data-view", self.view)
+        expect.to_have_attribute("data-frame", str(self.frame))
+        expect.to_have_attribute("data-layer", self.page.input_value("input[name=layer]:checked"))
+
+    def pixels(self, canvas: str) -> np.ndarray:
+        """(S, S, 3) float, what a canvas shows."""
+        script = (
+            "id => { const c = document.getElementById(id);"
+            " const copy = new OffscreenCanvas(c.width, c.width).getContext('2d', {willReadFrequently: true});"
+            " copy.drawImage(c, 0, 0);"
+            " return [c.width, ...copy.getImageData(0, 0, c.width, c.width).data]; }"
+        )
+        side, *values = self.page.evaluate(script, canvas)
+        return np.array(values, float).reshape(side, side, 4)[..., :3]
+
+
+@pytest.fixture
+def opened(browser: Any, out: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """The page in a fresh tab; in the end it has said nothing and asked for nothing."""
+    page = browser.new_page(**getattr(request, "param", {}))
+    tab = Opened(page)
+    page.on("console", lambda message: tab.told.append(message.text))
+    page.on("pageerror", lambda error: tab.told.append(str(error)))
+    page.on("request", lambda asked: tab.asked.append(asked.url))
+    page.goto((out / layout.REPORT).as_uri())
+    tab.drawn()
+    yield tab
+    page.close()
+    assert tab.told == []
+    assert [url for url in tab.asked if not url.startswith("data:")] == [(out / layout.REPORT).as_uri()]
+
+
+def rows_of(out: Path, clip: int) -> dict[float | None, ViewRow]:
+    """Yaw -> row, of one clip of the store."""
+    rows = read_table(out / layout.TABLE)
+    name = list(dict.fromkeys(row.clip for row in rows))[clip]
+    return {row.yaw: row for row in rows if row.clip == name}
+
+
+def frame_shown(out: Path, rows: dict[float | None, ViewRow], shown: np.ndarray) -> tuple[float | None, int]:
+    """(yaw, frame) of the stored picture that is nearest to what is shown."""
+    off = {
+        (yaw, index): np.abs(np.asarray(Image.open(out / row.frames_directory / name), float) - shown).mean()
+        for yaw, row in rows.items()
+        for index, name in enumerate(row.frame_names)
+    }
+    return min(off, key=lambda place: off[place])
+
+
+def test_the_slider_turns_the_picture(out: Path, opened: Opened) -> None:
+    rows = rows_of(out, 0)
+    assert opened.frame == rows[None].apex_index
+    for index, yaw in enumerate((-45.0, -15.0, 15.0, 45.0)):
+        opened.page.fill("#yaw", str(index))
+        opened.drawn()
+        assert frame_shown(out, rows, opened.pixels("view")) == (yaw, opened.frame)
+        assert frame_shown(out, rows, opened.pixels("source")) == (None, opened.frame)
+        assert opened.view == f"{yaw:+g}°".replace("-", "−")
+        assert opened.page.inner_text("#status").startswith(f"{opened.view} sees {'25' if abs(yaw) > 20 else '75'} %")
+    opened.page.fill("#frame", "1")
+    opened.drawn()
+    assert frame_shown(out, rows, opened.pixels("view")) == (45.0, 1)
+
+
+def test_the_clip_plays_at_five_yaws_and_stops(out: Path, opened: Opened) -> None:
+    rows = rows_of(out, 0)
+    opened.page.select_option("#speed", "0.25")
+    for yaw, turn in ((15.0, None), (45.0, "ArrowRight"), (-45.0, "Home"), (-15.0, "ArrowRight"), (15.0, "ArrowRight")):
+        opened.press(*([turn] if turn else []))
+        opened.page.click("#play")
+        assert opened.page.get_attribute("#play", "aria-pressed") == "true"
+        for index in (0, 1, 2, 3, 0) if turn is None else ((opened.frame + 2) % 4,):
+            playwright.expect(opened.page.locator("#view")).to_have_attribute("data-frame", str(index))
+        opened.page.click("#play")
+        assert opened.page.inner_text("#play") == "Play"
+        opened.drawn()
+        assert frame_shown(out, rows, opened.pixels("view")) == (yaw, opened.frame)
+        stopped = opened.frame
+        opened.page.wait_for_timeout(300)
+        assert opened.frame == stopped
+
+
+def test_keys_do_everything(out: Path, opened: Opened) -> None:
+    opened.press("Home")
+    assert opened.view == "−45°"
+    opened.press("ArrowRight", "ArrowRight", "ArrowLeft")
+    assert opened.view == "−15°"
+    opened.press("End", "ArrowRight")
+    assert opened.view == "+45°"
+    opened.press(".", ".", ".")
+    assert opened.frame == (rows_of(out, 0)[None].apex_index + 3) % 4
+    opened.press(",")
+    assert opened.frame == (rows_of(out, 0)[None].apex_index + 2) % 4
+    opened.press("c")
+    assert not opened.page.is_visible("#source")
+    opened.press("c")
+    assert opened.page.is_visible("#source")
+    opened.press(" ")
+    assert opened.page.inner_text("#play") == "Pause"
+    opened.press(" ")
+    assert opened.page.inner_text("#play") == "Play"
+    opened.press("]")
+    assert opened.page.input_value("#clip") == "1"
+    assert opened.view == "+45°"  # the angle stays
+    assert frame_shown(out, rows_of(out, 1), opened.pixels("view")) == (45.0, opened.frame)
+    opened.press("[", "[")
+    assert opened.page.input_value("#clip") == "4"
+    opened.press("5")
+    assert opened.page.is_checked("input[value=attention]")
+
+
+def test_every_control_is_reached_by_tab(opened: Opened) -> None:
+    reached = []
+    for _ in range(14):
+        opened.page.keyboard.press("Tab")
+        reached.append(opened.page.evaluate("document.activeElement.id || document.activeElement.name"))
+    wanted = ["clip", "previous", "next", "stage", "yaw", "frame", "play", "speed", "beside", "layer"]
+    assert [name for name in reached if name in wanted] == wanted
+
+
+@pytest.mark.parametrize("layer", ["unseen", "depth", "motion", "attention"])
+def test_layers_are_laid_over_both_pictures_and_explained(opened: Opened, layer: str) -> None:
+    plain = {canvas: opened.pixels(canvas) for canvas in ("view", "source")}
+    opened.page.check(f"input[value={layer}]")
+    opened.drawn()
+    for canvas, before in plain.items():
+        changed = np.abs(opened.pixels(canvas) - before).max(axis=-1) > 8
+        assert changed[12:].mean() > 0.15
+        assert changed[:4].mean() < 0.05  # no surface there
+    assert opened.page.is_visible(f"[data-layer={layer}]")
+    opened.page.check("input[value='']")
+    opened.drawn()
+    assert not opened.page.is_visible(f"[data-layer={layer}]")
+
+
+def test_dragging_the_picture_turns_it(opened: Opened) -> None:
+    opened.press("Home")
+    box = opened.page.locator("#view").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    opened.page.mouse.move(box["x"] + box["width"] * 0.9, middle)
+    opened.page.mouse.down()
+    opened.page.mouse.move(box["x"] + box["width"] * 0.1, middle, steps=5)
+    opened.page.mouse.up()
+    opened.drawn()
+    assert opened.view == "+45°"
+    opened.page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    opened.drawn()
+    assert opened.view == "+45°"
+
+
+@pytest.mark.parametrize("opened", [{"viewport": {"width": 360, "height": 740}}], indirect=True)
+def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened) -> None:
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert opened.page.locator("#view").bounding_box()["width"] > 120
+
+
+@pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+def test_words_stand_out_from_the_paper(opened: Opened, request: pytest.FixtureRequest) -> None:
+    scheme = request.node.callspec.params["opened"]["color_scheme"]
+    script = "name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()"
+    paper, *inks = (opened.page.evaluate(script, f"--{name}") for name in ("paper", "ink", "soft", "accent", "warn"))
+    assert (luminance(paper) < 0.1) == (scheme == "dark")
+    for ink in inks:
+        light, dark = sorted((luminance(ink), luminance(paper)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb, as WCAG defines it."""
+    channels = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
