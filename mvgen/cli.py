@@ -17,7 +17,11 @@ from mvgen.errors import MvgenError
 COMMANDS = {
     "build": "Build a multi-view dataset from a frontal one.",
     "reconstruct": "Reconstruct single photographs: depth, mesh and side views.",
+    "report": "Write a page to look at a finished dataset: counts, quality, and a viewer.",
     "refine": "Keep other views of a finished dataset: change the attention threshold.",
+    "verify": "Check a finished dataset: every byte, the labels, the split and the geometry.",
+    "publish": "Publish a finished dataset, or the recipe of one that may not be passed on.",
+    "rebuild": "Build the dataset of a recipe again, and compare every byte.",
     "datasets": "List the datasets that can be read, or check one on disk.",
     "synth": "Make a stand-in of a licensed release, with ground truth.",
     "train-depth": "Train the depth network.",

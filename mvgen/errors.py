@@ -31,6 +31,18 @@ class StoreError(MvgenError):
     """An output folder holds something else: another build, another schema, or files mvgen did not write."""
 
 
+class PublishError(MvgenError):
+    """A dataset cannot be published as asked."""
+
+
+class LicenceError(PublishError):
+    """The terms of a source do not allow what was asked to be published."""
+
+
+class RecipeError(MvgenError):
+    """A recipe is damaged, or the source or the weights at hand are not the ones it names."""
+
+
 class WeightsError(MvgenError):
     """A weight file is missing or does not fit the network."""
 

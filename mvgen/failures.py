@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvgen.errors import ClipError
+from mvgen.names import printable
 from mvgen.records import Clip
 from mvgen.store.manifest import Failure
 
@@ -22,7 +23,7 @@ def source_failures(listing: Listing, root: Path | None) -> Sequence[Failure]:
             clip=failure.clip,
             dataset=listing.dataset,
             stage=failure.stage,
-            reason=without_folders(failure.reason, root),
+            reason=printable(without_folders(failure.reason, root)),
             file=_relative(failure.path, root) if failure.path else None,
         )
         for failure in listing.failures
@@ -36,7 +37,8 @@ def clip_failure(clip: Clip, error: ClipError, root: Path | None) -> Failure:
         frames = {frame.path for frame in clip.frames}
         inside = str(clip.directory / error.path.name) if error.path in frames else error.path.name
         file = inside if root is None else _relative(error.path, root)
-    return Failure(clip.id, clip.dataset, error.stage, without_folders(error.reason, root), file)
+    reason = printable(without_folders(error.reason, root))
+    return Failure(clip.id, clip.dataset, error.stage, reason, file)
 
 
 def without_folders(text: str, root: Path | None = None) -> str:
@@ -51,5 +53,5 @@ def without_folders(text: str, root: Path | None = None) -> str:
 
 def _relative(path: Path, root: Path | None) -> str:
     if root is not None and path.absolute().is_relative_to(root.absolute()):
-        return path.absolute().relative_to(root.absolute()).as_posix()
-    return path.name
+        return printable(path.absolute().relative_to(root.absolute()).as_posix())
+    return printable(path.name)

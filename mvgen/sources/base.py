@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from mvgen.errors import SourceError
+from mvgen.names import printable, unstorable
 from mvgen.records import Clip, Redistribution
+from mvgen.sources.workbook import LARGEST_NUMBER
 
 Variant = Literal["auto", "raw", "cropped"]
 
@@ -101,7 +103,7 @@ class Source(ABC):
         if annotations is not None and not annotations.exists():
             raise SourceError(f"annotations {annotations} do not exist; give the workbook, or the folder that holds it")
         try:
-            return self._read(root, annotations, variant)
+            return _settled(self._read(root, annotations, variant))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise SourceError(
@@ -122,6 +124,47 @@ class Source(ABC):
         if self.stand_in:
             lines.append(f"Without the data, `mvgen synth --layout {self.name} --out DIR` makes a stand-in.")
         return "\n".join(lines)
+
+
+def _settled(listing: Listing) -> Listing:
+    """The listing without clips that no store could hold, and with every word of it fit to be printed.
+
+    What a listing says comes from names on disk and cells of workbooks, that is from anybody.
+    """
+    for path in listing.annotation_files:
+        if reason := unstorable(path.name):
+            raise SourceError(f"the name of {printable(str(path))} {reason}; rename the file")
+    faults = {clip: _unstorable(clip) for clip in listing.clips}
+    lost = [ClipFailure(clip.id, reason, clip.frames[0].path) for clip, reason in faults.items() if reason]
+    failures = [
+        replace(failure, clip=printable(failure.clip), reason=printable(failure.reason))
+        for failure in (*listing.failures, *lost)
+    ]
+    return replace(
+        listing,
+        version=printable(listing.version),
+        clips=tuple(clip for clip, reason in faults.items() if not reason),
+        problems=tuple(
+            replace(problem, where=printable(problem.where), reason=printable(problem.reason))
+            for problem in listing.problems
+        ),
+        failures=tuple(sorted(failures, key=lambda failure: (failure.clip, failure.reason))),
+    )
+
+
+def _unstorable(clip: Clip) -> str:
+    """Why a store could not hold a clip, in words; empty if it can."""
+    for part in clip.directory.parts:
+        if reason := unstorable(part):
+            return f"the folder name {printable(part)!r} {reason}"
+    if reason := unstorable(clip.id):
+        return f"the path {clip.id!r} {reason}"
+    for frame in clip.frames:
+        if reason := unstorable(frame.name):
+            return f"the frame name {printable(frame.name)!r} {reason}"
+        if not 0 <= frame.number < LARGEST_NUMBER:
+            return f"the frame number {frame.number} is too large"
+    return ""
 
 
 def subject_key(subject: str) -> str:

@@ -100,4 +100,4 @@ ROOT/rawpic/s15/15_0401.../img001.jpg        long videos)
 
 def _whole(cell: object) -> int | None:
     written_number = text(cell)
-    return int(written_number) if written_number.isdigit() else None
+    return int(written_number) if written_number.isdecimal() else None

@@ -62,7 +62,7 @@ ROOT/CASME2_RAW_selected/sub01/EP02_01f/img46.jpg     (raw; or Cropped/sub01/EP0
         for record in find_table(workbook, sheets, columns):
             where = f"row {record.line} of {workbook.name}"
             subject, name = text(record.cells["subject"]), text(record.cells["name"])
-            if not name or not subject.lower().removeprefix("sub").isdigit():
+            if not name or not subject.lower().removeprefix("sub").isdecimal():
                 findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
                 continue
             subject = f"sub{int(subject.lower().removeprefix('sub')):02d}"

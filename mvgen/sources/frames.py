@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+LARGEST_PICTURE = 1 << 26
+"""Pixels, twice those of an 8K film; a few bytes of a file can claim more than the memory of any machine."""
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
@@ -115,6 +117,8 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
     try:
         with PillowImage.open(path) as image:
+            if image.width * image.height > LARGEST_PICTURE:
+                raise ClipError("source", f"the frame is too large: {image.width}x{image.height} pixels", path)
             if image.mode.startswith("I"):
                 wide = np.asarray(image).astype(np.int64)
                 grey = (np.clip(wide, 0, 65535) >> 8).astype(np.uint8)

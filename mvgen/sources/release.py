@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from mvgen.errors import ClipError, SourceError
+from mvgen.names import unstorable
 from mvgen.records import Clip, Label, Redistribution
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, subject_key
 from mvgen.sources.frames import list_frames
@@ -170,6 +171,11 @@ class Release(Source):
         for row, key in zip(rows, keys, strict=True):
             if (earlier := seen.setdefault((key[0], row.name.lower()), row.where)) != row.where:
                 findings.dropped(row.where, f"{row.subject}/{row.name} stands in {earlier} already")
+                continue
+            if unusable := unstorable(row.name) or unstorable(row.subject):
+                parts = (*found.folder.relative_to(findings.root).parts, row.subject, row.name)
+                reason = f"the name {row.subject}/{row.name} {unusable} ({row.where})"
+                findings.failures.append(ClipFailure("__".join(parts), reason, found.folder))
                 continue
             place = index.get(key)
             # Clips cut out of one long video would share a folder, and so their ids: each gets its own below it.

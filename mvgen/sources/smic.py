@@ -117,7 +117,7 @@ ROOT/SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image000001.jpg
         for record in find_table(workbook, sheets, columns, optional=("apex", "emotion")):
             where = f"row {record.line} of {workbook.name}"
             subject, name = subject_key(text(record.cells["subject"])), text(record.cells["name"])
-            if not name or not subject.isdigit():
+            if not name or not subject.isdecimal():
                 findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
                 continue
             emotion = text(record.cells["emotion"])

@@ -7,8 +7,10 @@ import difflib
 import fnmatch
 import io
 import re
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ Cells = tuple[object, ...]
 WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".csv")
 # How the releases write "nothing": CASME II has a `/`, CAS(ME)² has NULL.
 _BLANK = frozenset({"", "/", "\\", "-", "null", "none", "nan", "n/a"})
+LARGEST_NUMBER = 2**63  # tables hold 64-bit integers
+# What the readers of workbooks trip over in a broken one, beside errors of their own.
+_BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 # A header may stand below an introduction: SAMM's is on row 14.
 _HEADER_ROWS = 40
 
@@ -42,12 +47,15 @@ class Record:
 
 
 def text(cell: object) -> str:
-    """A cell as the release writes it, without the spaces around it; whole numbers lose their `.0`."""
+    """A cell as the release writes it, without the spaces around it; whole numbers lose their `.0`.
+
+    Line breaks and other control characters count as spaces.
+    """
     if cell is None:
         return ""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip()
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(cell)).strip()
 
 
 def number(cell: object) -> int | None:
@@ -56,8 +64,11 @@ def number(cell: object) -> int | None:
     if written.lower() in _BLANK:
         return None
     if not re.fullmatch(r"-?\d+(\.0+)?", written):
-        raise ValueError(f"{written!r} is not a frame number")
-    return int(float(written))
+        raise ValueError(f"{written[:40]!r} is not a frame number")
+    value = int(written[:20].partition(".")[0])
+    if abs(value) >= LARGEST_NUMBER:
+        raise ValueError(f"{written[:40]!r} is too large for a frame number")
+    return value
 
 
 def read_sheets(path: Path) -> tuple[Sheet, ...]:
@@ -170,13 +181,50 @@ def _read_xlsx(path: Path) -> tuple[Sheet, ...]:
             for sheet in book.worksheets:
                 sheet.reset_dimensions()  # the range that a file states may be wrong and would cut rows off
                 sheets.append(Sheet(sheet.title, tuple(sheet.iter_rows(values_only=True))))
+            _refuse_formulas(path, sheets)
             return tuple(sheets)
     except PermissionError:
         raise
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, ParseError, OSError) as error:
+    except SourceError:
+        raise
+    except (*_BROKEN, zipfile.BadZipFile, zlib.error, ParseError, OSError) as error:
         raise SourceError(
             f"workbook {path} is damaged or not an .xlsx file ({error}); copy it from the release again"
         ) from None
+
+
+def _refuse_formulas(path: Path, sheets: Sequence[Sheet]) -> None:
+    """Refuse a workbook with a formula whose value was not stored: nothing here would calculate it.
+
+    Raises SourceError naming the cell.
+    """
+    from openpyxl import load_workbook
+
+    with zipfile.ZipFile(path) as archive:
+        parts = [name for name in archive.namelist() if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name)]
+        if not any(_holds_formula(archive, name) for name in parts):
+            return
+    with path.open("rb") as file:
+        written = load_workbook(file, read_only=True)
+        for sheet, there in zip(sheets, written.worksheets, strict=True):
+            there.reset_dimensions()
+            for row, cells in zip(sheet.rows, there.iter_rows(), strict=True):
+                for value, cell in zip(row, cells, strict=True):
+                    if value is None and cell.data_type == "f":
+                        raise SourceError(
+                            f"workbook {path}, sheet {sheet.name!r}: cell {cell.coordinate} is a formula without a "
+                            "stored value; open the workbook in a spreadsheet program and save it, or write the value"
+                        )
+
+
+def _holds_formula(archive: zipfile.ZipFile, name: str) -> bool:
+    before = b""
+    with archive.open(name) as part:
+        while block := part.read(1 << 20):
+            if re.search(rb"<f[ >/]", before + block):
+                return True
+            before = block[-3:]
+    return False
 
 
 def _read_xls(path: Path) -> tuple[Sheet, ...]:
@@ -188,7 +236,7 @@ def _read_xls(path: Path) -> tuple[Sheet, ...]:
             Sheet(sheet.name, tuple(tuple(sheet.row_values(row)) for row in range(sheet.nrows)))
             for sheet in book.sheets()
         )
-    except (xlrd.XLRDError, xlrd.compdoc.CompDocError, AssertionError, IndexError, ValueError) as error:
+    except (*_BROKEN, xlrd.XLRDError, xlrd.compdoc.CompDocError, AssertionError, struct.error) as error:
         raise SourceError(
             f"workbook {path} is damaged or not an .xls file ({error}); copy it from the release again"
         ) from None

@@ -1,0 +1,43 @@
+"""What may be published of a dataset, by the terms of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from mvgen.errors import LicenceError, SourceError
+from mvgen.records import Redistribution
+
+_STRICTEST = ("forbidden", "gated", "open")
+
+
+def terms_of(source: Mapping[str, Any]) -> Redistribution:
+    """Terms of a source, as `dataset.json` describes it: what it says there or what its reader says, the stricter."""
+    from mvgen.sources import get_source
+
+    said: list[Any] = [source.get("redistribution")]
+    with suppress(SourceError):  # of an unknown name: the dataset's word stands
+        said.append(get_source(str(source.get("name"))).redistribution)
+    known: list[Redistribution] = [one for one in said if one in _STRICTEST]
+    return min(known, key=_STRICTEST.index, default="forbidden")
+
+
+def check_permission(permission: str | None) -> str | None:
+    """A permission as it is recorded. Raises LicenceError for one that says nothing."""
+    if permission is not None and not permission.strip():
+        raise LicenceError("--i-have-permission is empty; write who gave the permission, when, and for what")
+    return permission.strip() if permission else None
+
+
+def allow_pixels(source: Mapping[str, Any], permission: str | None) -> None:
+    """Refuse what shows faces: frames, depth, flow and landmarks.
+
+    Raises LicenceError for a source that forbids it, where nobody attests a permission.
+    """
+    if terms_of(source) == "forbidden" and permission is None:
+        raise LicenceError(
+            f"{source.get('title')} may not be passed on, nor what is made from its pixels ({source.get('licence')}). "
+            "Without --pixels a recipe is published, from which whoever holds the source builds the same dataset. "
+            'With a written permission of its owner, add --i-have-permission "who, when, for what": it is recorded'
+        )

@@ -1,0 +1,155 @@
+"""From a recipe and its source to the same dataset, and the answer whether it is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mvgen.build import Progress, Silent, Stages, Summary, build
+from mvgen.config import BuildConfig, file_digest, load_config
+from mvgen.errors import ConfigError, RecipeError
+from mvgen.publish.recipe import Recipe
+from mvgen.store import layout
+from mvgen.store.manifest import clip_digest
+from mvgen.verify.files import walk
+
+if TYPE_CHECKING:
+    from mvgen.sources.base import Listing
+
+_WEIGHTS = ("weights", "flow_weights")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A rebuilt dataset beside its recipe: paths of files, sorted.
+
+    extra : files that the recipe does not have; records that only a build needs do not count
+    software : what has another version here, in words
+    """
+
+    equal: tuple[str, ...]
+    different: tuple[str, ...]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    software: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        return not (self.different or self.missing or self.extra)
+
+
+def rebuild_config(recipe: Recipe, given: Mapping[str, Any]) -> BuildConfig:
+    """The settings of a recipe, for this machine.
+
+    given : settings that a recipe leaves to the machine: root, annotations, out, workers, device, weights, flow_weights
+    Raises RecipeError for weights that are not the recipe's, ConfigError for settings of another version of mvgen.
+    """
+    settings = {name: value for name, value in recipe.config.items() if name not in _WEIGHTS}
+    for name in _WEIGHTS:
+        _check_weights(name, recipe.config.get(name), given.get(name))
+    # A recipe from elsewhere has no say in where files lie: only what an identity holds is taken from it.
+    foreign = sorted(set(settings) - set(load_config(None, {}).identity()))
+    if foreign:
+        raise RecipeError(f"the recipe has settings that this version of mvgen does not know: {', '.join(foreign)}")
+    device = given.get("device") or recipe.software.get("device")
+    config = load_config(None, {**settings, **given, "device": device})
+    if config.identity() != recipe.config:
+        raise RecipeError("the recipe's settings are not those of this version of mvgen; install the one it names")
+    return config
+
+
+def rebuild(
+    recipe: Recipe,
+    manifest: Mapping[str, str],
+    config: BuildConfig,
+    stages: Stages | None = None,
+    progress: Progress | None = None,
+) -> tuple[Summary, Comparison]:
+    """Build the dataset of a recipe, and compare every byte.
+
+    config : see `rebuild_config`
+    Raises RecipeError before anything is written when the source or the weights are not those of the recipe, and what
+    `build` raises. Stopped in the middle, the same call goes on.
+    """
+    stages = stages or _real_stages()
+    progress = progress or Silent()
+    check_source(recipe, stages.read(config))
+    weights = stages.weights(config)
+    differing = [name for name in sorted({*recipe.weights, *weights}) if recipe.weights.get(name) != weights.get(name)]
+    if differing:
+        lines = [f"{name}: {recipe.weights.get(name)} in the recipe, {weights.get(name)} here" for name in differing]
+        raise RecipeError("the networks' weights are not those of the recipe:\n  " + "\n  ".join(lines))
+    software = software_differences(recipe, stages.software(config))
+    for line in software:
+        progress.note(f"other software than the recipe's, bytes may differ: {line}")
+    summary = build(config, stages, progress)
+    return summary, compare(config.out, manifest, software)
+
+
+def check_source(recipe: Recipe, listing: Listing) -> None:
+    """Raise RecipeError, naming them, when clips or annotations are not those that the recipe was made from."""
+    annotations = {path.name: file_digest(path) for path in listing.annotation_files}
+    clips = {clip.id: clip_digest(clip) for clip in listing.clips[: recipe.config.get("limit")]}
+    lines = _changes("annotations", recipe.source.annotations, annotations)
+    lines += _changes("clip", recipe.source.clips, clips)
+    if lines:
+        more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        raise RecipeError(
+            f"the source is not the one of the recipe ({recipe.source.title}, {recipe.source.version}):\n  "
+            + "\n  ".join(lines[:_SHOWN])
+            + more
+        )
+
+
+def software_differences(recipe: Recipe, here: Mapping[str, str | None]) -> tuple[str, ...]:
+    """What has another version here than in the recipe, in words."""
+    there = recipe.software
+    names = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
+    return tuple(f"{name} {there.get(name) or 'absent'} there, {here.get(name) or 'absent'} here" for name in names)
+
+
+def compare(out: Path, manifest: Mapping[str, str], software: Sequence[str] = ()) -> Comparison:
+    """Every file of a manifest, path -> sha256, beside the one in a dataset."""
+    there = {path: file_digest(out / path) if (out / path).is_file() else None for path in sorted(manifest)}
+    records = (layout.BUILD, f"{layout.DONE}/")
+    return Comparison(
+        equal=tuple(path for path, digest in there.items() if digest == manifest[path]),
+        different=tuple(path for path, digest in there.items() if digest not in (None, manifest[path])),
+        missing=tuple(path for path, digest in there.items() if digest is None),
+        extra=tuple(path for path in walk(out) if path not in manifest and not path.startswith(records)),
+        software=tuple(software),
+    )
+
+
+def _real_stages() -> Stages:
+    from mvgen.stages import PipelineStages
+
+    return PipelineStages()
+
+
+def _check_weights(name: str, wanted: object, given: Path | None) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    if wanted is None:
+        if given is not None:
+            raise RecipeError(f"the recipe was made without {flag}; leave it out")
+    elif given is None:
+        raise RecipeError(f"the recipe was made with {flag} of sha256 {wanted}; give that file with {flag}")
+    elif not given.is_file():
+        raise ConfigError(f"{flag}: {given} does not exist")
+    elif file_digest(given) != wanted:
+        raise RecipeError(f"{flag} {given} has sha256 {file_digest(given)}, the recipe's have {wanted}")
+
+
+def _changes(what: str, there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    lines = []
+    for name in sorted({*there, *here}):
+        if name not in here:
+            lines.append(f"{what} {name}: missing here")
+        elif name not in there:
+            lines.append(f"{what} {name}: not in the recipe")
+        elif here[name] != there[name]:
+            lines.append(f"{what} {name}: changed")
+    return lines

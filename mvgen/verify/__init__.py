@@ -1,0 +1,111 @@
+"""Check a finished dataset: every byte, what it says of itself, its labels and its geometry.
+
+findings  what is off, and what to do
+table     the table, `dataset.json` and the build's records against one another
+files     every file against its digest
+labels    the table against the source's workbook
+sample    a sample of views read; geometry, what they are asked
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from mvgen.errors import StoreError
+from mvgen.store import layout
+from mvgen.store.about import parse_about, read_about
+from mvgen.store.manifest import ViewRow, read_failures, read_table
+from mvgen.verify.files import check_clips, check_digests, check_extra, check_listed, expected_files
+from mvgen.verify.findings import WHOLE, Finding
+from mvgen.verify.labels import check_labels
+from mvgen.verify.table import check_about, check_config, check_records, check_rows, check_schema, check_shape
+
+__all__ = ["Finding", "Verification", "verify"]
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a check came to.
+
+    files : how many were compared with their digests; views : how many were carried back to the frontal clip
+    findings : sorted; nothing is off where there are none
+    """
+
+    out: Path
+    files: int
+    views: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.findings else 0
+
+    @property
+    def clips(self) -> tuple[str, ...]:
+        """Ids of the clips that building again would mend, sorted."""
+        return tuple(sorted({finding.clip for finding in self.findings if finding.clip is not None}))
+
+
+def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
+    """Check a finished dataset; nothing is changed.
+
+    sample : how many views have their geometry checked; seed : which ones
+    Raises StoreError for a folder that holds no finished dataset.
+    """
+    if not (out / layout.DATASET).is_file():
+        read_about(out)  # says what it is instead
+    about, found = _readable(parse_about, out, layout.DATASET)
+    if about is None or (found := check_shape(about)):
+        return _verification(out, found)
+    whole = [*check_config(about["config"]), *check_listed(about["files"]), *check_digests(out, about["files"])]
+    # What cannot be relied on is not read.
+    if any(finding.file in (layout.DATASET, layout.TABLE, layout.FAILURES) for finding in whole):
+        return _verification(out, whole, len(about["files"]))
+    rows, found = _readable(read_table, out, layout.TABLE)
+    failures, unlisted = _readable(read_failures, out, layout.FAILURES)
+    found += [*unlisted, *(check_schema(out) if rows is not None else [])]
+    if rows is None or failures is None or found:
+        return _verification(out, [*whole, *found], len(about["files"]))
+    text = (out / layout.DATASET).read_text(encoding="utf-8")
+    found = [*check_about(text, about, rows, failures), *check_rows(about, rows), *check_clips(out, rows)]
+    damaged = {finding.clip for finding in found if finding.clip is not None}
+    found += check_records(out, about, rows, failures)
+    clips = {row.clip for row in rows} | {failure.clip for failure in failures}
+    found += check_extra(out, expected_files(about["files"], rows, clips))
+    if not whole:  # the workbook is as it was copied
+        found += check_labels(out, about["config"], rows)
+    chosen = draw(rows, sample, seed, damaged)
+    if chosen:
+        from mvgen.verify.sample import check_sample  # loads torch
+
+        found += check_sample(out, about, rows, chosen)
+    listed = {path for row in rows for path in row.files()} | set(about["files"])
+    return _verification(out, [*whole, *found], len(listed), len(chosen))
+
+
+def draw(rows: Sequence[ViewRow], count: int, seed: int, without: Collection[str]) -> list[ViewRow]:
+    """Up to `count` views, in the order of the table; the same seed draws the same ones.
+
+    without : clips that are known to be damaged
+    """
+    whole = [row for row in rows if row.clip not in without]
+    chosen = random.Random(seed).sample(range(len(whole)), min(count, len(whole)))
+    return [whole[index] for index in sorted(chosen)]
+
+
+def _readable(read: Callable[[Path], Content], out: Path, name: str) -> tuple[Content | None, list[Finding]]:
+    """What `read` makes of a file, or None and why not."""
+    try:
+        return read(out / name), []
+    except (StoreError, OSError, ValueError, TypeError) as error:
+        return None, [Finding(name, f"it cannot be read: {error}", WHOLE)]
+
+
+def _verification(out: Path, found: Iterable[Finding], files: int = 0, views: int = 0) -> Verification:
+    return Verification(out, files, views, tuple(sorted(set(found), key=lambda one: (one.file, one.problem))))

@@ -1,0 +1,84 @@
+"""Whether every file is there and as it was built, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from mvgen.config import file_digest
+from mvgen.store import layout
+from mvgen.store.manifest import ViewRow
+from mvgen.verify.findings import WHOLE, Finding, of_clip
+from mvgen.verify.table import unsafe
+
+_REPORT = PurePosixPath(layout.REPORT).parts[0]  # made from a dataset, no part of it
+_LEFT = (layout.PARTIAL, layout.LOCK, layout.REFINING)
+# What every dataset has beside the files of its clips.
+_WHOLE = (layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION)
+_THREADS = 4  # hashing waits for the disk as often as for the processor
+
+
+def check_listed(files: Mapping[str, object]) -> Iterator[Finding]:
+    """Whether `files` of `dataset.json` names what every dataset has, and nothing that lies elsewhere."""
+    for name in sorted({*_WHOLE, *files}):
+        below = PurePosixPath(name).parts[:1] == (layout.ANNOTATIONS,)
+        if name not in files:
+            yield Finding(layout.DATASET, f"it has no digest of {name}", WHOLE)
+        elif unsafe(name) or not (name in _WHOLE or below) or not isinstance(files[name], str):
+            yield Finding(layout.DATASET, f"it lists {name}, which is no file of a dataset", WHOLE)
+
+
+def check_digests(out: Path, files: Mapping[str, object]) -> Iterator[Finding]:
+    """Whether every file of a dataset, path -> sha256, is there, byte for byte."""
+    for path, problem in _damaged(out, files):
+        yield Finding(path, problem, WHOLE)
+
+
+def check_clips(out: Path, rows: Sequence[ViewRow]) -> Iterator[Finding]:
+    """The same for every file of every row of the table."""
+    clips: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    for row in rows:
+        for path, digest in row.files().items():
+            if clips.setdefault(path, row.clip) != row.clip or digests.setdefault(path, digest) != digest:
+                yield of_clip(layout.TABLE, f"two rows give {path} different digests or clips", row.clip)
+    for path, problem in _damaged(out, digests):
+        yield of_clip(path, problem, clips[path])
+
+
+def _damaged(out: Path, digests: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    paths = sorted(path for path in digests if not unsafe(path))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for path, there in zip(paths, threads.map(lambda path: _digest(out / path), paths), strict=True):
+            if there != digests[path]:
+                yield path, "it is missing" if there is None else "its bytes are not those that were built"
+
+
+def check_extra(out: Path, expected: Collection[str]) -> Iterator[Finding]:
+    """Whether there is a file that nothing lists. A report is nobody's business, folders without files neither."""
+    for path in walk(out):
+        if path not in expected:
+            left = PurePosixPath(path).parts[0] in _LEFT
+            problem = "it is left from a build or a refinement that did not end" if left else "no part of the dataset"
+            yield Finding(path, problem, "run that line again" if left else "remove it, or keep it elsewhere")
+
+
+def walk(out: Path) -> Iterator[str]:
+    """Every file of a store, sorted, relative to it; reports are left out."""
+    for place, folders, files in os.walk(out):
+        here = Path(place).relative_to(out)
+        folders[:] = sorted(name for name in folders if here.parts or name != _REPORT)
+        yield from sorted((here / name).as_posix() for name in files)
+
+
+def expected_files(files: Iterable[str], rows: Sequence[ViewRow], records: Iterable[str]) -> frozenset[str]:
+    """Paths of all files of a store. records : ids of clips that have a marker"""
+    markers = (str(layout.marker_path(clip)) for clip in records)
+    listed = (path for row in rows for path in row.files())
+    return frozenset({layout.DATASET, layout.BUILD, *files, *listed, *markers})
+
+
+def _digest(path: Path) -> str | None:
+    return file_digest(path) if path.is_file() else None

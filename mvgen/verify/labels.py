@@ -1,0 +1,60 @@
+"""Whether the table says of every clip what the source's own workbook says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mvgen.angles import view_name
+from mvgen.errors import SourceError
+from mvgen.records import Clip
+from mvgen.store import layout
+from mvgen.store.manifest import ViewRow
+from mvgen.verify.findings import WHOLE, Finding, of_clip
+
+
+def check_labels(out: Path, config: Mapping[str, Any], rows: Sequence[ViewRow]) -> Iterator[Finding]:
+    """Read the frontal view as the release it came from, with the workbook in the store, and compare.
+
+    config : of `dataset.json`
+    """
+    from mvgen.sources import get_source
+
+    frontal = {row.clip: row for row in rows if row.yaw is None}
+    if not frontal:
+        return
+    folder = out / layout.frames_directory(None, PurePosixPath())
+    try:
+        source = get_source(str(config.get("dataset")))
+        listing = source.read(folder, variant=config.get("variant", "auto"))
+    except SourceError as error:
+        problem = f"{view_name(None)} cannot be read with it: {error}"
+        yield Finding(layout.ANNOTATIONS, problem, WHOLE)
+        return
+    clips = {clip.id: clip for clip in listing.clips}
+    for name, row in frontal.items():
+        if name not in clips:
+            reason = next((failure.reason for failure in listing.failures if failure.clip == name), "not mentioned")
+            yield of_clip(layout.TABLE, f"{name}: the annotations do not give this clip: {reason}", name)
+        else:
+            for problem in _differences(row, clips[name]):
+                yield of_clip(layout.TABLE, f"{name}: {problem}", name)
+
+
+def _differences(row: ViewRow, clip: Clip) -> Iterator[str]:
+    names = ["subject", "subject_key", "name", "emotion", "label"]
+    # Where frames are missing, which is said elsewhere, the annotated ones are moved to those that are left.
+    if [frame.name for frame in clip.frames] == row.frame_names:
+        names += ["onset", "offset"]
+        if clip.apex is not None:
+            names.append("apex")
+        elif not row.apex_estimated:
+            yield f"apex is {row.apex}, but the annotations have none"
+        indices = [clip.position(number, 0) for number in (row.onset, row.apex, row.offset) if number is not None]
+        stated = [row.onset_index, row.apex_index, row.offset_index]
+        if len(indices) == len(stated) and indices != stated:
+            yield f"frames {indices} are onset, apex and offset, not {stated}"
+    for name in names:
+        if getattr(row, name) != getattr(clip, name):
+            yield f"{name} is {getattr(row, name)!r}, but the annotations say {getattr(clip, name)!r}"

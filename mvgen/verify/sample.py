@@ -1,0 +1,94 @@
+"""A sample of views, read from a store and compared with their clips."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvgen.config import BuildConfig
+from mvgen.errors import MvgenError
+from mvgen.flow import ClipFlow
+from mvgen.store.items import read_arrays, read_frames
+from mvgen.store.manifest import ViewRow
+from mvgen.store.views import read_scene, stored_config
+from mvgen.verify.findings import Finding, of_clip
+from mvgen.verify.geometry import FrontalClip, StoredView, disagreements, flow_disagreements
+
+_TOLERANCE = 1e-6  # of a share that was computed twice
+
+
+def check_sample(
+    out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], chosen: Sequence[ViewRow]
+) -> Iterator[Finding]:
+    """Whether depth, mask, colour and flow of the chosen rows agree with their angle and their clip."""
+    config = stored_config(dict(about))
+    frontal = {row.clip: row for row in rows if row.yaw is None}
+    of_clips: defaultdict[str, list[ViewRow]] = defaultdict(list)
+    for row in chosen:
+        of_clips[row.clip].append(row)
+    for name, some in of_clips.items():
+        if name not in frontal:
+            continue  # said already: the clip lacks a view
+        try:
+            clip = _frontal_clip(out, frontal[name], config)
+        except (MvgenError, KeyError, ValueError) as error:
+            yield of_clip(frontal[name].geometry, f"it cannot be used: {error}", name)
+            continue
+        for row in some:
+            yield from (of_clip(row.frames_directory, problem, name) for problem in _check_view(out, row, clip))
+
+
+def _frontal_clip(out: Path, row: ViewRow, config: BuildConfig) -> FrontalClip:
+    scene = read_scene(out, row)
+    return FrontalClip(scene.crops, scene.onset, scene.apex, scene.inside, scene.surface, config.grazing)
+
+
+def _check_view(out: Path, row: ViewRow, clip: FrontalClip) -> list[str]:
+    try:
+        maps = read_arrays(out / row.maps)
+        colour = read_frames(out, row)
+    except MvgenError as error:
+        return [str(error)]
+    wrong = _misshapen(maps, colour, clip)
+    if wrong:
+        return [f"{row.maps} and its frames do not fit together: {', '.join(wrong)}"]
+    step = np.float32(maps["flow_step"])
+    motion = ClipFlow(step * maps["flow"], step * maps["apex_flow"])
+    view = StoredView(row.yaw or 0.0, colour, maps["valid"], maps["depth"], motion)
+    found = _frontal_disagreements(view, clip) if row.yaw is None else disagreements(view, clip)
+    hit = np.isfinite(view.depth)
+    share = float(view.valid[hit].mean()) if hit.any() else 0.0
+    if abs(share - row.valid_fraction) > _TOLERANCE:
+        found.append(f"its valid fraction is {share:.3f}, the table says {row.valid_fraction:.3f}")
+    return found
+
+
+def _misshapen(maps: Mapping[str, np.ndarray], colour: np.ndarray, clip: FrontalClip) -> list[str]:
+    size, count = len(clip.surface.depth), len(clip.crops)
+    wanted = {
+        "valid": ((size, size), np.bool_),
+        "depth": ((size, size), np.float32),
+        "flow": ((count - 1, size, size, 2), np.int16),
+        "apex_flow": ((size, size, 2), np.int16),
+        "flow_step": ((), np.float64),
+    }
+    wrong = [
+        name
+        for name, (shape, kind) in wanted.items()
+        if name not in maps or maps[name].shape != shape or maps[name].dtype != kind
+    ]
+    return wrong + sorted(set(maps) - set(wanted)) + (["frames"] if colour.shape != clip.crops.shape else [])
+
+
+def _frontal_disagreements(view: StoredView, clip: FrontalClip) -> list[str]:
+    face = np.isfinite(clip.surface.depth)
+    found = []
+    if not np.array_equal(view.depth, clip.surface.depth, equal_nan=True):
+        found.append("its depth is not that of the clip's geometry")
+    if not np.array_equal(view.valid, face & clip.inside):
+        found.append("its mask is not the face in the source's picture")
+    return found + flow_disagreements(view, clip)

@@ -1,0 +1,359 @@
+"""What `mvgen verify` finds: whatever is done to a dataset after it was built."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from factories import write_stand_in
+from fake_build import tree_bytes
+from photograph_build import PhotographStages, photograph_config
+
+from mvgen.build import build
+from mvgen.cli import run
+from mvgen.config import canonical_json, file_digest
+from mvgen.errors import StoreError
+from mvgen.store import layout
+from mvgen.store.items import read_arrays
+from mvgen.store.manifest import ViewRow, counts, read_failures, read_table, write_table
+from mvgen.store.state import begin
+from mvgen.store.writer import npz_bytes
+from mvgen.verify import Finding, verify
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a stand-in of CAS(ME)² and the store that is built of it."""
+    folder = tmp_path_factory.mktemp("verify")
+    write_stand_in(folder / "root", "casme2", subjects=2, clips=1, frames=5)
+    config = photograph_config(folder / "root", folder / "out", test_share=0.5)
+    summary = build(config, PhotographStages(folder / "root"))
+    assert summary.clips == 2
+    return folder
+
+
+@pytest.fixture
+def store(built: Path, tmp_path: Path) -> Path:
+    """A copy of the store to damage."""
+    return Path(shutil.copytree(built / "out", tmp_path / "out"))
+
+
+def rows_of(store: Path) -> list[ViewRow]:
+    return read_table(store / layout.TABLE)
+
+
+def forge(store: Path, change: Callable[[ViewRow], ViewRow]) -> None:
+    """Change rows of the table, and everything that would give that away: digests, counts and the build's records."""
+    rows = [change(row) for row in rows_of(store)]
+    write_table(rows, store / layout.TABLE)
+    about = json.loads((store / layout.DATASET).read_text())
+    about["files"][layout.TABLE] = file_digest(store / layout.TABLE)
+    about["counts"] = counts(rows, read_failures(store / layout.FAILURES))
+    (store / layout.DATASET).write_text(canonical_json(about))
+    shutil.rmtree(store / layout.DONE, ignore_errors=True)
+    (store / layout.BUILD).unlink(missing_ok=True)
+
+
+def redigest(store: Path) -> Callable[[ViewRow], ViewRow]:
+    """A row with the digests of the files that are there now."""
+
+    def change(row: ViewRow) -> ViewRow:
+        frames = [file_digest(store / row.frames_directory / name) for name in row.frame_names]
+        return replace(row, frames_sha256=frames, maps_sha256=file_digest(store / row.maps))
+
+    return change
+
+
+def said(found: tuple[Finding, ...]) -> str:
+    return "\n".join(map(str, found))
+
+
+def test_a_store_as_it_was_built_is_in_order(store: Path) -> None:
+    before = tree_bytes(store)
+    result = verify(store)
+    assert not result.findings, said(result.findings)
+    assert (result.files, result.views, result.exit_code) == (5 + 2 * (1 + 5 * 6), 10, 0)
+    assert tree_bytes(store) == before
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"flow": "image", "camera": "pinhole"}, {"geometry": "frame", "fill": "none", "format": "png"}],
+)
+def test_every_way_of_building_is_in_order(built: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    if "camera" in settings:
+        settings = {**settings, "focal": 900.0, "principal": (256.0, 256.0)}
+    config = photograph_config(built / "root", tmp_path / "out", limit=1, **settings)
+    build(config, PhotographStages(built / "root"))
+    result = verify(tmp_path / "out")
+    assert not result.findings, said(result.findings)
+
+
+def test_a_store_that_was_handed_on_without_its_records_is_in_order(store: Path) -> None:
+    shutil.rmtree(store / layout.DONE)
+    (store / layout.BUILD).unlink()
+    assert not verify(store, sample=0).findings
+
+
+@pytest.mark.parametrize("kind", ["frame", "maps", "geometry"])
+def test_a_flipped_byte_of_a_clip_is_found(store: Path, kind: str) -> None:
+    row = rows_of(store)[7]
+    name = {"frame": f"{row.frames_directory}/{row.frame_names[2]}", "maps": row.maps, "geometry": row.geometry}[kind]
+    content = bytearray((store / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (store / name).write_bytes(content)
+    (finding,) = verify(store).findings
+    assert (finding.file, finding.clip, finding.remedy) == (name, row.clip, f"build clip {row.clip} again")
+
+
+def test_what_is_advised_mends_a_clip(built: Path, store: Path) -> None:
+    row = rows_of(store)[7]
+    (store / row.maps).write_bytes(b"changed")
+    assert verify(store, sample=0).clips == (row.clip,)
+    (store / layout.DATASET).unlink()
+    (store / layout.marker_path(row.clip)).unlink()
+    build(photograph_config(built / "root", store, test_share=0.5), PhotographStages(built / "root"))
+    assert tree_bytes(store) == tree_bytes(built / "out")
+
+
+def test_every_flipped_byte_of_what_describes_the_whole_is_found(store: Path) -> None:
+    names = [layout.TABLE, layout.SHEET, layout.ATTENTION, layout.DATASET, layout.BUILD, "annotations"]
+    names += [path.name for path in (store / layout.DONE).iterdir()][:1]
+    rng = np.random.default_rng(0)
+    for name in names:
+        path = next(path for path in sorted(store.rglob("*")) if path.is_file() and name in str(path))
+        whole = path.read_bytes()
+        for at in rng.integers(0, len(whole), 6):
+            changed = bytearray(whole)
+            changed[at] ^= 1 << int(rng.integers(0, 7))
+            path.write_bytes(changed)
+            found = verify(store, sample=0).findings
+            assert found, (name, at)
+            # A digest in `dataset.json` that does not fit is no more its mistake than that of the file it speaks of.
+            assert name == layout.DATASET or any(name in str(finding) for finding in found), said(found)
+        path.write_bytes(whole)
+    assert not verify(store, sample=0).findings
+
+
+def test_missing_and_extra_files_are_found(store: Path) -> None:
+    row = rows_of(store)[3]
+    frame, extra = f"{row.frames_directory}/{row.frame_names[1]}", f"{row.frames_directory}/img999.jpg"
+    (store / frame).unlink()
+    (store / extra).write_bytes(b"x")
+    (store / "report").mkdir()
+    (store / "report/index.html").write_text("a page that was made from the dataset")
+    (store / ".partial/clip").mkdir(parents=True)
+    (store / ".partial/clip/half.npz").write_bytes(b"half")
+    found = {finding.file: finding for finding in verify(store, sample=0).findings}
+    assert set(found) == {frame, extra, ".partial/clip/half.npz"}
+    assert (found[frame].problem, found[frame].clip) == ("it is missing", row.clip)
+    assert "remove it" in found[extra].remedy
+    assert "run that line again" in found[".partial/clip/half.npz"].remedy
+
+
+@pytest.mark.parametrize("name", [layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION, layout.BUILD])
+def test_missing_files_of_the_whole_are_found(store: Path, name: str) -> None:
+    (store / name).unlink()
+    found = verify(store, sample=0).findings
+    # Without what the build wrote down at its beginning, only the markers are left over.
+    assert any(name in str(finding) for finding in found) or name == layout.BUILD
+    assert bool(found) == (name != layout.BUILD)
+
+
+def swap(first: Path, second: Path) -> None:
+    beside = first.with_name("beside")
+    first.rename(beside)
+    second.rename(first)
+    beside.rename(second)
+
+
+@pytest.mark.parametrize("pair", [("yaw-15", "yaw+15"), ("yaw+15", "yaw+40")])
+@pytest.mark.parametrize("kinds", [("views", "maps"), ("views",), ("maps",)])
+def test_swapped_yaws_are_found_even_with_their_digests_made_right(
+    store: Path, pair: tuple[str, str], kinds: tuple[str, ...]
+) -> None:
+    for kind in kinds:
+        swap(store / kind / pair[0], store / kind / pair[1])
+    shares = {row.view: (row.visible_attention, row.valid_fraction, row.kept) for row in rows_of(store)}
+    other = {pair[0]: pair[1], pair[1]: pair[0]}
+
+    def change(row: ViewRow) -> ViewRow:
+        attention, valid, kept = shares[other.get(row.view, row.view)]
+        return replace(redigest(store)(row), visible_attention=attention, valid_fraction=valid, kept=kept)
+
+    forge(store, change)
+    assert not verify(store, sample=0).findings
+    found = verify(store).findings
+    for row in rows_of(store):
+        about_it = [finding for finding in found if finding.file == row.frames_directory]
+        assert bool(about_it) == (row.view in pair), said(found)
+        wanted = {"views": "its frames do not show the clip", "maps": "its depth is not the clip's geometry"}
+        assert all(any(wanted[kind] in one.problem for one in about_it) for kind in kinds) or row.view not in pair
+
+
+def change_maps(store: Path, row: ViewRow, **arrays: np.ndarray) -> None:
+    """Give a view other arrays, and the digests and shares that go with them."""
+    maps = {**read_arrays(store / row.maps), **arrays}
+    (store / row.maps).write_bytes(npz_bytes(maps))
+    share = float(maps["valid"][np.isfinite(maps["depth"])].mean())
+    forge(store, lambda one: replace(redigest(store)(one), valid_fraction=share) if one == row else one)
+
+
+@pytest.mark.parametrize("view", ["source", "yaw+15"])
+def test_flow_that_goes_the_wrong_way_is_found(store: Path, view: str) -> None:
+    row = next(row for row in rows_of(store) if row.view == view)
+    maps = read_arrays(store / row.maps)
+    change_maps(store, row, flow=-maps["flow"], apex_flow=-maps["apex_flow"])
+    found = verify(store).findings
+    assert {finding.file for finding in found} == {row.frames_directory}
+    assert "its apex_flow does not carry its frames" in said(found)
+    assert "its flow does not carry its frames" in said(found)
+
+
+@pytest.mark.parametrize("view", ["source", "yaw-40"])
+def test_a_mask_that_hides_or_shows_too_much_is_found(store: Path, view: str) -> None:
+    row = next(row for row in rows_of(store) if row.view == view)
+    hit = np.isfinite(read_arrays(store / row.maps)["depth"])
+    rng = np.random.default_rng(0)
+    change_maps(store, row, valid=hit & (rng.random(hit.shape) > 0.3))
+    (finding,) = verify(store).findings
+    assert (finding.file, "its mask" in finding.problem) == (row.frames_directory, True)
+    change_maps(store, redigested(store, row), valid=np.ones_like(hit))
+    assert "its mask" in said(verify(store).findings)
+
+
+def redigested(store: Path, row: ViewRow) -> ViewRow:
+    return next(one for one in rows_of(store) if (one.clip, one.view) == (row.clip, row.view))
+
+
+def test_depth_of_another_scale_and_arrays_of_another_shape_are_found(store: Path) -> None:
+    row = next(row for row in rows_of(store) if row.view == "yaw+40")
+    depth = read_arrays(store / row.maps)["depth"]
+    change_maps(store, row, depth=depth * np.float32(1.2))
+    assert "its depth is not the clip's geometry seen at 40 degrees" in said(verify(store).findings)
+    change_maps(store, redigested(store, row), depth=depth.astype(np.float64))
+    assert "do not fit together: depth" in said(verify(store).findings)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "surprise", "emotion": "surprise"}, "emotion is 'surprise', but the annotations say"),
+        ({"label": None}, "label is None, but the annotations say"),
+        ({"subject": "s99"}, "subject is 's99', but the annotations say"),
+        ({"onset": 3, "onset_index": 1}, "onset is 3, but the annotations say"),
+        ({"apex": None}, "apex is None, but the annotations say"),
+        ({"apex_index": 0}, "are onset, apex and offset, not"),
+    ],
+)
+def test_labels_that_the_workbook_does_not_give_are_found(store: Path, change: dict[str, Any], message: str) -> None:
+    clip = next(row.clip for row in rows_of(store) if row.label == "negative")
+    forge(store, lambda row: replace(row, **change) if row.clip == clip else row)
+    found = verify(store, sample=0).findings
+    assert message in said(found)
+    assert {finding.clip for finding in found} == {clip}
+
+
+def test_a_subject_on_two_sides_of_the_split_is_found(store: Path) -> None:
+    forge(store, lambda row: replace(row, subject_key="1"))
+    assert "subject 1 is on 2 sides of the split" in said(verify(store, sample=0).findings)
+
+
+@pytest.mark.parametrize(
+    ("view", "change", "message"),
+    [
+        ("yaw+15", {"yaw": -15.0}, "yaw -15.0 has the view yaw-15"),
+        ("yaw+15", {"visible_attention": 0.1, "kept": True, "split": "train"}, "kept is True, which the threshold"),
+        ("yaw+15", {"frames": 3}, "it counts other frames than it names"),
+        ("yaw+15", {"maps": "maps/elsewhere.npz"}, "its files are not where this view of this clip belongs"),
+        ("yaw+15", {"maps": "../../secret.npz"}, "a path leads out of the dataset: ../../secret.npz"),
+        ("yaw+15", {"frames_directory": "/etc"}, "a path leads out of the dataset: /etc/"),
+        ("yaw+15", {"valid_fraction": 7.0}, "a share is not between 0 and 1"),
+        ("yaw+15", {"split": "exam"}, "split 'exam' is unknown"),
+        ("yaw+15", {"fps": 31.0}, "its views disagree about fps"),
+        ("yaw+15", {"clip": "another"}, "it has no view yaw+15"),
+        ("yaw+15", {"view": "yaw-15", "yaw": -15.0}, "there are 2 rows of it"),
+        ("source", {"onset_index": 70}, "onset, apex or offset lies outside the clip"),
+    ],
+)
+def test_rows_that_contradict_themselves_or_their_clip_are_found(
+    store: Path, view: str, change: dict[str, Any], message: str
+) -> None:
+    forge(store, lambda row: replace(row, **change) if row.view == view else row)
+    assert message in said(verify(store).findings)
+
+
+def test_what_dataset_json_says_is_checked(store: Path) -> None:
+    path = store / layout.DATASET
+    about = json.loads(path.read_text())
+    for change, message in (
+        ({"counts": {**about["counts"], "clips": 3}}, "its counts are not those of"),
+        ({"views": about["views"][1:]}, "its views are not those of"),
+        ({"software": {"fake": "2"}}, "its software is not what .build.json says"),
+        ({"source": {**about["source"], "digest": "0" * 64}}, "its digest of the source is not that of"),
+        ({"source": {**about["source"], "redistribution": "open"}}, "its source is not what .build.json says"),
+        ({"config": {**about["config"], "size": -1}}, "size"),
+        ({"files": {**about["files"], "../outside": "0"}}, "lists ../outside, which is no file of a dataset"),
+        ({"files": {}}, "it has no digest of clips.parquet"),
+        ({"files": []}, "missing, unknown or of another kind: files"),
+        ({"note": "mine"}, "missing, unknown or of another kind: note"),
+    ):
+        path.write_text(canonical_json({**about, **change}))
+        assert message in said(verify(store, sample=0).findings), change
+    path.write_text(json.dumps(about))
+    assert "not written as mvgen writes it" in said(verify(store, sample=0).findings)
+    path.write_text("{")
+    assert "dataset.json is damaged" in said(verify(store, sample=0).findings)
+
+
+def test_a_table_with_other_columns_is_found(store: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(store / layout.TABLE)
+    pq.write_table(table.set_column(11, "onset_index", table["fps"]), store / layout.TABLE)
+    about = json.loads((store / layout.DATASET).read_text())
+    about["files"][layout.TABLE] = file_digest(store / layout.TABLE)
+    (store / layout.DATASET).write_text(canonical_json(about))
+    found = said(verify(store).findings)
+    assert "columns are missing, unknown or of another kind: " in found
+    assert "onset_index" in found
+
+
+def test_the_sample_is_seeded_and_as_large_as_asked(store: Path) -> None:
+    from mvgen.verify import draw
+
+    rows = rows_of(store)
+    assert draw(rows, 4, 0, ()) == draw(rows, 4, 0, ())
+    assert draw(rows, 4, 0, ()) != draw(rows, 4, 1, ())
+    assert draw(rows, 1000, 0, ()) == rows
+    assert {row.clip for row in draw(rows, 1000, 0, {rows[0].clip})} == {rows[-1].clip}
+    assert verify(store, sample=3).views == 3
+
+
+def test_the_command_lists_findings_and_says_how_to_mend_them(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["verify", str(store), "--sample", "0"]) == 0
+    assert "is as it was built: 67 files" in capsys.readouterr().out
+    row = rows_of(store)[0]
+    (store / row.maps).unlink()
+    extra = os.fsdecode(os.fsencode(store) + b"/a\nb\xff\x1b[2J")
+    Path(extra).write_bytes(b"x")
+    assert run(["verify", str(store), "--sample", "0"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "a\\nb\\udcff\\x1b[2J: no part of the dataset; remove it, or keep it elsewhere"
+    assert lines[1] == f"{row.maps}: it is missing; build clip {row.clip} again"
+    assert lines[3].startswith("2 findings.")
+    assert lines[4:] == [f"  {store / layout.DATASET}", f"  {store / layout.marker_path(row.clip)}"]
+    assert run(["verify", str(tmp_path / "nowhere")]) == 2
+    assert "no mvgen dataset" in capsys.readouterr().err
+    begin(tmp_path / "begun", {})
+    with pytest.raises(StoreError, match="unfinished build"):
+        verify(tmp_path / "begun")
