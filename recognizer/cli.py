@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from mvgen import __version__
 from mvgen.cli import run_app
+from recognizer.commands.bench import bench
+from recognizer.commands.data import data
+from recognizer.commands.eval import evaluate
+from recognizer.commands.predict import predict
+from recognizer.commands.saliency import saliency
+from recognizer.commands.systems import systems
+from recognizer.commands.train import train
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
@@ -25,44 +29,25 @@ def _print_version(wanted: bool) -> None:
 def _root(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Recognise micro-expressions in a multi-view dataset."""
+    """Recognise micro-expressions in a multi-view dataset.
 
-
-@app.command()
-def data(out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wrote", show_default=False)]) -> int:
-    """Show what a dataset holds: views per split and class, and how many are kept per angle.
-
-    \b
-    Example:
-      recognizer data demo/dataset
+    Begin with: recognizer train --system multiview --data demo/dataset --out runs/multiview
     """
-    from mvgen.console import print_table
-    from mvgen.store import layout
-    from mvgen.store.about import read_about
-    from mvgen.store.manifest import read_table
 
-    about = read_about(out)
-    rows = read_table(out / layout.TABLE)
-    source = about["source"]
-    print(f"{out}: {source['title']} ({source['redistribution']}), {about['counts']['clips']} clips\n")
-    clips = {(row.split, row.label or "none", row.clip) for row in rows}
-    subjects = {(row.split, row.label or "none", row.subject_key) for row in rows}
-    clip_counts = Counter((split, label) for split, label, _ in clips)
-    subject_counts = Counter((split, label) for split, label, _ in subjects)
-    classes = [(*key, str(subject_counts[key]), str(clip_counts[key])) for key in sorted(clip_counts)]
-    print_table(("split", "class", "subjects", "clips"), classes)
-    print()
-    views = []
-    for view in about["views"]:
-        train = [row for row in rows if row.view == view and row.split == "train"]
-        test = [row for row in rows if row.view == view and row.split == "test"]
-        seen = [row.visible_attention for row in train + test]
-        mean = f"{sum(seen) / len(seen):.0%}" if seen else "-"
-        views.append((view, str(len(train)), str(sum(row.kept for row in train)), str(len(test)), mean))
-    print_table(("view", "train", "train kept", "test", "visible attention"), views)
-    return 0
+
+app.command("data")(data)
+app.command("systems")(systems)
+app.command("train")(train)
+app.command("eval")(evaluate)
+app.command("bench")(bench)
+app.command("predict")(predict)
+app.command("saliency")(saliency)
 
 
 def main() -> None:
     """Run the command line and exit; codes as in `mvgen.cli.main`."""
     sys.exit(run_app(app, "recognizer"))
+
+
+if __name__ == "__main__":
+    main()

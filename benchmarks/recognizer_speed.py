@@ -1,0 +1,156 @@
+"""How many clips a second the recognisers learn from and read.
+
+    uv run benchmarks/recognizer_speed.py [--systems multiview,tscnn] [--batch 8] [--seconds 5] [--size 128]
+        [--frames 32] [--device cpu]
+
+Every network as its paper has it, on inputs prepared from a clip of noise; nothing is read while the clock runs. Eager
+float32 beside the tuned way: bfloat16, convolutions laid out channels last, torch.compile. On a GPU also the share of
+its peak, from the operations that torch counts in a forward and a backward pass. Prints a Markdown table with hardware
+and commit; a dash is what cannot be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from stages import commit, hardware
+from tables import table
+from torch import Tensor
+
+from mvgen.camera import crop_camera
+from mvgen.device import resolved_device
+from mvgen.scans.landmark_vertices import CANONICAL
+from recognizer.records import Sample
+from recognizer.systems import SYSTEMS, NeuralSystem, get_system
+from recognizer.train import Device, training_loss
+
+CLASSES = 3
+WARM_UP = 2
+# Dense bfloat16 and float32 (with TF32 off) operations a second, as the makers state them.
+PEAKS = {"H100": (989e12, 67e12), "H200": (989e12, 67e12), "A100": (312e12, 19.5e12), "L40S": (362e12, 91.6e12)}
+
+
+def noise_sample(size: int, frames: int) -> Sample:
+    """A clip of noise with the landmarks of a mean face."""
+    rng = np.random.default_rng(0)
+    landmarks = crop_camera(size).project(CANONICAL)[:, :2].astype(np.float32)
+    pictures = rng.integers(0, 256, (frames, size, size, 3), dtype=np.uint8)
+    flow = rng.normal(0, 1, (frames, size, size, 2)).astype(np.float32)
+    return Sample(
+        frames=pictures, flow=flow[1:], apex_flow=flow[0], valid=None, onset=0, apex=frames // 2, offset=frames - 1,
+        landmarks=landmarks, label=0, clip="noise", subject="nobody", view="source",
+    )  # fmt: skip
+
+
+def rate(step: Callable[[], Any], clips: int, seconds: float, device: str) -> float:
+    """Clips a second of a step that handles some; at least three steps are timed."""
+    for _ in range(WARM_UP):
+        step()
+    _wait(device)
+    start, steps = time.perf_counter(), 0
+    while steps < 3 or time.perf_counter() - start < seconds:
+        step()
+        steps += 1
+    _wait(device)
+    return clips * steps / (time.perf_counter() - start)
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def operations(step: Callable[[], Any]) -> int:
+    """Floating point operations of a step, as torch counts them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def steps_of(
+    system: NeuralSystem[Any], inputs: dict[str, Tensor], device: Device
+) -> tuple[Callable[[], None], Callable[[], Tensor]]:
+    """(a training step, a forward pass without gradients) on one batch."""
+    torch.manual_seed(0)
+    network = device.place(system.network(CLASSES))
+    system.initialise(network, [inputs])
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-3)
+    model: Any = torch.compile(network) if device.compile else network
+    labels = torch.arange(len(next(iter(inputs.values())))) % CLASSES
+    labels = labels.to(device.name)
+
+    def learn() -> None:
+        network.train()
+        with device.autocast():
+            logits = model(inputs)
+        loss = training_loss(logits.float(), labels, system.training.loss)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    def read() -> Tensor:
+        network.eval()
+        with torch.inference_mode(), device.autocast():
+            return model(inputs)
+
+    return learn, read
+
+
+def measure(name: str, sample: Sample, batch: int, seconds: float, device: str) -> list[list[str | float]]:
+    """Rows of the table for one system."""
+    system = get_system(name)
+    assert isinstance(system, NeuralSystem)
+    prepared = system.prepare(sample)
+    inputs = {key: torch.from_numpy(np.stack([value] * batch)).float().to(device) for key, value in prepared.items()}
+    ways = {
+        "eager float32": Device(device, "float32", channels_last=False),
+        "bfloat16": Device(device, "bfloat16", channels_last=False),
+        "bfloat16, channels last": Device(device, "bfloat16", channels_last=True),
+        "bfloat16, channels last, compiled": Device(device, "bfloat16", channels_last=True, compile=True),
+    }
+    rows: list[list[str | float]] = []
+    for way, chosen in ways.items():
+        learn, read = steps_of(system, inputs, chosen)
+        # The counter does not see into a compiled network: its operations are the eager one's.
+        work = operations(steps_of(system, inputs, Device(device, "float32"))[0]) if device == "cuda" else 0
+        learned = rate(learn, batch, seconds, device)
+        seen = rate(read, batch, seconds, device)
+        rows.append([name, way, learned, seen, share_of_peak(work * learned / batch, chosen)])
+    return rows
+
+
+def share_of_peak(per_second: float, device: Device) -> str:
+    """Operations a second against what the maker of the GPU states."""
+    name = torch.cuda.get_device_name() if device.name == "cuda" else ""
+    known = next((peaks for model, peaks in PEAKS.items() if model in name), None)
+    return "-" if known is None else f"{per_second / known[0 if device.half else 1]:.1%}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--systems", help="names, separated by commas; all networks by default")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=5.0, help="that each figure is measured for")
+    parser.add_argument("--size", type=int, default=128, help="side of the clip's frames, pixels")
+    parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--device", default="auto")
+    chosen = parser.parse_args()
+    device = resolved_device(chosen.device)
+    names = chosen.systems.split(",") if chosen.systems else list(SYSTEMS)
+    networks = [name for name in names if isinstance(get_system(name), NeuralSystem)]
+    sample = noise_sample(chosen.size, chosen.frames)
+    threads = f"{torch.get_num_threads()} threads" if device == "cpu" else "one GPU"
+    print(f"{hardware()}; commit {commit()}; {threads}; batch {chosen.batch}, clips of {chosen.frames} frames\n")
+    rows = [row for name in networks for row in measure(name, sample, chosen.batch, chosen.seconds, device)]
+    print(table(("system", "way", "training, clips/s", "inference, clips/s", "share of peak"), rows, digits=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""A benchmark from its config to its tables: units are run, kept, and when all are there, summarised.
+
+results.json results.md results.tex       the figures; the same bytes however often the run was stopped
+accuracy_over_yaw.png confusion.png
+bench.json units/                         what is being compared, and a file for every finished unit
+inputs/ samples/                          prepared inputs and costly samples; may be removed when all is done
+checkpoints/ tensorboard/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mvgen.config import canonical_json
+from mvgen.engine import local
+from mvgen.errors import StoreError
+from mvgen.store.manifest import digest_of
+from mvgen.store.state import locked
+from mvgen.store.writer import disk_errors, write_atomically
+from recognizer.code import TRAINING_CODE, code_digest
+from recognizer.config import BenchConfig
+from recognizer.results import summarise
+from recognizer.tables import latex, markdown
+from recognizer.train import Device
+from recognizer.units import (
+    Plan,
+    Prediction,
+    Unit,
+    bench_identity,
+    list_units,
+    make_worker,
+    open_bench_data,
+    prepared,
+    read_unit,
+    write_unit,
+)
+
+Say = Callable[[str], None]
+
+_BENCH, _RESULTS = "bench.json", "results.json"
+
+
+def run_bench(
+    config: BenchConfig,
+    out: Path,
+    *,
+    folder: Path | None = None,
+    device: Device | None = None,
+    workers: int = 1,
+    tensorboard: bool = True,
+    say: Say = print,
+) -> dict[str, Any]:
+    """Run a benchmark, or go on with one, and write its results.
+
+    folder : of prepared inputs, OUT by default; benchmarks of the same data may share one
+    workers : units run at a time, each with one thread; results do not depend on it
+    Returns what is in results.json. Raises StoreError for a folder that holds another benchmark or other files, and
+    whatever the data and the systems raise.
+    """
+    device = device or Device()
+    folder = folder or out
+    _check_folder(out)
+    data = open_bench_data(config, folder)
+    code = code_digest(TRAINING_CODE)
+    identity = bench_identity(config, data, code) | {"precision": "bfloat16" if device.half else "float32"}
+    _check_identity(out, identity)
+    plan = Plan(config, out, folder, device, digest_of(identity), tensorboard)
+    units = list_units(config, data)
+    with locked(out):
+        with disk_errors(out):
+            write_atomically(out / _BENCH, canonical_json(identity).encode())
+        found = {unit: stored for unit in units if (stored := read_unit(plan, unit)) is not None}
+        if found:
+            say(f"resuming: {len(found)} of {len(units)} runs are there already")
+        for number, row in enumerate(config.systems):
+            todo = [unit for unit in units if unit.system == number and unit not in found]
+            if not todo:
+                continue
+            prepared(plan, data, number, workers, partial(_tell, say, f"{row.title}: prepared"))
+            for outcome in local.run(todo, partial(make_worker, plan), workers):
+                if outcome.error is not None:
+                    raise outcome.error
+                assert outcome.result is not None
+                write_unit(plan, outcome.item, outcome.result)
+                found[outcome.item] = outcome.result
+                hits = _hits(data.entries, outcome.result)
+                say(f"[{len(found)}/{len(units)}] {row.title}, {_said(outcome.item)}: {hits}")
+        results = summarise(config, data, found)
+        _write(out, results)
+    return results
+
+
+def _said(unit: Unit) -> str:
+    return f"trained on {unit.views}, {unit.fold}, seed {unit.seed}"
+
+
+def _hits(entries: Any, predictions: tuple[Prediction, ...]) -> str:
+    labels = {(entry.clip, entry.view): entry.label for entry in entries}
+    hits = sum(max(range(len(each.scores)), key=each.scores.__getitem__) == labels[each.clip, each.view]
+               for each in predictions)  # fmt: skip
+    return f"{hits} of {len(predictions)} test views"
+
+
+def _tell(say: Say, what: str, done: int, total: int) -> None:
+    if done == total or done % max(1, total // 10) == 0:
+        say(f"{what} {done} of {total} views")
+
+
+def _check_folder(out: Path) -> None:
+    """Raises StoreError for a folder that holds something else."""
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"{out} is a file; give --out a folder")
+    if out.exists() and any(out.iterdir()) and not (out / _BENCH).is_file():
+        ours = {"samples", "inputs", ".lock"}
+        foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in ours)
+        if foreign:
+            raise StoreError(
+                f"{out} holds files that are no benchmark ({foreign[0]}); choose an empty folder for --out"
+            )
+
+
+def _check_identity(out: Path, identity: dict[str, Any]) -> None:
+    """Raises StoreError naming what differs where a folder holds another benchmark."""
+    path = out / _BENCH
+    if not path.is_file():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise StoreError(f"{path} is damaged; remove {out} or choose another --out") from None
+    if before == identity:
+        return
+    settings, there = identity["settings"], before.get("settings", {})
+    differing = [name for name in settings if settings[name] != there.get(name)]
+    differing += [name for name in ("classes", "views", "code", "precision") if identity[name] != before.get(name)]
+    raise StoreError(
+        f"{out} holds a benchmark that differs in {', '.join(differing)}; "
+        "use the same settings and data to go on with it, or choose another --out"
+    )
+
+
+def _write(out: Path, results: dict[str, Any]) -> None:
+    from recognizer.plots import plots
+
+    with disk_errors(out):
+        for name, content in plots(results).items():
+            write_atomically(out / name, content)
+        write_atomically(out / "results.md", markdown(results).encode())
+        write_atomically(out / "results.tex", latex(results).encode())
+        write_atomically(out / _RESULTS, canonical_json(results).encode())

@@ -1,0 +1,94 @@
+"""`recognizer bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recognizer.commands.options import DeviceOption, PrecisionOption, device_of
+
+
+def bench(
+    config: Annotated[Path, typer.Argument(help="YAML of the benchmark; configs/bench holds some", show_default=False)],
+    *,
+    out: Annotated[Path, typer.Option(help="folder for the tables, plots and finished runs")],
+    data: Annotated[
+        list[Path] | None, typer.Option(help="dataset instead of the YAML's, repeatable for a composite")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="true side views of the dataset's stand-in")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="only the systems of this label, repeatable")] = None,
+    seeds: Annotated[int | None, typer.Option(help="how many, instead of the YAML's", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="of every network, instead of the YAML's", min=1)] = None,
+    shuffle_labels: Annotated[
+        bool, typer.Option("--shuffle-labels", help="give clips others' labels: all must fall to chance")
+    ] = False,
+    cache: Annotated[Path | None, typer.Option(help="folder of prepared inputs, to be shared  [default: OUT]")] = None,
+    workers: Annotated[int, typer.Option(help="runs at a time; results do not depend on it", min=1)] = 1,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    compile_network: Annotated[bool, typer.Option("--compile", help="compile the networks first")] = False,
+    tensorboard: Annotated[bool, typer.Option(help="draw the curves of every run")] = False,
+) -> int:
+    """Compare systems: every one on every kind of training views, every fold and every seed.
+
+    Writes results.json, results.md, results.tex and plots. Stopped in the middle, by Ctrl-C or worse, the same line
+    goes on where it was and ends with the same tables.
+
+    \b
+    Examples:
+      recognizer bench configs/bench/novel_view_small.yaml --data out --truth truth --out runs/novel-view --workers 2
+      recognizer bench configs/bench/strcn_table2_casme2.yaml --data casme-ii-store --out runs/loso
+      recognizer bench configs/bench/novel_view.yaml --data out --out runs/chance --shuffle-labels
+    """
+    from mvgen.console import print_table
+    from recognizer.benchmark import run_bench
+    from recognizer.config import load_bench
+    from recognizer.tables import gain_lines, main_rows
+
+    overrides: dict[str, Any] = {}
+    places = {"stores": tuple(data) if data else None, "truth": truth}
+    overrides["data"] = {name: value for name, value in places.items() if value is not None}
+    if seeds is not None:
+        overrides["seeds"] = seeds
+    if shuffle_labels:
+        overrides["shuffle_labels"] = True
+    settings = chosen_systems(load_bench(config, overrides), only, epochs)
+    results = run_bench(
+        settings,
+        out,
+        folder=cache,
+        device=device_of(device, precision, compile_network),
+        workers=workers,
+        tensorboard=tensorboard,
+    )
+    print()
+    print_table(*main_rows(results))
+    for line in gain_lines(results):
+        print(line)
+    print(f"\n{out / 'results.md'}, results.tex and results.json beside it")
+    return 0
+
+
+def chosen_systems(config: Any, only: list[str] | None, epochs: int | None) -> Any:
+    """The benchmark with some of its systems, and with other epochs. Raises ConfigError for a label it has not."""
+    from mvgen.errors import ConfigError
+    from recognizer.config import open_system
+    from recognizer.systems import NeuralSystem
+
+    systems = config.systems
+    if only:
+        unknown = sorted(set(only) - {system.title for system in systems})
+        if unknown:
+            titles = ", ".join(system.title for system in systems)
+            raise ConfigError(f"the benchmark has no system {unknown[0]!r}; it has {titles}")
+        systems = tuple(system for system in systems if system.title in only)
+    if epochs is not None:
+        systems = tuple(
+            system.model_copy(update={"training": {**system.training, "epochs": epochs}})
+            if isinstance(open_system(system), NeuralSystem)
+            else system
+            for system in systems
+        )
+    return config.model_copy(update={"systems": systems})

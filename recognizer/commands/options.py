@@ -1,0 +1,64 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from recognizer.readers.config import DataConfig
+    from recognizer.train import Device
+
+DataOption = Annotated[
+    Path, typer.Option(help="dataset that `mvgen build` wrote, folder of flow images, or root of --source")
+]
+SourceOption = Annotated[
+    str | None, typer.Option(help="read DATA as this release, through mvgen's own stages; see `mvgen datasets`")
+]
+AnglesOption = Annotated[
+    str | None, typer.Option(help="see the dataset from these angles instead of those that were built: -30:30:5")
+]
+TruthOption = Annotated[
+    Path | None, typer.Option(help="true side views of the dataset's stand-in: what `mvgen synth --truth` wrote")
+]
+DeviceOption = Annotated[str, typer.Option(help="where networks run", metavar="auto|cpu|cuda")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="auto is bfloat16 on a GPU that has it", metavar="auto|float32|bfloat16")
+]
+WeightsOption = Annotated[Path, typer.Option(help="weights that `recognizer train` wrote")]
+
+
+def data_of(data: Path, source: str | None, angles: str | None, truth: Path | None, size: int = 256) -> DataConfig:
+    """The data that the shared options name."""
+    from recognizer.readers.config import DataConfig, data_at
+
+    if source is not None:
+        return DataConfig(source=source, root=data, size=size)
+    settings: dict[str, Any] = {"angles": angles, "truth": truth}
+    return data_at(data, **{name: value for name, value in settings.items() if value is not None})
+
+
+def device_of(device: str, precision: str = "auto", compile_network: bool = False) -> Device:
+    """The device that the shared options name. Raises ConfigError when it is not there."""
+    from typing import get_args
+
+    from mvgen.device import resolved_device
+    from mvgen.errors import ConfigError
+    from recognizer.train import Device, Precision
+
+    if precision not in get_args(Precision):
+        raise ConfigError(f"precision {precision!r} is unknown; it is auto, float32 or bfloat16")
+    return Device(resolved_device(device), precision, compile=compile_network)  # type: ignore[arg-type]
+
+
+def settings_of(pairs: list[str] | None, flag: str) -> dict[str, str]:
+    """`name=value` pairs. Raises a usage error for one that is none."""
+    found = {}
+    for pair in pairs or []:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{flag} {pair!r} is no name=value")
+        found[name.strip().replace("-", "_")] = value.strip()
+    return found

@@ -1,0 +1,52 @@
+"""`recognizer saliency`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recognizer.commands.options import DeviceOption, WeightsOption, device_of
+
+
+def saliency(
+    video: Annotated[Path, typer.Argument(help="video, or folder of frames", show_default=False)],
+    *,
+    weights: WeightsOption,
+    out: Annotated[Path, typer.Option(help="picture to write, .png")],
+    label: Annotated[
+        str | None, typer.Option("--class", help="class to explain; the one that is said by default")
+    ] = None,
+    onset: Annotated[int | None, typer.Option(help="frame where the expression begins, as they are numbered")] = None,
+    apex: Annotated[int | None, typer.Option(help="frame where it is strongest; else that of largest change")] = None,
+    offset: Annotated[int | None, typer.Option(help="frame where it ends")] = None,
+    device: DeviceOption = "auto",
+) -> int:
+    """Show where a network looks: moments of a clip, and below each how much its pixels move the score of a class.
+
+    \b
+    Examples:
+      recognizer saliency --weights runs/stcnn/weights.safetensors clip.mp4 --out saliency.png
+      recognizer saliency --weights runs/stcnn/weights.safetensors clip.mp4 --class surprise --out saliency.png
+    """
+    from mvgen.errors import ConfigError
+    from mvgen.store.writer import disk_errors, write_atomically
+    from recognizer.prediction import load_tools, predict, read_video, sample_of_video
+    from recognizer.saliency import saliency as find_saliency
+    from recognizer.saliency import sheet
+    from recognizer.weights import load_trained
+
+    chosen = device_of(device)
+    trained = load_trained(weights, chosen)
+    if label is not None and label not in trained.classes:
+        raise ConfigError(f"the weights do not know the class {label!r}; they know {', '.join(trained.classes)}")
+    config, tools = load_tools(trained.size, chosen.name)
+    sample = sample_of_video(read_video(video, onset, apex, offset), trained.face_only, config, tools)
+    said = label or next(iter(predict(trained, sample, chosen)))
+    inputs = trained.system.prepare(sample)
+    maps = find_saliency(trained, inputs, trained.classes.index(said), chosen)
+    with disk_errors(out.parent):
+        write_atomically(out, sheet(inputs, maps, f"{trained.system.name}: what speaks for {said} in {video.name}"))
+    print(f"{out}: {said}")
+    return 0

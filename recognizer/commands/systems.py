@@ -1,0 +1,21 @@
+"""`recognizer systems`."""
+
+from __future__ import annotations
+
+
+def systems() -> int:
+    """List the systems: what they are, where they come from, how many parameters they have for three classes.
+
+    \b
+    Example:
+      recognizer systems
+    """
+    from mvgen.console import print_table
+    from recognizer.systems.listing import describe_systems
+
+    rows = [
+        (each.name, each.kind, "-" if each.parameters is None else f"{each.parameters:,}", each.source)
+        for each in describe_systems()
+    ]
+    print_table(("system", "kind", "parameters", "source"), rows)
+    return 0

@@ -1,0 +1,78 @@
+"""`recognizer train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recognizer.commands.options import (
+    AnglesOption,
+    DataOption,
+    DeviceOption,
+    PrecisionOption,
+    SourceOption,
+    TruthOption,
+    data_of,
+    device_of,
+    settings_of,
+)
+
+
+def train(
+    *,
+    system: Annotated[str, typer.Option(help="which recogniser; see `recognizer systems`")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="folder for the weights, checkpoint and curves")],
+    source: SourceOption = None,
+    angles: AnglesOption = None,
+    truth: TruthOption = None,
+    views: Annotated[
+        str, typer.Option(help="what is learned from; true needs --truth", metavar="source|kept|all|true")
+    ] = "kept",
+    split: Annotated[
+        str, typer.Option(help="the dataset's training subjects, or all clips", metavar="train|all")
+    ] = "train",
+    option: Annotated[list[str] | None, typer.Option(help="of the system, repeatable", metavar="NAME=VALUE")] = None,
+    training: Annotated[
+        list[str] | None, typer.Option("--set", help="epochs, batch, rate ..., repeatable", metavar="NAME=VALUE")
+    ] = None,
+    validation: Annotated[
+        float, typer.Option(help="share of the training subjects that chooses the epoch; 0: the last", min=0, max=0.9)
+    ] = 0.0,
+    patience: Annotated[int | None, typer.Option(help="epochs without a lower validation loss to stop after")] = None,
+    seed: Annotated[int, typer.Option(help="of all that is random")] = 0,
+    workers: Annotated[int, typer.Option(help="processes that prepare the inputs", min=1)] = 1,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    compile_network: Annotated[bool, typer.Option("--compile", help="compile the network first")] = False,
+) -> int:
+    """Train a system. Stopped in the middle, the same line goes on where it was.
+
+    The test subjects of a dataset are left out: `recognizer eval` is for them.
+
+    \b
+    Examples:
+      recognizer train --system multiview --data out --out runs/multiview
+      recognizer train --system tscnn --data out --views source --out runs/frontal --set epochs=50 --set batch=64
+      recognizer train --system lbp-top --data CASME2 --source casme-ii --split all --out runs/lbp
+      recognizer train --system multiview --data out --angles -40:40:20 --option no_snn=true --out runs/no-snn
+    """
+    from recognizer.training import TrainingRun, run_training
+
+    run = TrainingRun(
+        system=system,
+        options=settings_of(option, "--option"),
+        training=settings_of(training, "--set"),
+        data=data_of(data, source, angles, truth),
+        views=views,
+        split=split,
+        validation=validation,
+        patience=patience,
+        seed=seed,
+    )
+    chosen = device_of(device, precision, compile_network)
+    weights = run_training(run, out, chosen, workers=workers, say=print)
+    print(f"{weights}; test it with: recognizer eval --weights {weights} --data {data}")
+    return 0

@@ -1,0 +1,145 @@
+"""What a benchmark compares, on what data and how: its YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from mvgen.errors import ConfigError
+from recognizer.errors import RecogniserError
+from recognizer.protocols import Protocol, Views
+from recognizer.readers.config import DataConfig
+from recognizer.systems import NeuralSystem, System, get_system
+from recognizer.systems.base import Training
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Selection(BaseModel):
+    """How the number of epochs is settled: fixed, or where the loss of a validation split is lowest."""
+
+    model_config = _STRICT
+
+    validation: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="share of the training subjects (or clips) held out to choose the epoch; 0 takes the last epoch",
+    )
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="stop when the validation loss has not fallen for so many epochs"
+    )
+
+
+class SystemConfig(BaseModel):
+    """One row of the table: a system, its options, and what was published of it."""
+
+    model_config = _STRICT
+
+    name: str = Field(description="of the system, see `recognizer systems`")
+    label: str = Field(default="", description="what the table calls it; the name by default")
+    options: dict[str, Any] = Field(default={}, description="of the system")
+    training: dict[str, Any] = Field(default={}, description="epochs, batch, rate ... instead of the paper's")
+    train: tuple[Views, ...] | None = Field(default=None, description="trained on these instead of what the others are")
+    published: dict[str, float | str] = Field(default={}, description="column -> figure of the paper, printed beside")
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+
+class BenchConfig(BaseModel):
+    """A benchmark."""
+
+    model_config = _STRICT
+
+    title: str = Field(default="", description="heads the tables")
+    about: str = Field(default="", description="a note below the title: which table of which paper")
+    data: DataConfig = DataConfig()
+    protocol: Protocol = Protocol()
+    train: Annotated[tuple[Views, ...], Field(min_length=1)] = Field(
+        default=("source", "kept"), description="views each system is trained on, one after the other"
+    )
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(default=(0, 1, 2), description="of training")
+    selection: Selection = Selection()
+    systems: Annotated[tuple[SystemConfig, ...], Field(min_length=1)]
+    published: dict[str, dict[str, float | str]] = Field(
+        default={}, description="rows of other work, which is not measured here: name -> column -> figure"
+    )
+    shuffle_labels: bool = Field(
+        default=False, description="give every clip another clip's label: only a leak is left to learn"
+    )
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_seeds(cls, value: Any) -> Any:
+        return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("systems")
+    @classmethod
+    def _titles_differ(cls, value: tuple[SystemConfig, ...]) -> tuple[SystemConfig, ...]:
+        titles = [system.title for system in value]
+        twice = sorted({title for title in titles if titles.count(title) > 1})
+        if twice:
+            raise ValueError(f"two systems are called {twice[0]!r}; give one of them another label")
+        return value
+
+
+def load_bench(path: Path, overrides: Mapping[str, Any] | None = None) -> BenchConfig:
+    """Read a benchmark's YAML and lay flags over it.
+
+    overrides : field -> value; those of `data` are laid over its fields one by one
+    Raises ConfigError naming the file and the settings that do not fit, RecogniserError for a system that is unknown or
+    whose options do not fit.
+    """
+    if not path.is_file():
+        raise ConfigError(f"benchmark {path} does not exist; configs/bench holds those of the papers")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"benchmark {path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"benchmark {path} holds a {type(values).__name__}, not `name: value` lines")
+    for name, value in (overrides or {}).items():
+        values[name] = {**(values.get(name) or {}), **value} if name == "data" else value
+    try:
+        config = BenchConfig(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+        raise ConfigError(f"benchmark {path}: {problems}") from None
+    for one in config.systems:
+        training_of(one, open_system(one))
+    return config
+
+
+def open_system(config: SystemConfig) -> System[Any]:
+    """The system of a row."""
+    return get_system(config.name, **config.options)
+
+
+def training_of(config: SystemConfig, system: System[Any]) -> Training | None:
+    """How the system is trained: as its paper says, but for what the row changes; None for hand-crafted features."""
+    if not isinstance(system, NeuralSystem):
+        if config.training:
+            raise RecogniserError(f"{config.title} is no network; it has no training settings")
+        return None
+    return changed_training(system.training, config.training, config.title)
+
+
+def changed_training(training: Training, changes: Mapping[str, Any], who: str) -> Training:
+    """A training with other values. Raises RecogniserError for a name it does not have or a value that does not fit."""
+    known = [field.name for field in fields(Training)]
+    unknown = sorted(set(changes) - set(known))
+    if unknown:
+        raise RecogniserError(f"{who}: training has no {unknown[0]!r}; it has {', '.join(known)}")
+    try:
+        changed = TypeAdapter(Training).validate_python({**asdict(training), **changes})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise RecogniserError(f"{who}: training {first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None
+    if changed.epochs < 1 or changed.batch < 1 or changed.rate <= 0:
+        raise RecogniserError(f"{who}: epochs, batch and rate are above zero, got {changed}")
+    return replace(changed)

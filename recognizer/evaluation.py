@@ -1,0 +1,80 @@
+"""A trained system tested on clips it has not learned from: what `recognizer eval` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mvgen.errors import ConfigError
+from recognizer import metrics
+from recognizer.data import prepare
+from recognizer.errors import RecogniserError
+from recognizer.readers.base import Entry, Reader
+from recognizer.train import Device
+from recognizer.weights import Trained
+
+SPLITS = ("test", "train", "all")
+
+
+def evaluate(trained: Trained, reader: Reader, split: str, device: Device, workers: int = 1) -> dict[str, Any]:
+    """Figures of a trained system for each view, as plain values.
+
+    split : "test", the data's own test subjects; "train"; or "all". Data without a split are tested whole
+    Raises RecogniserError for data with other classes, and where a tested clip was trained on, unless "train" asks for
+    just that.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"split {split!r} is unknown; it is one of {', '.join(SPLITS)}")
+    if reader.classes != trained.classes:
+        raise RecogniserError(
+            f"the data have the classes {', '.join(reader.classes)}, the weights {', '.join(trained.classes)}"
+        )
+    entries = reader.entries
+    chosen = [i for i, entry in enumerate(entries) if split == "all" or entry.split in (None, split)]
+    if not chosen:
+        raise RecogniserError(f"the data have no clip in the split {split!r}; test on others with --split")
+    known = set(trained.about.get("clips", ()))
+    seen = sorted({entries[index].clip for index in chosen} & known)
+    if seen and split != "train":
+        raise RecogniserError(
+            f"leak: the weights were trained on {len(seen)} of these clips, {seen[0]} for example; test on others, or "
+            "ask for the figures of training with --split train"
+        )
+    inputs = prepare(reader, trained.system, chosen, workers=workers)
+    said = trained.scores(inputs.inputs, device).argmax(axis=1)
+    tested = [entries[index] for index in chosen]
+    views = list(dict.fromkeys(entry.view for entry in sorted(tested, key=_order)))
+    groups = {"all views": np.ones(len(tested), bool)} if len(views) > 1 else {}
+    groups |= {view: np.array([entry.view == view for entry in tested]) for view in views}
+    return {
+        "system": trained.system.name,
+        "classes": list(trained.classes),
+        "split": split,
+        "clips": len({entry.clip for entry in tested}),
+        "subjects": len({entry.subject for entry in tested}),
+        "views": {name: _figures(tested, said, members, len(trained.classes)) for name, members in groups.items()},
+    }
+
+
+def _order(entry: Entry) -> tuple[str, float]:
+    return entry.kind if entry.kind != "source" else "", entry.yaw or 0.0
+
+
+def _figures(tested: Sequence[Entry], said: np.ndarray, members: np.ndarray, classes: int) -> dict[str, Any]:
+    places = np.flatnonzero(members).tolist()
+    subjects = sorted({tested[index].subject for index in places})
+    counts = np.zeros((len(subjects), classes, classes), np.int64)
+    for index in places:
+        counts[subjects.index(tested[index].subject), tested[index].label, said[index]] += 1
+    found = metrics.figures(counts.sum(axis=0, keepdims=True))
+    low, high = metrics.interval(metrics.accuracy(metrics.resampled(counts, metrics.draws(len(subjects)))))
+    return {
+        "views": len(places),
+        "accuracy": round(found.accuracy, 6),
+        "interval": [round(low, 6), round(high, 6)],
+        "uf1": round(found.uf1, 6),
+        "uar": round(found.uar, 6),
+        "confusion": counts.sum(axis=0).tolist(),
+    }

@@ -1,0 +1,44 @@
+"""Where a face lies in a sample: its landmarks, and boxes around parts of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import crop_camera
+from mvgen.scans.landmark_vertices import CANONICAL
+from recognizer.records import Sample
+
+_VIEW = re.compile(r"yaw([+-][\d.]+)(?:pitch([+-][\d.]+))?")
+
+
+def mean_landmarks(size: int, view: str) -> NDArray[np.float32]:
+    """(68, 2) float32 pixels, where a mean face's landmarks lie in a canonical crop, seen as `angles.view_name` says.
+
+    A name that tells no angle is the frontal view.
+    """
+    angles = _VIEW.fullmatch(view)
+    yaw, pitch = (float(angle or 0) for angle in angles.groups()) if angles else (0.0, 0.0)
+    return replace(crop_camera(size), yaw=yaw, pitch=pitch).project(CANONICAL)[:, :2].astype(np.float32)
+
+
+def landmarks_of(sample: Sample) -> NDArray[np.float32]:
+    """(68, 2) float32 pixels: the sample's landmarks, or a mean face's where they are not known."""
+    if sample.landmarks is not None:
+        return sample.landmarks
+    return mean_landmarks(sample.frames.shape[1], sample.view)
+
+
+def box_around(points: NDArray[np.float32], margin: float, size: int) -> tuple[slice, slice]:
+    """Rows and columns of a box around points (N, 2), in a picture of side `size`; never empty.
+
+    margin : added on every side, as a share of the longer side of the points' own box
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    reach = margin * float((high - low).max())
+    first = np.clip(np.floor(low - reach), 0, size - 2).astype(int)
+    last = np.clip(np.ceil(high + reach), first + 2, size).astype(int)
+    return slice(first[1], last[1]), slice(first[0], last[0])

@@ -1,0 +1,230 @@
+"""Which clips are learned from and which are tested on. All views of a clip are always on one side.
+
+Under all protocols but the two by clip, all clips of a subject are on one side as well. `check_apart` refuses anything
+else, and is asked again right before a system is trained. Nothing here or later looks at a test fold to choose a model.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from mvgen.store.split import assign_splits
+from recognizer.errors import RecogniserError
+from recognizer.readers.base import Entry
+
+Name = Literal[
+    "clip-holdout", "lovo", "subject-holdout", "subject-folds", "loso", "megc", "novel-view", "stored"
+]  # fmt: skip
+Views = Literal["source", "kept", "all", "true"]
+
+# What a system may be trained on.
+TRAINING_VIEWS: dict[Views, Callable[[Entry], bool]] = {
+    "source": lambda entry: entry.kind == "source",
+    "kept": lambda entry: entry.kind != "true" and entry.kept,
+    "all": lambda entry: entry.kind != "true",
+    "true": lambda entry: entry.kind != "built",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How clips are split.
+
+    name : clip-holdout (a share of the clips, each class in proportion), subject-holdout (a share of the subjects),
+        lovo (each clip, or each of `folds` groups of clips, once), loso (each subject once), subject-folds (each of
+        `folds` groups of subjects once), novel-view (as subject-folds, for training and testing on different views),
+        megc (leave one subject out of several datasets), stored (the store's own split)
+    share : of the test side of a holdout
+    folds : how many; lovo without them leaves one clip out at a time
+    seed : of the draw; it is the protocol's own, so that all systems and seeds of training see the same folds
+    """
+
+    name: Name = "novel-view"
+    share: float = 0.2
+    folds: int | None = None
+    seed: int = 0
+
+    @property
+    def by_subject(self) -> bool:
+        """Whether a subject is on one side only."""
+        return self.name not in ("clip-holdout", "lovo")
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One way to split: clips to train on and clips to test on."""
+
+    name: str
+    train: frozenset[str]
+    test: frozenset[str]
+
+
+def make_folds(entries: Sequence[Entry], classes: Sequence[str], protocol: Protocol) -> tuple[Fold, ...]:
+    """The folds of a protocol.
+
+    Raises RecogniserError for a class without clips, too few clips or subjects for the protocol, or a fold that would
+    leave a class without training clips.
+    """
+    clips = _clips(entries)
+    _check_classes(clips, classes)
+    if protocol.name not in get_args(Name):
+        raise RecogniserError(f"unknown protocol {protocol.name!r}; known: {', '.join(get_args(Name))}")
+    subjects = {clip.subject for clip in clips}
+    if protocol.by_subject and len(subjects) < 2:
+        raise RecogniserError(
+            f"protocol {protocol.name} needs two subjects or more, the data have {', '.join(sorted(subjects))} only; "
+            "use a protocol by clip, or more data"
+        )
+    tests = _tests(clips, protocol)
+    everything = frozenset(clip.clip for clip in clips)
+    folds = tuple(Fold(name, everything - test, frozenset(test)) for name, test in tests.items())
+    for fold in folds:
+        _check_fold(fold, clips, classes)
+        check_apart(clips, _of(clips, fold.train), _of(clips, fold.test), by_subject=protocol.by_subject)
+    return folds
+
+
+def check_apart(entries: Sequence[Entry], train: Collection[int], test: Collection[int], *, by_subject: bool) -> None:
+    """Refuse a split that leaks.
+
+    train, test : indices into entries, one for each view
+    Raises RecogniserError naming a clip, or a subject under a protocol by subject, that is on both sides.
+    """
+    sides = [{entries[index].clip for index in side} for side in (train, test)]
+    if both := sorted(sides[0] & sides[1]):
+        raise RecogniserError(f"leak: clip {both[0]} has views on both sides of a split; all of them belong on one")
+    people = [{entries[index].subject for index in side} for side in (train, test)]
+    if by_subject and (both := sorted(people[0] & people[1])):
+        raise RecogniserError(f"leak: subject {both[0]} has clips on both sides of a split that is by subject")
+
+
+def training_entries(entries: Sequence[Entry], fold: Fold, views: Views) -> list[int]:
+    """Indices of the views that a fold is trained on. Raises RecogniserError where the data have none of them."""
+    found = [i for i, entry in enumerate(entries) if entry.clip in fold.train and TRAINING_VIEWS[views](entry)]
+    if not found or (views == "true" and all(entries[index].kind == "source" for index in found)):
+        where = "give `truth`, the true views of a stand-in" if views == "true" else "give data that have them"
+        raise RecogniserError(f"there is nothing to train on: the data have no view of the kind {views!r}; {where}")
+    return found
+
+
+def entries_to_test(entries: Sequence[Entry], fold: Fold) -> list[int]:
+    """Indices of all views of a fold's test clips."""
+    return [index for index, entry in enumerate(entries) if entry.clip in fold.test]
+
+
+def hold_out(
+    entries: Sequence[Entry], train: Sequence[int], share: float, *, by_subject: bool, seed: int
+) -> tuple[list[int], list[int]]:
+    """Split training views once more, for choosing a model: (training, validation), apart as the folds are.
+
+    Raises RecogniserError where there is too little to split.
+    """
+    groups = {index: entries[index].subject if by_subject else entries[index].clip for index in train}
+    if len(set(groups.values())) < 2:
+        raise RecogniserError("a validation split needs two training subjects or clips; train for fixed epochs instead")
+    sides = assign_splits(groups.values(), share, seed)
+    chosen = [index for index in train if sides[groups[index]] == "test"]
+    rest = [index for index in train if sides[groups[index]] == "train"]
+    check_apart(entries, rest, chosen, by_subject=by_subject)
+    return rest, chosen
+
+
+def shuffled_labels(entries: Sequence[Entry], seed: int) -> dict[str, int]:
+    """Clip -> a label drawn from another clip: what is left to learn then is a leak."""
+    clips = _clips(entries)
+    order = np.random.default_rng([seed, len(clips)]).permutation(len(clips))
+    return {clip.clip: clips[other].label for clip, other in zip(clips, order, strict=True)}
+
+
+def _clips(entries: Sequence[Entry]) -> list[Entry]:
+    """One entry for each clip, sorted by clip. Raises RecogniserError where two views of a clip disagree."""
+    clips: dict[str, Entry] = {}
+    for entry in entries:
+        first = clips.setdefault(entry.clip, entry)
+        if (first.label, first.subject) != (entry.label, entry.subject):
+            raise RecogniserError(
+                f"views {first.view} and {entry.view} of clip {entry.clip} differ in class or subject"
+            )
+    return [clips[name] for name in sorted(clips)]
+
+
+def _of(clips: Sequence[Entry], names: Collection[str]) -> list[int]:
+    return [index for index, clip in enumerate(clips) if clip.clip in names]
+
+
+def _check_classes(clips: Sequence[Entry], classes: Sequence[str]) -> None:
+    counts = Counter(clip.label for clip in clips)
+    empty = [name for number, name in enumerate(classes) if not counts[number]]
+    if empty:
+        raise RecogniserError(f"class {empty[0]!r} has no clip; leave it out of `classes`, or give data that have it")
+    if len(classes) < 2:
+        raise RecogniserError(f"there is one class only, {classes[0]!r}; recognition needs two or more")
+
+
+def _check_fold(fold: Fold, clips: Sequence[Entry], classes: Sequence[str]) -> None:
+    if not fold.test or not fold.train:
+        side = "test" if not fold.test else "training"
+        raise RecogniserError(f"fold {fold.name} has no {side} clip; use other folds, or more data")
+    known = {clip.label for clip in clips if clip.clip in fold.train}
+    missing = [name for number, name in enumerate(classes) if number not in known]
+    if missing:
+        raise RecogniserError(
+            f"fold {fold.name} has no training clip of class {missing[0]!r}: all of them are tested on; "
+            "use another protocol, fewer classes, or more data"
+        )
+
+
+def _tests(clips: Sequence[Entry], protocol: Protocol) -> dict[str, set[str]]:
+    """Fold -> its test clips."""
+    if protocol.name == "stored":
+        if any(clip.split is None for clip in clips):
+            raise RecogniserError("the data have no split of their own; use another protocol")
+        return {"stored": {clip.clip for clip in clips if clip.split == "test"}}
+    if protocol.name == "clip-holdout":
+        from sklearn.model_selection import train_test_split
+
+        labels = [clip.label for clip in clips]
+        names = [clip.clip for clip in clips]
+        try:
+            _, test = train_test_split(
+                names, test_size=protocol.share, stratify=labels, random_state=protocol.seed
+            )  # fmt: skip
+        except ValueError as error:
+            raise RecogniserError(f"{len(names)} clips are too few to hold out {protocol.share:.0%}: {error}") from None
+        return {"holdout": set(test)}
+    if protocol.name == "subject-holdout":
+        sides = assign_splits((clip.subject for clip in clips), protocol.share, protocol.seed)
+        return {"holdout": {clip.clip for clip in clips if sides[clip.subject] == "test"}}
+    if protocol.name == "megc" and len({clip.dataset for clip in clips}) < 2:
+        raise RecogniserError("the composite protocol needs several datasets; list their stores, or use loso")
+    if protocol.name in ("loso", "megc"):
+        return {name: {clip.clip for clip in clips if clip.subject == name} for name in _subjects(clips)}
+    if protocol.name == "lovo" and protocol.folds is None:
+        return {clip.clip: {clip.clip} for clip in clips}
+    return _grouped(clips, protocol)
+
+
+def _subjects(clips: Sequence[Entry]) -> list[str]:
+    return sorted({clip.subject for clip in clips})
+
+
+def _grouped(clips: Sequence[Entry], protocol: Protocol) -> dict[str, set[str]]:
+    """Groups of clips or subjects, each class spread over them as evenly as they allow."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = protocol.folds or 5
+    groups = [clip.subject if protocol.by_subject else clip.clip for clip in clips]
+    if folds < 2 or len(set(groups)) < folds:
+        what = "subjects" if protocol.by_subject else "clips"
+        raise RecogniserError(
+            f"{len(set(groups))} {what} cannot be split into {folds} folds; use 2 to as many as there are"
+        )
+    labels = np.array([clip.label for clip in clips])
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=protocol.seed)
+    parts = [test for _, test in splitter.split(labels, labels, groups)]
+    return {f"fold-{number + 1}": {clips[index].clip for index in part} for number, part in enumerate(parts)}

@@ -1,0 +1,100 @@
+"""Which data: as the `data` part of a benchmark's YAML, or the flags of a command, say it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mvgen.sources.base import Variant
+from mvgen.store import layout
+from recognizer.errors import RecogniserError
+
+if TYPE_CHECKING:
+    from recognizer.readers.base import Reader
+
+
+class DataConfig(BaseModel):
+    """Where samples come from: stores with or without truth, or one release, or one folder of flow images."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stores: tuple[Path, ...] = Field(default=(), description="datasets that `mvgen build` wrote")
+    angles: str | None = Field(
+        default=None, description="see the stores' clips from these angles instead of those built"
+    )
+    truth: Path | None = Field(default=None, description="true side views of the first store's stand-in")
+    noise: Annotated[float, Field(ge=0)] = Field(
+        default=1.5, description="sensor noise of the true views, sigma of 255"
+    )
+    source: str | None = Field(default=None, description="read this release directly; see `mvgen datasets`")
+    root: Path | None = Field(default=None, description="folder of the release")
+    annotations: Path | None = Field(default=None, description="workbook, or folder of it, when it is not in ROOT")
+    variant: Variant = Field(default="auto", description="which of the release's trees to read")
+    size: int = Field(default=256, description="side of a release's crops, pixels")
+    flow_images: Path | None = Field(default=None, description="folder of precomputed onset-to-apex flow images")
+    classes: dict[str, tuple[str, ...]] | None = Field(
+        default=None, description="class -> the release's words for it; mvgen's three labels by default"
+    )
+    classes_by: Literal["emotion", "name"] = Field(
+        default="emotion", description="whether the words are emotions or clip names"
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(), description="clips to leave out: ends of their ids, * stands for anything"
+    )
+    least_frames: Annotated[int, Field(ge=1)] = Field(default=1, description="leave shorter clips out")
+    face_only: bool = Field(default=True, description="black what is not face, in every view")
+
+
+def data_at(path: Path, **settings: object) -> DataConfig:
+    """The data in a folder: a store, else flow images. Raises RecogniserError for a path that is no folder."""
+    if not path.is_dir():
+        raise RecogniserError(f"{path} is no folder; give a dataset that `mvgen build` wrote, or one of flow images")
+    if (path / layout.BUILD).is_file() or (path / layout.DATASET).is_file() or "truth" in settings:
+        return DataConfig(stores=(path,), **settings)  # type: ignore[arg-type]
+    return DataConfig(flow_images=path, **settings)  # type: ignore[arg-type]
+
+
+def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
+    """Open the data of a config.
+
+    keep : folder for samples that are costly to read; None reads them every time
+    Raises RecogniserError where it names none or several kinds, and what the readers raise.
+    """
+    from recognizer.readers.base import ClassRule, Joined
+    from recognizer.readers.kept import KeptReader
+
+    kinds = [bool(config.stores), config.source is not None, config.flow_images is not None]
+    if sum(kinds) != 1:
+        raise RecogniserError("give one kind of data: stores, a source with its root, or flow_images")
+    rule = ClassRule(config.classes, config.classes_by)
+    chosen: dict[str, Any] = config.model_dump(include={"exclude", "least_frames", "face_only"})
+    if config.flow_images is not None:
+        from recognizer.readers.flow_images import FlowImageReader
+
+        return FlowImageReader(config.flow_images, None if config.classes is None else tuple(config.classes))
+    if config.source is not None:
+        from mvgen.config import load_config
+        from recognizer.readers.source import SourceReader
+
+        reader = SourceReader(
+            config.source,
+            config.root,
+            rule,
+            load_config(None, {"dataset": config.source, "size": config.size}),
+            annotations=config.annotations,
+            variant=config.variant,
+            **chosen,
+        )
+        return KeptReader(reader, keep) if keep else reader
+    from recognizer.readers.store import StoreReader
+
+    stores = [StoreReader(out, rule, config.angles, **chosen) for out in config.stores]
+    readers: list[Reader] = [KeptReader(one, keep) if keep and config.angles else one for one in stores]
+    if config.truth is not None:
+        from recognizer.readers.truth import TruthReader
+
+        truth = TruthReader(config.stores[0], config.truth, rule, noise=config.noise, **chosen)
+        readers.append(KeptReader(truth, keep) if keep else truth)
+    return Joined(readers)

@@ -1,0 +1,61 @@
+"""Samples that are costly to read, kept on the disk: the next system that asks for them has them at once."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvgen.store.manifest import digest_of
+from mvgen.store.writer import FLOW_STEP, disk_errors, npz_bytes, quantise_flow, write_atomically
+from recognizer.code import SAMPLE_CODE, code_digest
+from recognizer.readers.base import Reader, sample_of
+from recognizer.records import Sample
+
+
+class KeptReader(Reader):
+    """Another reader, whose samples are read once.
+
+    Flow is kept in a store's steps of 1/128 pixel, and given so from the first time on.
+    """
+
+    def __init__(self, reader: Reader, folder: Path) -> None:
+        self.classes, self.entries = reader.classes, reader.entries
+        self._reader, self._folder = reader, folder
+
+    def read(self, index: int) -> Sample:
+        entry = self.entries[index]
+        path = self._folder / f"{digest_of([entry.key, code_digest(SAMPLE_CODE)])}.npz"
+        arrays = _read(path)
+        if arrays is None:
+            arrays = _arrays(self._reader.read(index))
+            with disk_errors(self._folder):
+                write_atomically(path, npz_bytes(arrays))
+        flow, apex_flow = (np.float32(FLOW_STEP) * arrays[name] for name in ("flow", "apex_flow"))
+        onset, apex, offset = arrays["times"].tolist()
+        landmarks = arrays["landmarks"] if len(arrays["landmarks"]) else None
+        return sample_of(entry, arrays["frames"], flow, apex_flow, arrays["valid"], (onset, apex, offset), landmarks)
+
+
+def _arrays(sample: Sample) -> dict[str, np.ndarray]:
+    everywhere = np.ones(sample.apex_flow.shape[:2], bool)
+    return {
+        "frames": sample.frames,
+        "flow": quantise_flow(sample.flow, everywhere),
+        "apex_flow": quantise_flow(sample.apex_flow, everywhere),
+        "valid": everywhere if sample.valid is None else sample.valid,
+        "times": np.array([sample.onset, sample.apex, sample.offset]),
+        "landmarks": np.zeros((0, 2), np.float32) if sample.landmarks is None else sample.landmarks,
+    }
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    """The arrays of a file; None where there is none, or a damaged one, which is then made anew."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,137 @@
+"""A dataset that mvgen has built: its kept views, all of them, or angles that were never built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mvgen.angles import angle_pairs, view_name
+from mvgen.errors import StoreError
+from mvgen.records import Floats
+from mvgen.store import layout
+from mvgen.store.about import read_about
+from mvgen.store.manifest import ViewRow, digest_of, read_table
+from mvgen.store.reader import open_dataset
+from mvgen.store.views import read_scene, stored_config
+from mvgen.viewing import Scene, look, visible_share
+from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
+from recognizer.records import Sample
+
+
+class StoreReader(Reader):
+    """Views of a finished store.
+
+    angles : see the clips from these instead of the angles that were built, rendered when they are read; the frontal
+        clips stay
+    exclude, least_frames : clips that are left out, see `base.excluded`, and shorter ones
+    face_only : black what is not face, in the frontal clips too
+    A view is `kept` when it sees as much of the attention as the store asks of its training views, on whatever side of
+    the store's own split it lies: protocols here make splits of their own.
+    Raises StoreError for a folder that is no store, AnglesError for angles that cannot be read.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        rule: ClassRule,
+        angles: str | None = None,
+        *,
+        exclude: Sequence[str] = (),
+        least_frames: int = 1,
+        face_only: bool = True,
+    ) -> None:
+        self.root, self.classes, self.face_only = out, rule.names, face_only
+        about = read_about(out)
+        self.threshold = float(about["config"]["attention_threshold"])
+        self._config = stored_config(about)
+        rows = [row for row in read_table(out / layout.TABLE) if row.frames >= least_frames]
+        rows = [row for row in rows if not excluded(row.clip, exclude)]
+        self._scenes: tuple[str, Scene] | None = None
+        self._stored = open_dataset(out)
+        self._position = {(row.clip, row.view): index for index, row in enumerate(self._stored.rows)}
+        self._rendered = None if angles is None else open_dataset(out, angles=angles)
+        self._places: list[tuple[ViewRow, tuple[float, float] | None, int]] = []
+        entries = []
+        for row in rows:
+            label = rule.of(row.label, row.emotion, row.name)
+            if label is None:
+                continue
+            if angles is None or row.yaw is None:
+                self._places.append((row, None, self._position[row.clip, row.view]))
+                entries.append(self._entry(row, label, row.yaw, 0.0, row.visible_attention))
+            if angles is not None and row.yaw is None:
+                entries += self._rendered_entries(row, label, angle_pairs(angles))
+        self.entries = tuple(entries)
+
+    def _rendered_entries(self, row: ViewRow, label: int, pairs: Sequence[tuple[float, float]]) -> list[Entry]:
+        assert self._rendered is not None
+        from mvgen.render import get_renderer
+
+        first = [each.clip for each in self._rendered.rows].index(row.clip) * len(pairs)
+        scene, entries = read_scene(self.root, row, frames=False), []
+        for number, pair in enumerate(pairs):
+            seen = look(scene, *pair, self._config, get_renderer("grid"))
+            self._places.append((row, pair, first + number))
+            entries.append(self._entry(row, label, *pair, visible_share(scene, seen, self._config)))
+        return entries
+
+    def _entry(self, row: ViewRow, label: int, yaw: float | None, pitch: float, share: float) -> Entry:
+        files = row.files() if row.view == view_name(yaw, pitch) else [row.files(), yaw, pitch]
+        return Entry(
+            dataset=row.dataset,
+            clip=row.clip,
+            subject=row.subject_key,
+            label=label,
+            view=view_name(yaw, pitch),
+            kind="source" if yaw is None else "built",
+            yaw=yaw,
+            kept=yaw is None or share >= self.threshold,
+            split=row.split,
+            key=digest_of([files, row.onset_index, row.apex_index, row.offset_index, self.face_only]),
+        )
+
+    def read(self, index: int) -> Sample:
+        row, pair, position = self._places[index]
+        entry = self.entries[index]
+        item = (self._stored if pair is None else self._rendered)[position]  # type: ignore[index]
+        frames, flow = (item[name].permute(0, 2, 3, 1).numpy() for name in ("clip", "flow"))
+        surface = np.isfinite(item["depth"].numpy())
+        landmarks = points_at(self._scene(row), entry.yaw, 0.0 if pair is None else pair[1])
+        times = (row.onset_index, row.apex_index, row.offset_index)
+        if self.face_only:
+            frames = on_face(frames, surface)
+        apex_flow = item["apex_flow"].permute(1, 2, 0).numpy()
+        return sample_of(entry, frames, flow, apex_flow, item["valid"].numpy(), times, landmarks)
+
+    def _scene(self, row: ViewRow) -> Scene:
+        """The scene of a clip without its frames; the last one is remembered, views of a clip follow one another."""
+        if self._scenes is None or self._scenes[0] != row.clip:
+            self._scenes = (row.clip, read_scene(self.root, row, frames=False))
+        return self._scenes[1]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_scenes": None}
+
+
+def points_at(scene: Scene, yaw: float | None, pitch: float = 0.0, points: Floats | None = None) -> Floats | None:
+    """Points of a clip's frontal crop as a view shows them, (N, 2) pixels; hidden ones too.
+
+    yaw, pitch : degrees, yaw None is the frontal clip; points : (N, 2) pixels of the crop, its landmarks by default
+    Beside the face a point is as deep as the nearest pixel of the face. None where the clip has no landmarks.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    points = scene.landmarks if points is None else points
+    if points is None or yaw is None:
+        return points
+    known = np.isfinite(scene.surface.depth)
+    if not known.any():
+        raise StoreError("a clip of the store has no face in its depth; the store is damaged, build it again")
+    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    column, row = np.clip(points, 0, len(known) - 1).astype(int).T
+    depth = scene.surface.depth[nearest[0][row, column], nearest[1][row, column]].astype(np.float64)
+    camera = scene.surface.camera
+    world = camera.unproject(np.column_stack([points, depth]))
+    return np.asarray(camera.at(yaw, pitch).project(world)[:, :2])

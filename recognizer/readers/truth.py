@@ -1,0 +1,214 @@
+"""The true side views of a stand-in: what a second camera would have filmed of the clips that a store was built from.
+
+They are cut where the build's views are, so that a recogniser sees the same part of the face, registered and their
+flow found by the build's own stages. `mvgen synth --truth` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from mvgen.angles import view_name
+from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
+from mvgen.errors import StoreError
+from mvgen.faces import covered, crop_frames
+from mvgen.flow import clip_flow
+from mvgen.ibug import five_points
+from mvgen.records import FaceTrack, Floats, Image, Mask
+from mvgen.register import apply, register, seen_in_all
+from mvgen.store import layout
+from mvgen.store.about import read_about
+from mvgen.store.items import read_arrays
+from mvgen.store.manifest import ViewRow, digest_of, read_table
+from mvgen.store.views import read_scene, stored_config
+from mvgen.viewing import flow_finder
+from recognizer.errors import RecogniserError
+from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
+from recognizer.readers.store import points_at
+from recognizer.records import Sample
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A true view: the row of the clip's frontal view, the camera that filmed the front, and the angle."""
+
+    row: ViewRow
+    camera: Camera
+    yaw: float
+
+
+class TruthReader(Reader):
+    """True side views of the clips of a store.
+
+    out : the store; truth : folder that `mvgen synth --truth` wrote with the stand-in
+    noise : sigma of the second camera's sensor, of 255; the truth itself is clean, which no camera is
+    face_only : black what is not face
+    Raises StoreError for a folder that is no store, RecogniserError for one that holds no truth of its clips.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        truth: Path,
+        rule: ClassRule,
+        *,
+        noise: float = 1.5,
+        exclude: Sequence[str] = (),
+        least_frames: int = 1,
+        face_only: bool = True,
+    ) -> None:
+        self.root, self.truth, self.classes, self.noise, self.face_only = out, truth, rule.names, noise, face_only
+        self._config = stored_config(read_about(out))
+        index = read_index(truth)
+        cameras = {one["directory"]: _camera(one["camera"]) for one in index["clips"]}
+        self._places: list[_Place] = []
+        entries = []
+        for row in read_table(out / layout.TABLE):
+            label = rule.of(row.label, row.emotion, row.name)
+            camera = cameras.get(clip_directory(row))
+            if row.yaw is not None or label is None or camera is None:
+                continue
+            if row.frames < least_frames or excluded(row.clip, exclude):
+                continue
+            for yaw in index["angles"]:
+                self._places.append(_Place(row, camera, yaw))
+                entries.append(self._entry(row, label, yaw))
+        if not entries:
+            raise RecogniserError(f"{truth} holds no true view of the clips in {out}; give the truth of their stand-in")
+        self.entries = tuple(entries)
+
+    def _entry(self, row: ViewRow, label: int, yaw: float) -> Entry:
+        maps = self.truth / "maps" / view_name(yaw) / f"{clip_directory(row)}.npz"
+        size = maps.stat().st_size if maps.is_file() else None
+        return Entry(
+            dataset=row.dataset,
+            clip=row.clip,
+            subject=row.subject_key,
+            label=label,
+            view=f"true {view_name(yaw)}",
+            kind="true",
+            yaw=yaw,
+            kept=True,
+            split=row.split,
+            key=digest_of([row.files(), row.onset_index, row.apex_index, yaw, size, self.noise, self.face_only]),
+        )
+
+    def read(self, index: int) -> Sample:
+        place, entry = self._places[index], self.entries[index]
+        row, yaw, config = place.row, place.yaw, self._config
+        scene = read_scene(self.root, row, frames=False)
+        stored = read_arrays(self.root / row.geometry)
+        size, folder = len(stored["depth"]), clip_directory(row)
+        eyes = eye_midpoint(self._onset_depth(place), stored["crop"], size, place.camera)
+        crop = side_crop(stored["crop"], eyes, place.camera.at(yaw), scene.surface.camera.at(yaw))
+        frames = self._frames(place)
+        landmarks = points_at(scene, yaw)
+        points = points_at(scene, yaw, points=stored["points"]) if landmarks is None else five_points(landmarks)
+        assert points is not None
+        track = FaceTrack(crop, size, points, 1.0, 1, covered(crop, size, *frames.shape[1:3]), landmarks)
+        crops, onset = crop_frames(frames, track), row.onset_index
+        registration = register(
+            crops, onset, points, config.min_inliers, landmarks=landmarks, refine=config.refine_registration
+        )
+        crops = apply(crops, registration)
+        face = self._face(folder, yaw, onset, crop, size) & seen_in_all(track.inside, registration)
+        motion = clip_flow(crops, onset, row.apex_index, face, flow_finder(config))
+        times = (onset, row.apex_index, row.offset_index)
+        shown = on_face(crops, face) if self.face_only else crops
+        return sample_of(entry, shown, motion.frames, motion.apex, face, times, landmarks)
+
+    def _onset_depth(self, place: _Place) -> Floats:
+        """(H, W) true depth of the onset frame, from the front."""
+        row = place.row
+        return np.asarray(self._maps(clip_directory(row), None)["depth"][row.onset_index], np.float64)
+
+    def _frames(self, place: _Place) -> Image:
+        """(T, H, W, 3) uint8, the second camera's frames, in the order of the store's."""
+        from PIL import Image as Picture
+
+        folder = self.truth / "views" / view_name(place.yaw) / clip_directory(place.row)
+        frames = []
+        for name in place.row.frame_names:
+            path = folder / f"{name.partition('.')[0]}.png"
+            try:
+                with Picture.open(path) as picture:
+                    frames.append(np.asarray(picture.convert("RGB")))
+            except OSError as error:
+                raise RecogniserError(f"true frame {path} cannot be read: {error}; make the stand-in again") from None
+        clean = np.stack(frames)
+        generator = np.random.default_rng(zlib.crc32(f"{place.row.clip} {place.yaw:g}".encode()))
+        noise = generator.normal(0, self.noise, clean.shape) if self.noise else 0.0
+        return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
+
+    def _face(self, folder: str, yaw: float, onset: int, crop: Floats, size: int) -> Mask:
+        """(S, S) bool, where the onset frame of a true view shows face."""
+        face = self._maps(folder, yaw)["face"][onset]
+        source = (pixel_grid(size, size) - crop[:, 2]) @ np.linalg.inv(crop[:, :2]).T
+        column, row = np.floor(source).astype(int).transpose(2, 0, 1)
+        inside = (column >= 0) & (row >= 0) & (column < face.shape[1]) & (row < face.shape[0])
+        return np.asarray(inside & face[np.where(inside, row, 0), np.where(inside, column, 0)])
+
+    def _maps(self, folder: str, yaw: float | None) -> dict[str, np.ndarray]:
+        try:
+            return read_arrays(self.truth / "maps" / view_name(yaw) / f"{folder}.npz", without=("flow",))
+        except StoreError as error:
+            raise RecogniserError(f"{error.args[0].partition(';')[0]}; make the stand-in and its truth again") from None
+
+
+def read_index(truth: Path) -> dict[str, Any]:
+    """`truth.json`. Raises RecogniserError where there is none of this schema."""
+    path = truth / "truth.json"
+    if not path.is_file():
+        raise RecogniserError(f"{truth} holds no truth.json; `mvgen synth --truth {truth}` makes one with its stand-in")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecogniserError(f"{path} is damaged: {error}; make the stand-in again") from None
+    if not isinstance(index, dict) or index.get("schema") != _SCHEMA:
+        raise RecogniserError(f"{path} is of another version of mvgen; make the stand-in again")
+    return index
+
+
+def clip_directory(row: ViewRow) -> str:
+    """The folder of a row's clip in its source."""
+    return PurePosixPath(*PurePosixPath(row.frames_directory).parts[2:]).as_posix()
+
+
+def eye_midpoint(depth: Floats, crop: Floats, size: int, camera: Camera) -> Floats:
+    """(3,) midpoint between the eyes in the world of the camera that filmed the front.
+
+    depth : (H, W) of a frame, world units; crop : (2, 3) frame pixel -> crop pixel of the clip's canonical crop
+    """
+    offsets = np.array([[-0.5, 0.0], [0.5, 0.0]]) * EYE_DISTANCE + EYE_CENTRE
+    pixels = (offsets * size - crop[:, 2]) @ np.linalg.inv(crop[:, :2]).T
+    column, row = np.clip(pixels.astype(int), 0, np.array(depth.shape)[::-1] - 1).T
+    deep = depth[row, column]
+    # A crop that misses an eye has nothing to say of its depth: the eyes of a resting head are at zero.
+    return np.asarray(camera.unproject(np.column_stack([pixels, np.nan_to_num(deep)])).mean(axis=0))
+
+
+def side_crop(crop: Floats, eyes: Floats, seen: Camera, built: Camera) -> Floats:
+    """(2, 3) similarity, pixel of a true view -> pixel of the built view at the same angle.
+
+    crop : of the frontal clip; eyes : (3,) their midpoint in the world of `seen`, the camera of the true view
+    built : the camera of the built view, whose world has its origin between the eyes
+    Scale and roll are the frontal crop's; the eyes come to lie where the built view has them.
+    """
+    there, here = seen.project(eyes)[:2], built.project(np.zeros(3))[:2]
+    return np.column_stack([crop[:, :2], here - crop[:, :2] @ there])
+
+
+def _camera(stored: Mapping[str, Any]) -> Camera:
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
+    return Camera(**values)

@@ -1,0 +1,40 @@
+"""What the recognisers see: one record with its shapes and units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.records import Image, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One view of one clip, as a recogniser sees it.
+
+    frames : (T, S, S, 3) uint8 RGB, registered onto the onset frame
+    flow : (T-1, S, S, 2) float32, pixels, (dx, dy) from frame t to t+1
+    apex_flow : (S, S, 2) float32, pixels, from the onset frame to the apex frame
+    valid : (S, S) bool, pixels that the source saw; None is everywhere
+    onset, apex, offset : positions in frames, 0 <= onset <= apex <= offset < T
+    landmarks : (68, 2) float32, pixels of this view, see `mvgen.ibug`; None where they are not known
+    label : the class, from 0
+    magnification : how much a training copy's motion is to be magnified; None leaves that to the system. Systems that
+        magnify nothing do not look at it
+    """
+
+    frames: Image
+    flow: NDArray[np.float32]
+    apex_flow: NDArray[np.float32]
+    valid: Mask | None
+    onset: int
+    apex: int
+    offset: int
+    landmarks: NDArray[np.float32] | None
+    label: int
+    clip: str
+    subject: str
+    view: str
+    magnification: float | None = None

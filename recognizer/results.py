@@ -1,0 +1,200 @@
+"""From predictions to figures: what is pooled, over what it is averaged, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from recognizer import metrics
+from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
+from recognizer.metrics import Counts, Floats
+from recognizer.protocols import Views
+from recognizer.readers.base import Entry
+from recognizer.units import Data, Prediction, Unit
+
+# What every view is tested in, by the name of the group; each view is a group of its own as well.
+GROUPS: dict[str, Callable[[Entry], bool]] = {
+    "source": lambda entry: entry.kind == "source",
+    "built": lambda entry: entry.kind == "built",
+    "all": lambda entry: entry.kind != "true",
+    "true": lambda entry: entry.kind == "true",
+}
+TRAINED_ON: dict[Views, str] = {"source": "frontal", "kept": "multi-view", "all": "all views", "true": "oracle"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """Counts of one system trained on one kind of views, for one group of tested views.
+
+    seeds : (R, F, C, C) of each seed and fold; subjects : (R, S, C, C) of each seed and subject
+    """
+
+    seeds: Counts
+    subjects: Counts
+
+
+def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Prediction]]) -> dict[str, Any]:
+    """Results of a benchmark as plain values: see `results.json`.
+
+    Figures are means over the seeds, with their spread (standard deviation) and the middle 95 % of a bootstrap over
+    subjects. The gain of a system is the accuracy on the headline views when trained on more than the front, less that
+    when trained on the front only, over the same draws of subjects; its share, the part of the oracle's gain.
+    """
+    clips = {entry.clip: entry for entry in data.entries}
+    subjects = sorted({entry.subject for entry in clips.values()})
+    groups = _groups(data.entries)
+    systems = []
+    for number, row in enumerate(config.systems):
+        trained = row.train or config.train
+        tested = {views: _count(config, data, found, number, views, groups, subjects) for views in trained}
+        systems.append(_system(row, tested, headline(groups), len(subjects)))
+    kinds = [kind for kind in ("source", "built", "true") if kind in groups]
+    return {
+        "title": config.title,
+        "about": config.about,
+        "protocol": asdict(config.protocol) | {"folds": len(data.folds), "by_subject": config.protocol.by_subject},
+        "classes": list(data.reader.classes),
+        "data": {
+            "clips": len(clips),
+            "subjects": len(subjects),
+            "of_class": {
+                name: sum(entry.label == label for entry in clips.values())
+                for label, name in enumerate(data.reader.classes)
+            },
+            "views": {kind: sum(GROUPS[kind](entry) for entry in data.entries) for kind in kinds},
+        },
+        "seeds": list(config.seeds),
+        "selection": config.selection.model_dump(),
+        "labels_shuffled": config.shuffle_labels,
+        "headline": headline(groups),
+        "groups": list(groups),
+        "systems": systems,
+        "published": {name: dict(columns) for name, columns in config.published.items()},
+    }
+
+
+def headline(groups: Mapping[str, Any]) -> str:
+    """The group that the question is about: true side views, else all views, else what there is."""
+    return next(name for name in ("true", "all", "source") if name in groups)
+
+
+def _groups(entries: Sequence[Entry]) -> dict[str, set[tuple[str, str]]]:
+    """Group -> (clip, view) of its members. Groups of one kind only are left out where they repeat another."""
+    found = {name: {_key(entry) for entry in entries if belongs(entry)} for name, belongs in GROUPS.items()}
+    if not found["built"]:
+        del found["all"]
+    datasets = sorted({entry.dataset for entry in entries})
+    if len(datasets) > 1:
+        found |= {f"dataset {name}": {_key(e) for e in entries if e.dataset == name} for name in datasets}
+    sides = sorted({(entry.kind, entry.yaw or 0.0, entry.view) for entry in entries if entry.kind != "source"})
+    for _, _, view in sides:
+        found[view] = {_key(entry) for entry in entries if entry.view == view}
+    return {name: members for name, members in found.items() if members}
+
+
+def _key(entry: Entry) -> tuple[str, str]:
+    return entry.clip, entry.view
+
+
+def _count(  # noqa: PLR0917
+    config: BenchConfig,
+    data: Data,
+    found: Mapping[Unit, Sequence[Prediction]],
+    number: int,
+    views: Views,
+    groups: Mapping[str, set[tuple[str, str]]],
+    subjects: Sequence[str],
+) -> dict[str, _Tested]:
+    classes = len(data.reader.classes)
+    clips = {entry.clip: entry for entry in data.entries}
+    place = {subject: index for index, subject in enumerate(subjects)}
+    shape = (len(config.seeds), len(data.folds), classes, classes)
+    counts = {name: np.zeros(shape, np.int64) for name in groups}
+    by_subject = {name: np.zeros((shape[0], len(subjects), classes, classes), np.int64) for name in groups}
+    for one, seed in enumerate(config.seeds):
+        for two, fold in enumerate(data.folds):
+            for each in found[Unit(number, views, fold, seed)]:
+                entry, said = clips[each.clip], int(np.argmax(each.scores))
+                for name, members in groups.items():
+                    if (each.clip, each.view) in members:
+                        counts[name][one, two, entry.label, said] += 1
+                        by_subject[name][one, place[entry.subject], entry.label, said] += 1
+    return {name: _Tested(counts[name], by_subject[name]) for name in groups}
+
+
+def _system(row: SystemConfig, tested: Mapping[Views, dict[str, _Tested]], group: str, subjects: int) -> dict[str, Any]:
+    system = open_system(row)
+    training = training_of(row, system)
+    drawn = metrics.draws(subjects)
+    return {
+        "label": row.title,
+        "system": row.name,
+        "options": asdict(system.options),
+        "training": None if training is None else asdict(training),
+        "published": dict(row.published),
+        "trained_on": {
+            views: {name: _figures(counts, drawn) for name, counts in groups.items()}
+            for views, groups in tested.items()
+        },
+        "gain": _gain({views: groups[group] for views, groups in tested.items()}, drawn),
+    }
+
+
+def _figures(tested: _Tested, drawn: Counts) -> dict[str, Any]:
+    """Every figure of one group: mean and spread over the seeds, interval over subjects."""
+    each = [metrics.figures(folds) for folds in tested.seeds]
+    again = metrics.resampled(tested.subjects.sum(axis=0), drawn)
+    over_subjects = {"accuracy": metrics.accuracy, "uf1": metrics.uf1, "uar": metrics.uar}
+    found: dict[str, Any] = {"views": int(tested.seeds[0].sum())}
+    for name in metrics.NAMES:
+        values = np.array([getattr(one, name) for one in each])
+        found[name] = {"mean": _plain(values.mean()), "spread": _plain(values.std(ddof=1) if len(values) > 1 else 0.0)}
+        if name in over_subjects:
+            found[name]["interval"] = [_plain(end) for end in metrics.interval(over_subjects[name](again))]
+    return found | {"confusion": tested.seeds.sum(axis=(0, 1)).tolist()}
+
+
+def _gain(tested: Mapping[Views, _Tested], drawn: Counts) -> dict[str, Any]:
+    """What training on more than the front adds to accuracy, in points, and which share of the oracle's gain it is."""
+    if "source" not in tested:
+        return {}
+    mean = {views: _mean_accuracy(one) for views, one in tested.items()}
+    again = {
+        views: metrics.accuracy(metrics.resampled(one.subjects.sum(axis=0), drawn)) for views, one in tested.items()
+    }
+    found: dict[str, Any] = {}
+    for views in tested:
+        if views != "source":
+            low, high = metrics.interval(again[views] - again["source"])
+            found[views] = {"mean": _plain(mean[views] - mean["source"]), "interval": [_plain(low), _plain(high)]}
+    for views in ("kept", "all"):
+        if views in tested and "true" in tested:
+            share = _share(mean[views] - mean["source"], mean["true"] - mean["source"])
+            drawn_share = _shares(again[views] - again["source"], again["true"] - again["source"])
+            found[views]["share_of_oracle"] = {
+                "mean": _plain(share),
+                "interval": [_plain(end) for end in metrics.interval(drawn_share)],
+            }
+    return found
+
+
+def _mean_accuracy(tested: _Tested) -> float:
+    return float(metrics.accuracy(tested.seeds.sum(axis=1)).mean())
+
+
+def _share(gain: float, oracle: float) -> float:
+    """NaN where the oracle gains nothing: there is nothing to have a share of."""
+    return gain / oracle if oracle > 0 else math.nan
+
+
+def _shares(gain: Floats, oracle: Floats) -> Floats:
+    return np.divide(gain, oracle, out=np.full(gain.shape, np.nan), where=oracle > 0)
+
+
+def _plain(value: float | np.floating) -> float | None:
+    """A number that JSON has: six digits, None for what is no number."""
+    return round(float(value), 6) if math.isfinite(value) else None

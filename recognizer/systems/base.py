@@ -1,0 +1,105 @@
+"""What a recogniser is: inputs made of a sample, and a network or a classifier that reads them.
+
+A system is made of its options and nothing else: it holds no data and no weights, so that one object serves every
+fold and seed. `prepare` is pure; what it gives can be kept and used again under the same sample.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from recognizer.records import Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Inputs = dict[str, NDArray[np.float32]]
+Options = TypeVar("Options")
+
+# Of options; `get_system` checks them.
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a network is trained; the defaults of a system are its paper's.
+
+    rate : learning rate, multiplied by `decay` after each epoch
+    loss : "balanced" weights a sample inversely to the share of its class in the batch (STRCN, eq. 10)
+    """
+
+    epochs: int = 100
+    batch: int = 32
+    rate: float = 1e-2
+    optimiser: Literal["adam", "sgd"] = "sgd"
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    decay: float = 1.0
+    loss: Literal["cross_entropy", "balanced"] = "cross_entropy"
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """Nothing to choose."""
+
+
+class System(ABC, Generic[Options]):
+    """A published recogniser.
+
+    name : as on the command line; source : paper and tables
+    Choices : the frozen dataclass of its options; options : those chosen
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    Choices: ClassVar[type[Any]] = NoOptions
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options: Options = self.Choices() if options is None else options
+
+    @abstractmethod
+    def prepare(self, sample: Sample) -> Inputs:
+        """Inputs of the network or the classifier: arrays without a batch axis, of the same shapes for every sample.
+
+        Raises RecogniserError, naming the clip and the reason, for a clip that cannot be used.
+        """
+
+    def expand(self, sample: Sample) -> Iterator[Sample]:
+        """Copies of a training sample, the sample itself among them, as the paper makes them; in a fixed order."""
+        yield sample
+
+
+class NeuralSystem(System[Options]):
+    """A system that is a network."""
+
+    training: ClassVar[Training]
+
+    @abstractmethod
+    def network(self, classes: int) -> nn.Module:
+        """A new network, initialised by torch's global seed. Its forward takes a dict of the inputs, each with a batch
+        axis in front, and gives logits (B, classes)."""
+
+    def initialise(self, network: nn.Module, batches: Iterable[dict[str, Tensor]], seed: int = 0) -> None:
+        """Learn what the network needs before its first step; called once, with the training fold's inputs only.
+
+        batches : inputs, each with a batch axis in front, of unexpanded training samples
+        Most systems need nothing. What is learned is kept in the network's buffers and parameters, and so is stored
+        with its weights.
+        """
+
+
+class FeatureSystem(System[Options]):
+    """A system of hand-crafted features: `prepare` gives {"features": (D,)}."""
+
+    @abstractmethod
+    def classifier(self, seed: int) -> Any:
+        """A new scikit-learn estimator for the features (N, D)."""

@@ -1,0 +1,56 @@
+"""What the two families of MicroExp networks share: grey clips of a fixed depth, 32 filters of 3x3x15, pooling by 3.
+
+Source: Reddy et al., Spontaneous Facial Micro-Expression Recognition using 3D Spatiotemporal Convolutional Neural
+Networks, IJCNN 2019. The papers' shapes read width x height x depth; torch's are depth x height x width.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import nn
+
+from recognizer.ops.clips import expression, grey, resampled, resized, standardised
+from recognizer.records import Sample
+from recognizer.systems.base import Training
+
+FILTERS = 32
+KERNEL = (15, 3, 3)
+POOL = 3
+
+Fit = Literal["resample", "first"]
+Depth = Annotated[int, Field(ge=17)]
+Size = Annotated[int, Field(ge=5)]
+
+# Section IV-B: stochastic gradient descent with the default rate and schedule of Keras.
+TRAINING = Training(epochs=100, batch=8, rate=1e-2)
+
+
+def grey_clip(sample: Sample, depth: int, fit: Fit) -> NDArray[np.uint8]:
+    """Grey frames from onset to offset, (T, S, S) uint8.
+
+    fit : "first" refuses clips of fewer than `depth` frames, as the paper leaves them out, and takes the first of the
+        others; "resample" leaves the number of frames to `fixed_size`
+    """
+    face = expression(sample, least=depth if fit == "first" else 2)
+    return grey(face.frames[:depth] if fit == "first" else face.frames)
+
+
+def fixed_size(clip: NDArray[np.uint8], depth: int, size: int) -> NDArray[np.float32]:
+    """(T, H, W) as (1, depth, size, size) float32 with mean 0 and deviation 1."""
+    return standardised(resampled(resized(clip, size, size), depth))[None]
+
+
+def convolution(dropout: float) -> nn.Sequential:
+    """The first four layers of every stream: (B, 1, D, S, S) -> (B, 32, (D-14)//3, (S-2)//3, (S-2)//3)."""
+    return nn.Sequential(
+        nn.Conv3d(1, FILTERS, KERNEL), nn.ReLU(inplace=True), nn.MaxPool3d(POOL), nn.Dropout(dropout), nn.Flatten()
+    )
+
+
+def flattened(depth: int, size: int) -> int:
+    """How many numbers `convolution` gives."""
+    return FILTERS * ((depth - KERNEL[0] + 1) // POOL) * ((size - KERNEL[1] + 1) // POOL) ** 2

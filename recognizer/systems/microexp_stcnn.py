@@ -1,0 +1,56 @@
+"""MicroExpSTCNN: one 3D convolution over the whole face, and two dense layers.
+
+Source: Reddy et al., IJCNN 2019, table I, see `microexp`. The table ends with a dropout after the last dense layer,
+which would drop class scores; dropout stands where the text has it, after pooling and after the first dense layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from recognizer.records import Sample
+from recognizer.systems.base import Inputs, NeuralSystem, Share
+from recognizer.systems.microexp import TRAINING, Depth, Fit, Size, convolution, fixed_size, flattened, grey_clip
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """size : side of the frames, pixels; depth : frames, 96 for CAS(ME)² and 18 for SMIC in the paper
+    fit : how a clip gets to that depth, see `microexp.grey_clip`; dropout : share that is dropped
+    """
+
+    size: Size = 64
+    depth: Depth = 96
+    fit: Fit = "resample"
+    dropout: Share = 0.5
+
+
+class Network(nn.Module):
+    """Table I. `clip` (B, 1, depth, size, size) -> logits."""
+
+    def __init__(self, choices: Choices, classes: int) -> None:
+        super().__init__()
+        self.convolution = convolution(choices.dropout)
+        self.dense = nn.Sequential(
+            nn.Linear(flattened(choices.depth, choices.size), 128), nn.ReLU(inplace=True), nn.Dropout(choices.dropout)
+        )
+        self.classify = nn.Linear(128, classes)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.classify(self.dense(self.convolution(inputs["clip"])))
+
+
+class MicroExpSTCNN(NeuralSystem[Choices]):
+    name = "microexp-stcnn"
+    source = "Reddy et al. 2019, table I"
+    Choices = Choices
+    training = TRAINING
+
+    def prepare(self, sample: Sample) -> Inputs:
+        clip = grey_clip(sample, self.options.depth, self.options.fit)
+        return {"clip": fixed_size(clip, self.options.depth, self.options.size)}
+
+    def network(self, classes: int) -> nn.Module:
+        return Network(self.options, classes)

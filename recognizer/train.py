@@ -1,0 +1,340 @@
+"""Training of one system on one set of clips, and what it then says of others.
+
+Everything random comes from the seed: initial weights, the order of the samples in each epoch, dropout. A run that was
+stopped goes on from its checkpoint and ends with the same weights, for each epoch begins with a seed of its own. The
+number of epochs is fixed, or chosen on a validation split of the training clips; a test fold cannot be handed in here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mvgen.store.writer import disk_errors, write_atomically
+from recognizer.errors import RecogniserError
+from recognizer.systems.base import FeatureSystem, NeuralSystem, Training
+
+Report = Callable[[int, dict[str, float]], None]  # epoch from 1, its figures
+Precision = Literal["auto", "float32", "bfloat16"]
+
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+_SCORED_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Samples to learn from or to score.
+
+    inputs : name -> (M, ...); rows : which of the M; labels : of the rows, one each
+    """
+
+    inputs: Mapping[str, NDArray[np.floating]]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where and how networks run.
+
+    name : "cpu" or "cuda"; precision : auto is bfloat16 on a GPU that has it, float32 elsewhere
+    channels_last : lay convolutions out that way; compile : let torch.compile have the network
+    """
+
+    name: str = "cpu"
+    precision: Precision = "auto"
+    channels_last: bool | None = None
+    compile: bool = False
+
+    @property
+    def half(self) -> bool:
+        """Whether networks run in bfloat16."""
+        if self.precision == "auto":
+            return self.name == "cuda" and torch.cuda.is_bf16_supported()
+        return self.precision == "bfloat16"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.name, dtype=torch.bfloat16, enabled=self.half)
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network on the device, its convolutions laid out as asked; None lays them out on a GPU."""
+        network = network.to(self.name)
+        if self.channels_last if self.channels_last is not None else self.name == "cuda":
+            formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+            for parameter in network.parameters():
+                if parameter.dim() in formats:
+                    parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
+        return network
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a run is kept while it lasts; run : says which one it is, another's checkpoint is not taken."""
+
+    path: Path
+    run: str
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, and make cuDNN deterministic."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def train_network(  # noqa: PLR0917 (what, how, on what, into what, from what seed, where)
+    system: NeuralSystem[Any],
+    training: Training,
+    data: Rows,
+    classes: int,
+    seed: int,
+    device: Device,
+    *,
+    plain: Rows | None = None,
+    validation: Rows | None = None,
+    patience: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    report: Report | None = None,
+) -> nn.Module:
+    """Train a network.
+
+    data : the training samples with their copies; plain : without them, the same by default
+    validation : other clips of the training side. With them the weights of the epoch with the lowest validation loss
+        are kept, and training ends when that has not fallen for `patience` epochs; without them the last ones are
+    Raises RecogniserError when the loss is no longer a number.
+    """
+    seed_everything(seed)
+    network = device.place(system.network(classes))
+    own = _on_device(data, device)
+    first = own if plain is None else _on_device(plain, device)
+    seed_everything(seed)
+    system.initialise(network, _batches(first, training.batch), seed)
+    optimiser = _optimiser(network, training)
+    state = _State.resume(checkpoint, network, optimiser)
+    model: nn.Module = torch.compile(network) if device.compile else network  # type: ignore[assignment]
+    saved = time.monotonic()
+    for epoch in range(state.epoch, training.epochs):
+        if patience is not None and validation is not None and state.waited >= patience:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = training.rate * training.decay**epoch
+        seed_everything(_mixed(seed, epoch))
+        figures = {"loss": _epoch(model, optimiser, own, training, _mixed(seed, epoch), device)}
+        if not np.isfinite(figures["loss"]):
+            raise RecogniserError(
+                f"{system.name}: the loss is no longer a number in epoch {epoch + 1}; lower the learning rate"
+            )
+        if validation is not None:
+            figures |= _validate(model, _on_device(validation, device), device)
+            state.judge(figures["validation_loss"], network)
+        state.epoch = epoch + 1
+        if report is not None:
+            report(epoch + 1, figures)
+        if checkpoint is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+            state.save(checkpoint, network, optimiser)
+            saved = time.monotonic()
+    if state.best is not None:
+        network.load_state_dict(state.best)
+    return network.eval()
+
+
+def train_classifier(system: FeatureSystem[Any], data: Rows, seed: int) -> Any:
+    """Fit the classifier of a system of hand-crafted features."""
+    seed_everything(seed)
+    return system.classifier(seed).fit(data.inputs["features"][data.rows], data.labels)
+
+
+@torch.inference_mode()
+def scores(network: nn.Module, data: Rows, device: Device) -> NDArray[np.float64]:
+    """(N, C) probability of each class; `labels` of the data are not looked at."""
+    network.eval()
+    found = []
+    for start in range(0, len(data.rows), _SCORED_AT_ONCE):
+        chosen = data.rows[start : start + _SCORED_AT_ONCE]
+        with device.autocast():
+            logits = network(_tensors(data.inputs, chosen, device))
+        found.append(torch.softmax(logits.double(), dim=-1).cpu().numpy())
+    return np.concatenate(found)
+
+
+def classifier_scores(classifier: Any, features: NDArray[np.floating], classes: int) -> NDArray[np.float64]:
+    """(N, C): one for the class that the classifier says, zero for the others; margins are no probabilities."""
+    return np.eye(classes)[np.asarray(classifier.predict(features), np.int64)]
+
+
+class _State:
+    """How far a run is: epochs done, and on a validation split the best weights and the epochs since."""
+
+    def __init__(self) -> None:
+        self.epoch, self.waited, self.lowest = 0, 0, float("inf")
+        self.best: dict[str, Tensor] | None = None
+
+    def judge(self, loss: float, network: nn.Module) -> None:
+        if loss < self.lowest:
+            self.lowest, self.waited = loss, 0
+            self.best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        else:
+            self.waited += 1
+
+    def save(self, checkpoint: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        from safetensors.torch import save
+
+        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in (self.best or {}).items()}
+        for index, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": v for name, v in moments.items() if isinstance(v, Tensor)}
+        about = {"run": checkpoint.run, "epoch": self.epoch, "waited": self.waited, "lowest": self.lowest.hex()}
+        with disk_errors(checkpoint.path.parent):
+            # A copy for each: tensors may share memory, which the format does not allow.
+            whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+            write_atomically(checkpoint.path, save(whole, {"about": json.dumps(about)}))
+
+    @classmethod
+    def resume(cls, checkpoint: Checkpoint | None, network: nn.Module, optimiser: torch.optim.Optimizer) -> _State:
+        """The state in a checkpoint, its weights loaded; a new one where there is none of this run."""
+        state = cls()
+        if checkpoint is None or not checkpoint.path.is_file():
+            return state
+        from safetensors import safe_open
+
+        with safe_open(checkpoint.path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        if about.get("run") != checkpoint.run:
+            return state
+        network.load_state_dict(_part(tensors, "network."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _part(tensors, "optimiser.").items():
+            index, _, moment = name.partition(".")
+            moments.setdefault(int(index), {})[moment] = value
+        optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+        state.epoch, state.waited = about["epoch"], about["waited"]
+        state.lowest = float.fromhex(about["lowest"])
+        state.best = _part(tensors, "best.") or None
+        return state
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _optimiser(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    if training.optimiser == "adam":
+        return torch.optim.Adam(network.parameters(), lr=training.rate, weight_decay=training.weight_decay)
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=training.rate,
+        momentum=training.momentum,
+        nesterov=training.nesterov,
+        weight_decay=training.weight_decay,
+    )
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    """A seed of its own for every epoch."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def _on_device(data: Rows, device: Device) -> Rows | _Resident:
+    """On a GPU all samples are brought there once; on the CPU they are taken from where they lie."""
+    return data if device.name == "cpu" else _Resident.of(data, device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resident:
+    """Rows in the memory of a GPU."""
+
+    inputs: Mapping[str, Tensor]
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, data: Rows, device: Device) -> _Resident:
+        return cls(
+            {name: torch.from_numpy(values[data.rows]).to(device.name) for name, values in data.inputs.items()},
+            data.labels,
+        )
+
+
+def _take(data: Rows | _Resident, chosen: NDArray[np.int64]) -> dict[str, Tensor]:
+    if isinstance(data, _Resident):
+        return {
+            name: values[torch.from_numpy(chosen).to(values.device)].float() for name, values in data.inputs.items()
+        }
+    return _tensors(data.inputs, data.rows[chosen], Device())
+
+
+def _tensors(inputs: Mapping[str, NDArray[np.floating]], rows: NDArray[np.int64], device: Device) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(values[rows]).to(device.name).float() for name, values in inputs.items()}
+
+
+def _batches(data: Rows | _Resident, batch: int) -> Iterator[dict[str, Tensor]]:
+    for chosen in _parts(np.arange(len(data.labels)), batch):
+        yield _take(data, chosen)
+
+
+def _parts(order: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
+    """Batches of nearly the same size, none above `batch`: a last one of a single sample has no variance to norm by."""
+    return np.array_split(order, max(1, -(-len(order) // batch)))
+
+
+def _epoch(  # noqa: PLR0917
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    data: Rows | _Resident,
+    training: Training,
+    seed: int,
+    device: Device,
+) -> float:
+    """One pass over the data; returns the mean loss."""
+    network.train()
+    order = np.random.default_rng(seed).permutation(len(data.labels))
+    total = torch.zeros((), device=device.name)
+    for chosen in _parts(order, training.batch):
+        labels = torch.from_numpy(data.labels[chosen]).to(device.name)
+        with device.autocast():
+            logits = network(_take(data, chosen))
+        loss = training_loss(logits.float(), labels, training.loss)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        total += loss.detach() * len(chosen)
+    return float(total) / len(order)
+
+
+def training_loss(logits: Tensor, labels: Tensor, kind: Literal["cross_entropy", "balanced"]) -> Tensor:
+    """Cross entropy of logits (B, C); balanced: a sample weighs the less the more of the batch are of its class.
+
+    Source of the balanced loss: STRCN, equation 10; every class of the batch weighs the same in sum.
+    """
+    each = nn.functional.cross_entropy(logits, labels, reduction="none")
+    if kind == "cross_entropy":
+        return each.mean()
+    counts = torch.bincount(labels, minlength=logits.shape[-1])
+    weights = 1 / counts[labels]
+    return (each * weights).sum() / weights.sum()
+
+
+@torch.inference_mode()
+def _validate(network: nn.Module, data: Rows | _Resident, device: Device) -> dict[str, float]:
+    network.eval()
+    losses, hits = [], []
+    for chosen in _parts(np.arange(len(data.labels)), _SCORED_AT_ONCE):
+        labels = torch.from_numpy(data.labels[chosen]).to(device.name)
+        with device.autocast():
+            logits = network(_take(data, chosen)).float()
+        losses.append(nn.functional.cross_entropy(logits, labels, reduction="none"))
+        hits.append((logits.argmax(dim=-1) == labels).float())
+    return {"validation_loss": float(torch.cat(losses).mean()), "validation_accuracy": float(torch.cat(hits).mean())}

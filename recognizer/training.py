@@ -1,0 +1,212 @@
+"""One system trained for use: what `recognizer train` does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from mvgen.config import canonical_json
+from mvgen.errors import ConfigError
+from mvgen.store.manifest import digest_of
+from mvgen.store.state import locked
+from mvgen.store.writer import disk_errors, write_atomically
+from recognizer.code import TRAINING_CODE, code_digest
+from recognizer.config import changed_training
+from recognizer.data import prepare
+from recognizer.errors import RecogniserError
+from recognizer.protocols import Fold, Views, check_apart, hold_out, training_entries
+from recognizer.readers.base import Reader
+from recognizer.readers.config import DataConfig, open_data
+from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
+from recognizer.train import Checkpoint, Device, Rows, train_classifier, train_network
+from recognizer.units import Board
+from recognizer.weights import Trained, save_trained
+
+Say = Callable[[str], None]
+
+WEIGHTS = "weights.safetensors"
+_RUN, _CHECKPOINT = "run.json", "checkpoint.safetensors"
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """What is trained, on what.
+
+    options : of the system; training : what is changed of its paper's
+    views : see `protocols.TRAINING_VIEWS`; split : "train", the dataset's own training subjects, or "all"
+    validation : share of the training subjects that chooses the epoch; 0 takes the last one
+    """
+
+    system: str
+    data: DataConfig
+    options: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    views: str = "kept"
+    split: str = "train"
+    validation: float = 0.0
+    patience: int | None = None
+    seed: int = 0
+
+
+def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 1, say: Say = print) -> Path:
+    """Train, or go on training, and write OUT/weights.safetensors.
+
+    Raises ConfigError for settings that do not exist, RecogniserError for data that cannot be learned from or a folder
+    that holds another run.
+    """
+    for value, known in ((run.views, get_args(Views)), (run.split, ("train", "all"))):
+        if value not in known:
+            raise ConfigError(f"{value!r} is unknown; it is one of {', '.join(known)}")
+    views: Views = run.views  # type: ignore[assignment]
+    system = get_system(run.system, **run.options)
+    reader = open_data(run.data, out / "samples")
+    fold = _fold(reader, run.split)
+    learned = training_entries(reader.entries, fold, views)
+    _check_classes(reader, learned)
+    training = changed_training(system.training, run.training, run.system) if isinstance(system, NeuralSystem) else None
+    about = {
+        "training": None if training is None else asdict(training),
+        "views": run.views,
+        "split": run.split,
+        "validation": run.validation,
+        "patience": run.patience,
+        "clips": sorted({reader.entries[index].clip for index in learned}),
+    }
+    keys = [reader.entries[index].key for index in learned]
+    identity = {
+        "about": about, "system": system.name, "options": asdict(system.options), "seed": run.seed,
+        "views": digest_of(keys), "code": code_digest(TRAINING_CODE), "half": device.half,
+    }  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out), disk_errors(out):
+        _check_run(out, identity)
+        write_atomically(out / _RUN, canonical_json(identity).encode())
+        if (out / WEIGHTS).is_file():
+            say(f"{out / WEIGHTS} is there already: nothing to do.")
+            return out / WEIGHTS
+        model, size = _learn(run, reader, system, learned, out, device, training, digest_of(identity), workers, say)
+        trained = Trained(system, reader.classes, size, run.data.face_only, model, run.seed, about)
+        save_trained(trained, out / WEIGHTS)
+        (out / _CHECKPOINT).unlink(missing_ok=True)
+    return out / WEIGHTS
+
+
+def _learn(  # noqa: PLR0917
+    run: TrainingRun,
+    reader: Reader,
+    system: System[Any],
+    learned: list[int],
+    out: Path,
+    device: Device,
+    training: Any,
+    identity: str,
+    workers: int,
+    say: Say,
+) -> tuple[Any, int]:
+    """The model, and the side of the pictures it was trained on."""
+    labels = np.array([entry.label for entry in reader.entries])
+    folder, tell = out / "inputs", _Teller(say)
+    plain = prepare(reader, system, learned, folder=folder, workers=workers, tell=tell)
+    copies = plain
+    if type(system).expand is not System.expand:
+        copies = prepare(reader, system, learned, expanded=True, folder=folder, workers=workers, tell=tell)
+
+    def rows(inputs: Any, entries: list[int]) -> Rows:
+        return Rows(inputs.inputs, inputs.rows(entries), np.repeat(labels[entries], inputs.copies))
+
+    size = reader.read(learned[0]).frames.shape[1]
+    if isinstance(system, FeatureSystem):
+        data = rows(copies, learned)
+        own = Rows({"features": data.inputs["features"][data.rows]}, np.arange(len(data.rows)), data.labels)
+        return (train_classifier(system, own, run.seed), own), size
+    assert isinstance(system, NeuralSystem)
+    held_out: list[int] = []
+    if run.validation:
+        learned, held_out = hold_out(reader.entries, learned, run.validation, by_subject=True, seed=run.seed)
+        check_apart(reader.entries, learned, held_out, by_subject=True)
+    say(f"{system.name}: {len(learned)} views to learn from, {len(held_out)} to choose the epoch by")
+    with Board(out / "tensorboard") as board:
+        lines = _Lines(training.epochs, say)
+
+        def report(epoch: int, figures: dict[str, float]) -> None:
+            board.add(epoch, figures)
+            lines.add(epoch, figures)
+
+        network = train_network(
+            system,
+            training,
+            rows(copies, learned),
+            len(reader.classes),
+            run.seed,
+            device,
+            plain=rows(plain, learned),
+            validation=rows(plain, held_out) if held_out else None,
+            patience=run.patience,
+            checkpoint=Checkpoint(out / _CHECKPOINT, identity),
+            report=report,
+        )
+    return network, size
+
+
+def _fold(reader: Reader, split: str) -> Fold:
+    """The training side. Data without a split of their own are learned from whole when that is asked for only."""
+    sides = {entry.split for entry in reader.entries}
+    if split == "train" and sides == {None}:
+        raise RecogniserError("the data have no training split of their own; train on all of them with --split all")
+    chosen = frozenset(entry.clip for entry in reader.entries if split == "all" or entry.split == "train")
+    return Fold(split, chosen, frozenset(entry.clip for entry in reader.entries) - chosen)
+
+
+def _check_classes(reader: Reader, learned: list[int]) -> None:
+    known = {reader.entries[index].label for index in learned}
+    missing = [name for number, name in enumerate(reader.classes) if number not in known]
+    if missing:
+        raise RecogniserError(
+            f"class {missing[0]!r} has no view to learn from; give more data, or train on all clips with --split all"
+        )
+
+
+def _check_run(out: Path, identity: Mapping[str, Any]) -> None:
+    path = out / _RUN
+    if not path.is_file():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RecogniserError(f"{path} is damaged; remove {out} or choose another --out") from None
+    now = json.loads(canonical_json(identity))
+    if before != now:
+        differing = ", ".join(name for name in now if now[name] != before.get(name))
+        raise RecogniserError(f"{out} holds a training run that differs in {differing}; choose another --out")
+
+
+class _Teller:
+    """Says how far the inputs are, every few seconds."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._told = say, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            self._say(f"prepared {done} of {total} views")
+
+
+class _Lines:
+    """Says how an epoch went, every few seconds and at the end."""
+
+    def __init__(self, epochs: int, say: Say) -> None:
+        self._epochs, self._say, self._told = epochs, say, time.monotonic() - _SECONDS_BETWEEN_LINES
+
+    def add(self, epoch: int, figures: Mapping[str, float]) -> None:
+        if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES or epoch == self._epochs:
+            self._told = time.monotonic()
+            said = "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+            self._say(f"epoch {epoch} of {self._epochs}: {said}")

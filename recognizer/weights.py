@@ -1,0 +1,117 @@
+"""A trained system in one safetensors file: it cannot run code, and says itself what it is.
+
+Of a network the file holds the weights. Of a classifier on hand-crafted features it holds what it was fitted on, and
+fits it again: that takes milliseconds, and nothing has to be unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mvgen import __version__
+from mvgen.errors import WeightsError
+from mvgen.store.writer import disk_errors, write_atomically
+from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
+from recognizer.train import Device, Rows, classifier_scores, scores, train_classifier
+
+_FORMAT = "recognizer-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A system that has learned.
+
+    classes : names, in the order of the labels; size : side of the pictures it was trained on, pixels
+    face_only : whether those were black beside the face
+    model : a network, or the classifier with the Rows it was fitted on
+    about : how it was trained, for people
+    """
+
+    system: System[Any]
+    classes: tuple[str, ...]
+    size: int
+    face_only: bool
+    model: Any
+    seed: int
+    about: Mapping[str, Any]
+
+    def scores(self, inputs: Mapping[str, NDArray[np.floating]], device: Device) -> NDArray[np.float64]:
+        """(N, C) of prepared inputs, (N, ...) each."""
+        rows = np.arange(len(next(iter(inputs.values()))))
+        if isinstance(self.system, NeuralSystem):
+            return scores(self.model, Rows(inputs, rows, rows), device)
+        return classifier_scores(self.model[0], inputs["features"], len(self.classes))
+
+
+def save_trained(trained: Trained, path: Path) -> None:
+    """Write a trained system, the same bytes for the same content."""
+    from safetensors.torch import save
+
+    if isinstance(trained.system, NeuralSystem):
+        state = trained.model.state_dict()
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    else:
+        data: Rows = trained.model[1]
+        features = np.ascontiguousarray(data.inputs["features"][data.rows], np.float32)
+        tensors = {"features": torch.from_numpy(features), "labels": torch.from_numpy(data.labels.copy())}
+    about = {
+        "format": _FORMAT,
+        "system": trained.system.name,
+        "options": asdict(trained.system.options),
+        "classes": list(trained.classes),
+        "size": trained.size,
+        "face_only": trained.face_only,
+        "seed": trained.seed,
+        "mvgen": __version__,
+        "about": dict(trained.about),
+    }
+    with disk_errors(path.parent):
+        # One entry: with several the format writes them in no fixed order.
+        write_atomically(path, save(tensors, {"recognizer": json.dumps(about, sort_keys=True)}))
+
+
+def load_trained(path: Path, device: Device) -> Trained:
+    """Read a trained system. Raises WeightsError for a file that is none, or that does not fit its system."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise WeightsError(f"weights {path} do not exist; `recognizer train` makes some")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("recognizer", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"weights {path} cannot be read: {error}; train them again") from None
+    if about.get("format") != _FORMAT:
+        raise WeightsError(f"{path} holds no weights of this recognizer; `recognizer train` makes some")
+    system = get_system(about["system"], **about["options"])
+    classes = tuple(about["classes"])
+    model: Any
+    if isinstance(system, NeuralSystem):
+        network = system.network(len(classes))
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError:
+            raise WeightsError(f"weights {path} do not fit {system.name} as it is now; train them again") from None
+        model = device.place(network).eval()
+    else:
+        assert isinstance(system, FeatureSystem)
+        labels = tensors["labels"].numpy()
+        data = Rows({"features": tensors["features"].numpy()}, np.arange(len(labels)), labels)
+        model = (train_classifier(system, data, about["seed"]), data)
+    return Trained(system, classes, about["size"], about["face_only"], model, about["seed"], about["about"])
+
+
+def describe(trained: Trained) -> str:
+    """One line about a trained system, for people."""
+    options, default = asdict(trained.system.options), asdict(type(trained.system).Choices())
+    changed = ", ".join(f"{name} {value}" for name, value in options.items() if value != default[name])
+    return f"{trained.system.name}{f' ({changed})' if changed else ''}; classes {', '.join(trained.classes)}"

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from recognizer_trees import CLASSES, PatternReader
+
+from recognizer.errors import RecogniserError
+from recognizer.protocols import (
+    Fold,
+    Protocol,
+    check_apart,
+    entries_to_test,
+    hold_out,
+    make_folds,
+    shuffled_labels,
+    training_entries,
+)
+from recognizer.readers.base import Entry
+
+ENTRIES = PatternReader(subjects=8, clips=6, datasets=2).entries
+PROTOCOLS = [
+    Protocol("clip-holdout"),
+    Protocol("lovo", folds=6),
+    Protocol("lovo"),
+    Protocol("subject-holdout"),
+    Protocol("subject-folds", folds=4),
+    Protocol("novel-view", folds=3),
+    Protocol("loso"),
+    Protocol("megc"),
+    Protocol("stored"),
+]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: f"{protocol.name}-{protocol.folds}")
+@pytest.mark.parametrize("seed", [0, 1])
+def test_views_of_a_clip_and_clips_of_a_subject_stay_on_one_side(protocol: Protocol, seed: int) -> None:
+    for fold in make_folds(ENTRIES, CLASSES, replace(protocol, seed=seed)):
+        train, test = training_entries(ENTRIES, fold, "all"), entries_to_test(ENTRIES, fold)
+        assert train
+        assert test
+        assert not {ENTRIES[i].clip for i in train} & {ENTRIES[i].clip for i in test}
+        if protocol.by_subject:
+            assert not {ENTRIES[i].subject for i in train} & {ENTRIES[i].subject for i in test}
+        assert sorted(train + test) == list(range(len(ENTRIES)))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS[1:], ids=lambda protocol: f"{protocol.name}-{protocol.folds}")
+def test_folds_test_every_clip_once(protocol: Protocol) -> None:
+    if protocol.name in ("subject-holdout", "stored"):
+        pytest.skip("one fold only")
+    tested = Counter(clip for fold in make_folds(ENTRIES, CLASSES, protocol) for clip in fold.test)
+    assert tested == dict.fromkeys({entry.clip for entry in ENTRIES}, 1)
+
+
+def test_a_holdout_by_clip_keeps_the_proportions_of_the_classes() -> None:
+    (fold,) = make_folds(ENTRIES, CLASSES, Protocol("clip-holdout", share=0.25))
+    labels = {entry.clip: entry.label for entry in ENTRIES}
+    assert Counter(labels[clip] for clip in fold.test) == {0: 4, 1: 4, 2: 4}
+
+
+def test_the_stored_split_is_the_stores_own() -> None:
+    (fold,) = make_folds(ENTRIES, CLASSES, Protocol("stored"))
+    assert fold.test == {entry.clip for entry in ENTRIES if entry.split == "test"}
+
+
+def test_a_clip_with_views_on_both_sides_is_a_leak() -> None:
+    with pytest.raises(RecogniserError, match="clip p00-0 has views on both sides"):
+        check_apart(ENTRIES, [0, 20], [1, 40], by_subject=False)
+
+
+def test_a_subject_on_both_sides_is_a_leak_where_subjects_are_to_be_apart() -> None:
+    one, other = 0, next(i for i, entry in enumerate(ENTRIES) if entry.clip == "p00-1")
+    check_apart(ENTRIES, [one], [other], by_subject=False)
+    with pytest.raises(RecogniserError, match="subject p00 has clips on both sides"):
+        check_apart(ENTRIES, [one], [other], by_subject=True)
+
+
+def test_training_views_are_chosen_by_kind() -> None:
+    true = replace(ENTRIES[0], view="true yaw+15", kind="true", yaw=15.0)
+    entries = [*ENTRIES, true]
+    fold = Fold("all", frozenset(entry.clip for entry in entries), frozenset())
+    kinds = {
+        views: {(entries[i].view) for i in training_entries(entries, fold, views)}
+        for views in ("source", "kept", "all", "true")
+    }
+    assert kinds == {
+        "source": {"source"},
+        "kept": {"source", "yaw-15"},
+        "all": {"source", "yaw-15", "yaw+15"},
+        "true": {"source", "true yaw+15"},
+    }
+    with pytest.raises(RecogniserError, match="no view of the kind 'true'"):
+        training_entries(ENTRIES, fold, "true")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.35, 0.6])
+@pytest.mark.parametrize("by_subject", [False, True])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_validation_split_is_apart_from_the_training(share: float, by_subject: bool, seed: int) -> None:
+    train = [i for i, entry in enumerate(ENTRIES) if entry.split == "train"]
+    rest, chosen = hold_out(ENTRIES, train, share, by_subject=by_subject, seed=seed)
+    assert sorted(rest + chosen) == train
+    assert rest
+    assert chosen
+    check_apart(ENTRIES, rest, chosen, by_subject=by_subject)
+
+
+def test_shuffled_labels_are_the_same_labels_on_other_clips() -> None:
+    labels = {entry.clip: entry.label for entry in ENTRIES}
+    shuffled = shuffled_labels(ENTRIES, 0)
+    assert Counter(shuffled.values()) == Counter(labels.values())
+    assert sum(shuffled[clip] == label for clip, label in labels.items()) < 0.6 * len(labels)
+    assert shuffled == shuffled_labels(tuple(reversed(ENTRIES)), 0)
+
+
+def _only(**wanted: object) -> list[Entry]:
+    return [entry for entry in ENTRIES if all(getattr(entry, name) == value for name, value in wanted.items())]
+
+
+@pytest.mark.parametrize(
+    ("entries", "classes", "protocol", "message"),
+    [
+        (ENTRIES, (*CLASSES, "contempt"), Protocol("loso"), "class 'contempt' has no clip"),
+        (_only(label=0), CLASSES[:1], Protocol("loso"), "one class only"),
+        (_only(subject="p01"), CLASSES, Protocol("loso"), "needs two subjects or more, the data have p01 only"),
+        (ENTRIES, CLASSES, Protocol("subject-folds", folds=9), "8 subjects cannot be split into 9 folds"),
+        (_only(dataset="set0"), CLASSES, Protocol("megc"), "needs several datasets"),
+        (ENTRIES, CLASSES, Protocol("best-epoch"), "unknown protocol 'best-epoch'"),  # type: ignore[arg-type]
+        ([replace(entry, split=None) for entry in ENTRIES], CLASSES, Protocol("stored"), "no split of their own"),
+        (
+            [entry for entry in ENTRIES if entry.label != 2 or entry.subject == "p01"],
+            CLASSES,
+            Protocol("loso"),
+            "fold p01 has no training clip of class 'surprise'",
+        ),
+        ([*ENTRIES, replace(ENTRIES[0], view="x", label=2)], CLASSES, Protocol("loso"), "differ in class or subject"),
+        (_only(subject="p01")[:9], CLASSES, Protocol("clip-holdout"), "too few to hold out"),
+    ],
+)
+def test_data_that_a_protocol_cannot_use_are_refused(
+    entries: list[Entry], classes: tuple[str, ...], protocol: Protocol, message: str
+) -> None:
+    with pytest.raises(RecogniserError, match=message):
+        make_folds(entries, classes, protocol)
