@@ -19,7 +19,8 @@ demo: setup
 	@$(UV) run --no-sync mvgen build --dataset demo --angles -45:45:10 --out demo/dataset --workers 2
 	@echo
 	@echo "The dataset lies in       $(CURDIR)/demo/dataset"
-	@echo "Look at its contact sheet $(CURDIR)/demo/dataset/contact_sheet.png"
+	@echo "Look at its page          $(CURDIR)/demo/dataset/report/index.html"
+	@echo "and its contact sheet     $(CURDIR)/demo/dataset/contact_sheet.png"
 
 test: setup
 	$(UV) run --no-sync ruff check .
