@@ -29,7 +29,7 @@ AS_PUBLISHED = "crop and depth of every frame, unregistered"
 
 # Builds that differ in these settings.
 BUILDS: dict[str, dict[str, Any]] = {
-    "without ECC": {"refine_registration": False},
+    "without refinement": {"refine_registration": False},
     "without registration": {"register_frames": False},
     "depth of every frame": {"geometry": "frame"},
 }

@@ -46,10 +46,12 @@ def test_views_of_a_clip_and_clips_of_a_subject_stay_on_one_side(protocol: Proto
         assert sorted(train + test) == list(range(len(ENTRIES)))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS[1:], ids=lambda protocol: f"{protocol.name}-{protocol.folds}")
+@pytest.mark.parametrize(
+    "protocol",
+    [protocol for protocol in PROTOCOLS[1:] if protocol.name not in ("subject-holdout", "stored")],  # these: one fold
+    ids=lambda protocol: f"{protocol.name}-{protocol.folds}",
+)
 def test_folds_test_every_clip_once(protocol: Protocol) -> None:
-    if protocol.name in ("subject-holdout", "stored"):
-        pytest.skip("one fold only")
     tested = Counter(clip for fold in make_folds(ENTRIES, CLASSES, protocol) for clip in fold.test)
     assert tested == dict.fromkeys({entry.clip for entry in ENTRIES}, 1)
 
