@@ -27,7 +27,7 @@ from mvgen.device import resolved_device
 from mvgen.scans.landmark_vertices import CANONICAL
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, NeuralSystem, get_system
-from recognizer.train import Device, training_loss
+from recognizer.learning import Device, training_loss
 
 CLASSES = 3
 WARM_UP = 2

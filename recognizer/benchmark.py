@@ -23,9 +23,9 @@ from mvgen.store.state import locked
 from mvgen.store.writer import disk_errors, write_atomically
 from recognizer.code import TRAINING_CODE, code_digest
 from recognizer.config import BenchConfig
+from recognizer.learning import Device
 from recognizer.results import summarise
 from recognizer.tables import latex, markdown
-from recognizer.train import Device
 from recognizer.units import (
     Plan,
     Prediction,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,6 +115,29 @@ def load_bench(path: Path, overrides: Mapping[str, Any] | None = None) -> BenchC
     return config
 
 
+def choose_systems(config: BenchConfig, titles: Collection[str] | None, epochs: int | None) -> BenchConfig:
+    """The benchmark with some of its systems, and with other epochs; None leaves things as they are.
+
+    Raises ConfigError for a title that it does not have.
+    """
+    systems = config.systems
+    if titles:
+        known = [system.title for system in systems]
+        unknown = sorted(set(titles) - set(known))
+        if unknown:
+            raise ConfigError(f"the benchmark has no system {unknown[0]!r}; it has {', '.join(known)}")
+        systems = tuple(system for system in systems if system.title in titles)
+    if epochs is not None:
+        shorter = {"epochs": epochs, "steps": None}
+        systems = tuple(
+            system.model_copy(update={"training": {**system.training, **shorter}})
+            if isinstance(open_system(system), NeuralSystem)
+            else system
+            for system in systems
+        )
+    return config.model_copy(update={"systems": systems})
+
+
 def open_system(config: SystemConfig) -> System[Any]:
     """The system of a row."""
     return get_system(config.name, **config.options)
@@ -140,6 +163,7 @@ def changed_training(training: Training, changes: Mapping[str, Any], who: str) -
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise RecogniserError(f"{who}: training {first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None
-    if changed.epochs < 1 or changed.batch < 1 or changed.rate <= 0:
-        raise RecogniserError(f"{who}: epochs, batch and rate are above zero, got {changed}")
+    counts = (changed.epochs, changed.batch, changed.rate, 1 if changed.steps is None else changed.steps)
+    if min(counts) <= 0:
+        raise RecogniserError(f"{who}: epochs, steps, batch and rate are above zero, got {changed}")
     return replace(changed)

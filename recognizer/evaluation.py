@@ -11,8 +11,8 @@ from mvgen.errors import ConfigError
 from recognizer import metrics
 from recognizer.data import prepare
 from recognizer.errors import RecogniserError
+from recognizer.learning import Device
 from recognizer.readers.base import Entry, Reader
-from recognizer.train import Device
 from recognizer.weights import Trained
 
 SPLITS = ("test", "train", "all")

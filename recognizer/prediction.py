@@ -15,10 +15,10 @@ from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import list_frames, list_video
 from mvgen.stages import one_thread
 from recognizer.errors import RecogniserError
+from recognizer.learning import Device
 from recognizer.readers.base import Entry
 from recognizer.readers.source import frontal_sample
 from recognizer.records import Sample
-from recognizer.train import Device
 from recognizer.weights import Trained
 
 

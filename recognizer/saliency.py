@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from recognizer.errors import RecogniserError
+from recognizer.learning import Device
 from recognizer.systems import NeuralSystem
-from recognizer.train import Device
 from recognizer.weights import Trained
 
 Floats = NDArray[np.floating]

@@ -20,11 +20,11 @@ from recognizer.code import TRAINING_CODE, code_digest
 from recognizer.config import changed_training
 from recognizer.data import prepare
 from recognizer.errors import RecogniserError
+from recognizer.learning import Checkpoint, Device, Rows, train_classifier, train_network
 from recognizer.protocols import Fold, Views, check_apart, hold_out, training_entries
 from recognizer.readers.base import Reader
 from recognizer.readers.config import DataConfig, open_data
 from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
-from recognizer.train import Checkpoint, Device, Rows, train_classifier, train_network
 from recognizer.units import Board
 from recognizer.weights import Trained, save_trained
 
@@ -132,8 +132,9 @@ def _learn(  # noqa: PLR0917
         learned, held_out = hold_out(reader.entries, learned, run.validation, by_subject=True, seed=run.seed)
         check_apart(reader.entries, learned, held_out, by_subject=True)
     say(f"{system.name}: {len(learned)} views to learn from, {len(held_out)} to choose the epoch by")
+    samples = rows(copies, learned)
     with Board(out / "tensorboard") as board:
-        lines = _Lines(training.epochs, say)
+        lines = _Lines(training.epochs_over(len(samples.rows)), say)
 
         def report(epoch: int, figures: dict[str, float]) -> None:
             board.add(epoch, figures)
@@ -142,7 +143,7 @@ def _learn(  # noqa: PLR0917
         network = train_network(
             system,
             training,
-            rows(copies, learned),
+            samples,
             len(reader.classes),
             run.seed,
             device,

@@ -19,6 +19,15 @@ from mvgen.store.manifest import digest_of
 from mvgen.store.writer import disk_errors, write_atomically
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
 from recognizer.data import Prepared, prepare
+from recognizer.learning import (
+    Checkpoint,
+    Device,
+    Rows,
+    classifier_scores,
+    scores,
+    train_classifier,
+    train_network,
+)
 from recognizer.protocols import (
     TRAINING_VIEWS,
     Fold,
@@ -33,15 +42,6 @@ from recognizer.protocols import (
 from recognizer.readers.base import Entry, Reader
 from recognizer.readers.config import open_data
 from recognizer.systems.base import FeatureSystem, NeuralSystem, System
-from recognizer.train import (
-    Checkpoint,
-    Device,
-    Rows,
-    classifier_scores,
-    scores,
-    train_classifier,
-    train_network,
-)
 
 _DIGITS = 6  # of a stored probability
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from mvgen import __version__
 from mvgen.errors import WeightsError
 from mvgen.store.writer import disk_errors, write_atomically
+from recognizer.learning import Device, Rows, classifier_scores, scores, train_classifier
 from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
-from recognizer.train import Device, Rows, classifier_scores, scores, train_classifier
 
 _FORMAT = "recognizer-1"
 

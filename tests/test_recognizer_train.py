@@ -17,15 +17,15 @@ from recognizer_trees import (
     weights_of,
 )
 
-import recognizer.train as training_room
+import recognizer.learning as training_room
 from mvgen.errors import ConfigError, WeightsError
 from recognizer.config import changed_training
 from recognizer.errors import RecogniserError
 from recognizer.evaluation import evaluate
+from recognizer.learning import Checkpoint, Device, Rows, scores, train_classifier, train_network, training_loss
 from recognizer.readers.config import DataConfig, open_data
 from recognizer.saliency import saliency, sheet
 from recognizer.systems.base import Training
-from recognizer.train import Checkpoint, Device, Rows, scores, train_classifier, train_network, training_loss
 from recognizer.training import TrainingRun, run_training
 from recognizer.weights import Trained, describe, load_trained, save_trained
 
@@ -54,6 +54,18 @@ def test_a_network_learns_what_classes_have_in_common() -> None:
 def test_a_seed_decides_everything() -> None:
     assert weights_of(fit(seed=1)) == weights_of(fit(seed=1))
     assert weights_of(fit(seed=1)) != weights_of(fit(seed=2))
+
+
+@pytest.mark.parametrize(("samples", "epochs"), [(16, 5), (17, 4), (160, 1)])
+def test_steps_give_few_samples_as_many_steps_as_many_samples(samples: int, epochs: int) -> None:
+    chosen = np.arange(samples) % len(data(slice(4)).rows)
+    told: list[int] = []
+    own = Rows(data(slice(4)).inputs, data(slice(4)).rows[chosen], data(slice(4)).labels[chosen])
+    train_network(
+        TinyNetwork(), Training(steps=10, batch=8, rate=0.01), own, 3, 0, DEVICE,
+        report=lambda epoch, _: told.append(epoch),
+    )  # fmt: skip
+    assert told == list(range(1, epochs + 1))
 
 
 class StoppedError(Exception):
@@ -134,6 +146,7 @@ def test_training_settings_are_checked() -> None:
         ({"epoch": 3}, "training has no 'epoch'"),
         ({"epochs": "many"}, "training epochs"),
         ({"epochs": 0}, "above zero"),
+        ({"steps": 0}, "above zero"),
     ]:
         with pytest.raises(RecogniserError, match=message):
             changed_training(Training(), settings, "me")

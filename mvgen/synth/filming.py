@@ -91,8 +91,21 @@ class Film:
     def _develop(
         self, head: PosedHead, camera: Camera, sensor: Sensor, generator: np.random.Generator
     ) -> NDArray[np.uint8]:
-        colour, cover = shoot(head, self._stage.lighting, camera, self._pixels)
-        return sensor.develop(colour + (1 - cover[..., None]) * self._stage.background, generator)
+        linear = self._stage.background.copy()
+        window = self._window(head, camera)
+        colour, cover = shoot(head, self._stage.lighting, camera, self._pixels[window])
+        linear[window] = colour + (1 - cover[..., None]) * linear[window]
+        return sensor.develop(linear, generator)
+
+    def _window(self, head: PosedHead, camera: Camera) -> tuple[slice, slice]:
+        """Rows and columns that can show the head: rays elsewhere need not be cast."""
+        worn = [garment.vertices for garment in (*head.hides, *head.glasses)]
+        corners = camera.project(np.concatenate([head.vertices, *worn]).astype(np.float64))[:, :2]
+        least, most = np.floor(corners.min(axis=0)).astype(int) - 1, np.ceil(corners.max(axis=0)).astype(int) + 1
+        # At least one pixel: a head may have left the picture.
+        column, row = (slice(min(max(a, 0), side - 1), max(b, 1)) for a, b, side in zip(
+            least, most, (self._stage.width, self._stage.height), strict=True))  # fmt: skip
+        return row, column
 
     def frame(self, frame: int) -> NDArray[np.uint8]:
         """What the release's camera recorded, before JPEG: (H, W, 3) uint8."""

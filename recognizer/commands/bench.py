@@ -39,12 +39,12 @@ def bench(
     \b
     Examples:
       recognizer bench configs/bench/novel_view_small.yaml --data out --truth truth --out runs/novel-view --workers 2
-      recognizer bench configs/bench/strcn_table2_casme2.yaml --data casme-ii-store --out runs/loso
+      recognizer bench configs/bench/strcn_table2_casme_ii.yaml --data casme-ii --out runs/loso
       recognizer bench configs/bench/novel_view.yaml --data out --out runs/chance --shuffle-labels
     """
     from mvgen.console import print_table
     from recognizer.benchmark import run_bench
-    from recognizer.config import load_bench
+    from recognizer.config import choose_systems, load_bench
     from recognizer.tables import gain_lines, main_rows
 
     overrides: dict[str, Any] = {}
@@ -54,7 +54,7 @@ def bench(
         overrides["seeds"] = seeds
     if shuffle_labels:
         overrides["shuffle_labels"] = True
-    settings = chosen_systems(load_bench(config, overrides), only, epochs)
+    settings = choose_systems(load_bench(config, overrides), only, epochs)
     results = run_bench(
         settings,
         out,
@@ -69,26 +69,3 @@ def bench(
         print(line)
     print(f"\n{out / 'results.md'}, results.tex and results.json beside it")
     return 0
-
-
-def chosen_systems(config: Any, only: list[str] | None, epochs: int | None) -> Any:
-    """The benchmark with some of its systems, and with other epochs. Raises ConfigError for a label it has not."""
-    from mvgen.errors import ConfigError
-    from recognizer.config import open_system
-    from recognizer.systems import NeuralSystem
-
-    systems = config.systems
-    if only:
-        unknown = sorted(set(only) - {system.title for system in systems})
-        if unknown:
-            titles = ", ".join(system.title for system in systems)
-            raise ConfigError(f"the benchmark has no system {unknown[0]!r}; it has {titles}")
-        systems = tuple(system for system in systems if system.title in only)
-    if epochs is not None:
-        systems = tuple(
-            system.model_copy(update={"training": {**system.training, "epochs": epochs}})
-            if isinstance(open_system(system), NeuralSystem)
-            else system
-            for system in systems
-        )
-    return config.model_copy(update={"systems": systems})

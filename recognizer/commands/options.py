@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from recognizer.learning import Device
     from recognizer.readers.config import DataConfig
-    from recognizer.train import Device
 
 DataOption = Annotated[
     Path, typer.Option(help="dataset that `mvgen build` wrote, folder of flow images, or root of --source")
@@ -46,7 +46,7 @@ def device_of(device: str, precision: str = "auto", compile_network: bool = Fals
 
     from mvgen.device import resolved_device
     from mvgen.errors import ConfigError
-    from recognizer.train import Device, Precision
+    from recognizer.learning import Device, Precision
 
     if precision not in get_args(Precision):
         raise ConfigError(f"precision {precision!r} is unknown; it is auto, float32 or bfloat16")

@@ -32,11 +32,13 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Training:
     """How a network is trained; the defaults of a system are its paper's.
 
+    steps : at least as many, in whole epochs, instead of `epochs`: who learns from fewer views then learns as long
     rate : learning rate, multiplied by `decay` after each epoch
     loss : "balanced" weights a sample inversely to the share of its class in the batch (STRCN, eq. 10)
     """
 
     epochs: int = 100
+    steps: int | None = None
     batch: int = 32
     rate: float = 1e-2
     optimiser: Literal["adam", "sgd"] = "sgd"
@@ -45,6 +47,15 @@ class Training:
     weight_decay: float = 0.0
     decay: float = 1.0
     loss: Literal["cross_entropy", "balanced"] = "cross_entropy"
+
+    def epochs_over(self, samples: int) -> int:
+        """Epochs that so many samples are learned for."""
+        return self.epochs if self.steps is None else -(-self.steps // batch_count(samples, self.batch))
+
+
+def batch_count(samples: int, batch: int) -> int:
+    """Batches that an epoch over so many samples has, none of them above `batch`."""
+    return max(1, -(-samples // batch))
 
 
 @dataclass(frozen=True, slots=True)

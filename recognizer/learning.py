@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from mvgen.store.writer import disk_errors, write_atomically
 from recognizer.errors import RecogniserError
-from recognizer.systems.base import FeatureSystem, NeuralSystem, Training
+from recognizer.systems.base import FeatureSystem, NeuralSystem, Training, batch_count
 
 Report = Callable[[int, dict[str, float]], None]  # epoch from 1, its figures
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -126,7 +126,7 @@ def train_network(  # noqa: PLR0917 (what, how, on what, into what, from what se
     state = _State.resume(checkpoint, network, optimiser)
     model: nn.Module = torch.compile(network) if device.compile else network  # type: ignore[assignment]
     saved = time.monotonic()
-    for epoch in range(state.epoch, training.epochs):
+    for epoch in range(state.epoch, training.epochs_over(len(data.rows))):
         if patience is not None and validation is not None and state.waited >= patience:
             break
         for group in optimiser.param_groups:
@@ -287,7 +287,7 @@ def _batches(data: Rows | _Resident, batch: int) -> Iterator[dict[str, Tensor]]:
 
 def _parts(order: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
     """Batches of nearly the same size, none above `batch`: a last one of a single sample has no variance to norm by."""
-    return np.array_split(order, max(1, -(-len(order) // batch)))
+    return np.array_split(order, batch_count(len(order), batch))
 
 
 def _epoch(  # noqa: PLR0917
