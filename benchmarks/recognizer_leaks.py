@@ -1,0 +1,76 @@
+"""Does a split leak? Clips get other clips' labels, so that only a leak is left to learn. Prints a Markdown table.
+
+    uv run benchmarks/recognizer_leaks.py --data DATASET [--second DATASET] [--systems lbp-top,bi-woof] [--draws 5]
+        [--out runs/leaks] [--workers 2]
+
+Every protocol, with several draws of labels and folds; trained on all views, tested on all views of other clips. Chance
+is one over the classes. A second dataset is for the composite protocol, which needs two; the first one's clips under
+another name will do.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, get_args
+
+from stages import commit, hardware
+from tables import table
+
+from recognizer.benchmark import run_bench
+from recognizer.config import BenchConfig
+from recognizer.protocols import Name
+
+FOLDS = {"subject-folds": 3, "novel-view": 3, "lovo": 6}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--second", type=Path)
+    parser.add_argument("--systems", default="lbp-top,bi-woof", help="names between commas")
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("runs/leaks"))
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    rows: list[list[str | float]] = []
+    systems = [{"name": name} for name in given.systems.split(",")]
+    for protocol in get_args(Name):
+        stores = [given.data]
+        if protocol == "megc":
+            if given.second is None:
+                continue
+            stores.append(given.second)
+        found = [_shuffled(protocol, draw, stores, systems, given.out, given.workers) for draw in range(given.draws)]
+        for number, system in enumerate(systems):
+            figures = [results["systems"][number]["trained_on"]["all"]["all"]["accuracy"] for results in found]
+            chance = 1 / len(found[0]["classes"])
+            within = sum(figure["interval"][0] <= chance <= figure["interval"][1] for figure in figures)
+            mean = sum(figure["mean"] for figure in figures) / len(figures)
+            spans = ", ".join("{:.2f} to {:.2f}".format(*figure["interval"]) for figure in figures)
+            rows.append([protocol, system["name"], chance, mean, f"{within} of {len(figures)}", spans])
+    print(f"\n{hardware()}, commit {commit()}\n")
+    header = (
+        "protocol",
+        "system",
+        "chance",
+        "accuracy, labels shuffled",
+        "chance within 95 %",
+        "intervals over subjects",
+    )
+    print(table(header, rows))
+
+
+def _shuffled(  # noqa: PLR0917
+    protocol: str, draw: int, stores: list[Path], systems: list[dict[str, str]], out: Path, workers: int
+) -> dict[str, Any]:
+    settings = BenchConfig(
+        data={"stores": stores}, protocol={"name": protocol, "folds": FOLDS.get(protocol), "seed": draw},
+        train=("all",), seeds=1, systems=systems, shuffle_labels=True,
+    )  # type: ignore[arg-type]  # fmt: skip
+    folder = out / f"{protocol}-{draw}"
+    return run_bench(settings, folder, folder=out / "inputs", workers=workers, tensorboard=False, say=lambda _: None)
+
+
+if __name__ == "__main__":
+    main()
