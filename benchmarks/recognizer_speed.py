@@ -25,9 +25,9 @@ from torch import Tensor
 from mvgen.camera import crop_camera
 from mvgen.device import resolved_device
 from mvgen.scans.landmark_vertices import CANONICAL
+from recognizer.learning import Device, training_loss
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, NeuralSystem, get_system
-from recognizer.learning import Device, training_loss
 
 CLASSES = 3
 WARM_UP = 2

@@ -114,9 +114,9 @@ def afresh(work: Callable[[], Result]) -> Result:
         return pool.submit(work).result()
 
 
-def of_worker(peaks: list[float], job: Job) -> float:
-    """MiB of the largest worker; a single one works in this process."""
-    return peak_memory(os.getpid()) if min(job.workers, job.clips) == 1 else max(peaks)
+def of_worker(peaks: list[float]) -> float:
+    """MiB of the largest worker; without one the work was done in this process."""
+    return max(peaks, default=0.0) or peak_memory(os.getpid())
 
 
 class Watch(Silent):
@@ -144,7 +144,7 @@ def run_build(root: Path, out: Path, job: Job, weights: Path | None) -> Run:
     if summary.failures:
         raise SystemExit(f"the build failed on {summary.failures[0].clip}: {summary.failures[0].reason}")
     finished = tuple(moment - start for moment in progress.moments)
-    return Run(time.perf_counter() - start, finished, dict(summary.seconds), of_worker(peaks, job))
+    return Run(time.perf_counter() - start, finished, dict(summary.seconds), of_worker(peaks))
 
 
 def make_plain(settings: PlainSettings) -> Callable[[Clip], dict[str, float]]:
@@ -168,7 +168,7 @@ def run_plain(root: Path, out: Path, job: Job, weights: Path | None) -> Run:
             finished.append(time.perf_counter() - start)
             for stage, seconds in (outcome.result or {}).items():
                 stages[stage] = stages.get(stage, 0.0) + seconds
-    return Run(time.perf_counter() - start, tuple(finished), stages, of_worker(peaks, job))
+    return Run(time.perf_counter() - start, tuple(finished), stages, of_worker(peaks))
 
 
 def steady(job: Job, run: Run) -> float:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from stand_ins import Take, TrueClip, record
 
 from mvgen.config import BuildConfig
-from mvgen.flow import clip_flow, clip_surface_motion
+from mvgen.flow import clip_flow
 from mvgen.pipeline import Tools, build_clip
 from mvgen.records import BuiltClip, Mask, ViewClip
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
+from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import Scene, face_of, flow_finder, look, make_scene, make_view
 
 Floats = NDArray[np.floating]

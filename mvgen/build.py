@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import traceback
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mvgen.config import BuildConfig
-from mvgen.engine import local
-from mvgen.errors import ClipError, MvgenError, SourceError, StoreError
-from mvgen.failures import clip_failure, source_failures
-from mvgen.records import BuiltClip, Clip, Split
+from mvgen.errors import SourceError, StoreError
+from mvgen.failures import source_failures
+from mvgen.records import BuiltClip, Clip
 from mvgen.store import layout
 from mvgen.store.finish import copy_annotations, finish
-from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, digest_of, read_failures, read_table
+from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, read_failures, read_table
 from mvgen.store.refine import redecide
+from mvgen.store.shards import Shard, Share, check_shards, clip_key, clips_digest, write_share
 from mvgen.store.split import assign_splits
-from mvgen.store.state import begin, check_folder, locked, read_markers
-from mvgen.store.writer import remove_clip, write_atomically, write_clip, write_failure
+from mvgen.store.state import begin, check_folder, locked, read_marker, taking_turns
+from mvgen.store.writer import disk_errors, remove_clip, write_atomically
+from mvgen.work import WORKER_STAGE, Plan, at_work, build_clips, observe_clips
 
 if TYPE_CHECKING:
     from mvgen.sources.base import Listing
@@ -40,8 +38,11 @@ class Stages(Protocol):
     def weights(self, config: BuildConfig) -> dict[str, str]:
         """Digests of the network weights in use."""
 
-    def fit_attention(self, clips: Sequence[Clip], config: BuildConfig) -> bytes:
-        """The attention head, fitted on the training clips, as the bytes of a safetensors file."""
+    def observer(self, config: BuildConfig) -> Callable[[Clip], Any]:
+        """Load the networks; return what looks at one training clip for the attention head, None for no use."""
+
+    def fit_attention(self, observed: Sequence[Any], config: BuildConfig) -> bytes:
+        """The attention head, fitted on what was seen of the training clips, as the bytes of a safetensors file."""
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
         """Load the networks; return what reads and builds one clip."""
@@ -55,6 +56,10 @@ class Progress(Protocol):
     def start(self, total: int, done: int) -> None: ...
 
     def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None: ...
+
+
+# What the shards of a build take turns at.
+_PREPARING = "preparing"
 
 
 class Silent:
@@ -93,121 +98,87 @@ class Summary:
         return 0 if self.clips else 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A worker's answer: the clip's marker, time per stage, and the traceback of a mistake of our own."""
-
-    marker: Marker
-    seconds: Mapping[str, float]
-    trace: str | None = None
-
-
 def build(
     config: BuildConfig,
     stages: Stages | None = None,
     progress: Progress | None = None,
     retry_failed: bool = False,
+    shard: Shard | None = None,
 ) -> Summary:
     """Build a dataset, or go on with one.
 
     retry_failed : try clips again that failed before
+    shard : build a share of the clips only; `mvgen.merge` makes a dataset of all shards
     Raises SourceError or StoreError before anything is written when the source or the output folder will not do,
-    StoreError when the disk is full, WorkerDiedError when a worker process ended. What is finished then stays, and
-    the same call goes on from there.
+    StoreError when the disk is full, EngineError when a worker cannot begin. What is finished then stays, and the same
+    call goes on from there.
     """
     stages = stages or _real_stages()
     progress = progress or Silent()
+    # Workers of a cluster run in other folders.
+    config = config.absolute() if config.engine == "ray" else config
     out = config.out
     listing = stages.read(config)
     clips = listing.clips[: config.limit]
     _check_clips(clips, listing)
-    splits = assign_splits((clip.subject_key for clip in clips), config.test_share, config.seed)
     identity = _identity(config, listing, clips)
+    ours = clips if shard is None else shard.of(clips)
+    if shard is not None:
+        check_shards(out, shard)
 
-    finished = (out / layout.DATASET).is_file()
-    if finished:
+    if (out / layout.DATASET).is_file():
         check_folder(out, identity, ignore=frozenset({"software", "weights"}))
-        failed_before = any(marker.failure for marker in read_markers(out).values())
-        _check_unchanged(out, clips)
-        if not (retry_failed and failed_before):
-            return _summary(out, nothing_to_do=True)
+        markers = _check_unchanged(out, clips)
+        if not (retry_failed and any(marker.failure for marker in markers.values())):
+            return replace(_summary(out), nothing_to_do=True)
+        if shard is not None:
+            raise StoreError(f"{out} is finished: leave out --shard to try its failed clips again")
 
-    identity |= {"software": stages.software(config), "weights": stages.weights(config)}
+    software = stages.software(config)
+    identity |= {"software": software, "weights": stages.weights(config)}
     check_folder(out, identity)
-    with locked(out):
-        begin(out, identity)
-        for name in (layout.DATASET, layout.REFINING):
-            (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / layout.PARTIAL, ignore_errors=True)
-        copy_annotations(out, listing.annotation_files)
-        done = _finished_clips(out, clips, config, retry_failed)
-        todo = [clip for clip in clips if clip.id not in done]
-        attention = out / layout.ATTENTION
-        if not attention.is_file():
+    lost = source_failures(listing, config.root)
+    splits = assign_splits((clip.subject_key for clip in clips), config.test_share, config.seed)
+    plan = Plan(stages, config, software, out / layout.ATTENTION, splits)
+    with at_work(config), locked(out, shared=shard is not None):
+        with taking_turns(out, _PREPARING):
+            check_folder(out, identity)  # another shard may have begun meanwhile
+            begin(out, identity)
+            for name in (layout.DATASET, layout.REFINING):
+                (out / name).unlink(missing_ok=True)
+            copy_annotations(out, listing.annotation_files)
+            if shard is not None:
+                write_share(out, Share(shard, tuple(map(clip_key, ours)), tuple(lost)))
+            done = _finished_clips(out, ours, config, retry_failed)
             training = [clip for clip in clips if clip.label and splits[clip.subject_key] == "train"]
-            progress.note(f"fitting the attention head on {len(training)} training clips")
-            write_atomically(attention, stages.fit_attention(training, config))
-        progress.start(len(clips), len(done))
-        make_worker = partial(_make_worker, stages, config, attention, splits)
-        seconds = _run(todo, make_worker, config.workers, done, progress)
-        markers = [done[clip.id] for clip in clips]
-        finish(out, identity, markers, source_failures(listing, config.root))
-    return _summary(out, built=sum(not done[clip.id].failure for clip in todo), seconds=seconds)
+            done |= _fit_attention(training, plan, progress)
+        todo = [clip for clip in ours if clip.id not in done]
+        progress.start(len(ours), len(ours) - len(todo))
+        built, seconds = build_clips(todo, plan, progress)
+        done |= built
+        ends = [done[clip.id] for clip in ours]
+        _tell_lost(ends, progress)
+        if shard is None:
+            finish(out, identity, ends, lost)
+    new = sum(not marker.failure for marker in built.values())
+    if shard is None:
+        return _summary(out, new, seconds)
+    rows = [row for marker in ends for row in marker.rows]
+    return _summed(out, rows, [marker.failure for marker in ends if marker.failure], new, seconds)
 
 
-def _run(
-    todo: Sequence[Clip],
-    make_worker: Callable[[], Callable[[Clip], _Done]],
-    workers: int,
-    done: dict[str, Marker],
-    progress: Progress,
-) -> dict[str, float]:
-    """Build clips, add their markers to `done`, and return the seconds per stage."""
-    seconds: defaultdict[str, float] = defaultdict(float)
-    lost: list[str] = []
-    why: Exception | None = None
-    for outcome in local.run(todo, make_worker, workers):
-        if isinstance(outcome.error, local.WorkerDiedError | MemoryError):
-            lost.append(outcome.item.id)
-            why = outcome.error
-        elif outcome.error is not None:
-            raise outcome.error
-        elif outcome.result is not None:
-            marker = outcome.result.marker
-            done[marker.clip] = marker
-            for stage, spent in outcome.result.seconds.items():
-                seconds[stage] += spent
-            progress.advance(marker.clip, marker.failure, outcome.result.trace)
-    if lost:
-        reason = str(why) or type(why).__name__
-        raise local.WorkerDiedError(
-            f"{reason}. Not built: {', '.join(sorted(lost))}. "
-            "The other clips are safe: run the same line again to resume"
-        )
-    return dict(seconds)
-
-
-def _make_worker(
-    stages: Stages, config: BuildConfig, attention: Path, splits: Mapping[str, Split]
-) -> Callable[[Clip], _Done]:
-    build_one = stages.builder(config, attention)
-
-    def work(clip: Clip) -> _Done:
-        trace = None
-        try:
-            built = build_one(clip)
-            marker = write_clip(config.out, clip, built, splits[clip.subject_key], config)
-            return _Done(marker, built.seconds)
-        except ClipError as error:
-            failure = clip_failure(clip, error, config.root)
-        except (MvgenError, MemoryError):
-            raise
-        except Exception as error:
-            trace = traceback.format_exc()
-            failure = clip_failure(clip, ClipError("internal", f"{type(error).__name__}: {error}"), config.root)
-        return _Done(write_failure(config.out, clip, failure), {}, trace)
-
-    return work
+def _fit_attention(training: Sequence[Clip], plan: Plan, progress: Progress) -> dict[str, Marker]:
+    """Fit the attention head where there is none yet; returns the failures of clips that cost their workers."""
+    if plan.attention.is_file():
+        return {}
+    progress.note(f"fitting the attention head on {len(training)} training clips")
+    observed, failed = observe_clips(training, plan)
+    fitted = plan.stages.fit_attention(observed, plan.config)
+    with disk_errors(plan.config.out):
+        write_atomically(plan.attention, fitted)
+    for marker in failed.values():
+        progress.note(f"{marker.clip} is left out of it: {marker.failure.reason if marker.failure else ''}")
+    return failed
 
 
 def _identity(config: BuildConfig, listing: Listing, clips: Sequence[Clip]) -> dict[str, Any]:
@@ -218,7 +189,7 @@ def _identity(config: BuildConfig, listing: Listing, clips: Sequence[Clip]) -> d
         "version": listing.version,
         "licence": listing.licence,
         "redistribution": listing.redistribution,
-        "clips": digest_of([[clip.id, clip.subject_key, clip.label] for clip in clips]),
+        "clips": clips_digest([clip_key(clip) for clip in clips]),
     }
     return {"schema": layout.SCHEMA, "config": config.identity(), "source": source}
 
@@ -233,7 +204,7 @@ def _check_clips(clips: Sequence[Clip], listing: Listing) -> None:
 
 def _check_unchanged(out: Path, clips: Sequence[Clip]) -> dict[str, Marker]:
     """Markers of a folder. Raises StoreError when a finished clip was made from other frames than the source has."""
-    markers = read_markers(out)
+    markers = {clip.id: marker for clip in clips if (marker := read_marker(out, clip.id)) is not None}
     changed = [
         clip.id
         for clip in clips
@@ -266,19 +237,29 @@ def _finished_clips(out: Path, clips: Sequence[Clip], config: BuildConfig, retry
     return done
 
 
-def _summary(
-    out: Path, built: int = 0, seconds: Mapping[str, float] | None = None, nothing_to_do: bool = False
+def _tell_lost(markers: Iterable[Marker], progress: Progress) -> None:
+    lost = sum(marker.failure is not None and marker.failure.stage == WORKER_STAGE for marker in markers)
+    if lost:
+        progress.note(
+            f"clips that cost their workers: {lost}. Where memory ran out, --retry-failed with fewer --workers may help"
+        )
+
+
+def _summary(out: Path, built: int = 0, seconds: Mapping[str, float] | None = None) -> Summary:
+    return _summed(out, read_table(out / layout.TABLE), read_failures(out / layout.FAILURES), built, seconds or {})
+
+
+def _summed(
+    out: Path, rows: Sequence[ViewRow], failures: Sequence[Failure], built: int, seconds: Mapping[str, float]
 ) -> Summary:
-    rows: list[ViewRow] = read_table(out / layout.TABLE)
     return Summary(
         out=out,
         clips=len({row.clip for row in rows}),
         views=len(rows),
         kept=sum(row.kept for row in rows),
-        failures=tuple(read_failures(out / layout.FAILURES)),
+        failures=tuple(failures),
         built=built,
-        seconds=seconds or {},
-        nothing_to_do=nothing_to_do,
+        seconds=seconds,
     )
 
 

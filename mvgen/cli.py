@@ -16,6 +16,7 @@ from mvgen.errors import MvgenError
 # Command -> (function in mvgen.commands.<name with underscores>, what it does), in the order of the help.
 COMMANDS = {
     "build": "Build a multi-view dataset from a frontal one.",
+    "merge": "Make one dataset of the shards that `mvgen build --shard` built.",
     "reconstruct": "Reconstruct single photographs: depth, mesh and side views.",
     "report": "Write a page to look at a finished dataset: counts, quality, and a viewer.",
     "refine": "Keep other views of a finished dataset: change the attention threshold.",

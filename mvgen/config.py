@@ -17,7 +17,12 @@ from mvgen.angles import parse_angles
 from mvgen.errors import AnglesError, ConfigError
 
 # Settings that say where and how fast a build runs; they may change between a build and its resumption.
-_RUN_ONLY = frozenset({"root", "annotations", "out", "workers", "device"})
+_RUN_ONLY = frozenset(
+    {"root", "annotations", "out", "workers", "device", "engine", "address", "worker_gpus", "attempts", "clip_timeout"}
+)
+
+# Settings that name a file or a folder.
+_PATHS = ("root", "annotations", "out", "weights", "flow_weights")
 
 # How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip`.
 Geometry = Literal["clip", "residual", "filtered", "frame"]
@@ -88,6 +93,23 @@ class BuildConfig(BaseModel):
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="build the first N clips only")
     workers: Annotated[int, Field(ge=1)] = Field(1, description="clips built at a time; results do not depend on it")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the networks run")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="who builds the clips: this machine, or a Ray cluster; results do not depend on it"
+    )
+    address: str | None = Field(
+        None, description="ray: address of the cluster; by default RAY_ADDRESS, or a new one on this machine"
+    )
+    worker_gpus: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="ray: share of a GPU that a worker takes; by default 1 where the networks run on one, else 0"
+    )
+    attempts: Annotated[int, Field(ge=1)] = Field(
+        2, description="a clip whose worker dies or stalls this often is given up and listed as a failure"
+    )
+    clip_timeout: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description="seconds that a clip may take, 0 for no limit; by default 5 minutes, and 5 seconds for every frame "
+        "of every view at 256 pixels",
+    )
 
     @field_validator("angles", mode="before")
     @classmethod
@@ -104,6 +126,29 @@ class BuildConfig(BaseModel):
         if value not in ("black", "blurred") and re.fullmatch(r"#[0-9a-f]{6}", value.lower()) is None:
             raise ValueError(f"{value!r} is no background: use black, blurred or a colour as #rrggbb")
         return value.lower()
+
+    @field_validator(*_PATHS)
+    @classmethod
+    def _check_local(cls, path: Path | None) -> Path | None:
+        if remote := re.match(r"([a-z][a-z0-9]+):/", str(path)):
+            raise ValueError(
+                f"{remote[1]}:// is no folder, and a build locks and renames its files; give a disk that workers share"
+            )
+        return path
+
+    def seconds_for(self, frames: int) -> float | None:
+        """How long a clip of so many frames may take, in seconds, None for no limit.
+
+        The default is far above what the slowest settings need: it finds what hangs, not what is slow.
+        """
+        if self.clip_timeout is None:
+            return 300.0 + 5.0 * frames * (len(self.angles) + 1) * (self.size / 256) ** 2
+        return self.clip_timeout or None
+
+    def absolute(self) -> BuildConfig:
+        """The same with absolute paths, which mean the same to a process that runs in another folder."""
+        paths = {name: path.absolute() for name in _PATHS if (path := getattr(self, name)) is not None}
+        return self.model_copy(update=paths)
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the bytes of the result, as plain JSON values. Weights enter by their digest."""

@@ -1,7 +1,6 @@
-"""Dense motion between the frames of a view: found in the view's own pictures, or carried there from the frontal clip.
+"""Dense motion between the frames of a view, found in its pictures; `mvgen.surface_motion` carries it elsewhere.
 
 Convention: flow (S, S, 2) float32 in pixels, (dx, dy): the surface at pixel p of frame a is at p + flow(p) in frame b.
-Motion of a surface (S, S, 3) float32 in world units is given at the source's pixels: what is at pixel q moves by it.
 Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016; Farnebäck, Two-Frame Motion
 Estimation Based on Polynomial Expansion, SCIA 2003; Zach et al., A Duality Based Approach for Realtime TV-L1 Optical
 Flow, DAGM 2007.
@@ -9,9 +8,9 @@ Flow, DAGM 2007.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from mvgen.camera import pixel_grid
 from mvgen.config import FlowMethod
 from mvgen.errors import ConfigError
-from mvgen.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.records import Image, Mask
 
 Floats = NDArray[np.floating]
 Flow = NDArray[np.float32]
@@ -135,13 +134,21 @@ def _belief(first: Image, second: Image, motion: Flow, surface: Mask) -> Floats:
     import cv2
 
     one, other = (_grey(frame, _SMOOTHING) for frame in (first, second))
-    at = (pixel_grid(*one.shape) - 0.5 + motion).astype(np.float32)
+    at = _places(*one.shape) + motion
     moved = cv2.remap(other, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     sigma = max(_NEIGHBOURHOOD * len(one), 1.0)
     before, after = (cv2.GaussianBlur((image - one) ** 2, (0, 0), sigma) for image in (other, moved))
     noise = _UNEXPLAINED * float(np.median(after[surface])) if surface.any() else 0.0
     explained = np.maximum(before - after, 0) ** 2
     return np.asarray((explained / (explained + noise**2 + 1e-9))[..., None])
+
+
+@lru_cache(4)
+def _places(height: int, width: int) -> NDArray[np.float32]:
+    """(H, W, 2) float32, pixel centres as OpenCV counts them."""
+    places = (pixel_grid(height, width) - 0.5).astype(np.float32)
+    places.flags.writeable = False
+    return places
 
 
 class ClipFlow(NamedTuple):
@@ -181,102 +188,3 @@ def clip_flow(colour: Image, onset: int, apex: int, surface: Mask, find: FindFlo
     if onset != apex:
         far = _between(colour[onset], colour[apex], surface, find)
     return ClipFlow(flow(colour, surface, find), far)
-
-
-class SurfaceMotion(NamedTuple):
-    """How a clip's surface moves, in world units at the source's pixels.
-
-    frames : (T-1, S, S, 3) float32, frame t to t+1; apex : (S, S, 3) float32, onset to apex
-    """
-
-    frames: NDArray[np.float32]
-    apex: NDArray[np.float32]
-
-
-def clip_surface_motion(frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: int, apex: int) -> SurfaceMotion:
-    """The motion that the frontal clip's flow means on its surface.
-
-    surfaces : the clip's one, or each frame's; NaN outside the face
-    """
-    grounds = [_Ground(surface) for surface in surfaces]
-    grounds = grounds * (len(frontal.frames) + 1) if len(grounds) == 1 else grounds
-    frames = [grounds[index].moved(motion, grounds[index + 1]) for index, motion in enumerate(frontal.frames)]
-    nothing = np.zeros((0, *frontal.apex.shape[:2], 3), np.float32)
-    return SurfaceMotion(np.stack(frames) if frames else nothing, grounds[onset].moved(frontal.apex, grounds[apex]))
-
-
-class _Ground:
-    """A depth map as a surface that goes on beyond the face as it is at its outline."""
-
-    def __init__(self, surface: DepthMap) -> None:
-        from scipy.ndimage import distance_transform_edt
-
-        self._camera = surface.camera
-        face = np.isfinite(surface.depth)
-        nearest = tuple(distance_transform_edt(~face, return_distances=False, return_indices=True))
-        self._depth = surface.depth[nearest].astype(np.float64)
-        self._pixels = pixel_grid(*face.shape)[face]
-        self._points = self._at(self._pixels)
-        number = np.zeros(face.shape, np.intp)
-        number[face] = np.arange(len(self._pixels))
-        self._face, self._number = face, number[nearest]
-
-    def _at(self, pixels: Floats) -> Floats:
-        """World points (N, 3) seen at pixels (N, 2); depth between pixel centres is bilinear."""
-        from scipy.ndimage import map_coordinates
-
-        depth = map_coordinates(self._depth, (pixels - 0.5).T[::-1], order=1, mode="nearest")
-        return self._camera.unproject(np.concatenate([pixels, depth[:, None]], axis=-1))
-
-    def moved(self, motion: Flow, then: _Ground) -> NDArray[np.float32]:
-        """The way of what was at a pixel of this ground and is at pixel + motion of the other: (S, S, 3) world units.
-
-        Outside the face it is that of the nearest pixel of the face, so that outlines do not mix with rest.
-        """
-        way = then._at(self._pixels + motion[self._face]) - self._points
-        return way.astype(np.float32)[self._number]
-
-
-def see_motion(motion: NDArray[np.float32], view: ViewGeometry) -> Flow:
-    """Motion of a surface, seen by a view.
-
-    motion : (N, S, S, 3) world units, at the source's pixels
-    Returns (N, S, S, 2) float32, pixels, zero where the view shows no surface.
-    """
-    import cv2
-
-    camera, shown = view.camera, np.isfinite(view.depth)
-    at = np.where(shown[..., None], view.source - 0.5, 0).astype(np.float32)
-
-    def carried(field: NDArray[np.float32]) -> NDArray[np.float32]:
-        values = cv2.remap(field, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(values * shown[..., None], np.float32)
-
-    seen = np.zeros((*motion.shape[:3], 2), np.float32)
-    if camera.focal is None:
-        # Motion is projected alike everywhere: before it is carried there is one number less to carry.
-        projection = (camera.scale * camera.rotation[:2] * [[1], [-1]]).T.astype(np.float32)
-        for index, field in enumerate(motion):
-            seen[index] = carried(field @ projection)
-        return seen
-    here = np.concatenate([pixel_grid(camera.size, camera.size), view.depth[..., None].astype(np.float64)], axis=-1)
-    here = here[shown]
-    points = camera.unproject(here)
-    for index, field in enumerate(motion):
-        seen[index][shown] = (camera.project(points + carried(field)[shown]) - here)[:, :2]
-    return seen
-
-
-def carry_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
-    """The frontal clip's flow carried through its surface into a view.
-
-    frontal : (N, S, S, 2) float32, pixels of the source view
-    surface : the face's depth in the source view, NaN outside; view : what a camera sees of it
-    Returns (N, S, S, 2) float32, pixels of the view, zero where it shows no surface. The point seen at source pixel q
-    moves to the point of the surface at q + flow(q); its way is projected into the view. The surface itself stays: skin
-    slides over it.
-    """
-    ground = _Ground(surface)
-    if not len(frontal):
-        return np.zeros((0, *view.depth.shape, 2), np.float32)
-    return see_motion(np.stack([ground.moved(motion, ground) for motion in frontal]), view)

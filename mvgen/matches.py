@@ -32,16 +32,50 @@ class Match:
     reason: str = ""
 
 
-def match(onset: Image, frame: Image, mask: Mask, start: Floats, min_inliers: int) -> Match:
-    """How a grey frame (S, S) fits the onset frame, seen in the mask and at the onset frame's points `start`."""
-    pairs = [_tracked(onset, frame, start), _matched(onset, frame, mask)]
-    there, here = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    if len(there) < max(4, min_inliers):
-        return Match(None, 0, np.nan, f"{len(there)} matched points, {min_inliers} needed")
-    found, used = _fit(here, there, len(pairs[0][0]), len(onset))
-    if found is None or used.sum() < min_inliers:
-        return Match(None, int(used.sum()), np.nan, f"{used.sum()} inliers, {min_inliers} needed")
-    return Match(found, int(used.sum()), rms(transform(found, here[used]) - there[used]))
+class Matcher:
+    """The onset frame, ready to be found again in other frames.
+
+    onset : (S, S) uint8, grey; mask : (S, S) bool, where it is looked at
+    points : (5, 2) crop pixels, MTCNN's
+    """
+
+    def __init__(self, onset: Image, mask: Mask, points: Floats) -> None:
+        import cv2
+
+        self._onset, self._mask = onset, mask.astype(np.uint8)
+        self._start = _textured_points(onset, mask, points)
+        self._detector = cv2.ORB.create(nfeatures=400, fastThreshold=7)
+        self._keys, self._codes = self._features(onset)
+
+    def match(self, frame: Image, min_inliers: int) -> Match:
+        """How a grey frame (S, S) fits the onset frame."""
+        pairs = [_tracked(self._onset, frame, self._start), self._matched(frame)]
+        there, here = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        if len(there) < max(4, min_inliers):
+            return Match(None, 0, np.nan, f"{len(there)} matched points, {min_inliers} needed")
+        found, used = _fit(here, there, len(pairs[0][0]), len(frame))
+        if found is None or used.sum() < min_inliers:
+            return Match(None, int(used.sum()), np.nan, f"{used.sum()} inliers, {min_inliers} needed")
+        return Match(found, int(used.sum()), rms(transform(found, here[used]) - there[used]))
+
+    def _features(self, image: Image) -> tuple[Floats, Image | None]:
+        """ORB features: (N, 2) where they are, and their codes."""
+        keys, codes = self._detector.detectAndCompute(image, self._mask)
+        places = np.array([key.pt for key in keys]).reshape(-1, 2) + 0.5
+        return places, None if codes is None else np.asarray(codes, np.uint8)
+
+    def _matched(self, frame: Image) -> tuple[Floats, Floats]:
+        """ORB features that are each other's best match: they catch the larger drift that a tracker loses."""
+        import cv2
+
+        keys, codes = self._features(frame)
+        if self._codes is None or codes is None:
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(self._codes, codes)
+        first = self._keys[np.array([match.queryIdx for match in matches], np.intp)]
+        second = keys[np.array([match.trainIdx for match in matches], np.intp)]
+        near = np.linalg.norm(first - second, axis=1) < FARTHEST * len(frame)
+        return first[near], second[near]
 
 
 def transform(homography: Floats, points: Floats) -> Floats:
@@ -55,7 +89,7 @@ def rms(vectors: Floats) -> float:
     return float(np.sqrt((vectors**2).sum(axis=-1).mean()))
 
 
-def textured_points(grey: Image, face: Mask, points: Floats) -> Floats:
+def _textured_points(grey: Image, face: Mask, points: Floats) -> Floats:
     """(N, 2) float64, where a point can be tracked: corners spread over the face, and the five points in it."""
     import cv2
 
@@ -87,22 +121,6 @@ def _tracked(onset: Image, frame: Image, start: Floats) -> tuple[Floats, Floats]
     good = ok.ravel().astype(bool) & ok_back.ravel().astype(bool)
     good &= (error < _ROUND_TRIP * size) & (way < FARTHEST * size)
     return start[good], there.reshape(-1, 2)[good].astype(np.float64) + 0.5
-
-
-def _matched(onset: Image, frame: Image, face: Mask) -> tuple[Floats, Floats]:
-    """ORB features that are each other's best match: they catch the larger drift that a tracker loses."""
-    import cv2
-
-    detector = cv2.ORB.create(nfeatures=400, fastThreshold=7)
-    mask = face.astype(np.uint8)
-    (keys, codes), (other_keys, other_codes) = (detector.detectAndCompute(image, mask) for image in (onset, frame))
-    if codes is None or other_codes is None:
-        return np.zeros((0, 2)), np.zeros((0, 2))
-    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(codes, other_codes)
-    first = np.array([keys[match.queryIdx].pt for match in matches]).reshape(-1, 2) + 0.5
-    second = np.array([other_keys[match.trainIdx].pt for match in matches]).reshape(-1, 2) + 0.5
-    near = np.linalg.norm(first - second, axis=1) < FARTHEST * len(onset)
-    return first[near], second[near]
 
 
 def _fit(frame: Floats, onset: Floats, tracked: int, size: int) -> tuple[Floats | None, Mask]:

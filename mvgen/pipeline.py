@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from mvgen.depth.clip import clip_geometry, frames_needed
 from mvgen.device import resolved_device
 from mvgen.errors import ClipError, WeightsError
 from mvgen.faces import Detector, crop_frames, track_face
-from mvgen.flow import ClipFlow, clip_flow, clip_surface_motion
+from mvgen.flow import ClipFlow, clip_flow
 from mvgen.landmarks import find_landmarks, settle_landmarks
 from mvgen.records import (
     BuiltClip,
@@ -31,12 +31,14 @@ from mvgen.records import (
     FaceTrack,
     Floats,
     Image,
+    Label,
     Mask,
     Registration,
     ViewClip,
 )
 from mvgen.register import apply, face_region, leave, register, seen_in_all
 from mvgen.render import Renderer, get_renderer
+from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import CONFIDENT, Stopwatch, face_of, flow_finder, look, make_scene, make_view
 
 
@@ -105,6 +107,7 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
     with clock("face"):
         face = find_face(frames, onset, config, tools)
         crops = crop_frames(frames, face)
+        del frames  # they may be many times larger than what is cut out of them
     with clock("register"):
         registration, crops = _register(crops, onset, face, config, tools)
         inside = seen_in_all(face.inside, registration)
@@ -216,27 +219,40 @@ def _source_view(crops: Image, surface: DepthMap, inside: Mask, frontal: ClipFlo
     )
 
 
+class Observation(NamedTuple):
+    """What the attention head is fitted on, of one clip. change : (1, C), see `attention.pooled_change`"""
+
+    change: Floats
+    label: Label
+
+
+def observe(clip: Clip, read_frames: Callable[[Clip], Image], config: BuildConfig, tools: Tools) -> Observation | None:
+    """How a labelled clip changes from onset to apex.
+
+    None for a clip that has no label, cannot be read or shows no face; the build reports it when it comes to it.
+    """
+    if clip.label is None:
+        return None
+    try:
+        onset, apex = _onset_and_apex(clip, read_frames(clip), config, tools)
+    except ClipError:
+        return None
+    return Observation(pooled_change(onset[None], apex[None], tools.estimator), clip.label)
+
+
+def fit_attention_on(observed: Sequence[Observation]) -> dict[str, NDArray[Any]]:
+    """Fit the attention head on clips of the training split; returns its arrays, for a safetensors file."""
+    if not observed:
+        return AttentionModel.empty().to_tensors()
+    return fit_head(np.concatenate([each.change for each in observed]), [each.label for each in observed]).to_tensors()
+
+
 def fit_attention_for(
     clips: Sequence[Clip], read_frames: Callable[[Clip], Image], config: BuildConfig, tools: Tools
 ) -> dict[str, NDArray[Any]]:
-    """Fit the attention head on labelled clips, those of the training split.
-
-    Clips that cannot be read or show no face are left out here; the build reports them when it comes to them.
-    Returns the arrays of the head, for a safetensors file.
-    """
-    changes: list[Floats] = []
-    labels: list[str] = []
-    for clip in clips:
-        if clip.label is None:
-            continue
-        try:
-            onset, apex = _onset_and_apex(clip, read_frames(clip), config, tools)
-        except ClipError:
-            continue
-        changes.append(pooled_change(onset[None], apex[None], tools.estimator))
-        labels.append(clip.label)
-    model = fit_head(np.concatenate(changes), labels) if changes else AttentionModel.empty()
-    return model.to_tensors()
+    """Observe clips one after the other and fit the attention head on them."""
+    observed = [observe(clip, read_frames, config, tools) for clip in clips]
+    return fit_attention_on([each for each in observed if each is not None])
 
 
 def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> tuple[Image, Image]:

@@ -15,15 +15,15 @@ it was taken for the head's motion.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.agreement import FacePixels, Flat, disagreement, sampled, smooth
 from mvgen.align import Aligner
 from mvgen.camera import EYE_DISTANCE, pixel_grid
 from mvgen.ibug import EXPRESSIVE, region_mask
-from mvgen.matches import FARTHEST, match, rms, textured_points, transform
+from mvgen.matches import FARTHEST, Matcher, rms, transform
 from mvgen.records import Image, Mask, Registration
 
 __all__ = ["REFERENCE", "apply", "face_region", "leave", "register", "seen_in_all", "transform"]
@@ -42,8 +42,6 @@ _LEAST_GAIN = 0.03  # share of the disagreement that must go
 # A homography has more freedom than a head, and lowers the disagreement by following noise and expression with it.
 _FOLLOWED_NOISE = 0.1
 _EXPRESSION_REACH = 0.2  # inter-ocular distances around brows, eyes and mouth in which skin moves with them
-_SMOOTHING = 1.5 / 256  # interpolation lowers noise; frames are compared below the frequencies where it does
-_ENOUGH = 4096  # pixels of a face to compare two frames or two motions by
 _RIGID_SHARE = 0.25  # of the face; with less left of it, all of it is looked at
 
 
@@ -56,9 +54,9 @@ class _Move:
     least: float
     gain: float
 
-    def seen_at(self, points: Floats, depth: Floats | None) -> Floats:
-        """Where the frame shows pixels (..., 2) of the onset frame, at depth (...)."""
-        return _seen_at(self.homography, self.parallax, points, depth)
+    def seen_at(self, face: FacePixels) -> Floats:
+        """Where the frame shows some of the onset frame's pixels: (N, 2)."""
+        return _seen_at(self.homography, self.parallax, face.points, face.depth)
 
 
 def register(
@@ -88,9 +86,11 @@ def register(
     whole = face_region(points, size)
     still = whole if landmarks is None else whole & ~_expressive(landmarks, size)
     masks = [whole] if landmarks is None else [still, whole]
-    searched = [(mask, textured_points(grey[reference], mask, points)) for mask in masks]
-    rigid = still if still.sum() >= _RIGID_SHARE * whole.sum() else whole
-    aligner = Aligner(grey[reference], rigid, depth) if refine else None
+    searched = [Matcher(grey[reference], mask, points) for mask in masks]
+    looked_at = still if still.sum() >= _RIGID_SHARE * whole.sum() else whole
+    aligner = Aligner(grey[reference], looked_at, depth) if refine else None
+    face, rigid = FacePixels.of(whole, depth), FacePixels.of(looked_at, depth)
+    onset = smooth(grey[reference])
     homography = np.tile(np.eye(3), (count, 1, 1))
     parallax = np.zeros((count, 2))
     inliers, residual = np.zeros(count, np.int64), np.full(count, np.nan)
@@ -98,32 +98,32 @@ def register(
     for index in range(count):
         if index == reference:
             continue
-        for mask, start in searched:
-            found = match(grey[reference], grey[index], mask, start, min_inliers)
+        for matcher in searched:
+            found = matcher.match(grey[index], min_inliers)
             if not found.reason:
                 break
         inliers[index], residual[index], reasons[index] = found.inliers, found.residual, found.reason
         if found.homography is None:
             continue
         move = _Move(found.homography, np.zeros(2), _LEAST_MOTION * size, _LEAST_GAIN)
-        reasons[index] = _implausible(move, whole)
+        reasons[index] = _implausible(move, face)
         if reasons[index]:
             continue
-        compare = _Comparison(grey[reference], grey[index], depth)
-        refined = None if aligner is None else _refined(aligner, grey[index], move, whole)
-        if refined and compare.after(refined, rigid) <= (1 + _FOLLOWED_NOISE) * compare.after(move, rigid):
+        frames = onset, smooth(grey[index])
+        refined = None if aligner is None else _refined(aligner, grey[index], move, face)
+        if refined and _after(refined, frames, rigid) <= (1 + _FOLLOWED_NOISE) * _after(move, frames, rigid):
             move = refined
-        reasons[index] = _pointless(move, compare, whole if move is not refined else rigid)
+        reasons[index] = _pointless(move, frames, face if move is not refined else rigid)
         if not reasons[index]:
             homography[index], parallax[index], applied[index] = move.homography, move.parallax, True
     return Registration(homography, inliers, residual, applied, tuple(reasons), parallax)
 
 
-def _refined(aligner: Aligner, frame: Image, move: _Move, face: Mask) -> _Move | None:
+def _refined(aligner: Aligner, frame: Image, move: _Move, face: FacePixels) -> _Move | None:
     """What all pixels of the face say of the motion that RANSAC found, or None where they say nothing plausible."""
-    size = len(face)
-    there = transform(np.linalg.inv(move.homography), _points(face))
-    found = aligner.find(frame, _similarity(_points(face), there))
+    size = face.size
+    there = transform(np.linalg.inv(move.homography), face.points)
+    found = aligner.find(frame, _similarity(face.points, there))
     if found is None or np.linalg.norm(found.parallax) > np.radians(_LARGEST_TURN) * EYE_DISTANCE * size:
         return None
     homography = np.linalg.inv(np.vstack([found.matrix, [0, 0, 1]]))
@@ -169,24 +169,24 @@ def apply(crops: Image, registration: Registration, depth: Floats | None = None)
     Returns (T, S, S, 3) uint8. Frames that keep the identity come back bit for bit; others are interpolated once.
     """
     moved = crops.copy()
-    grid = pixel_grid(crops.shape[1], crops.shape[1])
     parallax = np.zeros((len(crops), 2)) if registration.parallax is None else registration.parallax
     for index in np.flatnonzero(registration.applied):
-        moved[index] = _sampled(crops[index], _seen_at(registration.homography[index], parallax[index], grid, depth))
+        at = _all_seen_at(registration.homography[index], parallax[index], crops.shape[1], depth)
+        moved[index] = sampled(crops[index], at)
     return moved
+
+
+def _all_seen_at(homography: Floats, parallax: Floats, size: int, depth: Floats | None) -> NDArray[np.float32]:
+    """Where a frame shows every pixel of the onset frame: (S, S, 2); see `_seen_at`, which is slower for so many."""
+    inverse, step = np.linalg.inv(homography), np.arange(size) + 0.5
+    x, y, w = (right * step + (down * step[:, None] + shift) for right, down, shift in inverse)
+    away = np.zeros((size, size)) if depth is None else depth
+    return np.stack([x / w + away * parallax[0], y / w + away * parallax[1]], axis=-1, dtype=np.float32)
 
 
 def _seen_at(homography: Floats, parallax: Floats, points: Floats, depth: Floats | None) -> Floats:
     there = transform(np.linalg.inv(homography), points)
     return there if depth is None else there + depth[..., None] * parallax
-
-
-def _sampled(image: NDArray[Any], points: Floats) -> NDArray[Any]:
-    """An image (S, S, ...) at points (N, M, 2), cubic."""
-    import cv2
-
-    at = (points - 0.5).astype(np.float32)
-    return np.asarray(cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
 
 
 def seen_in_all(inside: Mask, registration: Registration) -> Mask:
@@ -221,10 +221,9 @@ def face_region(points: Floats, size: int) -> Mask:
     return np.asarray(along**2 + (away @ across / (1.0 * height)) ** 2 <= 1)
 
 
-def _implausible(move: _Move, face: Mask) -> str:
+def _implausible(move: _Move, face: FacePixels) -> str:
     """Why no head moves like this between frames of a clip, or nothing."""
-    size = len(face)
-    before = _points(face)
+    size, before = face.size, face.points
     after = transform(move.homography, before)
     if not np.isfinite(after).all():
         return "implausible: has no inverse"
@@ -240,61 +239,17 @@ def _implausible(move: _Move, face: Mask) -> str:
     return f"implausible: shifts the face by {shift:.0f} pixels" if shift > FARTHEST * size else ""
 
 
-class _Comparison:
-    """The onset frame and another, smoothed, to be compared as they are and after a move."""
-
-    def __init__(self, onset: Image, frame: Image, depth: Floats | None) -> None:
-        import cv2
-
-        sigma = max(_SMOOTHING * len(onset), 1.0)
-        self._onset, self._frame = (
-            np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma), np.float32)
-            for image in (onset, frame)
-        )
-        self._depth = depth
-
-    def motion(self, move: _Move, face: Mask) -> float:
-        """RMS way of the face, pixels."""
-        return rms(move.seen_at(_points(face), self._depth_at(face)) - _points(face))
-
-    def before(self, face: Mask) -> float:
-        """How much the two differ in the face, grey levels."""
-        chosen = _some(face)
-        return _disagreement(self._frame[chosen] - self._onset[chosen])
-
-    def after(self, move: _Move, face: Mask) -> float:
-        """The same with the other frame moved."""
-        chosen = _some(face)
-        moved = _sampled(self._frame, move.seen_at(_points(face), self._depth_at(face))[:, None])
-        return _disagreement(moved[:, 0] - self._onset[chosen])
-
-    def _depth_at(self, face: Mask) -> Floats | None:
-        return None if self._depth is None else self._depth[_some(face)]
+def _after(move: _Move, frames: tuple[Flat, Flat], face: FacePixels) -> float:
+    """How much the onset frame and another differ once that is moved."""
+    return disagreement(*frames, face, move.seen_at(face))
 
 
-def _points(face: Mask) -> Floats:
-    """(N, 2) float64, centres of the pixels that `_some` gives."""
-    return np.stack(_some(face)[::-1], axis=-1) + 0.5
-
-
-def _some(face: Mask) -> tuple[NDArray[np.intp], ...]:
-    """Rows and columns of the mask's pixels, or of as many of them, evenly spread, as a mean needs."""
-    inside = np.flatnonzero(face)
-    return np.unravel_index(inside[:: max(1, -(-len(inside) // _ENOUGH))], face.shape)
-
-
-def _pointless(move: _Move, compare: _Comparison, face: Mask) -> str:
-    """Why the frame is better left where it is, or nothing."""
-    motion = compare.motion(move, face)
+def _pointless(move: _Move, frames: tuple[Flat, Flat], face: FacePixels) -> str:
+    """Why the frame is better left where it is, or nothing. frames : the onset frame and this one, `smooth`"""
+    motion = rms(move.seen_at(face) - face.points)
     if motion < move.least:
         return f"moves by {motion:.3f} pixels only"
-    before, after = compare.before(face), compare.after(move, face)
+    before, after = disagreement(*frames, face), _after(move, frames, face)
     if after >= (1 - move.gain) * before:
         return f"does not make the face agree better ({before:.2f} -> {after:.2f} grey levels)"
     return ""
-
-
-def _disagreement(difference: Floats) -> float:
-    """Mean absolute difference without a change of light, and without the tenth that differs most: the expression."""
-    away = np.sort(np.abs(difference - np.median(difference)))
-    return float(away[: max(1, int(0.9 * len(away)))].mean())

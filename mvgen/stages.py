@@ -16,6 +16,7 @@ from mvgen.device import resolved_device
 from mvgen.records import BuiltClip, Clip
 
 if TYPE_CHECKING:
+    from mvgen.pipeline import Observation
     from mvgen.sources.base import Listing
 
 # Packages whose version may change the bytes of a store.
@@ -66,15 +67,21 @@ class PipelineStages:
 
         return {"depth": DepthEstimator(config.weights, config.device).digest}
 
-    def fit_attention(self, clips: Sequence[Clip], config: BuildConfig) -> bytes:
-        from safetensors.numpy import save
-
-        from mvgen.pipeline import Tools, fit_attention_for
+    def observer(self, config: BuildConfig) -> Callable[[Clip], Observation | None]:
+        from mvgen.pipeline import Tools, observe
         from mvgen.sources.frames import read_frames
 
         one_thread()
         tools = Tools.load(config)
-        return save(dict(fit_attention_for(clips, read_frames, config, tools)))
+        return lambda clip: observe(clip, read_frames, config, tools)
+
+    def fit_attention(self, observed: Sequence[Observation], config: BuildConfig) -> bytes:
+        from safetensors.numpy import save
+
+        from mvgen.pipeline import fit_attention_on
+
+        one_thread()
+        return save(dict(fit_attention_on(observed)))
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
         from mvgen.pipeline import Tools, build_clip

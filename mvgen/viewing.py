@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from mvgen.attention import AttendedSurface, visible_attention
 from mvgen.config import BuildConfig
-from mvgen.flow import ClipFlow, FindFlow, SurfaceMotion, clip_flow, get_flow_method, see_motion
+from mvgen.flow import ClipFlow, FindFlow, clip_flow, get_flow_method
 from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
 from mvgen.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.render import Renderer, drape, seen_inside
 from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
+from mvgen.surface_motion import SurfaceMotion, see_clip_motion, see_motion
 
 CONFIDENT = 0.5
 """The depth network is sure of a pixel above this."""
@@ -165,9 +166,8 @@ def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Ma
         raise ValueError("flow that is carried through the surface needs the scene's motion")
     motion = scene.motion
     if len(seen) == 1:
-        frames = see_motion(motion.frames, seen[0])
-    else:
-        frames = np.concatenate([see_motion(one[None], view) for one, view in zip(motion.frames, seen, strict=False)])
+        return see_clip_motion(motion, seen[0])
+    frames = np.concatenate([see_motion(one[None], view) for one, view in zip(motion.frames, seen, strict=False)])
     return ClipFlow(frames, see_motion(motion.apex[None], _kept_geometry(scene, seen))[0]).on(hit)
 
 

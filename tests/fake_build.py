@@ -109,7 +109,8 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
 class FakeStages:
     """`build.Stages` without networks.
 
-    seconds : time per clip; face, crash, die : ids of clips that have no face, hit a mistake of ours, end their process
+    seconds : time per clip; face, crash, die, hang : ids of clips that have no face, hit a mistake of ours, end their
+        process, take for ever
     failures : clips that the source gives up
     """
 
@@ -118,6 +119,7 @@ class FakeStages:
     face: frozenset[str] = frozenset()
     crash: frozenset[str] = frozenset()
     die: frozenset[str] = frozenset()
+    hang: frozenset[str] = frozenset()
     failures: tuple[ClipFailure, ...] = ()
     version: str = "1"
 
@@ -139,8 +141,11 @@ class FakeStages:
     def weights(self, config: BuildConfig) -> dict[str, str]:
         return {"depth": "0" * 64}
 
-    def fit_attention(self, clips: Sequence[Clip], config: BuildConfig) -> bytes:
-        return "\n".join(clip.id for clip in clips).encode()
+    def observer(self, config: BuildConfig) -> Callable[[Clip], str]:
+        return lambda clip: clip.id
+
+    def fit_attention(self, observed: Sequence[str], config: BuildConfig) -> bytes:
+        return "\n".join(observed).encode()
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
         assert attention.is_file()
@@ -153,14 +158,17 @@ class FakeStages:
                 raise ZeroDivisionError(f"cannot divide {clip.frames[0].path}")
             if clip.id in self.die:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if clip.id in self.hang:
+                time.sleep(1e6)
             return make_built(clip, config)
 
         return build_one
 
 
 def make_config(root: Path, out: Path, **settings: object) -> BuildConfig:
-    """Settings of a small build."""
-    values = {"root": root, "out": out, "angles": "-45,0,45", "size": SIZE, **settings}
+    """Settings of a small build; without limits, one worker builds in this process, which is faster."""
+    free = {"attempts": 1, "clip_timeout": 0}
+    values = {"root": root, "out": out, "angles": "-45,0,45", "size": SIZE, **free, **settings}
     return BuildConfig(dataset="fake", **values)  # type: ignore[arg-type]
 
 

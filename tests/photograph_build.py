@@ -37,8 +37,8 @@ class PhotographStages(FakeStages):
     def weights(self, config: BuildConfig) -> dict[str, str]:
         return {"depth": self.depth}
 
-    def fit_attention(self, clips: Sequence[Clip], config: BuildConfig) -> bytes:
-        return b"an attention head for " + super().fit_attention(clips, config)
+    def fit_attention(self, observed: Sequence[str], config: BuildConfig) -> bytes:
+        return b"an attention head for " + super().fit_attention(observed, config)
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
         tools = Tools(AstronautDetector(), EllipsoidEstimator(), AttentionModel.empty(), get_renderer("grid"))
@@ -67,6 +67,7 @@ def smiling(frames: int, apex: int, seed: int) -> Image:
 
 
 def photograph_config(root: Path, out: Path, **settings: Any) -> BuildConfig:
-    """Settings of a small build of a CAS(ME)² stand-in."""
-    values = {"dataset": "casme2", "root": root, "out": out, "angles": ANGLES, "size": SIZE, **settings}
+    """Settings of a small build of a CAS(ME)² stand-in, in this process."""
+    free = {"attempts": 1, "clip_timeout": 0}
+    values = {"dataset": "casme2", "root": root, "out": out, "angles": ANGLES, "size": SIZE, **free, **settings}
     return BuildConfig(**values)

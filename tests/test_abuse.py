@@ -9,9 +9,9 @@ import io
 import os
 import struct
 import tempfile
+import time
 import zipfile
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,24 +20,19 @@ from typing import Any
 import numpy as np
 import pytest
 from factories import astronaut, write_frames, write_table, write_video
-from fake_build import FakeStages, make_built, tree_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from reading_build import build_all
 
-from mvgen.build import build
 from mvgen.cli import run
-from mvgen.config import BuildConfig, canonical_json
+from mvgen.config import canonical_json
 from mvgen.errors import ClipError, SourceError
 from mvgen.names import LONGEST, printable, unstorable
-from mvgen.records import BuiltClip, Clip
 from mvgen.sources import Listing, get_source
 from mvgen.sources.frames import read_frames
 from mvgen.sources.workbook import number, read_sheets, text
-from mvgen.store import layout
-from mvgen.store.manifest import Failure, read_failures
 from mvgen.synth.layouts import xlsx_bytes
-from mvgen.verify import verify
 
 BOOKS = {
     "casme2": "CAS(ME)^2code_final.xlsx",
@@ -46,32 +41,6 @@ BOOKS = {
     "smic": "SMIC-HS-E_annotation.xlsx",
     "folder": "labels.csv",
 }
-
-
-class ReadingStages(FakeStages):
-    """`build.Stages` that reads real sources and real frames; only what is made of them is not real."""
-
-    def read(self, config: BuildConfig) -> Listing:
-        return get_source(config.dataset).read(config.root)
-
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
-        return lambda clip: (read_frames(clip), make_built(clip, config))[1]
-
-
-def build_all(dataset: str, root: Path) -> tuple[set[str], dict[str, Failure]]:
-    """Build a source into `root/../out`; ids of the clips that were built, and the failures by their ids.
-
-    Nothing else may be written, and what is written has to be in order.
-    """
-    out = root.parent / "out"
-    before = tree_bytes(root.parent)
-    config = BuildConfig(dataset=dataset, root=root, out=out, angles=(0.0,), size=64)
-    build(config, ReadingStages(root))
-    beside = {name: content for name, content in tree_bytes(root.parent).items() if not name.startswith("out/")}
-    assert beside == before
-    assert not verify(out, sample=0).findings
-    built = {path.stem for path in (out / "geometry").glob("*.npz")}
-    return built, {failure.clip: failure for failure in read_failures(out / layout.FAILURES)}
 
 
 # Pictures and videos
@@ -164,6 +133,34 @@ def test_videos_without_frames_or_without_a_picture_fail_alone(tmp_path: Path) -
     assert set(failures) == {"sound", "header", "empty", "half", "text"}
     assert failures["sound"].reason == "the file holds no video"
     assert failures["header"].reason.startswith(("the clip has no frames", "unreadable video"))
+
+
+def test_a_video_of_too_many_pixels_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "small.mkv", astronaut()[None, :32, :64].repeat(2, axis=0))
+    write_video(tmp_path / "large.mkv", astronaut()[None, :64, :64].repeat(2, axis=0))
+    monkeypatch.setattr("mvgen.sources.frames.LARGEST_PICTURE", 64 * 64 - 1)
+    listing = get_source("folder").read(tmp_path)
+    assert [clip.id for clip in listing.clips] == ["small"]
+    assert [failure.reason for failure in listing.failures] == ["the video is too large: 64x64 pixels"]
+
+
+def test_what_is_no_regular_file_is_never_waited_for(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write_frames(root / "good", ["1.png", "2.png"])
+    write_frames(root / "odd", ["1.png", "2.png"])
+    os.mkfifo(root / "odd/3.png")
+    (root / "odd/4.png").symlink_to("4.png")
+    (root / "odd/5.png").symlink_to("/dev/zero")
+    (root / "odd/6.png").symlink_to(tmp_path / "nowhere.png")
+    (root / "odd/7.png").mkdir()
+    os.mkfifo(root / "pipe.mp4")
+    (root / "endless.mkv").symlink_to("/dev/zero")
+    (root / "round").symlink_to(root)
+    os.mkfifo(root / "labels.csv")
+    listing = get_source("folder").read(root)
+    assert {clip.id: len(clip.frames) for clip in listing.clips} == {"good": 2, "odd": 2}
+    reasons = {failure.clip: failure.reason for failure in listing.failures}
+    assert reasons == dict.fromkeys(["endless", "pipe"], "the video is missing, or no regular file")
 
 
 # Names
@@ -347,6 +344,28 @@ def test_entities_of_a_workbook_are_not_followed(tmp_path: Path, declared: str) 
         read_sheets(tmp_path / "book.xlsx")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'<row><c r="XFD1"><v>1</v></c></row>' * 1000, "has more than 4194304 cells in a sheet"),
+        (b" " * (3 << 20), "unpacks to 3 MB"),
+    ],
+)
+def test_a_workbook_that_unpacks_to_more_than_memory_is_refused(
+    tmp_path: Path, content: bytes, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mvgen.sources.workbook._MOST_BYTES", 2 << 20)
+    book = io.BytesIO(xlsx_bytes({"Sheet1": [["Subject", "Filename"]]}))
+    with zipfile.ZipFile(book) as source, zipfile.ZipFile(tmp_path / "book.xlsx", "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            end = content + b"</sheetData>" if name == "xl/worksheets/sheet1.xml" else b"</sheetData>"
+            target.writestr(name, source.read(name).replace(b"</sheetData>", end), compresslevel=1)
+    before = time.process_time()
+    with pytest.raises(SourceError, match=f"{message}, far more than annotations take"):
+        read_sheets(tmp_path / "book.xlsx")
+    assert time.process_time() - before < 5
+
+
 @pytest.mark.parametrize("cell", ["²", "٣", "9" * 400, "-" + "9" * 400, "1e400", "nan", "0x10", "1_000", 1e308, True])
 def test_odd_numbers_are_a_fault_or_a_number(cell: object) -> None:
     value: int | str | None
@@ -405,6 +424,7 @@ TREES = {
     "smic": ["SMIC_all_raw/HS", "SMIC_all_cropped/VIS", "SMIC-E_raw image/HS_long/SMIC-HS-E"],
     "folder": ["", "a", "a/b"],
 }
+CONTENTS = [jpeg(), jpeg(), jpeg()[:300], b"", b"text", os.mkfifo, os.mkdir, lambda path: path.symlink_to(path)]
 on_disk = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=8).filter(
     lambda name: name not in (".", "..") and len(name.encode()) < 200
 )
@@ -426,7 +446,7 @@ places = st.lists(
             st.one_of(st.sampled_from([c for c in CLIPS if "/" not in c]), on_disk),
             min_size=1, max_size=3,
         ),
-        st.lists(st.tuples(frame_names, st.sampled_from([jpeg(), jpeg()[:300], b"", b"text"])), max_size=3),
+        st.lists(st.tuples(frame_names, st.sampled_from(CONTENTS)), max_size=3),
     ),
     max_size=3,
 )  # fmt: skip
@@ -439,9 +459,26 @@ def plant(root: Path, tree: str, found: list[Any]) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in frames:
-                (folder / name).write_bytes(content)
+                if isinstance(content, bytes):
+                    (folder / name).write_bytes(content)
+                else:
+                    content(folder / name)
         except OSError:
             continue
+
+
+def spoilt(content: bytes, data: st.DataObject) -> bytes:
+    """A file as it is, cut short, with a few bytes changed, or another one altogether."""
+    how = data.draw(st.sampled_from(["whole", "whole", "whole", "cut", "changed", "other"]))
+    if how == "cut":
+        return content[: data.draw(st.integers(0, len(content)))]
+    if how == "changed":
+        changed = bytearray(content)
+        for place, value in data.draw(st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)))):
+            changed[place] = value
+        return bytes(changed)
+    start = data.draw(st.sampled_from([b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"clip,subject\n", b""]))
+    return content if how == "whole" else start + data.draw(st.binary(max_size=2000))
 
 
 @pytest.mark.parametrize("dataset", BOOKS)
@@ -452,18 +489,22 @@ def test_whatever_lies_there_is_read_or_refused_in_words(dataset: str, data: st.
         root = Path(folder) / "root"
         root.mkdir()
         plant(root, data.draw(st.sampled_from(TREES[dataset])), data.draw(places))
-        book = root / BOOKS[dataset]
+        book = root / data.draw(st.sampled_from([BOOKS[dataset]] * 4 + [Path(BOOKS[dataset]).stem + ".xls"]))
         if dataset == "folder":
             lines = data.draw(st.lists(st.lists(st.one_of(st.sampled_from(HEADERS + WORDS), in_a_cell)), max_size=4))
-            book.write_text("\n".join(",".join(line) for line in lines))
+            content = "\n".join(",".join(line) for line in lines).encode()
         else:
             headers = [[name for name in HEADERS if data.draw(st.booleans())]] if data.draw(st.booleans()) else []
             sheets = [[*headers, *data.draw(tables)] for _ in range(data.draw(st.integers(1, 3)))]
             sheets += [[[15, "s15", 1]], [["0401", "anger1"]]] if dataset == "casme2" else []
             content = xlsx_bytes({f"Sheet{index}": rows for index, rows in enumerate(sheets)})
-            book.write_bytes(content[: data.draw(st.sampled_from([len(content)] * 4 + [len(content) // 2]))])
+        book.write_bytes(spoilt(content or b"clip", data))
+        annotations = data.draw(st.sampled_from([None, None, book, root]))
+        variant = data.draw(st.sampled_from(["auto", "auto", "raw", "cropped"]))
+        before = time.process_time()
         with suppress(SourceError):  # anything else is a mistake of ours
-            check_listing(get_source(dataset).read(root), root)
+            check_listing(get_source(dataset).read(root, annotations=annotations, variant=variant), root)
+        assert time.process_time() - before < 10
 
 
 def check_listing(listing: Listing, root: Path) -> None:

@@ -1,37 +1,18 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from engine_work import cannot_begin, make_diary, make_worker, runs
 
-from mvgen.engine.local import WorkerDiedError, run
+from mvgen.engine.base import Limits, WorkerDiedError, WorkerStalledError
+from mvgen.engine.local import run
 from mvgen.errors import ClipError
-
-
-def make_worker(scale: int) -> Callable[[int], int]:
-    return partial(work, scale)
-
-
-def work(scale: int, item: int) -> int:
-    if item == 13:
-        raise ClipError("face", "unlucky", Path("img.jpg"))
-    if item == 99:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if item > 1000:
-        time.sleep(item)
-    return item * scale
-
-
-def cannot_begin() -> Callable[[int], int]:
-    raise FileNotFoundError("no weights")
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -51,6 +32,35 @@ def test_a_dying_process_is_named_and_the_others_go_on() -> None:
     assert isinstance(outcomes[99].error, WorkerDiedError)
     assert "SIGKILL" in str(outcomes[99].error)
     assert [outcomes[item].result for item in (1, 2, 3, 4)] == [1, 2, 3, 4]
+
+
+def test_an_item_that_stalls_ends_its_worker_and_the_others_go_on() -> None:
+    limits = Limits(seconds=lambda item: 0.5 if item > 1000 else 60.0)
+    outcomes = {outcome.item: outcome for outcome in run([5000, 1, 2], partial(make_worker, 1), 1, limits)}
+    assert isinstance(outcomes[5000].error, WorkerStalledError)
+    assert str(outcomes[5000].error) == "it took longer than 0.5 s"
+    assert [outcomes[item].result for item in (1, 2)] == [1, 2]
+    assert not multiprocessing.active_children()
+
+
+def test_an_item_is_tried_again_alone_after_the_others(tmp_path: Path) -> None:
+    outcomes = list(run(["comes last", "a", "b", "c"], partial(make_diary, tmp_path), 2, Limits(attempts=3)))
+    assert (outcomes[-1].item, outcomes[-1].result, outcomes[-1].attempts) == ("comes last", 1, 2)
+    assert [outcome.attempts for outcome in outcomes[:-1]] == [1, 1, 1]
+
+
+def test_an_item_is_given_up_after_so_many_attempts() -> None:
+    outcomes = list(run([99, 1], partial(make_worker, 1), 1, Limits(attempts=2)))
+    assert [(outcome.item, outcome.attempts, outcome.cost_a_worker) for outcome in outcomes] == [
+        (1, 1, False),
+        (99, 2, True),
+    ]
+
+
+def test_an_exception_of_an_item_is_final() -> None:
+    (outcome,) = run([13], partial(make_worker, 1), 1, Limits(attempts=3))
+    assert isinstance(outcome.error, ClipError)
+    assert outcome.attempts == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -76,7 +86,7 @@ def test_workers_do_not_outlive_a_killed_parent() -> None:
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from functools import partial\n"
         "from mvgen.engine.local import run\n"
-        "from test_engine import make_worker\n"
+        "from engine_work import make_worker\n"
         "import multiprocessing, threading, time\n"
         "if __name__ == '__main__':\n"
         "    def tell():\n"
@@ -94,14 +104,6 @@ def test_workers_do_not_outlive_a_killed_parent() -> None:
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 20
-    while any(_runs(pid) for pid in workers) and time.monotonic() < deadline:
+    while any(runs(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not [pid for pid in workers if _runs(pid)]
-
-
-def _runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+    assert not [pid for pid in workers if runs(pid)]

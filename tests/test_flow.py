@@ -19,17 +19,15 @@ from mvgen.config import FlowMethod
 from mvgen.errors import ConfigError, MissingPartError, WeightsError
 from mvgen.flow import (
     ClipFlow,
-    carry_flow,
     clip_flow,
-    clip_surface_motion,
     flow,
     flow_between,
     get_flow_method,
-    see_motion,
 )
 from mvgen.mesh import mesh_from_depth
 from mvgen.records import DepthMap, Floats, Image, ViewGeometry
 from mvgen.render import get_renderer
+from mvgen.surface_motion import carry_flow, clip_surface_motion, see_clip_motion, see_motion
 
 
 def shifted(image: Image, dx: float, dy: float) -> Image:
@@ -230,6 +228,22 @@ def test_motion_of_the_surface_itself_is_seen_from_the_side_only() -> None:
         # The nose side turns to image left, so what comes forward moves left.
         expected = [-0.05 * CAMERAS["orthographic"].scale * np.sin(np.radians(yaw)), 0]
         np.testing.assert_allclose(seen, np.broadcast_to(expected, seen.shape), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", CAMERAS)
+def test_a_clips_motion_is_seen_as_each_of_its_frames_is(kind: str) -> None:
+    frontal = np.random.default_rng(0).normal(0, 1, (3, SIDE, SIDE, 2)).astype(np.float32)
+    view = seen_through(kind, 25, 0)
+    motion = clip_surface_motion(ClipFlow(frontal[:2], frontal[2]), [head(kind)], 0, 1)
+    seen = see_clip_motion(motion, view)
+    for found, one in zip([*seen.frames, seen.apex], [*motion.frames, motion.apex], strict=True):
+        np.testing.assert_allclose(found, see_motion(np.ascontiguousarray(one)[None], view)[0], atol=1e-5)
+
+
+def test_a_view_that_shows_nothing_sees_no_motion() -> None:
+    view = seen_through("orthographic", 0, 0)
+    empty = replace(view, depth=np.full_like(view.depth, np.nan))
+    assert not see_motion(np.ones((2, SIDE, SIDE, 3), np.float32), empty).any()
 
 
 def test_a_clip_without_motion_between_onset_and_apex_has_no_apex_flow() -> None:

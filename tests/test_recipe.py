@@ -89,7 +89,7 @@ def test_the_manifest_is_what_sha256sum_checks(built: Path) -> None:
 def test_the_card_says_terms_and_how_to_build_it_again(built: Path) -> None:
     card = (built / "recipe" / CARD).read_text()
     front = yaml.safe_load(card.split("---")[1])
-    assert front["license_name"] == "CAS(ME)² release agreement: research only, no redistribution"
+    assert front["license_name"] == "cas-me-release-agreement-research-only-no-redistribution"
     assert front["license_link"] == "http://casme.psych.ac.cn"
     assert front["source_datasets"] == ["casme2"]
     assert "mvgen rebuild THIS_FOLDER --root" in card
@@ -253,9 +253,6 @@ def test_pixels_of_a_forbidden_source_are_refused_without_a_permission(built: Pa
         plan_publishing(built / "out", str(target), pixels=True)
     with pytest.raises(LicenceError, match="is empty"):
         plan_publishing(built / "out", str(target), pixels=True, permission="  ")
-    with pytest.raises(PublishError, match="not available in this version") as caught:
-        plan_publishing(built / "out", str(target), pixels=True, permission="the owner, in writing")
-    assert not isinstance(caught.value, LicenceError)
     assert not target.exists()
 
 
@@ -272,12 +269,6 @@ def test_the_stricter_word_about_the_terms_counts() -> None:
     assert terms_of({"name": "demo", "redistribution": "open"}) == "open"
     assert terms_of({"name": "mine", "redistribution": "gated"}) == "gated"
     assert terms_of({"name": "mine", "redistribution": "whatever"}) == "forbidden"
-
-
-@pytest.mark.parametrize("target", ["hf://datasets/me/mine", "s3://bucket/prefix", "ftp://host/x"])
-def test_targets_that_are_not_there_yet_are_said(built: Path, target: str) -> None:
-    with pytest.raises(PublishError, match=r"publishing to (hf|s3|ftp):// is not available in this version"):
-        plan_publishing(built / "out", target)
 
 
 def test_targets_that_hold_something_else_are_refused(built: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import head_depth, write_table
+from factories import head_depth
 from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
 from PIL import Image
 
@@ -29,6 +29,7 @@ from mvgen.report import layers, page, viewer
 from mvgen.report.charts import histogram, make_axis, spreads
 from mvgen.report.page import is_current, write_report
 from mvgen.sources.base import ClipFailure, Listing
+from mvgen.sources.marks import write_mark
 from mvgen.store import layout
 from mvgen.store.manifest import read_table
 from mvgen.store.refine import refine
@@ -227,16 +228,11 @@ def test_a_store_without_clips_has_a_page_of_its_failures(tmp_path: Path) -> Non
     assert not elements.scripts
 
 
-@pytest.mark.parametrize(("acted", "said"), [(True, True), (False, False)])
-def test_a_stand_in_is_called_one(store: Path, acted: bool, said: bool) -> None:
-    from openpyxl import Workbook
-
-    workbook = store / layout.ANNOTATIONS / "labels.xlsx"
-    if acted:
-        write_table(workbook, [["a workbook as stand-ins have it"]])
-    else:
-        Workbook().save(workbook)
-    assert ("This is a stand-in." in Elements(page_of(store)).text) == said
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_stand_in_is_called_one(store: Path, marked: bool) -> None:
+    if marked:
+        write_mark(store / layout.ANNOTATIONS, "a release")
+    assert ("This is a stand-in." in Elements(page_of(store)).text) == marked
 
 
 def test_the_viewer_shows_the_frames_of_the_store(store: Path) -> None:

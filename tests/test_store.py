@@ -124,6 +124,12 @@ def test_quantised_flow_is_within_half_a_step_and_zero_off_the_surface() -> None
     assert not back[:, ~surface].any()
 
 
+def test_quantised_flow_ends_where_its_steps_do_and_is_still_where_it_is_unknown() -> None:
+    flow = np.array([[[np.nan, 1], [np.inf, -np.inf]], [[300, -1e30], [255.9921875, -0.0078125]]], np.float32)
+    steps = quantise_flow(flow, np.ones((2, 2), bool))
+    np.testing.assert_array_equal(steps, [[[0, 128], [32767, -32767]], [[32767, -32767], [32767, -1]]])
+
+
 def test_rows_name_every_file_with_its_digest(clip: Clip, tmp_path: Path) -> None:
     out, config = tmp_path / "out", make_config(tmp_path / "root", tmp_path / "out")
     marker = write_clip(out, clip, make_built(clip, config), "train", config)

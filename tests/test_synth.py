@@ -13,6 +13,7 @@ import pytest
 from mvgen.errors import ConfigError, StoreError
 from mvgen.sources import get_source
 from mvgen.sources.frames import read_frames
+from mvgen.sources.marks import MARK
 from mvgen.synth.actions import FACIAL_ACTIONS, facial_action_weights
 from mvgen.synth.commands import synth
 from mvgen.synth.demo import write_astronaut
@@ -77,6 +78,8 @@ def stand_in(tmp_path_factory, heads) -> tuple[Path, Path]:
 
 def test_the_adapter_reads_a_stand_in_as_the_release(stand_in):
     listing = get_source("casme2").read(stand_in[0])
+    assert listing.version.endswith("; a stand-in")
+    assert (stand_in[0] / MARK).read_text().startswith("This is a stand-in, not CAS(ME)²")
     (clip,) = listing.clips
     assert not listing.failures
     frames = read_frames(clip)
@@ -145,7 +148,7 @@ def test_the_same_seed_writes_the_same_bytes(stand_in, tmp_path):
         }
         for root in (stand_in[0], again)
     ]
-    assert len(digests[0]) == 5
+    assert len(digests[0]) == 6
     assert digests[0] == digests[1]
 
 

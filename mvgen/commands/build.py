@@ -11,6 +11,7 @@ from mvgen.build import build as run_build
 from mvgen.commands.report import tell_report
 from mvgen.config import BuildConfig, load_config
 from mvgen.console import BuildProgress, print_summary
+from mvgen.store.shards import Shard
 
 
 def _flag(name: str) -> Any:
@@ -60,6 +61,17 @@ def build(
     limit: Annotated[int | None, _flag("limit")] = None,
     workers: Annotated[int | None, _flag("workers")] = None,
     device: Annotated[str | None, _flag("device")] = None,
+    engine: Annotated[str | None, _flag("engine")] = None,
+    address: Annotated[str | None, _flag("address")] = None,
+    worker_gpus: Annotated[float | None, _flag("worker_gpus")] = None,
+    attempts: Annotated[int | None, _flag("attempts")] = None,
+    clip_timeout: Annotated[float | None, _flag("clip_timeout")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="build every N-th clip from the I-th on; `mvgen merge` makes a dataset of all shards"
+        ),
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try clips again that failed before")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="write no page to look at the dataset")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="print every clip and the traceback of mistakes")] = False,
@@ -74,11 +86,18 @@ def build(
       mvgen build --dataset demo --angles -45:45:10 --out demo/dataset
       mvgen build --dataset casme2 --root CASME2 --angles -30,0,30 --out out --workers 4
       mvgen build --config configs/default.yaml --dataset samm --root SAMM --format png
+      mvgen build --dataset casme2 --root CASME2 --out out --engine ray --address auto --workers 64
+      mvgen build --dataset casme2 --root CASME2 --out out --shard 2/8
     """
     flags = {name: value for name, value in locals().items() if name in BuildConfig.model_fields}
     settings = load_config(config, flags)
+    part = None if shard is None else Shard.parse(shard)
     with BuildProgress(verbose) as progress:
-        summary = run_build(settings, progress=progress, retry_failed=retry_failed)
+        summary = run_build(settings, progress=progress, retry_failed=retry_failed, shard=part)
+    if part is not None and not summary.nothing_to_do:
+        print(f"shard {part}: {summary.clips} clips, {summary.views} views, {len(summary.failures)} failures")
+        print(f"when all {part.count} are through: mvgen merge {settings.out}")
+        return 0
     print_summary(summary)
     tell_report(settings.out, write=not no_report)
     return summary.exit_code

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from mvgen.publish.folder import Folder
+from mvgen.publish.plan import Plan
+from mvgen.publish.recipe import RECIPE
 from mvgen.publish.writing import plan_publishing
 
 
 def publish(
     out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wrote", show_default=False)],
-    to: Annotated[str, typer.Option(help="folder to publish to", metavar="DIR", show_default=False)],
-    pixels: Annotated[bool, typer.Option("--pixels", help="publish the dataset itself, not its recipe")] = False,
+    *,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="where to publish", metavar="DIR|hf://datasets/USER/NAME|s3://BUCKET/PREFIX", show_default=False
+        ),
+    ],
+    pixels: Annotated[
+        bool | None,
+        typer.Option(
+            "--pixels/--recipe",
+            help="publish the dataset itself, or its recipe  [default: the recipe where the source forbids more]",
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["parquet", "webdataset"] | None,
+        typer.Option("--format", help="how the views are packed  [default: parquet]"),
+    ] = None,
     permission: Annotated[
         str | None,
         typer.Option(
@@ -22,24 +41,52 @@ def publish(
             metavar="TEXT",
         ),
     ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="on the Hub: let everybody read it; else it is private and gated")
+    ] = False,
+    creator: Annotated[
+        str | None, typer.Option(help="who publishes the dataset  [default: USER on the Hub]", metavar="NAME")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="where people find it  [default: its page on the Hub]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
 ) -> int:
     """Publish a finished dataset, or the recipe of one that may not be passed on.
 
     A recipe holds settings, versions and digests, and not one pixel: whoever holds the source builds the same dataset
-    from it with `mvgen rebuild`. The dataset is verified first.
+    from it with `mvgen rebuild`. The dataset itself goes out as Parquet or WebDataset, with a card, croissant.json and
+    a manifest. It is verified first. Stopped in the middle, the same line goes on.
 
     \b
     Examples:
       mvgen publish out --to recipe
-      mvgen publish out --to recipe --dry-run
+      mvgen publish out --to shared --pixels --format webdataset
+      mvgen publish out --to hf://datasets/USER/NAME --dry-run
     """
-    plan = plan_publishing(out, to, pixels=pixels, permission=permission)
-    for name, content in plan.files.items():
-        print(f"{plan.folder / name}  {len(content)} bytes")
+    plan = plan_publishing(
+        out, to, pixels=pixels, kind=kind, public=public, permission=permission, creator=creator, url=url
+    )
+    print(f"to {plan.target.address}, for {plan.target.visibility} reading")
+    if plan.guarded and isinstance(plan.target, Folder):
+        print("a folder counts as private: see to it that only those read it who may see the source's subjects")
     if dry_run:
+        _print_plan(plan)
         print("nothing was written")
         return 0
-    plan.write()
-    print(f"recipe: {plan.folder}; build it again with: mvgen rebuild {plan.folder} --root SOURCE --out OUT")
+    outcome = plan.write(lambda name, size, sent: print(f"{name}  {_size(size)}{'' if sent else ', there already'}"))
+    total = sum(file.size for file in outcome.files.values())
+    print(f"{len(outcome.files)} files, {_size(total)}; {len(outcome.sent)} of them were sent in this run")
+    if RECIPE in plan.names:
+        folder = to if isinstance(plan.target, Folder) else "FOLDER_OF_THE_RECIPE"
+        print(f"recipe: {to}; build it again with: mvgen rebuild {folder} --root SOURCE --out OUT")
     return 0
+
+
+def _print_plan(plan: Plan) -> None:
+    for part in plan.parts:
+        size = "made of the others" if part.size is None else _size(part.size)
+        print(f"{part.name}  {size if part.exact else f'about {size}'}")
+    print(f"{len(plan.parts)} files, about {_size(sum(part.size or 0 for part in plan.parts))}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count} bytes"

@@ -38,6 +38,8 @@ def verify(
         print("\n" + _advice(result))
     else:
         print(f"{out} is as it was built: {result.files} files, geometry of {result.views} views")
+    if result.stand_in:
+        print("Its source is a stand-in made by mvgen synth: no figure on it is one on the release.")
     return result.exit_code
 
 

@@ -1,9 +1,13 @@
 """Share a finished dataset.
 
-licence   what may be published of a source
-target    where to
-recipe    what it takes to build the dataset again, and what comes out
-card      the README of a recipe
-writing   a recipe made from a dataset
-rebuild   a dataset made from a recipe
+licence    what may be published of a source
+target     where to: folder, hub, bucket
+plan       what goes there, in which order
+recipe     what it takes to build the dataset again, and what comes out
+columns    what a published view holds; samples, how it is read from the dataset
+parquet    views as Parquet; webdataset, as tar files
+statement  what is said of a published dataset; card, to people; croissant, to machines; citation, what to cite
+pixels     a dataset with its pixels, as files to publish
+writing    a recipe, or the dataset itself, made ready to be published
+rebuild    a dataset made from a recipe
 """

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from mvgen.errors import LicenceError, SourceError
+from mvgen.publish.target import Visibility
 from mvgen.records import Redistribution
 
 _STRICTEST = ("forbidden", "gated", "open")
@@ -23,6 +24,16 @@ def terms_of(source: Mapping[str, Any]) -> Redistribution:
     return min(known, key=_STRICTEST.index, default="forbidden")
 
 
+def access_to(source: Mapping[str, Any]) -> str:
+    """How to get a source, in words."""
+    from mvgen.sources import get_source
+
+    try:
+        return get_source(str(source.get("name"))).access
+    except SourceError:
+        return "not stated"
+
+
 def check_permission(permission: str | None) -> str | None:
     """A permission as it is recorded. Raises LicenceError for one that says nothing."""
     if permission is not None and not permission.strip():
@@ -30,14 +41,22 @@ def check_permission(permission: str | None) -> str | None:
     return permission.strip() if permission else None
 
 
-def allow_pixels(source: Mapping[str, Any], permission: str | None) -> None:
+def allow_pixels(source: Mapping[str, Any], permission: str | None, visibility: Visibility) -> None:
     """Refuse what shows faces: frames, depth, flow and landmarks.
 
-    Raises LicenceError for a source that forbids it, where nobody attests a permission.
+    visibility : who can read where they are to go
+    Raises LicenceError for a source that forbids it, where nobody attests a permission, and for one whose terms are not
+    open, where everybody can read the target.
     """
-    if terms_of(source) == "forbidden" and permission is None:
+    terms = terms_of(source)
+    if terms == "forbidden" and permission is None:
         raise LicenceError(
             f"{source.get('title')} may not be passed on, nor what is made from its pixels ({source.get('licence')}). "
             "Without --pixels a recipe is published, from which whoever holds the source builds the same dataset. "
             'With a written permission of its owner, add --i-have-permission "who, when, for what": it is recorded'
+        )
+    if terms != "open" and visibility == "public":
+        raise LicenceError(
+            f"the terms of {source.get('title')} are {terms}: what shows its subjects goes to a private or gated "
+            "target only; leave out --public"
         )

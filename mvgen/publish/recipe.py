@@ -16,6 +16,7 @@ from mvgen.records import Redistribution
 RECIPE = "recipe.json"
 MANIFEST = "manifest-sha256.txt"
 CARD = "README.md"
+CROISSANT = "croissant.json"
 
 
 class RecipeSource(BaseModel):

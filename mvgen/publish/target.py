@@ -1,34 +1,113 @@
-"""Where a dataset is published to."""
+"""Where a dataset is published to: a folder, a repository on the Hugging Face Hub, or a place in S3."""
 
 from __future__ import annotations
 
 import re
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mvgen.errors import PublishError
 
-
-def target_folder(target: str) -> Path:
-    """The folder that a target names. Raises PublishError for one that is not on this machine."""
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", target)
-    if scheme:
-        raise PublishError(
-            f"{target}: publishing to {scheme[1]}:// is not available in this version; publish to a folder, and copy it"
-        )
-    if not target:
-        raise PublishError("--to is empty; give it a folder")
-    return Path(target)
+Visibility = Literal["private", "gated", "public"]
 
 
-def check_target(folder: Path, out: Path, ours: frozenset[str]) -> None:
-    """Refuse a folder that holds something else, or lies in the dataset. Writes nothing.
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What a file is. size : bytes; sha256 : lower-case hex"""
 
-    ours : names of the files that are to be written there, which may be there from before
+    size: int
+    sha256: str
+
+
+class Target(ABC):
+    """A place that takes files.
+
+    address : what `--to` says; visibility : who can read there
+    url : where people find it; owner : whose it is. None where it does not tell
     """
-    if folder.resolve().is_relative_to(out.resolve()):
-        raise PublishError(f"{folder} lies in the dataset itself; choose a folder outside {out} for --to")
-    if folder.exists() and not folder.is_dir():
-        raise PublishError(f"{folder} is a file; give --to a folder")
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.exists() else []
-    if foreign:
-        raise PublishError(f"{folder} holds other files, for example {foreign[0]}; choose an empty folder for --to")
+
+    address: str
+    visibility: Visibility
+    url: str | None = None
+    owner: str | None = None
+
+    def check(self, out: Path, names: Collection[str] | None = None) -> None:  # noqa: B027
+        """Refuse a place that will not do, as far as that shows without a network. Writes nothing.
+
+        out : the dataset; names : of the files that are to go there, where they are known
+        """
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Make the place, or find it as it was left. Raises PublishError where that fails."""
+
+    @abstractmethod
+    def names(self) -> frozenset[str]:
+        """Files that are there, relative to the place."""
+
+    @abstractmethod
+    def holds(self, path: Path, name: str, file: FileRecord) -> bool:
+        """Whether just this file, which lies at a local path, is there already."""
+
+    @abstractmethod
+    def put(self, path: Path, name: str, file: FileRecord) -> None:
+        """Move or send a local file there."""
+
+    @abstractmethod
+    def guard(self, name: str) -> None:
+        """Raise LicenceError if anybody can read the place. name : a file that is there and that may be read"""
+
+    @property
+    def disk(self) -> Path:
+        """Where on this machine files are written."""
+        return Path(tempfile.gettempdir())
+
+    @contextmanager
+    def stage(self) -> Iterator[Path]:
+        """A local folder for files on their way."""
+        with tempfile.TemporaryDirectory(prefix="mvgen-publish-") as folder:
+            yield Path(folder)
+
+    def refuse_others(self, names: Collection[str]) -> None:
+        """Raise PublishError if files are there that are not to be."""
+        others = sorted(self.names() - set(names))
+        if others:
+            raise PublishError(
+                f"{self.address} holds other files, for example {others[0]}; choose an empty one for --to"
+            )
+
+
+def parse_target(address: str, *, public: bool = False) -> Target:
+    """The place that `--to` names; nothing is looked at yet.
+
+    public : a repository on the Hub that everybody can read
+    Raises PublishError for an address that is none.
+    """
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
+    if public and (scheme is None or scheme[1] != "hf"):
+        raise PublishError("--public is for a repository on the Hub; who reads a folder or a bucket is decided there")
+    if scheme is None:
+        from mvgen.publish.folder import Folder
+
+        if not address:
+            raise PublishError("--to is empty; give it a folder")
+        return Folder(Path(address))
+    place = address[scheme.end() :].rstrip("/")
+    if scheme[1] == "hf":
+        from mvgen.publish.hub import Hub
+
+        if not (named := re.fullmatch(r"datasets/([\w.-]+/[\w.-]+)", place)):
+            raise PublishError(f"{address} is no dataset on the Hub; write hf://datasets/USER/NAME")
+        return Hub(named[1], public=public)
+    if scheme[1] == "s3":
+        from mvgen.publish.bucket import Bucket
+
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]+(/[^/]+)+", place) or ".." in place.split("/"):
+            raise PublishError(f"{address} is no place in S3; write s3://BUCKET/PREFIX")
+        return Bucket(place)
+    raise PublishError(f"{address}: {scheme[1]}:// is unknown; publish to a folder, hf://datasets/... or s3://...")

@@ -1,68 +1,87 @@
-"""From a finished dataset to its recipe."""
+"""From a finished dataset to what is published of it: its recipe, or the dataset itself."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mvgen.config import canonical_json, file_digest
-from mvgen.errors import PublishError, SourceError
+from mvgen.errors import PublishError
 from mvgen.publish import metrics
 from mvgen.publish.card import recipe_card
-from mvgen.publish.licence import allow_pixels, check_permission, terms_of
+from mvgen.publish.licence import access_to, allow_pixels, check_permission, terms_of
+from mvgen.publish.pixels import pixel_parts
+from mvgen.publish.plan import Plan, part_of
 from mvgen.publish.recipe import CARD, MANIFEST, RECIPE, Recipe, RecipeResult, RecipeSource, manifest_bytes
-from mvgen.publish.target import check_target, target_folder
+from mvgen.publish.statement import Format
+from mvgen.publish.target import parse_target
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 from mvgen.store.state import read_markers
-from mvgen.store.writer import disk_errors, write_atomically
 from mvgen.verify import verify
 
-_FILES = frozenset({RECIPE, MANIFEST, CARD})
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What publishing writes: a folder and its files, name -> content."""
-
-    folder: Path
-    files: dict[str, bytes]
-
-    def write(self) -> None:
-        """Write the files. Raises StoreError when the disk is full or may not be written."""
-        with disk_errors(self.folder):
-            for name, content in self.files.items():
-                write_atomically(self.folder / name, content)
-
-
-def plan_publishing(out: Path, target: str, *, pixels: bool = False, permission: str | None = None) -> Plan:
+def plan_publishing(
+    out: Path,
+    address: str,
+    *,
+    pixels: bool | None = None,
+    kind: Format | None = None,
+    public: bool = False,
+    permission: str | None = None,
+    creator: str | None = None,
+    url: str | None = None,
+) -> Plan:
     """What publishing a dataset would write; nothing is written yet.
 
-    out : folder that `mvgen build` wrote; target : where to
-    pixels : publish the dataset itself; False publishes its recipe
+    out : folder that `mvgen build` wrote; address : where to, see `parse_target`
+    pixels : publish the dataset itself; False publishes its recipe; None the recipe where the source forbids more
+    kind : how the views of a dataset are packed, by default as Parquet
+    public : a repository on the Hub that everybody can read
     permission : of the source's owner, in the publisher's words; recorded
+    creator, url : who publishes, and where people find it
     Raises LicenceError where the source's terms forbid it, PublishError for a target that will not do and for a dataset
     that is not as it was built, StoreError where there is none.
     """
     about = read_about(out)
+    source = about["source"]
     permission = check_permission(permission)
+    target = parse_target(address, public=public)
+    pixels = terms_of(source) != "forbidden" if pixels is None else pixels
     if pixels:
-        allow_pixels(about["source"], permission)
-        raise PublishError(
-            "publishing pixels is not available in this version of mvgen; leave out --pixels to publish the recipe"
-        )
-    folder = target_folder(target)
-    check_target(folder, out, _FILES)
+        allow_pixels(source, permission, target.visibility)
+    else:
+        _refuse_for_recipes({"--format": kind, "--creator": creator, "--url": url})
+    target.check(out)
     findings = verify(out).findings
     if findings:
         listed = "".join(f"\n  {finding}" for finding in findings[:_SHOWN])
         raise PublishError(f"{out} is not as it was built (`mvgen verify {out}` lists it all):{listed}")
-    return Plan(folder, recipe_files(out, about, permission))
+    if pixels:
+        rows, failures = read_table(out / layout.TABLE), read_failures(out / layout.FAILURES)
+        if not rows:
+            raise PublishError(f"{out} has no view: none of its clips could be built; {layout.FAILURES} says why")
+        parts = pixel_parts(
+            out,
+            about,
+            rows,
+            failures,
+            target=target,
+            kind=kind or "parquet",
+            permission=permission,
+            creator=creator,
+            url=url,
+        )
+    else:
+        parts = tuple(part_of(name, content) for name, content in recipe_files(out, about, permission).items())
+    plan = Plan(target, parts, guarded=pixels and terms_of(source) != "open")
+    target.check(out, plan.names)
+    return plan
 
 
 def recipe_files(out: Path, about: Mapping[str, Any], permission: str | None) -> dict[str, bytes]:
@@ -80,9 +99,9 @@ def recipe_files(out: Path, about: Mapping[str, Any], permission: str | None) ->
         weights=about["weights"],
     )
     return {
+        CARD: recipe_card(recipe).encode(),
         RECIPE: canonical_json(recipe.model_dump(mode="json")).encode(),
         MANIFEST: manifest,
-        CARD: recipe_card(recipe).encode(),
     }
 
 
@@ -92,9 +111,13 @@ def result_digests(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow])
     return {layout.DATASET: file_digest(out / layout.DATASET), **about["files"], **files}
 
 
-def _source(out: Path, about: Mapping[str, Any]) -> RecipeSource:
-    from mvgen.sources import get_source
+def _refuse_for_recipes(flags: Mapping[str, str | None]) -> None:
+    given = [flag for flag, value in flags.items() if value is not None]
+    if given:
+        raise PublishError(f"a recipe has no {given[0]}; add --pixels to publish the dataset itself")
 
+
+def _source(out: Path, about: Mapping[str, Any]) -> RecipeSource:
     markers = read_markers(out)
     if not markers:
         raise PublishError(f"{out} has no records of its build ({layout.DONE}), which tell what the source was")
@@ -104,17 +127,13 @@ def _source(out: Path, about: Mapping[str, Any]) -> RecipeSource:
         for path, digest in about["files"].items()
         if PurePosixPath(path).parts[0] == layout.ANNOTATIONS
     }
-    try:
-        access = get_source(source["name"]).access
-    except SourceError:
-        access = "not stated"
     return RecipeSource(
         name=source["name"],
         title=source["title"],
         version=source["version"],
         licence=source["licence"],
         redistribution=terms_of(source),
-        access=access,
+        access=access_to(source),
         annotations=annotations,
         clips={clip: marker.source for clip, marker in sorted(markers.items())},
     )

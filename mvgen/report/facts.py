@@ -12,12 +12,11 @@ import numpy as np
 
 from mvgen.config import BuildConfig
 from mvgen.report.charts import Histogram, Spread, histogram, spreads
-from mvgen.sources.demo import Demo
+from mvgen.sources.marks import find_mark
 from mvgen.store import layout
 from mvgen.store.items import LABELS, read_arrays
 from mvgen.store.manifest import Failure, ViewRow
 from mvgen.store.sheet import spread
-from mvgen.synth.layouts import is_stand_in
 
 NO_CLASS = "no class"
 MAX_LINES = 200
@@ -106,7 +105,7 @@ def gather(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failure
     measured = spread(frontal, _MAX_MEASURED)
     return Facts(
         about=about,
-        stand_in=_made_of_stand_ins(out, about),
+        stand_in=find_mark([out / layout.ANNOTATIONS]) is not None,
         settings=tuple(_settings(about["config"])),
         clips=len(frontal),
         classes=_classes(frontal),
@@ -135,11 +134,6 @@ def _yaw(row: ViewRow) -> float:
 
 def _swept(rows: Sequence[ViewRow]) -> list[ViewRow]:
     return [row for row in rows if row.yaw is not None]
-
-
-def _made_of_stand_ins(out: Path, about: Mapping[str, Any]) -> bool:
-    workbooks = sorted((out / layout.ANNOTATIONS).glob("*.xlsx"))
-    return about["source"]["name"] == Demo.name or any(is_stand_in(path) for path in workbooks)
 
 
 def _settings(config: Mapping[str, Any]) -> list[tuple[str, Any, str]]:

@@ -21,9 +21,7 @@ from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 from mvgen.store.writer import disk_errors, write_atomically
 
-MAX_BYTES = 30_000_000
-"""The page is never larger."""
-_PICTURES = 26_000_000  # characters of it that pictures may take
+_PICTURES = 26_000_000  # characters that pictures may take of a page, which is to stay below 30 MB
 _TEMPLATES = Path(__file__).parent / "templates"
 _HEAD = 4096  # bytes of a page in which it says of which store it is
 

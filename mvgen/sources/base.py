@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from mvgen.errors import SourceError
 from mvgen.names import printable, unstorable
 from mvgen.records import Clip, Redistribution
+from mvgen.sources.marks import MARK, find_mark
 from mvgen.sources.workbook import LARGEST_NUMBER
 
 Variant = Literal["auto", "raw", "cropped"]
@@ -50,7 +51,7 @@ class Listing:
     """Everything a source holds, before any pixel is read.
 
     dataset, title, licence, redistribution : the source's own
-    version : the workbook and the tree that were read
+    version : the workbook and the tree that were read, and whether they are a stand-in's
     clips : sorted by directory; ids are unique
     problems : in the order of reading; failures : sorted by clip id
     annotation_files : what describes the clips on disk; a store copies them
@@ -103,7 +104,8 @@ class Source(ABC):
         if annotations is not None and not annotations.exists():
             raise SourceError(f"annotations {annotations} do not exist; give the workbook, or the folder that holds it")
         try:
-            return _settled(self._read(root, annotations, variant))
+            listing = self._read(root, annotations, variant)
+            return _settled(_marked(listing, find_mark(_beside(root, annotations))))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise SourceError(
@@ -124,6 +126,26 @@ class Source(ABC):
         if self.stand_in:
             lines.append(f"Without the data, `mvgen synth --layout {self.name} --out DIR` makes a stand-in.")
         return "\n".join(lines)
+
+
+def store_annotations(root: Path) -> tuple[Path, ...]:
+    """The folder in which a store keeps its annotations, if `root` is one of its views."""
+    views = root.resolve().parent
+    return (views.parent / "annotations",) if views.name == "views" else ()
+
+
+def _beside(root: Path, annotations: Path | None) -> tuple[Path, ...]:
+    """Folders that a stand-in's mark may lie in."""
+    given = () if annotations is None else (annotations if annotations.is_dir() else annotations.parent,)
+    return (root, *given, *store_annotations(root))
+
+
+def _marked(listing: Listing, mark: Path | None) -> Listing:
+    """The listing, which says of a stand-in that it is one and takes its mark along."""
+    if mark is None or any(path.name == MARK for path in listing.annotation_files):
+        return listing
+    files = (*listing.annotation_files, mark)
+    return replace(listing, version=f"{listing.version}; a stand-in", annotation_files=files)
 
 
 def _settled(listing: Listing) -> Listing:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from mvgen.paths import cache_dir
 from mvgen.records import Clip
-from mvgen.sources.base import Listing, Source, Variant
+from mvgen.sources.base import Listing, Source, Variant, store_annotations
 from mvgen.sources.casme2 import Casme2
 from mvgen.sources.folder import Folder
 
@@ -37,8 +37,8 @@ ROOT/{_PHOTOGRAPH}/      img1.jpg ..., one still clip
         return super().read(root, annotations=annotations, variant=variant)
 
     def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
-        if annotations is None and root.resolve().parent.name == "views":
-            annotations = root.resolve().parent.parent / "annotations"
+        if annotations is None:
+            annotations = next(iter(store_annotations(root)), None)
         acted = Casme2().read(root / _STAND_IN, annotations=annotations, variant=variant)
         # The folder source reads the root's other part only: a folder of loose frames is one clip named after it.
         still = Folder().read(root / _PHOTOGRAPH)

@@ -11,7 +11,7 @@ from typing import cast
 
 from mvgen.errors import ClipError, SourceError
 from mvgen.records import Clip, Frame, Label
-from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, subject_key
+from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_frames, list_video
 from mvgen.sources.spans import NO_APEX, settle_span
 from mvgen.sources.workbook import number, read_sheets, text
@@ -177,9 +177,7 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
 def _find_table(root: Path, annotations: Path | None) -> Path | None:
     if annotations is not None and annotations.is_file():
         return annotations
-    places = [annotations] if annotations else [root]
-    if annotations is None and root.resolve().parent.name == "views":
-        places.append(root.resolve().parent.parent / "annotations")
+    places = [annotations] if annotations else [root, *store_annotations(root)]
     for place in places:
         if (place / "labels.csv").is_file():
             return place / "labels.csv"

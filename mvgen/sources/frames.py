@@ -45,7 +45,7 @@ def list_frames(folder: Path) -> tuple[tuple[Frame, ...], tuple[tuple[str, str],
     frames: dict[int, Frame] = {}
     dropped = []
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_file())
+        names = sorted(entry.name for entry in entries if _is_file(entry))
     for name in names:
         if name.startswith(".") or not name.lower().endswith(IMAGE_SUFFIXES):
             continue
@@ -59,12 +59,21 @@ def list_frames(folder: Path) -> tuple[tuple[Frame, ...], tuple[tuple[str, str],
     return tuple(frames[number] for number in sorted(frames)), tuple(dropped)
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
 def list_video(path: Path) -> tuple[tuple[Frame, ...], float | None]:
     """Frames of a video, numbered from 1 and named `000001.png` and on, and its frame rate where it states one.
 
     The frames are decoded to be counted: what containers claim is often wrong.
     Raises ClipError for a file that is no video or breaks off inside a frame.
     """
+    if not path.is_file():
+        raise ClipError("source", "the video is missing, or no regular file", path)
     rates = [rate for _, rate in _decode(path)]
     frames = tuple(
         Frame(path=path, number=index + 1, name=f"{index + 1:06d}.png", index=index) for index in range(len(rates))
@@ -94,21 +103,6 @@ def read_frames(clip: Clip) -> Image:
                 frame.path,
             )
     return np.stack(images)
-
-
-def is_grey(clip: Clip) -> bool:
-    """Whether the clip's files hold a single channel; a store may write them back as they were."""
-    from PIL import Image as PillowImage
-    from PIL import UnidentifiedImageError
-
-    frame = clip.frames[0]
-    if frame.index is not None:
-        return False
-    try:
-        with PillowImage.open(frame.path) as image:
-            return image.mode in ("1", "L") or image.mode.startswith("I")
-    except (OSError, UnidentifiedImageError) as error:
-        raise ClipError("source", f"unreadable frame: {error}", frame.path) from None
 
 
 def _read_image(path: Path) -> NDArray[np.uint8]:
@@ -156,6 +150,8 @@ def _decode(path: Path) -> Iterator[tuple[VideoFrame, Fraction | None]]:
             if not container.streams.video:
                 raise ClipError("source", "the file holds no video", path)
             stream = container.streams.video[0]
+            if stream.width * stream.height > LARGEST_PICTURE:
+                raise ClipError("source", f"the video is too large: {stream.width}x{stream.height} pixels", path)
             rate: Fraction | None = stream.average_rate
             for picture in container.decode(stream):
                 yield picture, rate

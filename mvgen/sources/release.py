@@ -12,7 +12,7 @@ from typing import ClassVar
 from mvgen.errors import ClipError, SourceError
 from mvgen.names import unstorable
 from mvgen.records import Clip, Label, Redistribution
-from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, subject_key
+from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import list_frames
 from mvgen.sources.spans import NO_APEX, gaps, settle_span
 from mvgen.sources.trees import FoundTree, Tree, clip_folders, find_trees, folders, subject_folders
@@ -156,10 +156,7 @@ class Release(Source):
     def annotation_folders(root: Path, found: FoundTree) -> tuple[Path, ...]:
         """Where annotations may lie, the likeliest first."""
         between = [parent for parent in (found.folder, *found.folder.parents) if parent.is_relative_to(root)]
-        places = [root, *reversed(between), root / "annotations"]
-        if root.resolve().parent.name == "views":
-            places.append(root.resolve().parent.parent / "annotations")
-        return tuple(dict.fromkeys(places))
+        return tuple(dict.fromkeys([root, *reversed(between), root / "annotations", *store_annotations(root)]))
 
     def collect(self, found: FoundTree, rows: Sequence[Row], findings: Findings) -> None:
         """Turn rows into clips, failures and problems."""

@@ -11,7 +11,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -24,6 +24,9 @@ WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".csv")
 # How the releases write "nothing": CASME II has a `/`, CAS(ME)² has NULL.
 _BLANK = frozenset({"", "/", "\\", "-", "null", "none", "nan", "n/a"})
 LARGEST_NUMBER = 2**63  # tables hold 64-bit integers
+# A few kilobytes of an .xlsx can claim more cells, or unpack to more text, than the memory of any machine holds.
+_MOST_CELLS = 1 << 22
+_MOST_BYTES = 1 << 28
 # What the readers of workbooks trip over in a broken one, beside errors of their own.
 _BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 # A header may stand below an introduction: SAMM's is on row 14.
@@ -176,11 +179,12 @@ def _read_xlsx(path: Path) -> tuple[Sheet, ...]:
         # The release's workbooks carry formatting extensions that openpyxl warns about and that hold no data.
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore", UserWarning)
+            _refuse_bombs(path)
             book = load_workbook(file, read_only=True, data_only=True)
             sheets = []
             for sheet in book.worksheets:
                 sheet.reset_dimensions()  # the range that a file states may be wrong and would cut rows off
-                sheets.append(Sheet(sheet.title, tuple(sheet.iter_rows(values_only=True))))
+                sheets.append(Sheet(sheet.title, _counted(path, sheet.iter_rows(values_only=True))))
             _refuse_formulas(path, sheets)
             return tuple(sheets)
     except PermissionError:
@@ -191,6 +195,28 @@ def _read_xlsx(path: Path) -> tuple[Sheet, ...]:
         raise SourceError(
             f"workbook {path} is damaged or not an .xlsx file ({error}); copy it from the release again"
         ) from None
+
+
+def _refuse_bombs(path: Path) -> None:
+    """Refuse a workbook that unpacks to more than any annotations need; it states how much."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > _MOST_BYTES:
+        raise _too_large(path, f"unpacks to {unpacked >> 20} MB")
+
+
+def _counted(path: Path, rows: Iterable[Cells]) -> tuple[Cells, ...]:
+    kept, cells = [], 0
+    for row in rows:
+        cells += 1 + len(row)
+        if cells > _MOST_CELLS:
+            raise _too_large(path, f"has more than {_MOST_CELLS} cells in a sheet")
+        kept.append(row)
+    return tuple(kept)
+
+
+def _too_large(path: Path, what: str) -> SourceError:
+    return SourceError(f"workbook {path} {what}, far more than annotations take; copy it from the release again")
 
 
 def _refuse_formulas(path: Path, sheets: Sequence[Sheet]) -> None:

@@ -27,7 +27,10 @@ def finish(out: Path, identity: Mapping[str, Any], markers: Sequence[Marker], lo
     digest = digest_of([[one.clip, one.source] for one in markers])
     with disk_errors(out):
         about = describe(out, {**identity, "source": {**identity["source"], "digest": digest}}, rows, failures)
+        shutil.rmtree(out / layout.TURNS, ignore_errors=True)
         write_atomically(out / layout.DATASET, canonical_json(about).encode())
+        # Last, because a merge that is stopped before its end has to find them again.
+        shutil.rmtree(out / layout.SHARDS, ignore_errors=True)
 
 
 def describe(

@@ -6,6 +6,8 @@ maps/<view>/<clip directory>.npz         valid, depth, flow and onset-to-apex fl
 geometry/<clip id>.npz                   what the views were made from; geometry/attention.safetensors
 .build.json  .done/<clip id>.json        what the folder is being built from; one marker per finished clip
 .partial/  .lock                         only while a build runs; .refining.json, only while `mvgen refine` does
+.turns/                                  only while a build runs: who is at what
+.shards/<i>-of-<n>.json                  what each shard of a build holds, until `mvgen merge` puts them together
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ REFINING = ".refining.json"
 DONE = ".done"
 PARTIAL = ".partial"
 LOCK = ".lock"
+SHARDS = ".shards"
+TURNS = ".turns"
 
 # Image formats a frame keeps; anything else becomes PNG.
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mvgen.store import layout
 from mvgen.store.manifest import Marker
 from mvgen.store.writer import disk_errors, write_atomically
 
-_OURS = {layout.LOCK, f".{layout.BUILD}.tmp"}
+_OURS = {layout.LOCK, layout.TURNS, f".{layout.BUILD}.tmp"}
 
 
 def check_folder(out: Path, identity: Mapping[str, Any], ignore: frozenset[str] = frozenset()) -> bool:
@@ -39,7 +40,7 @@ def check_folder(out: Path, identity: Mapping[str, Any], ignore: frozenset[str] 
     except ValueError:
         raise StoreError(f"{path} is damaged; remove {out} or choose another --out") from None
     there, now = ({k: v for k, v in whole.items() if k not in ignore} for whole in (before, identity))
-    lines = _differences(there, json.loads(canonical_json(now)))
+    lines = differences(there, json.loads(canonical_json(now)))
     if lines:
         advice = "Use the same settings to resume it, or choose another --out."
         if (out / layout.DATASET).is_file() and all(line.startswith("config.attention_threshold:") for line in lines):
@@ -63,10 +64,17 @@ def read_markers(out: Path) -> dict[str, Marker]:
     return {marker.clip: marker for marker in markers}
 
 
+def read_marker(out: Path, clip: str) -> Marker | None:
+    """The marker of one clip, None while it has none."""
+    path = out / layout.marker_path(clip)
+    return Marker.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def locked(out: Path, shared: bool = False) -> Iterator[None]:
     """Hold a folder for one build. Raises StoreError naming the process that holds it.
 
+    shared : hold it together with others that share it, as the shards of a build do
     The kernel drops the lock when its process ends, however it ends, so a killed build never leaves one behind.
     """
     import fcntl
@@ -77,7 +85,7 @@ def locked(out: Path) -> Iterator[None]:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _flock(descriptor, path, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
                 os.close(descriptor)
@@ -90,14 +98,47 @@ def locked(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(BlockingIOError):  # others share it still: the last one removes the file
+            _flock(descriptor, path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+@contextmanager
+def taking_turns(out: Path, name: str) -> Iterator[None]:
+    """Wait until nobody else is at something of this name in the folder, on any machine, and hold it meanwhile.
+
+    Unlike `locked` this waits. The file stays until the build is finished, because whoever waits has it open.
+    """
+    import fcntl
+
+    path = out / layout.TURNS / name
+    with disk_errors(out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _flock(descriptor, path, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _flock(descriptor: int, path: Path, how: int) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise StoreError(f"{path} cannot be locked: its disk has no locks; mount it with them (flock)") from None
+        raise
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What two nested plain values have differently, a line each."""
     if isinstance(before, dict) and isinstance(now, dict):
         lines = []
         for key in sorted({*before, *now}):
-            lines += _differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+            lines += differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
         return lines
     return [] if before == now else [f"{name}: {json.dumps(before)} there, {json.dumps(now)} now"]

@@ -25,12 +25,13 @@ from torch.utils.data import Dataset, get_worker_info
 from mvgen.angles import RandomAngles, view_name
 from mvgen.camera import Camera
 from mvgen.config import BuildConfig
-from mvgen.flow import ClipFlow, clip_surface_motion
+from mvgen.flow import ClipFlow
 from mvgen.records import DepthMap, Image, Registration, ViewGeometry
 from mvgen.register import seen_in_all
 from mvgen.render import Renderer, get_renderer
 from mvgen.store.items import ViewItem, read_arrays, read_frames, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite
+from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import Scene, face_of, look, make_scene, make_view, visible_share
 
 _DRAWS = 16  # random angles tried for a view that is to be kept

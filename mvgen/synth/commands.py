@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from os import cpu_count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from mvgen.angles import view_name
 from mvgen.config import canonical_json
+from mvgen.engine import local
 from mvgen.errors import ConfigError, StoreError
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
+from mvgen.sources import get_source
+from mvgen.sources.marks import write_mark
 from mvgen.synth.filming import Film, Stage, TrueView
 from mvgen.synth.layouts import frame_path, write_workbook
 from mvgen.synth.performance import Performance, perform
@@ -24,8 +26,6 @@ from mvgen.synth.plan import ClipPlan, plan_release
 from mvgen.synth.releases import get_layout
 
 Report = Callable[[str], None]
-
-_model: HeadModel | None = None
 
 
 def synth(
@@ -67,28 +67,25 @@ def synth(
     report("loading the parametric heads (about a minute the first time on a machine)")
     heads = anny_heads()
     cast = [_draw_person(heads, layout, seed, subject) for subject in range(subjects)]
-    film = partial(_film_clip, cast=cast, size=(width, height), out=out, truth=truth, angles=tuple(angles))
-    out.mkdir(parents=True, exist_ok=True)
-    workers = min(workers or cpu_count() or 1, len(plans))
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep, initargs=(heads.model,)) as pool:
-        performances = []
-        for count, (plan, performance) in enumerate(zip(plans, pool.map(film, plans), strict=True), 1):
-            performances.append(performance)
-            units = "+".join(f"AU{unit}" for unit in plan.action_units)
-            report(
-                f"[{count}/{len(plans)}] {plan.directory}: {plan.emotion}, {units}, {performance.apex_pixels:.1f} px"
-            )
+    make_filmer = partial(
+        _make_filmer, heads.model, cast=cast, size=(width, height), out=out, truth=truth, angles=tuple(angles)
+    )
+    write_mark(out, get_source(layout).title)
+    acted: dict[PurePosixPath, Performance] = {}
+    for outcome in local.run(plans, make_filmer, workers or cpu_count() or 1):
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.result is not None
+        plan = outcome.item
+        acted[plan.directory] = performance = outcome.result
+        units = "+".join(f"AU{unit}" for unit in plan.action_units)
+        motion = f"{plan.emotion}, {units}, {performance.apex_pixels:.1f} px"
+        report(f"[{len(acted)}/{len(plans)}] {plan.directory}: {motion}")
+    performances = [acted[plan.directory] for plan in plans]
     write_workbook(layout, plans, out)
     if truth is not None:
         _write_truth_index(truth, plans, performances, (width, height), angles)
     return plans
-
-
-def _keep(model: HeadModel) -> None:
-    """Give a worker process the head model once."""
-    global _model  # noqa: PLW0603
-    _model = model
 
 
 def _draw_person(heads: object, layout: str, seed: int, subject: int) -> tuple[Identity, Look]:
@@ -100,9 +97,15 @@ def _draw_person(heads: object, layout: str, seed: int, subject: int) -> tuple[I
     return heads.sample_identities(generator, 1, spread=0.25)[0], Look.draw(generator, plain=True)
 
 
+def _make_filmer(model: HeadModel, **settings: Any) -> Callable[[ClipPlan], Performance]:
+    """What a worker process does with a plan; the model crosses to it once."""
+    return partial(_film_clip, model=model, **settings)
+
+
 def _film_clip(
     plan: ClipPlan,
     *,
+    model: HeadModel,
     cast: Sequence[tuple[Identity, Look]],
     size: tuple[int, int],
     out: Path,
@@ -110,10 +113,9 @@ def _film_clip(
     angles: tuple[float, ...],
 ) -> Performance:
     """Act, film and write one clip, in a worker process."""
-    assert _model is not None
     person = cast[plan.subject]
-    performance = perform(plan, _model, person[0])
-    film = Film(plan, _model, person, performance, Stage.of(plan, *size))
+    performance = perform(plan, model, person[0])
+    film = Film(plan, model, person, performance, Stage.of(plan, *size))
     for index in range(len(plan.numbers)):
         write_frame(out / frame_path(plan, index), film.frame(index), plan)
     if truth is not None:

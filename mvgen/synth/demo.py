@@ -11,7 +11,7 @@ import numpy as np
 from mvgen.synth.commands import Report, synth
 
 # Raise this when the demonstration's content changes, so that cached copies are made anew.
-_VERSION = 1
+_VERSION = 2
 _FRAMES = 10
 _NOISE = 2.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -87,15 +86,6 @@ def xlsx_bytes(sheets: dict[str, Rows]) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             target.writestr(entry, content, compresslevel=9)
     return fixed.getvalue()
-
-
-def is_stand_in(workbook: Path) -> bool:
-    """Whether an .xlsx file is one that `xlsx_bytes` wrote: by the day that all of them say they were made on."""
-    try:
-        with zipfile.ZipFile(workbook) as book:
-            return f">{_DATE:%Y-%m-%dT%H:%M:%SZ}</dcterms:created>".encode() in book.read("docProps/core.xml")
-    except (zipfile.BadZipFile, zlib.error, KeyError):
-        return False
 
 
 def _numbers(plan: ClipPlan) -> tuple[int, int, int]:

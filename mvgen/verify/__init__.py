@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mvgen.errors import StoreError
+from mvgen.sources.marks import find_mark
 from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about
 from mvgen.store.manifest import ViewRow, read_failures, read_table
@@ -35,12 +36,14 @@ class Verification:
 
     files : how many were compared with their digests; views : how many were carried back to the frontal clip
     findings : sorted; nothing is off where there are none
+    stand_in : the source is one that `mvgen synth` made
     """
 
     out: Path
     files: int
     views: int
     findings: tuple[Finding, ...]
+    stand_in: bool
 
     @property
     def exit_code(self) -> int:
@@ -108,4 +111,5 @@ def _readable(read: Callable[[Path], Content], out: Path, name: str) -> tuple[Co
 
 
 def _verification(out: Path, found: Iterable[Finding], files: int = 0, views: int = 0) -> Verification:
-    return Verification(out, files, views, tuple(sorted(set(found), key=lambda one: (one.file, one.problem))))
+    findings = tuple(sorted(set(found), key=lambda one: (one.file, one.problem)))
+    return Verification(out, files, views, findings, find_mark([out / layout.ANNOTATIONS]) is not None)

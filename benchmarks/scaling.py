@@ -1,0 +1,222 @@
+"""How a build grows with its workers, what Ray costs and survives, and what a million clips would take.
+
+    uv run --extra ray benchmarks/scaling.py [--clips 24] [--frames 28] [--size 256] [--angles=-45:45:10]
+        [--workers 2] [--no-ray] [--no-faults] [--no-model]
+
+Clips of a stand-in, filmed first and repeated as often as needed, 640 x 480 JPEG; real networks on the CPU, one thread
+per worker. Each build runs in a process started afresh. `with start-up` is the whole command's work, from reading the
+source to the finished store; `once started` counts from when every worker has one clip behind it. Ray runs on nodes of
+this machine, so the network costs nothing here; its cluster is up before the clock starts. Under `faults`, an actor is
+killed and a node removed in the middle. Every build has to end with the bytes of the first. The model multiplies what
+was measured here: it is no measurement of a cluster. Prints Markdown tables with hardware and commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from memory import peak_memory
+from ray_nodes import actors_of, add_node, head, kill_an_actor
+from stages import commit, hardware
+from tables import table
+from throughput import Job, Run, Watch, afresh, film, repeat, steady
+
+from mvgen.angles import parse_angles
+from mvgen.build import build
+from mvgen.config import BuildConfig, file_digest
+from mvgen.store import layout
+from mvgen.store.finish import finish
+from mvgen.store.manifest import Marker
+from mvgen.store.state import read_markers
+from mvgen.verify.files import walk
+
+_SIZES = (1_000, 10_000, 100_000, 1_000_000)
+_CORES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a store costs. bytes : per clip, by kind; files : per clip; finishing : s and MiB per clip, of the driver"""
+
+    bytes: dict[str, float]
+    files: float
+    finishing: tuple[float, float]
+
+
+def run_build(root: Path, out: Path, job: Job, **settings: Any) -> Run:
+    """Build a tree as `mvgen build` does, with the engine that the settings name."""
+    config = BuildConfig(
+        dataset="folder", root=root, out=out, angles=parse_angles(job.angles), size=job.size, workers=job.workers,
+        device="cpu", **settings,
+    )  # fmt: skip
+    progress = Watch()
+    start = time.perf_counter()
+    summary = build(config, progress=progress)
+    wall = time.perf_counter() - start
+    if summary.failures:
+        raise SystemExit(f"the build failed on {summary.failures[0].clip}: {summary.failures[0].reason}")
+    return Run(wall, tuple(moment - start for moment in progress.moments), dict(summary.seconds), 0.0)
+
+
+def differing(out: Path, first: Path) -> int:
+    """How many files of two stores are not the same."""
+    ours, theirs = ({path: file_digest(folder / path) for path in walk(folder)} for folder in (out, first))
+    return sum(ours.get(path) != theirs.get(path) for path in {*ours, *theirs})
+
+
+@contextmanager
+def havoc(cluster: Any, nodes: Sequence[Any], out: Path, clips: int) -> Iterator[None]:
+    """Kill an actor when a quarter of the clips is done, and remove a node at half."""
+    stop = threading.Event()
+
+    def strike() -> None:
+        acts = [(clips // 4, kill_an_actor), (clips // 2, partial(cluster.remove_node, allow_graceful=False))]
+        while acts and not stop.wait(0.05):
+            if len(list((out / layout.DONE).glob("*.json"))) < acts[0][0]:
+                continue
+            busy = next((node for node in nodes if actors_of(node)), None)
+            if busy is not None:
+                acts.pop(0)[1](busy)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def compare(root: Path, folder: Path, job: Job, with_ray: bool, with_faults: bool) -> tuple[str, float]:
+    """A row per way to build; returns the table and the seconds of work that a clip takes."""
+    one, many = replace(job, workers=1), job
+    runs: dict[str, tuple[Job, Run, Path]] = {}
+
+    def take(name: str, its: Job, **settings: Any) -> None:
+        out = folder / name
+        runs[name] = (its, afresh(partial(run_build, root, out, its, **settings)), out)
+
+    take("local, 1 worker", one)
+    take(f"local, {job.workers} workers", many)
+    if with_ray:
+        with head() as cluster:
+            nodes = [add_node(cluster) for _ in range(job.workers)]
+            remote = {"engine": "ray", "address": cluster.address}
+            take(f"Ray, {job.workers} nodes", many, **remote)
+            if with_faults:
+                name = "Ray, faults"
+                with havoc(cluster, nodes, folder / name, job.clips):
+                    take(name, many, **remote)
+    first = next(iter(runs.values()))
+    rows: list[list[str | float]] = []
+    for name, (its, run, out) in runs.items():
+        rates = [its.clips / run.wall, steady(its, run) / its.frames]
+        base = [first[0].clips / first[1].wall, steady(first[0], first[1]) / its.frames]
+        gains = [f"{rate / slow:.2f} x" for rate, slow in zip(rates, base, strict=True)]
+        rows.append([name, run.wall, *rates, *gains, str(differing(out, first[2]))])
+    header = ["build", "s", "clips/s, with start-up", "once started", "gain", "gain, once started", "files that differ"]
+    text = table(header, rows, digits=3)
+    if with_ray:
+        ours, theirs = (runs[name][1].wall for name in (f"local, {job.workers} workers", f"Ray, {job.workers} nodes"))
+        text += f"\nRay takes {theirs / ours - 1:+.1%} of the local engine's time with as many workers.\n"
+    return text, job.frames / steady(one, first[1])
+
+
+def cost_of(out: Path) -> Cost:
+    """Weigh a store of a few clips."""
+    kinds = ("views", "maps", "geometry", layout.DONE)
+    sizes = {path: (out / path).stat().st_size for path in walk(out) if path != layout.ATTENTION}
+    clips = len(read_markers(out))
+    weights = {kind: sum(size for path, size in sizes.items() if path.split("/")[0] == kind) / clips for kind in kinds}
+    files = sum(path.split("/")[0] in kinds for path in sizes) / clips
+    small, large = (afresh(partial(finishing, out, count)) for count in (1_000, 5_000))
+    return Cost(weights, files, ((large[0] - small[0]) / 4_000, (large[1] - small[1]) / 4_000))
+
+
+def finishing(out: Path, count: int) -> tuple[float, float]:
+    """Seconds and MiB of the last step of a build, for a store whose clips are repeated under other names."""
+    there = list(read_markers(out).values())
+    markers = [_renamed(there[number % len(there)], f"clip{number:07d}") for number in range(count)]
+    identity = {"source": {}, "config": {}}
+    start = time.perf_counter()
+    finish(out, identity, markers, [])
+    return time.perf_counter() - start, peak_memory(os.getpid())
+
+
+def _renamed(marker: Marker, name: str) -> Marker:
+    # Digests are no longer the same strings, as those of real clips are not.
+    rows = tuple(
+        replace(row, clip=name, frames_sha256=[f"{name}{digest[len(name) :]}" for digest in row.frames_sha256])
+        for row in marker.rows
+    )
+    return replace(marker, clip=name, rows=rows)
+
+
+def weigh(cost: Cost, job: Job) -> str:
+    """What a clip and a view of it take on disk."""
+    views = len(parse_angles(job.angles)) + 1
+    rows: list[list[str | float]] = [[kind, size / 1e6, size / 1e6 / views] for kind, size in cost.bytes.items()]
+    whole = sum(cost.bytes.values()) / 1e6
+    rows += [["in all", whole, whole / views], ["files", cost.files, cost.files / views]]
+    return table(["MB", "a clip", "a view of it"], rows, digits=3)
+
+
+def model(cost: Cost, seconds: float) -> str:
+    """What so many clips would take, by what was measured on a few; seconds : of work, a clip, on one core."""
+    whole = sum(cost.bytes.values())
+    rows: list[list[str | float]] = []
+    for clips in _SIZES:
+        hours = clips * seconds / 3600
+        finish_hours, memory = clips * cost.finishing[0] / 3600, clips * cost.finishing[1] / 1024
+        rows.append(
+            [f"{clips:,}", hours, hours / _CORES, clips * whole / 1e12, clips * cost.files / 1e6, finish_hours, memory]
+        )
+    header = [
+        "clips", "core hours", f"hours on {_CORES} cores", "TB", "million files", "h to finish", "GiB to finish",
+    ]  # fmt: skip
+    rates = (
+        f"\n{_CORES} workers write {_CORES * whole / seconds / 1e6:.0f} MB and {_CORES * cost.files / seconds:.0f} "
+        "files a second.\n"
+    )
+    return table(header, rows, digits=2) + rates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--frames", type=int, default=28)
+    parser.add_argument("--size", type=int, default=256)
+    # argparse takes "-45:45:10" for an option unless it is glued to the flag.
+    parser.add_argument("--angles", default="-45:45:10")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--no-ray", action="store_true")
+    parser.add_argument("--no-faults", action="store_true")
+    parser.add_argument("--no-model", action="store_true")
+    chosen = parser.parse_args()
+    job = Job(chosen.clips, chosen.frames, chosen.angles, chosen.size, chosen.workers)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        filmed = afresh(partial(film, folder / "filmed", min(chosen.frames, 14)))
+        root = repeat(filmed, folder / "source", job)
+        about = f"{job.clips} clips of {job.frames} frames, {len(parse_angles(job.angles))} views of {job.size} pixels"
+        print(f"{hardware()}; commit {commit()}; stand-in, {about}\n")
+        text, seconds = compare(root, folder, job, not chosen.no_ray, not (chosen.no_ray or chosen.no_faults))
+        print(text, flush=True)
+        if not chosen.no_model:
+            cost = cost_of(folder / "local, 1 worker")
+            print(weigh(cost, job))
+            print(model(cost, seconds))
+
+
+if __name__ == "__main__":
+    main()

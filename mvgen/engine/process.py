@@ -1,0 +1,163 @@
+"""One worker process: started fresh, given one item at a time, ended when it stalls."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from mvgen.engine.base import MakeWorker, Outcome, WorkerDiedError, WorkerStalledError
+
+# A process that waits for a disk which does not answer cannot be ended; nobody waits for it longer than this.
+_ENDING_SECONDS = 5.0
+
+
+class Process:
+    """A worker process and the item it is at. It first says that it is ready, then answers item by item.
+
+    alive : whether it may be given another item
+    deadline : when it has stalled, in seconds of `time.monotonic`
+    """
+
+    def __init__(self, make_worker: MakeWorker[Any, Any]) -> None:
+        # Started fresh, because a forked copy of a process that has used OpenMP or GL may hang.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make_worker), daemon=True)
+        with _no_interrupt():
+            self._process.start()
+        theirs.close()
+        self.alive = True
+        self.deadline = math.inf
+        self._busy = False
+        self._item: Any = None
+        self._seconds: float | None = None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the item takes longer than it may."""
+        return time.monotonic() >= self.deadline
+
+    def give(self, item: Any, seconds: float | None = None) -> None:
+        """Let it work on an item, for no longer than so many seconds."""
+        self._item, self._seconds, self._busy = item, seconds, True
+        self.deadline = math.inf if seconds is None else time.monotonic() + seconds
+        # A process that has just died is found out by the next `receive`, which then knows the item.
+        with suppress(BrokenPipeError):
+            self.connection.send(item)
+
+    def receive(self) -> Outcome[Any, Any] | None:
+        """The outcome of the item, or None when the process says that it is ready.
+
+        Raises the exception of a process that could not begin: another one in its place could not either.
+        """
+        result: Any = None
+        error: Exception | None
+        try:
+            result, error = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self.alive = False
+            error = self._death()
+        if isinstance(error, MemoryError):
+            self.alive = False
+            error = WorkerDiedError("memory ran out")
+        if self._busy:
+            return self._end_item(result, error)
+        if error is not None:
+            raise error
+        return None
+
+    def stall(self) -> Outcome[Any, Any]:
+        """End the process, because its item takes longer than it may; the outcome says so."""
+        self.alive = False
+        self._process.kill()
+        return self._end_item(None, WorkerStalledError(f"it took longer than {self._seconds:g} s"))
+
+    def do(self, item: Any, seconds: float | None = None) -> Outcome[Any, Any]:
+        """Give an item and wait for its outcome."""
+        self.give(item, seconds)
+        if not self.connection.poll(seconds):
+            return self.stall()
+        outcome = self.receive()
+        assert outcome is not None
+        return outcome
+
+    def stop(self) -> None:
+        """Let it end by itself."""
+        self.connection.close()
+        self._process.join(None if self.alive else _ENDING_SECONDS)
+
+    def kill(self) -> None:
+        """End it now."""
+        self.alive = False
+        self._process.kill()
+        self.stop()
+
+    def _end_item(self, result: Any, error: Exception | None) -> Outcome[Any, Any]:
+        item, self._item, self._busy, self.deadline = self._item, None, False, math.inf
+        return Outcome(item, result, error)
+
+    def _death(self) -> WorkerDiedError:
+        self._process.join(_ENDING_SECONDS)
+        code = self._process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        hint = "; memory may have run out" if code == -signal.SIGKILL else ""
+        return WorkerDiedError(f"the worker process ended with {how}{hint}")
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    # Ctrl-C reaches every process of the group, but the parent decides; a new process inherits what is ignored here.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _serve(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        work = make_worker()
+    except Exception as error:
+        connection.send((None, _portable(error)))
+        return
+    connection.send((None, None))
+    while True:
+        try:
+            item = connection.recv()
+        except EOFError:
+            return
+        try:
+            message: tuple[Any, Exception | None] = (work(item), None)
+        except Exception as error:
+            message = (None, _portable(error))
+        connection.send(message)
+
+
+def _die_with_parent() -> None:
+    # A worker that outlives a killed parent would write into a folder that the next build already holds.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception itself where it can cross to the parent, else its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -1,0 +1,246 @@
+"""Runs work items on a Ray cluster: one actor per slot, each of which looks after a worker process of its own.
+
+The process in the actor is that of the local engine, so a clip that dies or hangs takes neither the actor nor Ray with
+it, and is told apart from a machine that is lost. Ray delivers at least once and out of order: an item may be worked on
+twice, and whoever writes results has to see to it that the first one counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mvgen.engine.base import EngineError, Item, Limits, MakeWorker, Outcome, Result, WorkerDiedError
+from mvgen.engine.process import Process
+from mvgen.errors import MissingPartError
+
+# An item whose actor or node is lost so often, through no fault that could be pinned on it, is given up.
+_LOSSES = 5
+# Slots that are lost before they ever began, on end, before the engine gives up.
+_FALSE_STARTS = 5
+# Seconds to wait for the cluster to find a first place for a slot, networks loaded.
+_PLACING_SECONDS = 600.0
+# Items, outcomes and paths cross the object store, never frames: the least that Ray takes is plenty.
+_OBJECT_STORE = 80 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where slots are placed.
+
+    address : of a running cluster; None takes RAY_ADDRESS, or starts one on this machine that ends with the run
+    gpus : share of a GPU that a slot takes, 0 for none; several slots share a GPU by fractions
+    """
+
+    address: str | None = None
+    gpus: float = 0.0
+
+
+def run(
+    items: Sequence[Item],
+    make_worker: MakeWorker[Item, Result],
+    workers: int,
+    limits: Limits[Item] | None = None,
+    cluster: Cluster | None = None,
+) -> Iterator[Outcome[Item, Result]]:
+    """Work on every item and yield the outcomes as they come; see `local.run`, whose promises hold here too.
+
+    workers : slots, each with a processor and its share of a GPU; those that find no place yet join later. One item is
+        in flight per slot.
+    An item whose worker process dies or stalls is tried again by any slot. One whose actor or node is lost is too, and
+    that does not count as an attempt. Raises MissingPartError without Ray, EngineError when no cluster answers or no
+    slot finds a place.
+    """
+    limits, cluster = limits or Limits(), cluster or Cluster()
+    if not items:
+        return
+    with connected(cluster.address, workers) as ray:
+        crew = _Crew(ray, make_worker, cluster)
+        try:
+            yield from _work(items, crew, workers, limits)
+        finally:
+            crew.dismiss()
+
+
+def _work(items: Sequence[Item], crew: _Crew, workers: int, limits: Limits[Item]) -> Iterator[Outcome[Item, Any]]:
+    waiting = deque(range(len(items)))
+    attempts: Counter[int] = Counter()
+    losses: Counter[int] = Counter()
+    for _ in range(min(workers, len(items))):
+        crew.hire()
+    while waiting or crew.busy:
+        slot, outcome = crew.next_answer()
+        index, slot.index = slot.index, None
+        if index is not None and outcome is None:
+            losses[index] += 1
+            if losses[index] < _LOSSES:
+                waiting.appendleft(index)
+            else:
+                error = WorkerDiedError("the Ray actor or the machine that worked on it was lost")
+                yield Outcome(items[index], error=error, attempts=losses[index])
+        elif index is not None and outcome is not None:
+            attempts[index] += 1
+            if outcome.cost_a_worker and attempts[index] < limits.attempts:
+                waiting.append(index)
+            else:
+                yield replace(outcome, item=items[index], attempts=attempts[index])
+        if waiting and slot.lost:
+            crew.hire()
+        elif waiting:
+            slot.index = waiting.popleft()
+            crew.give(slot, items[slot.index], limits.of(items[slot.index]))
+
+
+class _Keeper:
+    """What runs as an actor: keeps one worker process, and starts another one when it has died."""
+
+    def __init__(self, make_worker: MakeWorker[Any, Any]) -> None:
+        self.make_worker = make_worker
+        self.process: Process | None = None
+        # A fresh process loads the main module of the one that starts it: here Ray's own, which it has no use for.
+        vars(sys.modules["__main__"]).pop("__file__", None)
+
+    def begin(self) -> Exception | None:
+        """Have a process that is ready; the exception of one that could not begin is returned."""
+        if self.process is not None and self.process.alive:
+            return None
+        if self.process is not None:
+            self.process.stop()
+        self.process = Process(self.make_worker)
+        try:
+            self.process.receive()
+        except Exception as error:
+            self.process.kill()
+            return error
+        return None
+
+    def do(self, item: Any, seconds: float | None) -> Outcome[Any, Any]:
+        """The outcome of an item."""
+        error = self.begin()
+        if error is not None:
+            return Outcome(item, error=error)
+        assert self.process is not None
+        return self.process.do(item, seconds)
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """An actor and what it is at. index : of its item, None while it begins"""
+
+    actor: Any
+    index: int | None = None
+    lost: bool = False
+
+
+class _Crew:
+    """The slots of a run, by the answers that are awaited from them."""
+
+    def __init__(self, ray: Any, make_worker: MakeWorker[Any, Any], cluster: Cluster) -> None:
+        self.ray = ray
+        self.keeper = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_restarts=0)(_Keeper)
+        self.make_worker = ray.put(make_worker)
+        self.needs = "1 CPU" + (f" and {cluster.gpus:g} GPU" if cluster.gpus else "")
+        self.awaited: dict[Any, _Slot] = {}
+        self.false_starts = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether an item is being worked on."""
+        return any(slot.index is not None for slot in self.awaited.values())
+
+    def hire(self) -> None:
+        """Ask for one more slot."""
+        slot = _Slot(self.keeper.remote(self.make_worker))
+        self.awaited[slot.actor.begin.remote()] = slot
+
+    def give(self, slot: _Slot, item: Any, seconds: float | None) -> None:
+        """Let a slot work on an item."""
+        self.awaited[slot.actor.do.remote(item, seconds)] = slot
+
+    def next_answer(self) -> tuple[_Slot, Outcome[Any, Any] | None]:
+        """Wait for a slot that has begun, has an outcome, or is lost; without an item or when lost there is no outcome.
+
+        Raises the exception of a process that could not begin, EngineError when no slot begins.
+        """
+        done: list[Any] = []
+        while not done:
+            done, _ = self.ray.wait(list(self.awaited), num_returns=1, timeout=_PLACING_SECONDS)
+            if not done and not self.busy:
+                raise EngineError(
+                    f"no slot has begun within {_PLACING_SECONDS:.0f} s; each needs {self.needs}, and the cluster has "
+                    f"{self._resources()}. Look at `ray status`"
+                )
+        slot = self.awaited.pop(done[0])
+        try:
+            answer = self.ray.get(done[0])
+        except self.ray.exceptions.RayActorError as error:
+            return self._lose(slot, error), None
+        except self.ray.exceptions.RayError as error:
+            raise EngineError(f"Ray gave up: {_last_line(error)}. Run the same line again to resume") from None
+        if isinstance(answer, Exception):
+            raise answer
+        self.false_starts = 0
+        return slot, answer
+
+    def dismiss(self) -> None:
+        """End every slot."""
+        for slot in self.awaited.values():
+            self.ray.kill(slot.actor)
+
+    def _lose(self, slot: _Slot, error: Exception) -> _Slot:
+        # An actor that is out of reach may still be at work: what it would write late is no longer wanted.
+        self.ray.kill(slot.actor)
+        slot.lost = True
+        self.false_starts += slot.index is None
+        if self.false_starts >= _FALSE_STARTS:
+            why = _last_line(error)
+            raise EngineError(f"{self.false_starts} slots on end were lost before they began; the last: {why}")
+        return slot
+
+    def _resources(self) -> str:
+        there = self.ray.cluster_resources()
+        return f"{there.get('CPU', 0):g} CPU and {there.get('GPU', 0):g} GPU"
+
+
+@contextmanager
+def connected(address: str | None, workers: int) -> Iterator[Any]:
+    """Ray, connected to a cluster for all runs inside; a cluster that is started for them ends with them.
+
+    address : see `Cluster`; workers : processors of a cluster that is started here
+    Raises MissingPartError without Ray, EngineError when no cluster answers.
+    """
+    # Ray would tell its makers of every cluster, and pack up this folder for all nodes where `uv run` began the build.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    try:
+        import ray
+    except ImportError:
+        raise MissingPartError("ray", "--engine ray", "pip install 'mvgen[ray]'") from None
+
+    if ray.is_initialized():
+        yield ray
+        return
+    known = address or os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if not known:
+        options |= {"num_cpus": workers, "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
+    try:
+        ray.init(known or "local", **options)
+    except Exception as error:  # Ray raises errors of many kinds here, down to a plain Exception
+        where = f"at {known}" if known else "on this machine"
+        raise EngineError(f"no Ray cluster {where}: {_last_line(error)}. Start one with `ray start --head`") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _last_line(error: Exception) -> str:
+    # Ray puts whole tracebacks into its messages; what went wrong is their last line.
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".")

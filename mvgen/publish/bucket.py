@@ -1,0 +1,92 @@
+"""Publishing to S3, or anything that speaks like it, through fsspec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mvgen.errors import LicenceError, MissingPartError, PublishError
+from mvgen.publish.target import FileRecord, Target
+
+_DIGEST = "sha256"
+
+
+class Bucket(Target):
+    """A place in S3. It counts as private, which `guard` asks as somebody without a key. place : BUCKET/PREFIX
+
+    Keys, region and endpoint come from where AWS's own tools look for them, AWS_ENDPOINT_URL included.
+    """
+
+    visibility = "private"
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.address = self.url = f"s3://{place}"
+        self._files: dict[str, int] = {}
+        self._system: Any = None
+
+    def begin(self) -> None:
+        self._system = _file_system()
+        with _bucket_errors(self.address):
+            self._system.call_s3("head_bucket", Bucket=self.place.partition("/")[0])
+            found = self._system.find(self.place, detail=True)
+        self._files = {path[len(self.place) + 1 :]: entry["size"] for path, entry in found.items()}
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._files)
+
+    def holds(self, path: Path, name: str, file: FileRecord) -> bool:
+        if self._files.get(name) != file.size:
+            return False
+        with _bucket_errors(self.address):
+            digest: str | None = self._system.metadata(f"{self.place}/{name}").get(_DIGEST)
+        return digest == file.sha256
+
+    def put(self, path: Path, name: str, file: FileRecord) -> None:
+        with _bucket_errors(self.address):
+            self._system.put_file(str(path), f"{self.place}/{name}", Metadata={_DIGEST: file.sha256})
+
+    def guard(self, name: str) -> None:
+        stranger = _file_system(anon=True)
+        with _bucket_errors(self.address):
+            try:
+                stranger.cat_file(f"{self.place}/{name}", start=0, end=1)
+            except PermissionError:
+                return
+        raise LicenceError(
+            f"{self.address} can be read by everybody; nothing that shows a face was sent. Make the bucket private "
+            "(Block Public Access), then run the same line again"
+        )
+
+
+def _file_system(**options: Any) -> Any:
+    try:
+        import s3fs
+    except ImportError:
+        raise MissingPartError("s3fs", "publishing to s3://", "pip install 'mvgen[publish]'") from None
+    # What lies there may have changed since somebody last looked.
+    return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, **options)
+
+
+@contextmanager
+def _bucket_errors(address: str) -> Iterator[None]:
+    """What goes wrong on the way to S3, in words."""
+    from botocore.exceptions import BotoCoreError, NoCredentialsError
+
+    try:
+        yield
+    except NoCredentialsError:
+        raise PublishError(
+            f"{address}: no keys were found; run `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from None
+    except FileNotFoundError:
+        raise PublishError(f"{address}: there is no such bucket for these keys; make it first") from None
+    except PermissionError as error:
+        raise PublishError(f"{address}: access is refused ({error}); use keys that may read and write there") from None
+    except (BotoCoreError, OSError) as error:
+        raise PublishError(
+            f"{address} cannot be reached or does not answer as it should: {error}; "
+            "what was sent is safe: run the same line again to go on"
+        ) from None

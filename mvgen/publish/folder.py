@@ -1,0 +1,69 @@
+"""Publishing to a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mvgen.config import file_digest
+from mvgen.errors import PublishError
+from mvgen.publish.target import FileRecord, Target
+
+_STAGE = ".publishing"
+
+
+class Folder(Target):
+    """A folder. It counts as private: who can read it is up to whom it belongs to."""
+
+    visibility = "private"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = str(folder)
+
+    def check(self, out: Path, names: Collection[str] | None = None) -> None:
+        if self.folder.resolve().is_relative_to(out.resolve()):
+            raise PublishError(f"{self.folder} lies in the dataset itself; choose a folder outside {out} for --to")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise PublishError(f"{self.folder} is a file; give --to a folder")
+        if names is not None:
+            self.refuse_others(names)
+
+    def begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def names(self) -> frozenset[str]:
+        paths = (path.relative_to(self.folder) for path in self.folder.rglob("*") if not path.is_dir())
+        return frozenset(path.as_posix() for path in paths if path.parts[0] != _STAGE)
+
+    def holds(self, path: Path, name: str, file: FileRecord) -> bool:
+        there = self.folder / name
+        return there.is_file() and there.stat().st_size == file.size and file_digest(there) == file.sha256
+
+    def put(self, path: Path, name: str, file: FileRecord) -> None:
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("rb+") as content:
+            os.fsync(content.fileno())
+        os.replace(path, target)
+
+    def guard(self, name: str) -> None:
+        """Nothing to ask: see the class."""
+
+    @property
+    def disk(self) -> Path:
+        return self.folder
+
+    @contextmanager
+    def stage(self) -> Iterator[Path]:
+        """On the same disk, so that a file appears as a whole or not at all."""
+        stage = self.folder / _STAGE
+        shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
+        stage.mkdir()
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)

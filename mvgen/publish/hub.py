@@ -1,0 +1,119 @@
+"""Publishing to a dataset repository on the Hugging Face Hub: private, and gated by hand, unless it is to be public."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mvgen.errors import LicenceError, MissingPartError, PublishError
+from mvgen.publish.target import FileRecord, Target
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+_KIND = "dataset"
+_OF_THE_HUB = frozenset({".gitattributes"})
+
+
+class Hub(Target):
+    """A repository. repository : USER/NAME; api : what speaks to the Hub, by default as `hf auth login` left it"""
+
+    def __init__(self, repository: str, *, public: bool = False, api: HfApi | None = None) -> None:
+        self.repository = repository
+        self.address = f"hf://datasets/{repository}"
+        self.visibility = "public" if public else "gated"
+        self.url = f"https://huggingface.co/datasets/{repository}"
+        self.owner = repository.partition("/")[0]
+        self._api = api
+        self._files: dict[str, RepoFile] = {}
+
+    def begin(self) -> None:
+        api = self._api = self._api or _api()
+        from huggingface_hub.hf_api import RepoFile
+
+        public = self.visibility == "public"
+        with _hub_errors(self.address):
+            api.create_repo(self.repository, repo_type=_KIND, private=not public, exist_ok=True)
+            found = self._visible()
+            if found and not public:
+                raise PublishError(
+                    f"{self.address} is there and public; choose another name, make it private, or add --public"
+                )
+            if public and not found:
+                raise PublishError(f"{self.address} is there and private or gated; leave out --public")
+            if not public:
+                api.update_repo_settings(self.repository, gated="manual", private=True, repo_type=_KIND)
+            tree = api.list_repo_tree(self.repository, recursive=True, repo_type=_KIND)
+            self._files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._files) - _OF_THE_HUB
+
+    def holds(self, path: Path, name: str, file: FileRecord) -> bool:
+        there = self._files.get(name)
+        if there is None or there.size != file.size:
+            return False
+        # Small files lie in git itself, which knows them by another digest.
+        return there.lfs.sha256 == file.sha256 if there.lfs else there.blob_id == _blob_digest(path.read_bytes())
+
+    def put(self, path: Path, name: str, file: FileRecord) -> None:
+        assert self._api is not None
+        folder = path.parents[len(Path(name).parts) - 1]
+        with _hub_errors(self.address):
+            self._api.upload_folder(
+                repo_id=self.repository,
+                repo_type=_KIND,
+                folder_path=folder,
+                allow_patterns=[name],
+                commit_message=f"Publish {name}",
+            )
+
+    def guard(self, name: str) -> None:
+        with _hub_errors(self.address):
+            if self._visible():
+                raise LicenceError(f"{self.address} can be read by everybody; nothing that shows a face was sent")
+
+    def _visible(self) -> bool:
+        """Whether everybody can read the repository."""
+        assert self._api is not None
+        info = self._api.repo_info(self.repository, repo_type=_KIND)
+        return not (info.private or info.gated)
+
+
+def _api() -> HfApi:
+    try:
+        from huggingface_hub import HfApi
+    except ImportError:
+        raise MissingPartError("huggingface_hub", "publishing to hf://", "pip install 'mvgen[publish]'") from None
+    return HfApi(library_name="mvgen")
+
+
+@contextmanager
+def _hub_errors(address: str) -> Iterator[None]:
+    """What goes wrong on the way to the Hub, in words."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    try:
+        yield
+    except LocalTokenNotFoundError:
+        raise PublishError(f"{address}: nobody is logged in; run `hf auth login`, or set HF_TOKEN") from None
+    except (HfHubHTTPError, HTTPError, OfflineModeIsEnabled, OSError) as error:
+        response = getattr(error, "response", None)
+        status = getattr(response, "status_code", None)
+        if status in (401, 403):
+            raise PublishError(
+                f"{address}: the Hub refuses ({status}); run `hf auth login` with a token that may write there"
+            ) from None
+        raise PublishError(
+            f"{address} cannot be reached or does not answer as it should: {error}; "
+            "what was sent is safe: run the same line again to go on"
+        ) from None
+
+
+def _blob_digest(content: bytes) -> str:
+    """sha1 by which git knows a file."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,96 @@
+"""Views as Parquet, one row each, which `datasets.load_dataset` opens without being told anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from mvgen.publish.columns import COLUMNS, Kind
+from mvgen.publish.samples import Sample
+from mvgen.records import Label
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIX = ".parquet"
+# What a reader holds at a time.
+_GROUP_BYTES = 32 * 2**20
+_CLASSES: tuple[str, ...] = get_args(Label)
+_FILES: tuple[Kind, ...] = ("image", "images", "bytes")
+
+
+def parquet_schema() -> pa.Schema:
+    """The columns, with the features that the `datasets` library reads from a file's metadata."""
+    import pyarrow as pa
+
+    image = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+    types: dict[Kind, pa.DataType] = {
+        "text": pa.string(),
+        "texts": pa.list_(pa.string()),
+        "whole": pa.int64(),
+        "real": pa.float64(),
+        "flag": pa.bool_(),
+        "label": pa.int64(),
+        "image": image,
+        "images": pa.list_(image),
+        "bytes": pa.binary(),
+    }
+    features: dict[Kind, dict[str, Any]] = {
+        "text": {"dtype": "string", "_type": "Value"},
+        "texts": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"},
+        "whole": {"dtype": "int64", "_type": "Value"},
+        "real": {"dtype": "float64", "_type": "Value"},
+        "flag": {"dtype": "bool", "_type": "Value"},
+        "bytes": {"dtype": "binary", "_type": "Value"},
+        "label": {"names": list(_CLASSES), "_type": "ClassLabel"},
+        "image": {"_type": "Image"},
+        "images": {"feature": {"_type": "Image"}, "_type": "List"},
+    }
+    info = {"info": {"features": {column.name: features[column.kind] for column in COLUMNS}}}
+    return pa.schema(
+        [pa.field(column.name, types[column.kind]) for column in COLUMNS],
+        metadata={"huggingface": json.dumps(info)},
+    )
+
+
+def write_parquet(path: Path, samples: Iterable[Sample]) -> None:
+    """Write samples, in their order, as one file in row groups of about 32 MiB."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = parquet_schema()
+    plain = [column.name for column in COLUMNS if column.kind not in _FILES]
+    # Pictures are compressed already, and no reader looks for one by its least byte.
+    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": plain, "write_statistics": plain}
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for group in _groups(samples):
+            writer.write_table(pa.Table.from_pylist([_record(sample) for sample in group], schema=schema))
+
+
+def _groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    group: list[Sample] = []
+    size = 0
+    for sample in samples:
+        group.append(sample)
+        size += sum(map(len, (*sample.frames, sample.maps, sample.geometry or b"")))
+        if size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _record(sample: Sample) -> dict[str, Any]:
+    row = sample.row
+    frames = zip(sample.frames, row.frame_names, strict=True)
+    return {
+        **sample.facts(),
+        "label": None if row.label is None else _CLASSES.index(row.label),
+        "frames": [{"bytes": content, "path": name} for content, name in frames],
+        "depth": {"bytes": sample.depth, "path": "depth.png"},
+        "valid": {"bytes": sample.valid, "path": "valid.png"},
+        "maps": sample.maps,
+        "geometry": sample.geometry,
+    }

@@ -1,0 +1,93 @@
+"""A dataset with its pixels, as parts to publish: the card, the views, what describes them, and the manifest last."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mvgen.publish import metrics, parquet, webdataset
+from mvgen.publish.card import dataset_card
+from mvgen.publish.citation import citation
+from mvgen.publish.croissant import croissant
+from mvgen.publish.licence import access_to, terms_of
+from mvgen.publish.plan import Part, part_of
+from mvgen.publish.recipe import CARD, CROISSANT, MANIFEST, manifest_bytes
+from mvgen.publish.samples import Shard, plan_shards, read_samples
+from mvgen.publish.statement import Format, Statement
+from mvgen.publish.target import FileRecord, Target
+from mvgen.sources.marks import find_mark
+from mvgen.store import layout
+from mvgen.store.manifest import Failure, ViewRow
+
+SHARD_BYTES = 256 * 2**20
+_WRITERS = {"parquet": (parquet.SUFFIX, parquet.write_parquet), "webdataset": (webdataset.SUFFIX, webdataset.write_tar)}
+_DIGITS = 10
+
+
+def pixel_parts(
+    out: Path,
+    about: Mapping[str, Any],
+    rows: Sequence[ViewRow],
+    failures: Sequence[Failure],
+    *,
+    target: Target,
+    kind: Format,
+    permission: str | None,
+    creator: str | None,
+    url: str | None,
+    shard_bytes: int = SHARD_BYTES,
+) -> tuple[Part, ...]:
+    """The files of a dataset that is published with its pixels, in the order they go.
+
+    about, rows, failures : its `dataset.json`, table and failures
+    creator, url : None = what the target tells
+    shard_bytes : of stored files that go into one file of views
+    """
+    dataset = (out / layout.DATASET).read_bytes()
+    digest = hashlib.sha256(dataset).hexdigest()
+    suffix, write = _WRITERS[kind]
+    source = about["source"]
+    said = Statement(
+        source=source,
+        counts=about["counts"],
+        software=about["software"],
+        weights=about["weights"],
+        metrics=metrics.describe(rows, failures),
+        terms=terms_of(source),
+        access=access_to(source),
+        citation=citation(source["name"]),
+        stand_in=find_mark([out / layout.ANNOTATIONS]) is not None,
+        permission=permission,
+        creator=creator or target.owner or f"not named; made with mvgen {about['software'].get('mvgen')}",
+        url=url or target.url or f"urn:sha256:{digest}",
+        visibility=target.visibility,
+        format=kind,
+        suffix=suffix,
+    )
+
+    def put(shard: Shard, path: Path, _: Mapping[str, FileRecord]) -> None:
+        write(path, read_samples(out, shard.rows))
+
+    def describe(path: Path, files: Mapping[str, FileRecord]) -> None:
+        path.write_text(croissant(said, files), encoding="utf-8")
+
+    def list_all(path: Path, files: Mapping[str, FileRecord]) -> None:
+        path.write_bytes(manifest_bytes({name: file.sha256 for name, file in files.items()}))
+
+    sizes = {path: (out / path).stat().st_size for row in rows for path in row.files()}
+    shards = plan_shards(rows, sizes, shard_bytes)
+    return (
+        part_of(CARD, dataset_card(said).encode()),
+        part_of(layout.DATASET, dataset),
+        *(Part(_name(shard, digest, suffix), shard.size, partial(put, shard), exact=False) for shard in shards),
+        Part(CROISSANT, None, describe),
+        Part(MANIFEST, None, list_all),
+    )
+
+
+def _name(shard: Shard, digest: str, suffix: str) -> str:
+    # Readers keep what they unpacked by its name: the dataset's digest in it keeps two datasets apart.
+    return f"data/{shard.split}-{shard.index:05d}-of-{shard.count:05d}-{digest[:_DIGITS]}{suffix}"

@@ -1,0 +1,139 @@
+"""From a row of a finished dataset to what is published of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.errors import PublishError
+from mvgen.publish.columns import DEPTH_STEP, DEPTH_ZERO
+from mvgen.records import Mask
+from mvgen.store.manifest import ViewRow
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One view of one clip.
+
+    frames : the files of the frames; depth, valid : PNG; maps, geometry : `.npz`, geometry only with the frontal clip
+    """
+
+    row: ViewRow
+    frames: tuple[bytes, ...]
+    depth: bytes
+    valid: bytes
+    maps: bytes
+    geometry: bytes | None
+
+    def facts(self) -> dict[str, str | int | float | bool | list[str] | None]:
+        """The columns that are no files, by their names; `label` is the name of the class."""
+        row = self.row
+        return {
+            "clip": row.clip,
+            "view": row.view,
+            "yaw": row.yaw,
+            "subject": row.subject,
+            "name": row.name,
+            "emotion": row.emotion,
+            "label": row.label,
+            "split": row.split,
+            "onset": row.onset_index,
+            "apex": row.apex_index,
+            "offset": row.offset_index,
+            "apex_estimated": row.apex_estimated,
+            "fps": row.fps,
+            "visible_attention": row.visible_attention,
+            "valid_fraction": row.valid_fraction,
+            "kept": row.kept,
+            "frame_names": row.frame_names,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Rows that go into one file. index, count : which of how many of its split; size : bytes of what goes in"""
+
+    split: str
+    index: int
+    count: int
+    rows: tuple[ViewRow, ...]
+    size: int
+
+
+def read_samples(out: Path, rows: Iterable[ViewRow]) -> Iterator[Sample]:
+    """Samples of a dataset's rows, in their order. Raises PublishError for depth that does not fit into a PNG."""
+    for row in rows:
+        maps = (out / row.maps).read_bytes()
+        with np.load(io.BytesIO(maps), allow_pickle=False) as arrays:
+            depth, valid = arrays["depth"], arrays["valid"]
+        try:
+            picture = depth_png(depth)
+        except ValueError as error:
+            raise PublishError(f"{row.maps}: {error}; its clip was not reconstructed well, leave it out") from None
+        yield Sample(
+            row=row,
+            frames=tuple((out / row.frames_directory / name).read_bytes() for name in row.frame_names),
+            depth=picture,
+            valid=mask_png(valid),
+            maps=maps,
+            geometry=(out / row.geometry).read_bytes() if row.yaw is None else None,
+        )
+
+
+def depth_png(depth: NDArray[np.float32]) -> bytes:
+    """(S, S) float32 in world units, NaN where unknown -> 16-bit PNG in steps of DEPTH_STEP, 0 where unknown.
+
+    The error is at most half a step. Raises ValueError for depth out of reach.
+    """
+    known = np.isfinite(depth)
+    steps = np.rint(np.where(known, depth, 0) / DEPTH_STEP) + DEPTH_ZERO
+    if steps.min() < 1 or steps.max() > np.iinfo(np.uint16).max:
+        raise ValueError(f"depth reaches from {np.nanmin(depth):.2f} to {np.nanmax(depth):.2f}, beyond -4 to 4")
+    return _png(np.where(known, steps, 0).astype(np.uint16))
+
+
+def mask_png(mask: Mask) -> bytes:
+    """(S, S) bool -> 8-bit PNG, 255 where true."""
+    return _png(mask.astype(np.uint8) * 255)
+
+
+def plan_shards(rows: Sequence[ViewRow], sizes: Mapping[str, int], limit: int) -> tuple[Shard, ...]:
+    """Rows packed in their order, split by split, into files of up to `limit` bytes; a larger row is a file of its own.
+
+    sizes : path -> bytes, of every file of the rows
+    """
+    shards: list[Shard] = []
+    for split in ("train", "test"):
+        packs: list[list[ViewRow]] = []
+        totals: list[int] = []
+        for row in rows:
+            if row.split != split:
+                continue
+            size = row_size(row, sizes)
+            if not packs or totals[-1] + size > limit:
+                packs.append([])
+                totals.append(0)
+            packs[-1].append(row)
+            totals[-1] += size
+        pairs = enumerate(zip(packs, totals, strict=True))
+        shards += [Shard(split, index, len(packs), tuple(pack), total) for index, (pack, total) in pairs]
+    return tuple(shards)
+
+
+def row_size(row: ViewRow, sizes: Mapping[str, int]) -> int:
+    """Bytes of what is published of a row, without its pictures of depth and mask."""
+    return sum(sizes[path] for path in row.files() if path != row.geometry or row.yaw is None)
+
+
+def _png(pixels: NDArray[Any]) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

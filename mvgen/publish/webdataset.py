@@ -1,0 +1,57 @@
+"""Views as tar files in the WebDataset convention: the files of a view stand together, their names begin alike."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import get_args
+
+from mvgen.config import canonical_json
+from mvgen.publish.samples import Sample
+from mvgen.records import Label
+from mvgen.store.manifest import ViewRow
+
+SUFFIX = ".tar"
+_CLASSES: tuple[str, ...] = get_args(Label)
+_DIGITS = 4
+# Who looks for the end of a zip archive in the last 64 KiB of a file would find that of an `.npz` there, and take the
+# whole tar for a zip; a tar may end in any number of empty blocks.
+_END = bytes(129 * tarfile.BLOCKSIZE)
+
+
+def sample_key(row: ViewRow) -> str:
+    """What the names of a view's files begin with. A name's extension begins at its first dot, so there is none."""
+    return f"{row.clip}__{row.view}".replace("%", "%25").replace(".", "%2E")
+
+
+def write_tar(path: Path, samples: Iterable[Sample]) -> None:
+    """Write samples, in their order, as one tar whose bytes depend on them only: no owner, no time.
+
+    Of every sample: `0000.jpg`, `0001.jpg` ... its frames, `depth.png`, `valid.png`, `maps.npz`, with the frontal clip
+    `geometry.npz`, and `json` with what else there is to say; `label` is its number there, `label_name` its name.
+    """
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for sample in samples:
+            key = sample_key(sample.row)
+            for extension, content in sorted(_members(sample)):
+                entry = tarfile.TarInfo(f"{key}.{extension}")
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    with path.open("ab") as file:
+        file.write(_END)
+
+
+def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
+    row = sample.row
+    digits = max(_DIGITS, len(str(len(row.frame_names) - 1)))
+    for index, (name, content) in enumerate(zip(row.frame_names, sample.frames, strict=True)):
+        yield f"{index:0{digits}d}{PurePosixPath(name).suffix.lower()}", content
+    yield "depth.png", sample.depth
+    yield "valid.png", sample.valid
+    yield "maps.npz", sample.maps
+    if sample.geometry is not None:
+        yield "geometry.npz", sample.geometry
+    label = None if row.label is None else _CLASSES.index(row.label)
+    yield "json", canonical_json({**sample.facts(), "label": label, "label_name": row.label}).encode()

@@ -1,0 +1,185 @@
+"""How a clip's surface moves, and what of that a view sees: flow carried from the frontal clip into any view.
+
+Convention: flow (S, S, 2) float32 in pixels, (dx, dy), see `mvgen.flow`. Motion of a surface (S, S, 3) float32 in world
+units is given at the source's pixels: what is at pixel q moves by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import pixel_grid
+from mvgen.flow import ClipFlow, Flow
+from mvgen.records import DepthMap, ViewGeometry
+
+Floats = NDArray[np.floating]
+
+_ON_PIXEL = 1e-3  # pixels; a place this near to a pixel's centre is the centre, whatever rounding says
+
+
+class SurfaceMotion(NamedTuple):
+    """How a clip's surface moves, in world units at the source's pixels.
+
+    frames : (T-1, S, S, 3) float32, frame t to t+1; apex : (S, S, 3) float32, onset to apex
+    """
+
+    frames: NDArray[np.float32]
+    apex: NDArray[np.float32]
+
+
+def clip_surface_motion(frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: int, apex: int) -> SurfaceMotion:
+    """The motion that the frontal clip's flow means on its surface.
+
+    surfaces : the clip's one, or each frame's; NaN outside the face
+    """
+    grounds = [_Ground(surface) for surface in surfaces]
+    grounds = grounds * (len(frontal.frames) + 1) if len(grounds) == 1 else grounds
+    frames = np.empty((len(frontal.frames), *frontal.apex.shape[:2], 3), np.float32)
+    for index, motion in enumerate(frontal.frames):
+        frames[index] = grounds[index].moved(motion, grounds[index + 1])
+    return SurfaceMotion(_side_by_side(frames), grounds[onset].moved(frontal.apex, grounds[apex]))
+
+
+def _side_by_side(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same (N, S, S, 3), with all frames' values of a pixel next to one another: views take them together."""
+    pixels = np.empty((*frames.shape[1:], len(frames)), np.float32)
+    turned = pixels.transpose(3, 0, 1, 2)
+    for row in range(frames.shape[1]):  # each of which fits a cache
+        turned[:, row] = frames[:, row]
+    return turned
+
+
+class _Ground:
+    """A depth map as a surface that goes on beyond the face as it is at its outline."""
+
+    def __init__(self, surface: DepthMap) -> None:
+        from scipy.ndimage import distance_transform_edt
+
+        self._camera = surface.camera
+        face = np.isfinite(surface.depth)
+        nearest = tuple(distance_transform_edt(~face, return_distances=False, return_indices=True))
+        self._depth = surface.depth[nearest].astype(np.float64)
+        self._pixels = pixel_grid(*face.shape)[face]
+        self._points = self._at(self._pixels)
+        number = np.zeros(face.shape, np.intp)
+        number[face] = np.arange(len(self._pixels))
+        self._face, self._number = np.flatnonzero(face), number[nearest]
+
+    def _at(self, pixels: Floats) -> Floats:
+        """World points (N, 3) seen at pixels (N, 2); depth between pixel centres is bilinear."""
+        index, weight = _bilinear(pixels - 0.5, self._depth.shape)
+        depth = (self._depth.ravel()[index] * weight).sum(axis=0)
+        return self._camera.unproject(np.concatenate([pixels, depth[:, None]], axis=-1))
+
+    def moved(self, motion: Flow, then: _Ground) -> NDArray[np.float32]:
+        """The way of what was at a pixel of this ground and is at pixel + motion of the other: (S, S, 3) world units.
+
+        Outside the face it is that of the nearest pixel of the face, so that outlines do not mix with rest.
+        """
+        way = then._at(self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)) - self._points
+        return way.astype(np.float32).take(self._number, axis=0)
+
+
+def _bilinear(at: Floats, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], Floats]:
+    """How values at places (N, 2), pixels from the first one's centre, follow from those of an image's four pixels.
+
+    Returns (4, N), which of the image's pixels, counted row by row, and (4, N), their weights. The image goes on beyond
+    its rim as it is there.
+    """
+    height, width = shape
+    column, row = np.clip(at[:, 0], 0, width - 1), np.clip(at[:, 1], 0, height - 1)
+    left, top = column.astype(np.intp), row.astype(np.intp)
+    right, down = column - left, row - top
+    first = top * width + left
+    beside, below = left < width - 1, width * (top < height - 1)
+    index = np.stack([first, first + beside, first + below, first + below + beside])
+    return index, np.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down])
+
+
+def see_motion(motion: NDArray[np.float32], view: ViewGeometry) -> Flow:
+    """Motion of a surface, seen by a view.
+
+    motion : (N, S, S, 3) world units, at the source's pixels
+    Returns (N, S, S, 2) float32, pixels, zero where the view shows no surface.
+    """
+    return _Sight(view).of(motion)
+
+
+def see_clip_motion(motion: SurfaceMotion, view: ViewGeometry) -> ClipFlow:
+    """Motion of a clip's surface, seen by a view: see `see_motion`."""
+    sight = _Sight(view)
+    return ClipFlow(sight.of(motion.frames), sight.of(motion.apex[None])[0])
+
+
+class _Sight:
+    """How a view sees motion: its value at a pixel is a weighted sum of those at four of the source's pixels.
+
+    The weights are the same for all frames, so that all of them are one product with a sparse matrix.
+    """
+
+    def __init__(self, view: ViewGeometry) -> None:
+        from scipy.sparse import csr_array
+
+        camera = self._camera = view.camera
+        self._rows, self._columns = np.nonzero(np.isfinite(view.depth))
+        self._depth = view.depth[self._rows, self._columns]
+        at = view.source[self._rows, self._columns].astype(np.float64) - 0.5
+        nearest = np.round(at)
+        index, weight = _bilinear(np.where(np.abs(at - nearest) < _ON_PIXEL, nearest, at), view.depth.shape)
+        # Motion is seen alike all over the picture of an orthographic camera: then the matrix projects it, too.
+        seen = self._axes = np.eye(3) if camera.focal is not None else camera.scale * camera.rotation[:2] * [[1], [-1]]
+        # Views that only yaw take two pixels of one row, and of three components two for one axis, one for the other.
+        corners = [(where, share) for where, share in zip(index, weight, strict=True) if share.any()]
+        parts = [[(part, by) for part, by in enumerate(axis) if by != 0] for axis in seen]
+        columns = [3 * where + part for axis in parts for part, _ in axis for where, _ in corners]
+        entries = [by * share for axis in parts for _, by in axis for _, share in corners]
+        counts = np.array([len(axis) * len(corners) for axis in parts])
+        ends = np.concatenate([[0], np.cumsum(np.tile(counts, len(self._rows)))])
+        self._matrix = csr_array(
+            (_interleaved(entries, np.float32), _interleaved(columns, np.int32), ends.astype(np.int32)),
+            shape=(len(ends) - 1, 3 * view.depth.size),
+        )
+
+    def of(self, motion: NDArray[np.float32]) -> Flow:
+        """(N, S, S, 3) world units, at the source's pixels -> (N, S, S, 2) pixels."""
+        size, rows, columns = self._camera.size, self._rows, self._columns
+        fields = np.ascontiguousarray(np.moveaxis(motion, 0, -1)).reshape(3 * size**2, len(motion))
+        ways = (self._matrix @ fields).reshape(len(rows), len(self._axes), len(motion)).transpose(2, 0, 1)
+        flow = np.zeros((len(motion), size, size, 2), np.float32)
+        begins = np.searchsorted(rows, np.arange(size + 1))
+        for row, (begin, end) in enumerate(pairwise(begins)):
+            way = ways[:, begin:end]
+            if self._camera.focal is not None:
+                way = self._projected(way, slice(begin, end))
+            flow[:, row, columns[begin:end]] = way
+        return flow
+
+    def _projected(self, way: Floats, chosen: slice) -> Floats:
+        """Ways (N, P, 3) in the world of some of the pixels -> (N, P, 2) pixels."""
+        camera = self._camera
+        places = np.stack([self._columns[chosen], self._rows[chosen]], axis=-1) + 0.5
+        points = camera.unproject(np.column_stack([places, self._depth[chosen].astype(np.float64)]))
+        return camera.project(points + way)[..., :2] - places
+
+
+def _interleaved(columns: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
+    """Columns (N,) of a table, row by row."""
+    return np.stack(columns, axis=-1, dtype=kind, casting="same_kind").ravel() if columns else np.zeros(0, kind)
+
+
+def carry_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
+    """The frontal clip's flow carried through its surface into a view.
+
+    frontal : (N, S, S, 2) float32, pixels of the source view
+    surface : the face's depth in the source view, NaN outside; view : what a camera sees of it
+    Returns (N, S, S, 2) float32, pixels of the view, zero where it shows no surface. The point seen at source pixel q
+    moves to the point of the surface at q + flow(q); its way is projected into the view. The surface itself stays: skin
+    slides over it.
+    """
+    still = np.zeros((*view.depth.shape, 2), np.float32)
+    return see_motion(clip_surface_motion(ClipFlow(frontal, still), [surface], 0, 0).frames, view)

@@ -1,0 +1,211 @@
+"""The work on clips that an engine hands out: first a look at the training clips, then the building of all.
+
+What is here crosses to worker processes, on this machine or another, and knows that it may be done twice.
+"""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mvgen.config import BuildConfig
+from mvgen.engine import local
+from mvgen.engine.base import EngineError, Limits, MakeWorker, Outcome
+from mvgen.errors import ClipError, MvgenError
+from mvgen.failures import clip_failure
+from mvgen.records import BuiltClip, Clip, Split
+from mvgen.store.manifest import Marker, clip_digest
+from mvgen.store.state import differences, read_marker, taking_turns
+from mvgen.store.writer import write_clip, write_failure
+
+if TYPE_CHECKING:
+    from mvgen.build import Progress, Stages
+
+# What a failure is called that is not a clip's own doing, as far as anyone can tell.
+WORKER_STAGE = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every worker of a build has to know.
+
+    software : versions that the build began with; a worker with others would write other bytes
+    attention : where the fitted head lies; splits : subject key -> side
+    """
+
+    stages: Stages
+    config: BuildConfig
+    software: Mapping[str, str | None]
+    attention: Path
+    splits: Mapping[str, Split]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A worker's answer: the clip's marker, seconds per stage, and the traceback of a mistake of our own."""
+
+    marker: Marker
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    trace: str | None = None
+
+
+@contextmanager
+def at_work(config: BuildConfig) -> Iterator[None]:
+    """Hold what the engine needs for all it does for a build: a connection to a cluster, where it has one."""
+    if config.engine == "local":
+        yield
+        return
+    from mvgen.engine import ray
+
+    with ray.connected(config.address, config.workers):
+        yield
+
+
+def observe_clips(clips: Sequence[Clip], plan: Plan) -> tuple[list[Any], dict[str, Marker]]:
+    """Look at the training clips for the attention head.
+
+    Returns what was seen, in the order of the clips, and the failures of those that cost their workers, by id: they
+    are recorded, so that nobody tries them again.
+    """
+    seen: dict[str, Any] = {}
+    lost: dict[str, Marker] = {}
+    for outcome in _outcomes(clips, partial(_make_observer, plan), plan):
+        if (reason := _worker_lost(outcome)) is not None:
+            lost[outcome.item.id] = _give_up(outcome.item, reason, plan).marker
+        elif outcome.error is not None:
+            raise outcome.error
+        else:
+            seen[outcome.item.id] = outcome.result
+    return [seen[clip.id] for clip in clips if seen.get(clip.id) is not None], lost
+
+
+def build_clips(clips: Sequence[Clip], plan: Plan, progress: Progress) -> tuple[dict[str, Marker], dict[str, float]]:
+    """Build clips; returns their markers by id, and the seconds per stage.
+
+    Raises what is no clip's fault: a full disk, weights that cannot be read, no worker that begins.
+    """
+    markers: dict[str, Marker] = {}
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for outcome in _outcomes(clips, partial(_make_builder, plan), plan):
+        reason = _worker_lost(outcome)
+        if reason is None and outcome.error is not None:
+            raise outcome.error
+        done = outcome.result if reason is None else _give_up(outcome.item, reason, plan)
+        assert done is not None
+        markers[done.marker.clip] = done.marker
+        for stage, spent in done.seconds.items():
+            seconds[stage] += spent
+        progress.advance(done.marker.clip, done.marker.failure, done.trace)
+    return markers, dict(seconds)
+
+
+def _outcomes(clips: Sequence[Clip], make: MakeWorker[Clip, Any], plan: Plan) -> Iterator[Outcome[Clip, Any]]:
+    config = plan.config
+    limited = config.clip_timeout is None or config.clip_timeout > 0
+    limits: Limits[Clip] = Limits(config.attempts, partial(_seconds, config) if limited else None)
+    if config.engine == "local":
+        return local.run(clips, make, config.workers, limits)
+    from mvgen.engine import ray
+
+    gpus = config.worker_gpus
+    if gpus is None:
+        gpus = 1.0 if plan.software.get("device") == "cuda" else 0.0
+    return ray.run(clips, make, config.workers, limits, ray.Cluster(config.address, gpus))
+
+
+def _seconds(config: BuildConfig, clip: Clip) -> float:
+    seconds = config.seconds_for(len(clip.frames))
+    assert seconds is not None
+    return seconds
+
+
+def _worker_lost(outcome: Outcome[Clip, Any]) -> str | None:
+    """Why a clip cost its worker every time, None where it did not."""
+    if not (outcome.cost_a_worker or isinstance(outcome.error, MemoryError)):
+        return None
+    why = str(outcome.error) if outcome.cost_a_worker else "memory ran out"
+    return f"{why}; given up after {outcome.attempts} attempt{'s' if outcome.attempts > 1 else ''}"
+
+
+def _give_up(clip: Clip, reason: str, plan: Plan) -> Built:
+    failure = clip_failure(clip, ClipError(WORKER_STAGE, reason), plan.config.root)
+    return _record(clip, plan, lambda: write_failure(plan.config.out, clip, failure))
+
+
+def _make_observer(plan: Plan) -> Callable[[Clip], Any]:
+    _check_place(plan, plan.config.out)
+    return plan.stages.observer(plan.config)
+
+
+def _make_builder(plan: Plan) -> Callable[[Clip], Built]:
+    _check_place(plan, plan.attention)
+    build_one = plan.stages.builder(plan.config, plan.attention)
+
+    def work(clip: Clip) -> Built:
+        if (before := _finished(clip, plan)) is not None:
+            return before
+        trace = None
+        try:
+            built = build_one(clip)
+            return _record(clip, plan, lambda: _write(clip, built, plan), built.seconds)
+        except ClipError as error:
+            failure = clip_failure(clip, error, plan.config.root)
+        except (MvgenError, MemoryError):
+            raise
+        except Exception as error:
+            trace = traceback.format_exc()
+            failure = clip_failure(clip, ClipError("internal", f"{type(error).__name__}: {error}"), plan.config.root)
+        return _record(clip, plan, lambda: write_failure(plan.config.out, clip, failure), trace=trace)
+
+    return work
+
+
+def _check_place(plan: Plan, needed: Path) -> None:
+    """Raise EngineError where a worker would write other bytes, or does not see the files."""
+    here = socket.gethostname()
+    lines = differences(dict(plan.software), plan.stages.software(plan.config), "software")
+    if lines:
+        raise EngineError(
+            f"{here} has other software than the build began with, and would write other bytes:\n  "
+            + "\n  ".join(lines)
+            + "\nInstall the same versions on every machine"
+        )
+    for path in (plan.config.root, needed):
+        if path is not None and not path.exists():
+            raise EngineError(
+                f"{path} is not there on {here}; root and out have to lie on a disk that all workers share"
+            )
+
+
+def _finished(clip: Clip, plan: Plan) -> Built | None:
+    """What another attempt at the same clip has left, if it came to an end: its marker decides."""
+    marker = read_marker(plan.config.out, clip.id)
+    return Built(marker) if marker is not None and marker.source == clip_digest(clip) else None
+
+
+def _record(
+    clip: Clip,
+    plan: Plan,
+    write: Callable[[], Marker],
+    seconds: Mapping[str, float] | None = None,
+    trace: str | None = None,
+) -> Built:
+    """Write the end of a clip's story, unless another attempt has: only one at a time is at its files."""
+    with taking_turns(plan.config.out, f"clip {clip.id}"):
+        return _finished(clip, plan) or Built(write(), seconds or {}, trace)
+
+
+def _write(clip: Clip, built: BuiltClip, plan: Plan) -> Marker:
+    split = plan.splits[clip.subject_key]
+    try:
+        return write_clip(plan.config.out, clip, built, split, plan.config)
+    except FileNotFoundError:
+        # A shard that begins may have taken away a folder that was still empty.
+        return write_clip(plan.config.out, clip, built, split, plan.config)

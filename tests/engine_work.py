@@ -1,0 +1,55 @@
+"""Work for the tests of the engines: numbers, of which some end or stall their worker. It loads nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from mvgen.errors import ClipError
+
+
+def make_worker(scale: int) -> Callable[[int], int]:
+    """Multiplies; 13 raises, 99 ends its process, and what is above 1000 takes so many seconds."""
+    return partial(work, scale)
+
+
+def work(scale: int, item: int) -> int:
+    """Do one item."""
+    if item == 13:
+        raise ClipError("face", "unlucky", Path("img.jpg"))
+    if item == 99:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item > 1000:
+        time.sleep(item)
+    return item * scale
+
+
+def make_diary(folder: Path) -> Callable[[str], int]:
+    """Says how many workers are alive; one item ends its process unless the three others are done."""
+    folder.joinpath(f"worker {os.getpid()}").touch()
+
+    def write(item: str) -> int:
+        if item == "comes last" and len(list(folder.glob("item *"))) < 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        folder.joinpath(f"item {item}").touch()
+        return sum(runs(int(path.name.split()[1])) for path in folder.glob("worker *"))
+
+    return write
+
+
+def cannot_begin() -> Callable[[int], int]:
+    """A worker without what it needs."""
+    raise FileNotFoundError("no weights")
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is alive; one that has ended and was not waited for is not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
