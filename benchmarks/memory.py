@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _POLL = 0.05  # seconds between two looks
@@ -34,11 +34,11 @@ def watched_children(peaks: list[float]) -> Iterator[None]:
 
 def children(process: int) -> list[int]:
     """Process ids of the children of a process (Linux)."""
-    try:
-        lists = [task.joinpath("children").read_text() for task in Path(f"/proc/{process}/task").iterdir()]
-    except FileNotFoundError:  # a thread that ended between the two looks
-        return []
-    return [int(child) for text in lists for child in text.split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{process}/task").glob("*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended between the two looks
+            found += map(int, task.joinpath("children").read_text().split())
+    return found
 
 
 def peak_memory(process: int) -> float:
