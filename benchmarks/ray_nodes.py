@@ -11,6 +11,10 @@ from typing import Any
 
 from memory import children
 
+# Ray looks at these when it is imported. Under `uv run` its workers would be children of a uv of their own.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
 # The least that Ray takes; only paths cross its store.
 _OBJECT_STORE = 80 * 2**20
 
@@ -18,8 +22,6 @@ _OBJECT_STORE = 80 * 2**20
 @contextmanager
 def head() -> Iterator[Any]:
     """A cluster whose first node has no processors, so that all work is on nodes that can be removed."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     from ray.cluster_utils import Cluster
 
     options = {"num_cpus": 0, "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
