@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from mvgen.depth.data import Samples, make_samples
+from mvgen.engine import local
+from mvgen.engine.base import Limits
 from mvgen.scans import open_corpus
 from mvgen.scans.records import Corpus
 
@@ -56,11 +56,16 @@ def _make_shard(recipe: Recipe, first: int, people: int, target: Path) -> list[s
     samples = make_samples(
         corpus, recipe.seed, first=first, people=people, per_person=recipe.per_person, size=recipe.size
     )
-    partial = target.with_suffix(".partial")
-    with partial.open("wb") as file:
+    unfinished = target.with_suffix(".partial")
+    with unfinished.open("wb") as file:
         np.savez(file, **{field.name: getattr(samples, field.name) for field in fields(Samples)})
-    os.replace(partial, target)
+    os.replace(unfinished, target)
     return [f"{problem.where}: {problem.reason}" for problem in corpus.problems]
+
+
+def _shard_maker(recipe: Recipe, shards: Mapping[int, int], paths: Mapping[int, Path]) -> Callable[[int], list[str]]:
+    """What a worker process does with the number of a shard's first person."""
+    return lambda first: _make_shard(recipe, first, shards[first], paths[first])
 
 
 def make_data(recipe: Recipe, folder: Path, workers: int, report: Report) -> list[Path]:
@@ -74,15 +79,17 @@ def make_data(recipe: Recipe, folder: Path, workers: int, report: Report) -> lis
     paths = {first: folder / recipe.shard(first, people) for first, people in shards.items()}
     missing = [first for first, path in paths.items() if not path.exists()]
     told: set[str] = set()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_make_shard, recipe, first, shards[first], paths[first]) for first in missing]
-        for count, future in enumerate(futures, 1):
-            for problem in future.result():
-                if problem not in told:
-                    report(f"{recipe.corpus}: not used: {problem}")
-                    told.add(problem)
-            if count % 10 == 0 or count == len(missing):
-                report(f"{recipe.corpus}: {count} of {len(missing)} shards rendered")
+    make_worker = partial(_shard_maker, recipe, shards, paths)
+    # With limits the work is always done in processes of its own: it sets torch's threads, which training wants back.
+    for count, outcome in enumerate(local.run(missing, make_worker, workers, Limits(attempts=2)), 1):
+        if outcome.error is not None:
+            raise outcome.error
+        for problem in outcome.result or ():
+            if problem not in told:
+                report(f"{recipe.corpus}: not used: {problem}")
+                told.add(problem)
+        if count % 10 == 0 or count == len(missing):
+            report(f"{recipe.corpus}: {count} of {len(missing)} shards rendered")
     return list(paths.values())
 
 
