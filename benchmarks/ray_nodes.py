@@ -38,9 +38,10 @@ def add_node(cluster: Any, processors: int = 1) -> Any:
 
 
 def actors_of(node: Any) -> list[int]:
-    """Process ids of the actors on a node."""
-    (raylet,) = node.all_processes["raylet"]
-    return [process for process in children(raylet.process.pid) if _title(process).startswith("ray::_Keeper")]
+    """Process ids of the actors on a node; none on one that was removed, which has no raylet any more."""
+    raylets = [raylet.process.pid for raylet in node.all_processes.get("raylet", ())]
+    running = [process for raylet in raylets for process in children(raylet)]
+    return [process for process in running if _title(process).startswith("ray::_Keeper")]
 
 
 def kill_an_actor(node: Any) -> None:
