@@ -19,7 +19,7 @@ from mvgen.records import BuiltClip, Mask, ViewClip
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
 from mvgen.surface_motion import clip_surface_motion
-from mvgen.viewing import Scene, face_of, flow_finder, look, make_scene, make_view
+from mvgen.viewing import Scene, face_of, flow_methods, look, make_scene, make_view
 
 Floats = NDArray[np.floating]
 Views = dict[float, ViewClip]
@@ -63,7 +63,7 @@ def on_surface(
     )  # fmt: skip
     if config.flow == "geometric":
         face = np.isfinite(surface.depth)
-        frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_finder(config))
+        frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_methods(config))
         scene = replace(scene, motion=clip_surface_motion(frontal, [surface], scene.onset, scene.apex))
     return {yaw: make_view(scene, look(scene, yaw, 0.0, config, renderer), config) for yaw in config.angles}
 
@@ -104,7 +104,7 @@ def frame_by_frame(take: Take, config: BuildConfig, tools: Tools) -> Views:
         shown = [frame[yaw] for frame in frames]
         colour = np.concatenate([view.colour for view in shown])
         surface = np.all([np.isfinite(view.depth) for view in shown], axis=0)
-        motion = clip_flow(colour, take.plan.onset, take.plan.apex, surface, flow_finder(config))
+        motion = clip_flow(colour, take.plan.onset, take.plan.apex, surface, flow_methods(config))
         valid = np.all([view.valid for view in shown], axis=0)
         views[yaw] = replace(
             shown[take.plan.onset], colour=colour, flow=motion.frames, apex_flow=motion.apex, valid=valid

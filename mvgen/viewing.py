@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mvgen.attention import AttendedSurface, visible_attention
 from mvgen.config import BuildConfig
-from mvgen.flow import ClipFlow, FindFlow, clip_flow, get_flow_method
+from mvgen.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
 from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
 from mvgen.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.render import Renderer, drape, seen_inside
@@ -161,7 +161,7 @@ def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Ma
     seen : what `look` gave; colour : (T, S, S, 3) uint8; hit : (S, S) bool, where the view shows a surface
     """
     if config.flow == "image":
-        return clip_flow(colour, scene.onset, scene.apex, hit, flow_finder(config))
+        return clip_flow(colour, scene.onset, scene.apex, hit, flow_methods(config))
     if scene.motion is None:
         raise ValueError("flow that is carried through the surface needs the scene's motion")
     motion = scene.motion
@@ -171,9 +171,9 @@ def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Ma
     return ClipFlow(frames, see_motion(motion.apex[None], _kept_geometry(scene, seen))[0]).on(hit)
 
 
-def flow_finder(config: BuildConfig) -> FindFlow:
+def flow_methods(config: BuildConfig) -> FlowMethods:
     """What finds motion between pictures, as the config says."""
-    return get_flow_method(config.flow_method, config.flow_weights, config.device)
+    return get_flow_methods(config.flow_method, config.flow_weights, config.device)
 
 
 def _kept_geometry(scene: Scene, seen: Sequence[ViewGeometry]) -> ViewGeometry:

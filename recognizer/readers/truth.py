@@ -28,7 +28,7 @@ from mvgen.store.about import read_about
 from mvgen.store.items import read_arrays
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from mvgen.store.views import read_scene, stored_config
-from mvgen.viewing import flow_finder
+from mvgen.viewing import flow_methods
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
 from recognizer.readers.store import points_at
@@ -121,7 +121,7 @@ class TruthReader(Reader):
         )
         crops = apply(crops, registration)
         face = self._face(folder, yaw, onset, crop, size) & seen_in_all(track.inside, registration)
-        motion = clip_flow(crops, onset, row.apex_index, face, flow_finder(config))
+        motion = clip_flow(crops, onset, row.apex_index, face, flow_methods(config))
         times = (onset, row.apex_index, row.offset_index)
         shown = on_face(crops, face) if self.face_only else crops
         return sample_of(entry, shown, motion.frames, motion.apex, face, times, landmarks)
