@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ from mvgen.records import (
 from mvgen.register import apply, face_region, leave, register, seen_in_all
 from mvgen.render import Renderer, get_renderer
 from mvgen.surface_motion import clip_surface_motion
-from mvgen.viewing import CONFIDENT, Stopwatch, face_of, flow_finder, look, make_scene, make_view
+from mvgen.viewing import CONFIDENT, Scene, Stopwatch, face_of, flow_methods, look, make_scene, make_view
 
 
 class DepthEstimator(Protocol):
@@ -97,7 +97,7 @@ def _read_attention(path: Path) -> AttentionModel:
 
 
 def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> BuiltClip:
-    """Build every view of one clip.
+    """Build one clip; its side views are made when they are asked for, and again when asked again.
 
     frames : (T, H, W, 3) uint8, the clip's frames
     Raises ClipError naming the stage that gave up.
@@ -124,7 +124,7 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         apex = clip.position(clip.apex, apex_position(crops, onset, face))
     with clock("flow"):
         face_seen = np.any([np.isfinite(each.depth) for each in surfaces], axis=0)
-        frontal = clip_flow(crops, onset, apex, face_seen, flow_finder(config))
+        frontal = clip_flow(crops, onset, apex, face_seen, flow_methods(config))
         carried = config.flow == "geometric"
         motion = clip_surface_motion(frontal, surfaces, onset, apex) if carried else None
     with clock("attention"):
@@ -139,14 +139,40 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         )
     with clock("mesh"):
         scene = make_scene(crops, onset, apex, inside, face.landmarks, attention, surfaces, motion)
-    views = [_source_view(crops, surface, inside, frontal)]
-    for yaw in config.angles:
-        with clock("views"):
-            seen_at = look(scene, yaw, 0.0, config, tools.renderer)
-        views.append(make_view(scene, seen_at, config, clock))
+    views = _Views(_source_view(crops, surface, inside, frontal), scene, config, tools.renderer, clock)
     # A release that marks no apex gets the one found here; the adapter's note on the clip says that it is an estimate.
     clip = replace(clip, apex=clip.frames[apex].number)
-    return BuiltClip(clip, face, registration, depth, attention, tuple(views), clock.seconds)
+    return BuiltClip(clip, face, registration, depth, attention, views, clock.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Views(Sequence[ViewClip]):
+    """The views of a clip, of which none but the frontal one is kept: together they are larger than all else."""
+
+    source: ViewClip
+    scene: Scene
+    config: BuildConfig
+    renderer: Renderer
+    clock: Stopwatch
+
+    def __len__(self) -> int:
+        return 1 + len(self.config.angles)
+
+    @overload
+    def __getitem__(self, index: int) -> ViewClip: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ViewClip, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> ViewClip | tuple[ViewClip, ...]:
+        if isinstance(index, slice):
+            return tuple(self[each] for each in range(len(self))[index])
+        number = range(len(self))[index]
+        if number == 0:
+            return self.source
+        with self.clock("views"):
+            seen = look(self.scene, self.config.angles[number - 1], 0.0, self.config, self.renderer)
+        return make_view(self.scene, seen, self.config, self.clock)
 
 
 def find_face(frames: Image, onset: int, config: BuildConfig, tools: Tools) -> FaceTrack:

@@ -5,6 +5,7 @@ Images are (H, W, 3) uint8 RGB; the axes, the world frame and the meaning of yaw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -227,7 +228,8 @@ class BuiltClip:
     """Everything the pipeline makes of one clip, ready to be stored.
 
     attention : (S, S) float32, Grad-CAM on the registered crop, sums to 1 over the face; all zeros if there is none
-    seconds : stage name -> seconds spent; printed, never stored
+    views : the frontal clip, then one per angle; they need not be in memory together
+    seconds : stage name -> seconds spent so far; printed, never stored
     """
 
     clip: Clip
@@ -235,5 +237,5 @@ class BuiltClip:
     registration: Registration
     depth: DepthMap
     attention: NDArray[np.float32]
-    views: tuple[ViewClip, ...]
+    views: Sequence[ViewClip]
     seconds: dict[str, float] = field(default_factory=dict)

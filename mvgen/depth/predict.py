@@ -22,7 +22,8 @@ from mvgen.records import FacePrediction
 # The network sees crops at the size it was trained on, whatever the size of the views; its file says which.
 INPUT_SIZE = "input_size"
 
-_BATCH = 16  # crops; the network sees each of them twice
+# Crops at once, by kind of device; the network sees each of them twice. A CPU gains nothing by more, and needs memory.
+_BATCH = {"cuda": 16, "cpu": 2}
 
 
 def load_weights(network: nn.Module, path: Path) -> int:
@@ -95,8 +96,8 @@ class DepthEstimator:
         if len(crops) == 0:
             shapes = ((0, size, size), (0, size, size), (0, COUNT, 2), (0, COUNT))
             return FacePrediction(*(np.zeros(shape, np.float32) for shape in shapes))
-        batches = []
-        for batch in np.array_split(crops, -(-len(crops) // _BATCH)):
+        batches, most = [], _BATCH[self.device.type]
+        for batch in np.array_split(crops, -(-len(crops) // most)):
             small = _resize(normalise(batch).to(self.device), self._input_size)
             # Both ways round: the mean of a face and its mirror image halves the noise and favours neither side.
             seen = two_ways(self._engine(torch.cat([small, small.flip(-1)])))

@@ -270,10 +270,14 @@ def lay_over(colour: Image, coverage: NDArray[np.float32], behind: Image) -> Ima
     coverage : (1, S, S) or (T, S, S) in [0, 1], share of each pixel that the surface covers
     behind : (S, S, 3) uint8
     """
+    import cv2
+
     result = colour.copy()
     for one, frames in zip(coverage, [result] if len(coverage) == 1 else result[:, None], strict=True):
-        empty, edge = one == 0, (one > 0) & (one < 1)
+        empty, edge = (one == 0).astype(np.uint8), (one > 0) & (one < 1)
         share = one[edge][:, None]
-        frames[:, empty] = behind[empty]
-        frames[:, edge] = np.rint(share * frames[:, edge] + (1 - share) * behind[edge])
+        beneath = (1 - share) * behind[edge]
+        for frame in frames:
+            cv2.copyTo(behind, empty, frame)
+            frame[edge] = np.rint(share * frame[edge] + beneath)
     return result
