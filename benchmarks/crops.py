@@ -11,6 +11,7 @@ the last crop, place the next one. Prints a Markdown table with hardware and com
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,14 +23,36 @@ from tables import table
 from mvgen.camera import pixel_grid
 from mvgen.depth.predict import DepthEstimator
 from mvgen.errors import ClipError
-from mvgen.faces import FaceDetector, crop_from_points, track_face
-from mvgen.landmarks import crop_by_landmarks, find_landmarks
-from mvgen.records import Image
+from mvgen.faces import FaceDetector, covered, crop_from_points, track_face, transform_points
+from mvgen.ibug import five_points
+from mvgen.landmarks import find_landmarks
+from mvgen.records import FaceTrack, Image
 
 Floats = NDArray[np.floating]
 
 SEED, SIZE, FRAME = 750_001, 256, 384
 WAYS = ("detector", "once", "twice")
+
+
+def crop_by_landmarks(face: FaceTrack, height: int, width: int) -> FaceTrack:
+    """The same face in the crop that its landmarks ask for, or as it is where it has none.
+
+    height, width : of the source frames, pixels
+    """
+    if face.landmarks is None:
+        return face
+    points = five_points(face.landmarks)
+    step = crop_from_points(points, face.size)
+    # Both are affine: first the detector's crop, then the step from it.
+    crop = step[:, :2] @ face.crop
+    crop[:, 2] += step[:, 2]
+    return replace(
+        face,
+        crop=crop,
+        points=transform_points(step, points),
+        landmarks=transform_points(step, face.landmarks),
+        inside=covered(crop, face.size, height, width),
+    )
 
 
 def crops(frame: Image, detector: FaceDetector, estimator: DepthEstimator) -> list[Floats]:

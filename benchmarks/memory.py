@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_POLL = 0.05  # seconds between two looks
+from meanwhile import meanwhile
 
 
 @contextmanager
 def watched_children(peaks: list[float]) -> Iterator[None]:
     """Append the peak memory (MiB) of every child process that is seen meanwhile."""
     seen: dict[int, float] = {}
-    stop = threading.Event()
 
     def look() -> None:
-        while not stop.wait(_POLL):
-            for child in children(os.getpid()):
-                seen[child] = max(seen.get(child, 0.0), peak_memory(child))
+        for child in children(os.getpid()):
+            seen[child] = max(seen.get(child, 0.0), peak_memory(child))
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
+    with meanwhile(look):
         yield
-    finally:
-        stop.set()
-        thread.join()
-        peaks += seen.values()
+    peaks += seen.values()
 
 
 def children(process: int) -> list[int]:

@@ -42,14 +42,14 @@ class PlainBuilder:
 
         from mvgen.depth.network import FaceDepthNetwork
         from mvgen.depth.predict import load_weights
-        from mvgen.render.pyrender import gl_backend
+        from mvgen.render import get_renderer
 
         self.settings = settings
         self._detector = MTCNN(post_process=False).eval()
         self._network = FaceDepthNetwork()
         self._input = load_weights(self._network, settings.weights)
         self._network.eval()
-        gl_backend()  # settles which off-screen OpenGL there is
+        get_renderer("pyrender")  # settles which off-screen OpenGL there is
         import pyrender
 
         self._window = pyrender.OffscreenRenderer(settings.size, settings.size)

@@ -103,7 +103,6 @@ def main() -> None:
         work[f"{name} first"] = lambda renderer=renderer: first_view(renderer)
     if "grid" in found:
         grid = found["grid"]
-        work["together"] = lambda: milliseconds(lambda: grid.render_all(mesh, cameras(source), GRAZING)) / len(YAWS)
         seen = grid.render(mesh, source.at(25.0), GRAZING)
         work["drape"] = lambda: milliseconds(lambda: drape(seen, crops)) / len(crops)
         work["drape one"] = lambda: milliseconds(lambda: drape(seen, crops[:1]))
@@ -115,8 +114,6 @@ def main() -> None:
         [name, best[f"{name} yaw"], slow / best[f"{name} yaw"], best[f"{name} pitch"], best[f"{name} first"]]
         for name in found
     ]
-    if "grid" in found:
-        rows.append(["grid, ten views in one call", best["together"], slow / best["together"], np.nan, np.nan])
     print(table(["renderer", "ms a view", "times pyrender", "ms, pitch 5°", "ms, first view of a mesh"], rows))
     if "grid" in found:
         print(f"drape: {best['drape']:.2f} ms a frame of {chosen.frames}, {best['drape one']:.2f} ms for one frame")

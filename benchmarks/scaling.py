@@ -13,27 +13,24 @@ was measured here: it is no measurement of a cluster. Prints Markdown tables wit
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from meanwhile import meanwhile
 from memory import peak_memory
 from ray_nodes import actors_of, add_node, head, kill_an_actor
 from stages import commit, hardware
 from tables import table
-from throughput import Job, Run, Watch, afresh, film, repeat, steady
+from throughput import Job, Run, afresh, film, job_arguments, repeat, run_build, steady
 
-from mvgen.angles import parse_angles
-from mvgen.build import build
-from mvgen.config import BuildConfig, file_digest
+from mvgen.config import file_digest
 from mvgen.store import layout
 from mvgen.store.finish import finish
 from mvgen.store.manifest import Marker
@@ -53,48 +50,23 @@ class Cost:
     finishing: tuple[float, float]
 
 
-def run_build(root: Path, out: Path, job: Job, **settings: Any) -> Run:
-    """Build a tree as `mvgen build` does, with the engine that the settings name."""
-    config = BuildConfig(
-        dataset="folder", root=root, out=out, angles=parse_angles(job.angles), size=job.size, workers=job.workers,
-        device="cpu", **settings,
-    )  # fmt: skip
-    progress = Watch()
-    start = time.perf_counter()
-    summary = build(config, progress=progress)
-    wall = time.perf_counter() - start
-    if summary.failures:
-        raise SystemExit(f"the build failed on {summary.failures[0].clip}: {summary.failures[0].reason}")
-    return Run(wall, tuple(moment - start for moment in progress.moments), dict(summary.seconds), 0.0)
-
-
 def differing(out: Path, first: Path) -> int:
     """How many files of two stores are not the same."""
     ours, theirs = ({path: file_digest(folder / path) for path in walk(folder)} for folder in (out, first))
     return sum(ours.get(path) != theirs.get(path) for path in {*ours, *theirs})
 
 
-@contextmanager
-def havoc(cluster: Any, nodes: Sequence[Any], out: Path, clips: int) -> Iterator[None]:
+def havoc(cluster: Any, nodes: Sequence[Any], out: Path, clips: int) -> AbstractContextManager[None]:
     """Kill an actor when a quarter of the clips is done, and remove a node at half."""
-    stop = threading.Event()
+    acts = [(clips // 4, kill_an_actor), (clips // 2, partial(cluster.remove_node, allow_graceful=False))]
 
     def strike() -> None:
-        acts = [(clips // 4, kill_an_actor), (clips // 2, partial(cluster.remove_node, allow_graceful=False))]
-        while acts and not stop.wait(0.05):
-            if len(list((out / layout.DONE).glob("*.json"))) < acts[0][0]:
-                continue
+        if acts and len(list((out / layout.DONE).glob("*.json"))) >= acts[0][0]:
             busy = next((node for node in nodes if actors_of(node)), None)
             if busy is not None:
                 acts.pop(0)[1](busy)
 
-    thread = threading.Thread(target=strike)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return meanwhile(strike)
 
 
 def compare(root: Path, folder: Path, job: Job, with_ray: bool, with_faults: bool) -> tuple[str, float]:
@@ -164,7 +136,7 @@ def _renamed(marker: Marker, name: str) -> Marker:
 
 def weigh(cost: Cost, job: Job) -> str:
     """What a clip and a view of it take on disk."""
-    views = len(parse_angles(job.angles)) + 1
+    views = job.views + 1
     rows: list[list[str | float]] = [[kind, size / 1e6, size / 1e6 / views] for kind, size in cost.bytes.items()]
     whole = sum(cost.bytes.values()) / 1e6
     rows += [["in all", whole, whole / views], ["files", cost.files, cost.files / views]]
@@ -192,24 +164,17 @@ def model(cost: Cost, seconds: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=24)
-    parser.add_argument("--frames", type=int, default=28)
-    parser.add_argument("--size", type=int, default=256)
-    # argparse takes "-45:45:10" for an option unless it is glued to the flag.
-    parser.add_argument("--angles", default="-45:45:10")
-    parser.add_argument("--workers", type=int, default=2)
+    parser = job_arguments(__doc__, Job(clips=24, frames=28))
     parser.add_argument("--no-ray", action="store_true")
     parser.add_argument("--no-faults", action="store_true")
     parser.add_argument("--no-model", action="store_true")
     chosen = parser.parse_args()
-    job = Job(chosen.clips, chosen.frames, chosen.angles, chosen.size, chosen.workers)
+    job = Job.of(chosen)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         filmed = afresh(partial(film, folder / "filmed", min(chosen.frames, 14)))
         root = repeat(filmed, folder / "source", job)
-        about = f"{job.clips} clips of {job.frames} frames, {len(parse_angles(job.angles))} views of {job.size} pixels"
-        print(f"{hardware()}; commit {commit()}; stand-in, {about}\n")
+        print(f"{hardware()}; commit {commit()}; stand-in, {job}\n")
         text, seconds = compare(root, folder, job, not chosen.no_ray, not (chosen.no_ray or chosen.no_faults))
         print(text, flush=True)
         if not chosen.no_model:

@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +66,27 @@ class Job:
     @property
     def pictures(self) -> int:
         return self.clips * self.frames
+
+    @property
+    def views(self) -> int:
+        return len(parse_angles(self.angles))
+
+    def __str__(self) -> str:
+        return f"{self.clips} clips of {self.frames} frames, {self.views} views of {self.size} pixels"
+
+    @classmethod
+    def of(cls, chosen: argparse.Namespace) -> Job:
+        """The job that a command line names; see `job_arguments`."""
+        return cls(chosen.clips, chosen.frames, chosen.angles, chosen.size, chosen.workers)
+
+
+def job_arguments(description: str | None, default: Job) -> argparse.ArgumentParser:
+    """A command line with an option for every part of a job."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    # argparse takes "-45:45:10" for an option unless it is glued to the flag.
+    for name, value in asdict(default).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    return parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +151,11 @@ class Watch(Silent):
         self.moments.append(time.perf_counter())
 
 
-def run_build(root: Path, out: Path, job: Job, weights: Path | None) -> Run:
-    """Build a tree as `mvgen build` does."""
+def run_build(root: Path, out: Path, job: Job, **settings: Any) -> Run:
+    """Build a tree as `mvgen build` does; settings : of the build, beside those that the job names."""
     config = BuildConfig(
-        dataset="folder", root=root, out=out, angles=parse_angles(job.angles), size=job.size, weights=weights,
-        workers=job.workers, device="cpu",
+        dataset="folder", root=root, out=out, angles=parse_angles(job.angles), size=job.size, workers=job.workers,
+        device="cpu", **settings,
     )  # fmt: skip
     peaks: list[float] = []
     progress = Watch()
@@ -209,9 +230,8 @@ def sweep(filmed: list[list[Path]], folder: Path, base: Job, weights: Path | Non
             job = replace(base, clips=6) if what == "frames" else base
             job = replace(job, **{"angles" if what == "views" else what: value})
             run = measured(run_build, filmed, folder, job, weights)
-            views = len(parse_angles(job.angles))
             rows.append([
-                what, str(job.clips), str(job.frames), str(views), str(job.size), run.wall,
+                what, str(job.clips), str(job.frames), str(job.views), str(job.size), run.wall,
                 job.pictures / run.wall, steady(job, run), 1000 * sum(run.stages.values()) / job.pictures,
                 f"{run.memory:.0f}",
             ])  # fmt: skip
@@ -219,39 +239,26 @@ def sweep(filmed: list[list[Path]], folder: Path, base: Job, weights: Path | Non
     return table(header, rows, digits=1)
 
 
-def measured(
-    work: Callable[[Path, Path, Job, Path | None], Run],
-    filmed: list[list[Path]],
-    folder: Path,
-    job: Job,
-    weights: Path | None,
-) -> Run:
+def measured(work: Callable[..., Run], filmed: list[list[Path]], folder: Path, job: Job, weights: Path | None) -> Run:
     """A run on a tree of its own, which is removed afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
         root = repeat(filmed, Path(place) / "source", job)
-        return afresh(partial(work, root, Path(place) / "out", job, weights))
+        return afresh(partial(work, root, Path(place) / "out", job, weights=weights))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=12)
-    parser.add_argument("--frames", type=int, default=14)
-    parser.add_argument("--size", type=int, default=256)
-    # argparse takes "-45:45:10" for an option unless it is glued to the flag.
-    parser.add_argument("--angles", default="-45:45:10")
-    parser.add_argument("--workers", type=int, default=2)
+    parser = job_arguments(__doc__, Job())
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--no-plain", action="store_true")
     parser.add_argument("--no-sweep", action="store_true")
     chosen = parser.parse_args()
-    job = Job(chosen.clips, chosen.frames, chosen.angles, chosen.size, chosen.workers)
+    job = Job.of(chosen)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         filmed = afresh(partial(film, folder / "filmed", min(chosen.frames, 14)))
         ways = {"mvgen build": run_build} | ({} if chosen.no_plain else {"plain composition": run_plain})
         runs = {name: measured(work, filmed, folder, job, chosen.weights) for name, work in ways.items()}
-        about = f"{job.clips} clips of {job.frames} frames, {len(parse_angles(job.angles))} views of {job.size} pixels"
-        print(f"{hardware()}; commit {commit()}; {about}, {job.workers} workers\n")
+        print(f"{hardware()}; commit {commit()}; {job}, {job.workers} workers\n")
         print(compare(job, runs), flush=True)
         if not chosen.no_sweep:
             print(sweep(filmed, folder, job, chosen.weights))

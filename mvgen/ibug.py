@@ -95,16 +95,3 @@ def region_mask(landmarks: Floats, size: int, regions: tuple[str, ...], margin: 
         cv2.fillConvexPoly(mask, np.floor(hull).astype(np.int32), 1)
     reach = 2 * round(margin * EYE_DISTANCE * size) + 1
     return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))).astype(bool)
-
-
-def region_boxes(landmarks: Floats, margin: float) -> dict[str, Floats]:
-    """Every region's box, (4,) left, top, right, bottom in pixels, widened by `margin` times the eyes' distance.
-
-    landmarks : (68, 2) pixels
-    """
-    pupils = five_points(landmarks)[:2]
-    reach = margin * np.linalg.norm(pupils[1] - pupils[0])
-    return {
-        name: np.concatenate([landmarks[members].min(axis=0) - reach, landmarks[members].max(axis=0) + reach])
-        for name, members in REGIONS.items()
-    }

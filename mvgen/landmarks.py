@@ -1,4 +1,4 @@
-"""Find the landmarks of a clip's face, and let them place the clip's crop.
+"""Find the landmarks of a clip's face.
 
 The detector's five points start the crop; the depth network, which wants a crop, finds the 68 landmarks in it.
 """
@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
-from mvgen.faces import covered, crop_frames, crop_from_points, looked_at, transform_points
+from mvgen.faces import crop_frames, crop_from_points, looked_at, transform_points
 from mvgen.ibug import five_points
 from mvgen.records import FacePrediction, FaceTrack, Floats, Image
 
@@ -60,24 +60,3 @@ def _agrees(points: Floats, size: int) -> bool:
     shift = np.linalg.norm(transform_points(step, np.array(EYE_CENTRE) * size) - np.array(EYE_CENTRE) * size)
     near = 1 / _MOST_ZOOM < zoom < _MOST_ZOOM and abs(roll) < _MOST_ROLL
     return bool(near and shift < _MOST_SHIFT * EYE_DISTANCE * size)
-
-
-def crop_by_landmarks(face: FaceTrack, height: int, width: int) -> FaceTrack:
-    """The same face in the crop that its landmarks ask for, or as it is where it has none.
-
-    height, width : of the source frames, pixels
-    """
-    if face.landmarks is None:
-        return face
-    points = five_points(face.landmarks)
-    step = crop_from_points(points, face.size)
-    # Both are affine: first the detector's crop, then the step from it.
-    crop = step[:, :2] @ face.crop
-    crop[:, 2] += step[:, 2]
-    return replace(
-        face,
-        crop=crop,
-        points=transform_points(step, points),
-        landmarks=transform_points(step, face.landmarks),
-        inside=covered(crop, face.size, height, width),
-    )

@@ -170,16 +170,3 @@ class _Sight:
 def _interleaved(columns: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
     """Columns (N,) of a table, row by row."""
     return np.stack(columns, axis=-1, dtype=kind, casting="same_kind").ravel() if columns else np.zeros(0, kind)
-
-
-def carry_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
-    """The frontal clip's flow carried through its surface into a view.
-
-    frontal : (N, S, S, 2) float32, pixels of the source view
-    surface : the face's depth in the source view, NaN outside; view : what a camera sees of it
-    Returns (N, S, S, 2) float32, pixels of the view, zero where it shows no surface. The point seen at source pixel q
-    moves to the point of the surface at q + flow(q); its way is projected into the view. The surface itself stays: skin
-    slides over it.
-    """
-    still = np.zeros((*view.depth.shape, 2), np.float32)
-    return see_motion(clip_surface_motion(ClipFlow(frontal, still), [surface], 0, 0).frames, view)

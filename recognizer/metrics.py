@@ -7,7 +7,6 @@ Source: See et al., MEGC 2019 (UF1 and UAR over the pooled counts of all folds).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,15 +35,6 @@ class Figures:
     uf1: float
     uar: float
     macro_f1: float
-
-
-def confusion(labels: Sequence[int] | Counts, said: Sequence[int] | Counts, classes: int) -> Counts:
-    """(C, C) counts."""
-    from sklearn.metrics import confusion_matrix
-
-    if not len(labels):
-        return np.zeros((classes, classes), np.int64)
-    return np.asarray(confusion_matrix(labels, said, labels=range(classes)))
 
 
 def accuracy(counts: Floats | Counts) -> Floats:

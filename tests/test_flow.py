@@ -17,17 +17,11 @@ from scipy.ndimage import binary_erosion, map_coordinates
 from mvgen.camera import crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.config import FlowMethod
 from mvgen.errors import ConfigError, MissingPartError, WeightsError
-from mvgen.flow import (
-    ClipFlow,
-    clip_flow,
-    flow,
-    flow_between,
-    get_flow_method,
-)
+from mvgen.flow import ClipFlow, Flow, clip_flow, flow, flow_between, get_flow_methods
 from mvgen.mesh import mesh_from_depth
 from mvgen.records import DepthMap, Floats, Image, ViewGeometry
 from mvgen.render import get_renderer
-from mvgen.surface_motion import carry_flow, clip_surface_motion, see_clip_motion, see_motion
+from mvgen.surface_motion import clip_surface_motion, see_clip_motion, see_motion
 
 
 def shifted(image: Image, dx: float, dy: float) -> Image:
@@ -93,15 +87,46 @@ def test_noise_on_a_still_face_hardly_moves_it() -> None:
     assert np.linalg.norm(flow_between(first, second), axis=-1).mean() < 0.01
 
 
+def test_motion_is_found_in_a_face_of_few_grey_levels() -> None:
+    def dim(image: Image) -> Image:
+        return np.asarray(np.rint(120 + 0.12 * image.astype(np.float64)), np.uint8)
+
+    first, second = dim(face()), dim(shifted(face(), 0.8, -0.4))
+    for motion in (flow_between(first, second), flow(np.stack([first, second]), np.ones((192, 192), bool))[0]):
+        away = np.linalg.norm(motion[20:-20, 20:-20] - [0.8, -0.4], axis=-1)
+        assert np.median(away) < 0.12
+
+
+@pytest.mark.parametrize("size", [96, 192, 288])
+def test_a_bulge_with_noise_is_found_at_any_size(size: int) -> None:
+    """A cheek that moves by up to a hundredth of the picture: the error is far below the motion."""
+    image = np.asarray(cv2.resize(face(), (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    places = pixel_grid(size, size)
+    near = np.exp(-(((places - 0.55 * size) / (0.15 * size)) ** 2).sum(axis=-1))
+    motion = (near[..., None] * np.array([0.006, -0.008]) * size).astype(np.float32)
+    at = (places - 0.5 + motion).astype(np.float32)
+    # What is at p in the first frame is at p + motion in the second, so the second is the picture as it is.
+    before = np.asarray(cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT))
+    generator = np.random.default_rng(size)
+    first, second = (
+        np.asarray(np.clip(np.rint(one + generator.normal(0, 1.5, one.shape)), 0, 255), np.uint8)
+        for one in (before, image)
+    )
+    found = flow_between(first, second)
+    moving = near > 0.2
+    error = np.linalg.norm(found - motion, axis=-1)[moving].mean()
+    assert error < 0.3 * np.linalg.norm(motion, axis=-1)[moving].mean()
+
+
 def test_unknown_method_is_refused() -> None:
     with pytest.raises(ConfigError, match="farneback"):
-        get_flow_method("lukas")  # type: ignore[arg-type]
+        get_flow_methods("lukas")  # type: ignore[arg-type]
 
 
 def test_raft_without_weights_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(MissingPartError, match="flow_weights"):
-        get_flow_method("raft", None, "cpu")
+        get_flow_methods("raft", None, "cpu")
 
 
 def test_raft_refuses_weights_that_are_not_its_own(tmp_path: Path) -> None:
@@ -111,7 +136,7 @@ def test_raft_refuses_weights_that_are_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "pickle.pt").write_bytes(b"\x80\x04not a model")
     for name, message in (("other.safetensors", "raft_large or raft_small"), ("pickle.pt", "safetensors")):
         with pytest.raises(WeightsError, match=message):
-            get_flow_method("raft", tmp_path / name, "cpu")
+            get_flow_methods("raft", tmp_path / name, "cpu")
 
 
 def test_raft_runs_on_frames_of_any_size_with_weights_of_ones_own(tmp_path: Path) -> None:
@@ -121,7 +146,7 @@ def test_raft_runs_on_frames_of_any_size_with_weights_of_ones_own(tmp_path: Path
 
     torch.manual_seed(0)
     save_file(raft_small(weights=None).state_dict(), tmp_path / "raft.safetensors")
-    motion = get_flow_method("raft", tmp_path / "raft.safetensors", "cpu")(face()[:100, :100], face()[:100, :100])
+    motion = get_flow_methods("raft", tmp_path / "raft.safetensors", "cpu").apex(face()[:100, :100], face()[:100, :100])
     assert motion.shape == (100, 100, 2)
     assert np.isfinite(motion).all()
 
@@ -144,6 +169,12 @@ def seen_through(kind: str, yaw: float, pitch: float) -> ViewGeometry:
     return get_renderer("grid").render(mesh, CAMERAS[kind].at(yaw, pitch), 70.0)
 
 
+def carried_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
+    """Flow (N, S, S, 2) of a frontal clip with one surface, seen by a view."""
+    motion = clip_surface_motion(ClipFlow(frontal, np.zeros_like(frontal[0])), [surface], 0, 0)
+    return see_clip_motion(motion, view).frames
+
+
 @pytest.mark.parametrize("kind", CAMERAS)
 @settings(max_examples=12, derandomize=True, deadline=None)
 @given(
@@ -160,7 +191,7 @@ def test_carried_flow_is_the_reprojection_of_the_same_surface_points(  # noqa: P
     surface, view = head(kind), seen_through(kind, yaw, pitch)
     x, y = np.moveaxis(pixel_grid(SIDE, SIDE) - SIDE / 2, -1, 0) / (SIDE / 2)
     frontal = np.stack([right - turn * y, down + turn * x], axis=-1).astype(np.float32)
-    carried = carry_flow(frontal[None], surface, view)[0]
+    carried = carried_flow(frontal[None], surface, view)[0]
     # Where both ends are on the head: beyond its outline nothing is known of the surface.
     inner = binary_erosion(np.isfinite(surface.depth), iterations=8).astype(float)
     at = np.nan_to_num(view.source, nan=-1)
@@ -203,7 +234,7 @@ def test_motion_of_the_surface_at_the_sources_pixels_is_exact(kind: str) -> None
 def test_at_yaw_zero_the_frontal_flow_comes_back(kind: str) -> None:
     frontal = np.random.default_rng(0).normal(0, 1, (2, SIDE, SIDE, 2)).astype(np.float32)
     view = seen_through(kind, 0, 0)
-    carried = carry_flow(frontal, head(kind), view)
+    carried = carried_flow(frontal, head(kind), view)
     shown = np.isfinite(view.depth)
     np.testing.assert_allclose(carried[:, shown], frontal[:, shown], atol=2e-3)
     assert not carried[:, ~shown].any()
@@ -213,7 +244,7 @@ def test_what_does_not_move_does_not_move_in_any_view() -> None:
     still = np.zeros((1, SIDE, SIDE, 2), np.float32)
     for kind in CAMERAS:
         for yaw in (-45, 20):
-            assert np.abs(carry_flow(still, head(kind), seen_through(kind, yaw, 5))).max() < 1e-5
+            assert np.abs(carried_flow(still, head(kind), seen_through(kind, yaw, 5))).max() < 1e-5
 
 
 def test_motion_of_the_surface_itself_is_seen_from_the_side_only() -> None:

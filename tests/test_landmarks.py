@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from crops import crop_by_landmarks
 from factories import EllipsoidEstimator, astronaut, mean_landmarks
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
 from mvgen.faces import crop_from_points, five_point_template, transform_points
-from mvgen.ibug import COUNT, MIRROR, REGIONS, five_points, region_boxes, region_mask
-from mvgen.landmarks import crop_by_landmarks, find_landmarks, settle_landmarks
+from mvgen.ibug import COUNT, MIRROR, REGIONS, five_points, region_mask
+from mvgen.landmarks import find_landmarks, settle_landmarks
 from mvgen.records import FacePrediction, FaceTrack, Floats, Image
 
 SIZE = 192
@@ -98,15 +99,6 @@ def test_a_region_covers_its_landmarks_and_grows_by_the_margin() -> None:
     assert (rows[0] - wide_rows[0], wide_rows[-1] - rows[-1]) == (pixels, pixels)
     both = region_mask(landmarks, SIZE, ("mouth", "eye left"), 0.0)
     assert both.sum() == mouth.sum() + region_mask(landmarks, SIZE, ("eye left",), 0.0).sum()
-
-
-def test_boxes_hold_their_landmarks_with_the_margin_around_them() -> None:
-    landmarks = mean_landmarks(SIZE).astype(float)
-    boxes = region_boxes(landmarks, 0.25)
-    assert list(boxes) == list(REGIONS)
-    for name, part in REGIONS.items():
-        np.testing.assert_allclose(boxes[name][:2], landmarks[part].min(axis=0) - 0.25 * EYE_DISTANCE * SIZE, atol=0.5)
-        np.testing.assert_allclose(boxes[name][2:], landmarks[part].max(axis=0) + 0.25 * EYE_DISTANCE * SIZE, atol=0.5)
 
 
 def test_landmarks_are_the_median_over_the_frames_looked_at() -> None:

@@ -44,7 +44,7 @@ def nodes(cluster: Any) -> list[Any]:
 
 
 def test_outcomes_are_those_of_the_local_engine(nodes: list[Any]) -> None:
-    limits: Limits[int] = Limits(2, seconds=lambda item: 1.0 if item > 1000 else 60.0)
+    limits: Limits[int] = Limits(2, seconds=lambda item: 0.2 if item > 1000 else 60.0)
     outcomes = {outcome.item: outcome for outcome in run([1, 13, 99, 5000, 2, 3], partial(make_worker, 2), 2, limits)}
     assert {item: outcomes[item].result for item in (1, 2, 3)} == {1: 2, 2: 4, 3: 6}
     error = outcomes[13].error
@@ -64,7 +64,7 @@ def test_a_worker_that_cannot_begin_is_an_error_here(nodes: list[Any]) -> None:
 
 
 def test_slots_without_a_place_are_an_error(nodes: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mvgen.engine.ray._PLACING_SECONDS", 1.0)
+    monkeypatch.setattr("mvgen.engine.ray._PLACING_SECONDS", 0.2)
     with pytest.raises(EngineError, match=r"needs 1 CPU and 0\.5 GPU, and the cluster has 2 CPU and 0 GPU"):
         list(run([1, 2], partial(make_worker, 1), 2, cluster=Cluster(gpus=0.5)))
 
@@ -83,14 +83,14 @@ class Havoc(Silent):
 
 
 def test_a_killed_actor_and_a_removed_node_change_no_byte(cluster: Any, nodes: list[Any], tmp_path: Path) -> None:
-    root = make_source(tmp_path / "root", subjects=4)
+    root = make_source(tmp_path / "root")
     die = frozenset({list_clips(root)[5].id})
     limits = {"attempts": 2, "clip_timeout": 60}
     build(make_config(root, tmp_path / "local", workers=2, **limits), FakeStages(root, die=die))
     havoc = Havoc(cluster, nodes)
     config = make_config(root, tmp_path / "ray", workers=2, engine="ray", **limits)
-    summary = build(config, FakeStages(root, die=die, seconds=0.5), havoc)
+    summary = build(config, FakeStages(root, die=die, seconds=0.2), havoc)
     assert not havoc.acts
-    assert (summary.clips, len(summary.failures)) == (7, 1)
+    assert (summary.clips, len(summary.failures)) == (5, 1)
     assert tree_bytes(tmp_path / "ray") == tree_bytes(tmp_path / "local")
     assert not (tmp_path / "ray" / layout.PARTIAL).exists()

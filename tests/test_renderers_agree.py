@@ -148,18 +148,6 @@ def test_the_end_of_a_near_surface_is_no_stair() -> None:
     assert between.mean() > 0.5
 
 
-def test_views_rendered_together_are_those_rendered_alone() -> None:
-    renderer = GridRenderer()
-    for cameras in ([ORTHOGRAPHIC.at(yaw) for yaw in (-45, 0, 20)], [PINHOLE.at(yaw, 5) for yaw in (-30, 10)]):
-        mesh = face(cameras[0].at(0.0))
-        together = renderer.render_all(mesh, cameras, 70.0)
-        for camera, seen in zip(cameras, together, strict=True):
-            alone = renderer.render(mesh, camera, 70.0)
-            assert seen.camera == camera
-            for field in ("depth", "source", "valid", "coverage", "blend"):
-                np.testing.assert_array_equal(getattr(seen, field), getattr(alone, field))
-
-
 def test_results_stay_when_the_renderer_goes_on() -> None:
     renderer = GridRenderer()
     first = renderer.render(face(ORTHOGRAPHIC), ORTHOGRAPHIC.at(20.0), 70.0)
@@ -167,11 +155,6 @@ def test_results_stay_when_the_renderer_goes_on() -> None:
     renderer.render(face(ORTHOGRAPHIC), ORTHOGRAPHIC.at(-40.0), 70.0)
     np.testing.assert_array_equal(first.depth, kept[0])
     np.testing.assert_array_equal(first.source, kept[1])
-
-
-def test_cameras_of_different_sources_are_refused_together() -> None:
-    with pytest.raises(ValueError, match="same source"):
-        GridRenderer().render_all(face(ORTHOGRAPHIC), [ORTHOGRAPHIC, PINHOLE], 70.0)
 
 
 def test_another_process_comes_to_the_same_bytes() -> None:

@@ -50,16 +50,13 @@ def _unlens(lens: Floats) -> Floats:
     return np.linalg.inv(known)
 
 
-def _matrices(cameras: Sequence[Camera], lens: Floats, unlens: Floats) -> NDArray[np.float32]:
-    """P of views of one source, and B: (2, V, 4, 4)."""
-    both = np.empty((2, len(cameras), 4, 4), np.float32)
+def _matrices(camera: Camera, lens: Floats, unlens: Floats) -> NDArray[np.float32]:
+    """P and B of a view: (2, 4, 4)."""
+    rotation, pivot = camera.rotation, np.array(camera.pivot)
     turn, unturn = np.eye(4), np.eye(4)
-    for index, camera in enumerate(cameras):
-        rotation, pivot = camera.rotation, np.array(camera.pivot)
-        turn[:3, :3], turn[:3, 3] = rotation, pivot - rotation @ pivot
-        unturn[:3, :3], unturn[:3, 3] = rotation.T, pivot - pivot @ rotation
-        both[0, index], both[1, index] = lens @ turn, lens @ unturn @ unlens
-    return both
+    turn[:3, :3], turn[:3, 3] = rotation, pivot - rotation @ pivot
+    unturn[:3, :3], unturn[:3, 3] = rotation.T, pivot - pivot @ rotation
+    return np.stack([lens @ turn, lens @ unturn @ unlens]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +81,19 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Drawing:
-    """Views of a mesh, to be drawn from one place after the other: kernels with the memory they work in.
+    """Views of a mesh, to be drawn one after the other: kernels with the memory they work in.
 
     Handing a kernel its arguments takes as long as a tenth of a view; here they stay.
 
-    asked : what the drawing is for: views, cosine of grazing, along rows
-    matrices : P and B of each view, see `_matrices`
+    asked : what the drawing is for: cosine of grazing, along rows
+    matrices : P and B of the view, see `_matrices`
     marked : see `mvgen.render.outlines`
-    images : of each view, in the order of `ViewGeometry`
+    images : of the view, in the order of `ViewGeometry`
     draw : launches, one after the other; then soften and forget, over what is marked
     """
 
-    asked: tuple[int, float, bool]
-    matrices: tuple[Any, Any]
+    asked: tuple[float, bool]
+    matrices: Any
     marked: Any
     images: tuple[Any, ...]
     draw: tuple[Any, ...]
@@ -115,24 +112,14 @@ class GridRenderer:
 
     def render(self, mesh: Mesh, camera: Camera, grazing: float) -> ViewGeometry:
         """What `camera` sees of a mesh; see `mvgen.render.base.Renderer`."""
-        return self.render_all(mesh, [camera], grazing)[0]
-
-    def render_all(self, mesh: Mesh, cameras: Sequence[Camera], grazing: float) -> list[ViewGeometry]:
-        """What several cameras see of a mesh; they must be views of one source. On CUDA they are drawn at once."""
-        source = cameras[0].at(0.0, 0.0)
-        if any(camera.at(0.0, 0.0) != source for camera in cameras):
-            raise ValueError("cameras of one call must be views of the same source")
+        source = camera.at(0.0, 0.0)
         # All views of a clip look at one mesh: what belongs to the mesh is made once.
         if self._known is None or self._known.mesh is not mesh or self._known.source != source:
             self._known, self._drawing = self._prepare(mesh, source), None
-        # One after the other on the CPU: the memory of ten views is more than its caches hold.
-        if self._device == "cpu" and len(cameras) > 1:
-            return [self.render(mesh, camera, grazing) for camera in cameras]
-        along_rows = source.focal is None and all(camera.pitch == 0 for camera in cameras)
-        asked = (len(cameras), float(np.cos(np.radians(grazing))), along_rows)
+        asked = float(np.cos(np.radians(grazing))), source.focal is None and camera.pitch == 0
         if self._drawing is None or self._drawing.asked != asked:
             self._drawing = self._plan(self._known, *asked)
-        return self._draw(self._drawing, cameras, _matrices(cameras, self._known.lens, self._known.unlens))
+        return self._draw(self._drawing, camera, _matrices(camera, self._known.lens, self._known.unlens))
 
     def _array(self, array: NDArray[Any], kind: Any) -> Any:
         return uploaded(array, kind, self._device)
@@ -195,11 +182,11 @@ class GridRenderer:
         count = np.bincount(row, minlength=size) + np.bincount(row[fresh], minlength=size)
         return points, np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
 
-    def _plan(self, known: _Known, views: int, least: float, along_rows: bool) -> _Drawing:
+    def _plan(self, known: _Known, least: float, along_rows: bool) -> _Drawing:
         from mvgen.render import kernels, outlines
 
         warp, device, size = self._warp, self._device, known.source.size
-        pixels = views * size * size
+        pixels = size * size
 
         def empty(kind: Any, count: int = pixels) -> Any:
             return warp.empty(count, dtype=kind, device=device)
@@ -207,38 +194,36 @@ class GridRenderer:
         def launch(kernel: Any, dim: Any, inputs: list[Any], outputs: Sequence[Any]) -> Any:
             return warp.launch(kernel, dim, inputs, list(outputs), device=device, record_cmd=True)
 
-        forth, back = empty(warp.mat44, views), empty(warp.mat44, views)
+        matrices = empty(warp.mat44, 2)
         images = tuple(empty(kind) for kind in (warp.float32, warp.vec2, warp.bool, warp.float32, warp.float32))
         depth, source, _, coverage, blend = images
         ends = warp.full(2 * pixels, float(outlines.NOWHERE), dtype=warp.float32, device=device)
         marked = warp.zeros(1 + 2 * pixels, dtype=warp.int32, device=device)
         eye = 0.0 if known.source.focal is None else float(known.source.position[2])
         perspective = int(known.source.focal is not None)
-        lens, surface = [back, eye, perspective], [known.cosine, least, size]
-        rows, edges = (views, size), (views, len(known.outline))
+        lens, surface = [matrices, eye, perspective], [known.cosine, least, size]
+        vertices, triangles, edges = known.vertices, known.triangles, known.outline
         if along_rows:
-            inputs = [known.points, known.starts, forth, back, *surface, ends, marked]
+            inputs = [known.points, known.starts, matrices, *surface, ends, marked]
             draw = [
-                launch(kernels.sweep_rows, rows, inputs, images),
-                launch(outlines.mark_outline, edges, [known.vertices, known.outline, forth, size], [ends, marked]),
+                launch(kernels.sweep_rows, size, inputs, images),
+                launch(outlines.mark_outline, len(edges), [vertices, edges, matrices, size], [ends, marked]),
             ]
         else:
-            landed = warp.empty((views, len(known.vertices)), dtype=warp.vec3, device=device)
-            turns = warp.empty(landed.shape, dtype=warp.int32, device=device)
+            landed, turns = empty(warp.vec3, len(vertices)), empty(warp.int32, len(vertices))
             nearness = empty(warp.float32)
-            every, triangles = (views, len(known.triangles)), known.triangles
             draw = [
-                launch(kernels.project_vertices, landed.shape, [known.vertices, forth, perspective], [landed, turns]),
+                launch(kernels.project_vertices, len(vertices), [vertices, matrices, perspective], [landed, turns]),
                 launch(kernels.empty_pixels, pixels, [], [nearness]),
-                launch(kernels.draw_triangles, every, [landed, triangles, size], [nearness, turns]),
+                launch(kernels.draw_triangles, len(triangles), [landed, triangles, size], [nearness, turns]),
                 launch(kernels.read_depth, pixels, [nearness, eye, perspective], [depth]),
-                launch(outlines.mark_contours, every, [landed, triangles, turns, size], [ends, marked]),
-                launch(kernels.look_back, rows, [depth, *lens, *surface], images[1:]),
+                launch(outlines.mark_contours, len(triangles), [landed, triangles, turns, size], [ends, marked]),
+                launch(kernels.look_back, size, [depth, *lens, *surface], images[1:]),
             ]
         inputs = [marked, depth, ends, *lens, _JUMP / known.source.scale, size]
         return _Drawing(
-            asked=(views, least, along_rows),
-            matrices=(forth, back),
+            asked=(least, along_rows),
+            matrices=matrices,
             marked=marked,
             images=images,
             draw=tuple(draw),
@@ -246,9 +231,8 @@ class GridRenderer:
             forget=launch(outlines.forget, 1, [marked], [ends]),
         )
 
-    def _draw(self, drawing: _Drawing, cameras: Sequence[Camera], matrices: NDArray[np.float32]) -> list[ViewGeometry]:
-        for held, values in zip(drawing.matrices, matrices, strict=True):
-            held.assign(values)
+    def _draw(self, drawing: _Drawing, camera: Camera, matrices: NDArray[np.float32]) -> ViewGeometry:
+        drawing.matrices.assign(matrices)
         for launch in drawing.draw:
             launch.launch()
         count = int(drawing.marked[:1].numpy()[0])
@@ -256,11 +240,9 @@ class GridRenderer:
         drawing.forget.set_dim(count)
         drawing.soften.launch()
         drawing.forget.launch()
-        size = cameras[0].size
         # Copies: the next view is drawn into the same memory.
         images = [held.numpy().copy() for held in drawing.images]
-        shaped = [image.reshape(len(cameras), size, size, *image.shape[1:]) for image in images]
-        return [ViewGeometry(*each) for each in zip(cameras, *shaped, strict=True)]
+        return ViewGeometry(camera, *(image.reshape(camera.size, camera.size, *image.shape[1:]) for image in images))
 
 
 def _outline(triangles: NDArray[np.int32], open_vertices: NDArray[np.bool_]) -> NDArray[np.int32]:

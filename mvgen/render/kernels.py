@@ -1,12 +1,11 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917
 # What stands in kernels is warp's language, and only looks like Python's types and operators.
-"""Kernels that draw what views show of a mesh, one source for CPU and CUDA; run by `mvgen.render.grid`.
+"""Kernels that draw what a view shows of a mesh, one source for CPU and CUDA; run by `mvgen.render.grid`.
 
-Convention: images lie flat, one after the other, row by row: pixel (row, column) of view k is k S² + row S + column.
-Nothing depends on the order in which threads run: what meets in one place is the largest, the smallest or an integer
-sum. `forth` holds P and `back` B of each view, see `mvgen.render.grid`; for `ends` and `marked` see
-`mvgen.render.outlines`.
+Convention: images lie flat, row by row: pixel (row, column) is row S + column. Nothing depends on the order in which
+threads run: what meets in one place is the largest, the smallest or an integer sum. `matrices` are P and B of the view,
+see `mvgen.render.grid`; for `ends` and `marked` see `mvgen.render.outlines`.
 
 `nearness` of a point in a view is what is linear in its image and grows toward the camera: its depth z for an
 orthographic camera, 1 / (eye - z) for a pinhole. `depth` is z, NaN where there is no surface.
@@ -16,6 +15,7 @@ from __future__ import annotations
 
 import warp as wp
 
+from mvgen.render.direct import read, write
 from mvgen.render.outlines import mark
 from mvgen.render.places import area, first_from, project, seen_at
 from mvgen.render.warp import CPU_FLAGS
@@ -25,33 +25,11 @@ wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "
 EMPTY = wp.constant(wp.float32(-1.0e30))
 
 
-# Warp's own indexing allows for strides and for counting from the end, at the price of a third of the time here.
-@wp.func_native("return values.data[index];")
-def _read(values: wp.array[wp.float32], index: wp.int32) -> wp.float32: ...
-
-
-@wp.func_native("return points.data[index];")
-def _point(points: wp.array[wp.vec3], index: wp.int32) -> wp.vec3: ...
-
-
-@wp.func_native("values.data[index] = value;")
-def _write(values: wp.array[wp.float32], index: wp.int32, value: wp.float32): ...
-
-
-@wp.func_native("places.data[index] = place;")
-def _place(places: wp.array[wp.vec2], index: wp.int32, place: wp.vec2): ...
-
-
-@wp.func_native("flags.data[index] = flag;")
-def _flag(flags: wp.array[wp.bool], index: wp.int32, flag: wp.bool): ...
-
-
 @wp.kernel
 def sweep_rows(
     points: wp.array[wp.vec3],
     starts: wp.array[wp.int32],
-    forth: wp.array[wp.mat44],
-    back: wp.array[wp.mat44],
+    matrices: wp.array[wp.mat44],
     cosine: wp.array[wp.float32],
     least: wp.float32,
     size: wp.int32,
@@ -63,21 +41,21 @@ def sweep_rows(
     coverage: wp.array[wp.float32],
     blend: wp.array[wp.float32],
 ):
-    """Draw the lines of one row of one view, a z-buffer of one dimension, and look back at the source from it.
+    """Draw the lines of one row, a z-buffer of one dimension, and look back at the source from it.
 
     Only lines that run from left to right are seen from the front. Outputs as of `look_back`, and depth.
     """
-    view, row = wp.tid()
-    camera = forth[view]
-    base = (view * size + row) * size
+    row = wp.tid()
+    camera = matrices[0]
+    base = row * size
     for column in range(size):
-        _write(depth, base + column, wp.nan)
+        write(depth, base + column, wp.nan)
     u = wp.float32(0.0)
     z = wp.float32(0.0)
     column = wp.int32(0)
     running = wp.bool(False)
     for index in range(starts[row], starts[row + 1]):
-        point = _point(points, index)
+        point = read(points, index)
         u_next = camera[0, 0] * point[0] + camera[0, 2] * point[1] + camera[0, 3]
         z_next = camera[2, 0] * point[0] + camera[2, 2] * point[1] + camera[2, 3]
         column_next = wp.min(first_from(u_next), size)
@@ -86,8 +64,8 @@ def sweep_rows(
             slope = (z_next - z) / (u_next - u)
             for pixel in range(column, column_next):
                 here = z + slope * (wp.float32(pixel) + 0.5 - u)
-                if not (here <= _read(depth, base + pixel)):
-                    _write(depth, base + pixel, here)
+                if not (here <= read(depth, base + pixel)):
+                    write(depth, base + pixel, here)
         if front != running:
             mark(ends, marked, u, base, size, 1)
         running = front
@@ -96,21 +74,21 @@ def sweep_rows(
         column = column_next
     if running:
         mark(ends, marked, u, base, size, 1)
-    _look_back(row, base, back[view], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
+    _look_back(row, matrices[1], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
 
 
 @wp.kernel
 def project_vertices(
     vertices: wp.array[wp.vec3],
-    forth: wp.array[wp.mat44],
+    matrices: wp.array[wp.mat44],
     perspective: wp.int32,
-    landed: wp.array2d[wp.vec3],
-    turns: wp.array2d[wp.int32],
+    landed: wp.array[wp.vec3],
+    turns: wp.array[wp.int32],
 ):
-    """u, v and nearness of every vertex in every view; `turns` of none yet."""
-    view, vertex = wp.tid()
-    turns[view, vertex] = 0
-    landed[view, vertex] = project(forth[view], perspective, vertices[vertex])
+    """u, v and nearness of every vertex; `turns` of none yet."""
+    vertex = wp.tid()
+    turns[vertex] = 0
+    landed[vertex] = project(matrices[0], perspective, vertices[vertex])
 
 
 @wp.kernel
@@ -121,21 +99,20 @@ def empty_pixels(nearness: wp.array[wp.float32]):
 
 @wp.kernel
 def draw_triangles(
-    landed: wp.array2d[wp.vec3],
+    landed: wp.array[wp.vec3],
     triangles: wp.array[wp.vec3i],
     size: wp.int32,
     nearness: wp.array[wp.float32],
-    turns: wp.array2d[wp.int32],
+    turns: wp.array[wp.int32],
 ):
-    """Draw a triangle of a view where it is seen from the front; sum `turns` over those triangles."""
-    view, triangle = wp.tid()
-    corners = triangles[triangle]
-    a = landed[view, corners[0]]
-    b = landed[view, corners[1]]
-    c = landed[view, corners[2]]
+    """Draw a triangle where it is seen from the front; sum `turns` over those triangles."""
+    corners = triangles[wp.tid()]
+    a = landed[corners[0]]
+    b = landed[corners[1]]
+    c = landed[corners[2]]
     if area(a, b, c) > 0.0:
         for corner in range(3):
-            wp.atomic_add(turns, view, corners[corner], corners[(corner + 1) % 3] - corners[(corner + 2) % 3])
+            wp.atomic_add(turns, corners[corner], corners[(corner + 1) % 3] - corners[(corner + 2) % 3])
         top = first_from(wp.min(a[1], wp.min(b[1], c[1])))
         bottom = wp.min(first_from(wp.max(a[1], wp.max(b[1], c[1]))), size)
         left = first_from(wp.min(a[0], wp.min(b[0], c[0])))
@@ -150,7 +127,7 @@ def draw_triangles(
                 total = of_a + of_b + of_c
                 if of_a >= 0.0 and of_b >= 0.0 and of_c >= 0.0 and total > 0.0:
                     near = (of_a * a[2] + of_b * b[2] + of_c * c[2]) / total
-                    wp.atomic_max(nearness, (view * size + row) * size + column, near)
+                    wp.atomic_max(nearness, row * size + column, near)
 
 
 @wp.func
@@ -177,7 +154,7 @@ def read_depth(nearness: wp.array[wp.float32], eye: wp.float32, perspective: wp.
 @wp.kernel
 def look_back(
     depth: wp.array[wp.float32],
-    back: wp.array[wp.mat44],
+    matrices: wp.array[wp.mat44],
     eye: wp.float32,
     perspective: wp.int32,
     cosine: wp.array[wp.float32],
@@ -188,28 +165,25 @@ def look_back(
     coverage: wp.array[wp.float32],
     blend: wp.array[wp.float32],
 ):
-    """Where the source saw what a row of a view shows, and whether it saw it well; blend is none yet.
+    """Where the source saw what a row of the view shows, and whether it saw it well; blend is none yet.
 
-    back : view pixel -> source pixel, homogeneous, see `mvgen.render.grid`
     eye : depth of the eye, for a pinhole
     least : the source saw surface well where its cosine is above this
     """
-    view, row = wp.tid()
-    base = (view * size + row) * size
     _look_back(
-        row, base, back[view], eye, perspective, cosine, least, size, depth, source, valid, coverage, blend
+        wp.tid(), matrices[1], eye, perspective, cosine, least, size, depth, source, valid, coverage, blend
     )  # fmt: skip
 
 
 @wp.func
 def _look_back(
-    row: wp.int32, base: wp.int32, back: wp.mat44, eye: wp.float32, perspective: wp.int32,
+    row: wp.int32, back: wp.mat44, eye: wp.float32, perspective: wp.int32,
     cosine: wp.array[wp.float32], least: wp.float32, size: wp.int32, depth: wp.array[wp.float32],
     source: wp.array[wp.vec2], valid: wp.array[wp.bool], coverage: wp.array[wp.float32], blend: wp.array[wp.float32],
 ):  # fmt: skip
     for column in range(size):
-        at = base + column
-        z = _read(depth, at)
+        at = row * size + column
+        z = read(depth, at)
         seen = wp.vec2(wp.nan, wp.nan)
         well = wp.bool(False)
         covered = wp.float32(0.0)
@@ -219,9 +193,9 @@ def _look_back(
             seen_column = wp.clamp(wp.int32(seen[0]), 0, size - 1)
             seen_row = wp.clamp(wp.int32(seen[1]), 0, size - 1)
             inside = seen[0] >= 0.0 and seen[1] >= 0.0 and wp.max(seen[0], seen[1]) <= wp.float32(size)
-            well = inside and _read(cosine, seen_row * size + seen_column) > least
+            well = inside and read(cosine, seen_row * size + seen_column) > least
             covered = wp.float32(1.0)
-        _place(source, at, seen)
-        _flag(valid, at, well)
-        _write(coverage, at, covered)
-        _write(blend, at, 0.0)
+        write(source, at, seen)
+        write(valid, at, well)
+        write(coverage, at, covered)
+        write(blend, at, 0.0)

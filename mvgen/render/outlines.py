@@ -48,67 +48,60 @@ def mark(
 
 
 @wp.func
-def _mark_edge(
-    start: wp.vec3, end: wp.vec3, view: wp.int32, views: wp.int32, size: wp.int32,
-    ends: wp.array[wp.float32], marked: wp.array[wp.int32],
-):  # fmt: skip
+def _mark_edge(start: wp.vec3, end: wp.vec3, size: wp.int32, ends: wp.array[wp.float32], marked: wp.array[wp.int32]):
     """Note where an edge of the visible surface crosses rows and columns of pixel centres."""
-    base = view * size * size
     low = wp.min(start[1], end[1])
     high = wp.max(start[1], end[1])
     for row in range(first_from(low), wp.min(first_from(high), size)):
         share = (wp.float32(row) + 0.5 - start[1]) / (end[1] - start[1])
-        mark(ends, marked, start[0] + share * (end[0] - start[0]), base + row * size, size, 1)
-    base += views * size * size
+        mark(ends, marked, start[0] + share * (end[0] - start[0]), row * size, size, 1)
     left = wp.min(start[0], end[0])
     right = wp.max(start[0], end[0])
     for column in range(first_from(left), wp.min(first_from(right), size)):
         share = (wp.float32(column) + 0.5 - start[0]) / (end[0] - start[0])
-        mark(ends, marked, start[1] + share * (end[1] - start[1]), base + column, size, size)
+        mark(ends, marked, start[1] + share * (end[1] - start[1]), size * size + column, size, size)
 
 
 @wp.kernel
 def mark_outline(
     vertices: wp.array[wp.vec3],
     edges: wp.array[wp.vec3i],
-    forth: wp.array[wp.mat44],
+    matrices: wp.array[wp.mat44],
     size: wp.int32,
     ends: wp.array[wp.float32],
     marked: wp.array[wp.int32],
 ):
-    """Note where the outline of a mesh ends its surface, in orthographic views.
+    """Note where the outline of a mesh ends its surface, in an orthographic view.
 
     edges : two ends, and the third corner of the triangle they belong to
     """
-    view, index = wp.tid()
-    camera = forth[view]
-    edge = edges[index]
+    camera = matrices[0]
+    edge = edges[wp.tid()]
     start = project(camera, 0, vertices[edge[0]])
     end = project(camera, 0, vertices[edge[1]])
     if area(start, end, project(camera, 0, vertices[edge[2]])) > 0.0:
-        _mark_edge(start, end, view, forth.shape[0], size, ends, marked)
+        _mark_edge(start, end, size, ends, marked)
 
 
 @wp.kernel
 def mark_contours(
-    landed: wp.array2d[wp.vec3],
+    landed: wp.array[wp.vec3],
     triangles: wp.array[wp.vec3i],
-    turns: wp.array2d[wp.int32],
+    turns: wp.array[wp.int32],
     size: wp.int32,
     ends: wp.array[wp.float32],
     marked: wp.array[wp.int32],
 ):
     """Note where the part of a mesh that is seen from the front ends."""
-    view, triangle = wp.tid()
-    corners = triangles[triangle]
+    corners = triangles[wp.tid()]
     for corner in range(3):
         first = corners[corner]
         second = corners[(corner + 1) % 3]
-        if turns[view, first] != 0 and turns[view, second] != 0:
-            start = landed[view, first]
-            end = landed[view, second]
-            if area(start, end, landed[view, corners[(corner + 2) % 3]]) > 0.0:
-                _mark_edge(start, end, view, landed.shape[0], size, ends, marked)
+        if turns[first] != 0 and turns[second] != 0:
+            start = landed[first]
+            end = landed[second]
+            if area(start, end, landed[corners[(corner + 2) % 3]]) > 0.0:
+                _mark_edge(start, end, size, ends, marked)
 
 
 @wp.func
@@ -133,7 +126,7 @@ def soften(
     marked: wp.array[wp.int32],
     depth: wp.array[wp.float32],
     ends: wp.array[wp.float32],
-    back: wp.array[wp.mat44],
+    matrices: wp.array[wp.mat44],
     eye: wp.float32,
     perspective: wp.int32,
     jump: wp.float32,
@@ -153,8 +146,7 @@ def soften(
         at += beyond * size - depth.shape[0]
     else:
         at += beyond
-    view = at / (size * size)
-    row = (at / size) % size
+    row = at / size
     column = at % size
     # Beyond the picture goes on what is at its rim.
     left = at - wp.min(column, 1)
@@ -186,7 +178,7 @@ def soften(
             to_down = wp.int32(upright[1])
         u = wp.float32(column + to_right) + 0.5
         v = wp.float32(row + to_down) + 0.5
-        source[at] = seen_at(back[view], u, v, depth[at + to_right + to_down * size], eye, perspective)
+        source[at] = seen_at(matrices[1], u, v, depth[at + to_right + to_down * size], eye, perspective)
         coverage[at] = 0.5 - distance
 
 

@@ -39,13 +39,13 @@ def _open(backend: str) -> Any:
 
 
 @cache
-def _offscreen() -> tuple[Any, str]:
-    """This process's GL context and the name of its backend; PYOPENGL_PLATFORM, where set, decides which is tried."""
+def _offscreen() -> Any:
+    """This process's GL context; PYOPENGL_PLATFORM, where set, decides which backend is tried."""
     asked = os.environ.get("PYOPENGL_PLATFORM")
     failures = []
     for backend in (asked,) if asked in _BACKENDS else _BACKENDS:
         try:
-            return _open(backend), backend
+            return _open(backend)
         # A missing library shows itself as an ImportError, an AttributeError of None or a GL error, by what is missing.
         except Exception as error:
             failures.append(f"{backend}: {type(error).__name__}: {error}".splitlines()[0])
@@ -54,11 +54,6 @@ def _offscreen() -> tuple[Any, str]:
     raise MissingPartError(
         f"an off-screen OpenGL ({'; '.join(failures)})", "rendering views", "apt-get install libegl1 (or libosmesa6)"
     )
-
-
-def gl_backend() -> str:
-    """The GL backend in use in this process, "egl" or "osmesa". Raises MissingPartError when neither works."""
-    return _offscreen()[1]
 
 
 def _upload(mesh: Mesh) -> Any:
@@ -127,7 +122,7 @@ class PyrenderRenderer:
         # SEG turns multisampling off. Without it the depth that is read back is the one at the first sample of a pixel,
         # an eighth of a pixel left and three eighths above its centre.
         flags = pyrender.RenderFlags.DEPTH_ONLY | pyrender.RenderFlags.SEG
-        window = _offscreen()[0]
+        window = _offscreen()
         window.viewport_width = window.viewport_height = camera.size
         read = np.asarray(window.render(scene, flags=flags, seg_node_map={node: (255, 255, 255)}), np.float64)
         distance = np.where(read > 0, read, np.nan)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warp as wp
 
+from mvgen.render.direct import read, write
 from mvgen.render.warp import CPU_FLAGS
 
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
@@ -51,27 +52,6 @@ def weigh(
         begin += count
 
 
-# Warp's own indexing allows for strides and for counting from the end, at the price of a third of the time here.
-@wp.func_native("return pixels.data[index];")
-def _pixel(pixels: wp.array[wp.vec3ub], index: wp.int32) -> wp.vec3ub: ...
-
-
-@wp.func_native("return weights.data[index];")
-def _weight(weights: wp.array[wp.float32], index: wp.int32) -> wp.float32: ...
-
-
-@wp.func_native("return pairs.data[index];")
-def _pair(pairs: wp.array[wp.vec2i], index: wp.int32) -> wp.vec2i: ...
-
-
-@wp.func_native("return numbers.data[index];")
-def _number(numbers: wp.array[wp.int32], index: wp.int32) -> wp.int32: ...
-
-
-@wp.func_native("pixels.data[index] = colour;")
-def _paint(pixels: wp.array[wp.vec3ub], index: wp.int32, colour: wp.vec3ub): ...
-
-
 @wp.kernel
 def resample(
     crops: wp.array[wp.vec3ub],
@@ -86,22 +66,22 @@ def resample(
     """Colour of one view pixel in one frame."""
     frame, pixel = wp.tid()
     start = frame * size * size
-    corner = _pair(first, pixel)
-    counts = _pair(taps, pixel)
-    begin = _number(begins, pixel)
+    corner = read(first, pixel)
+    counts = read(taps, pixel)
+    begin = read(begins, pixel)
     red = float(0.0)
     green = float(0.0)
     blue = float(0.0)
     for down in range(counts[1]):
         row = start + (corner[1] + down) * size + corner[0]
-        share = _weight(weights, begin + counts[0] + down)
+        share = read(weights, begin + counts[0] + down)
         for right in range(counts[0]):
-            seen = _pixel(crops, row + right)
-            weight = share * _weight(weights, begin + right)
+            seen = read(crops, row + right)
+            weight = share * read(weights, begin + right)
             red += weight * wp.float32(seen[0])
             green += weight * wp.float32(seen[1])
             blue += weight * wp.float32(seen[2])
-    _paint(colour, start + _number(pixels, pixel), wp.vec3ub(_byte(red), _byte(green), _byte(blue)))
+    write(colour, start + read(pixels, pixel), wp.vec3ub(_byte(red), _byte(green), _byte(blue)))
 
 
 @wp.func
