@@ -26,7 +26,7 @@ _SETTLED = 0.003  # pixels; no further step where no pixel moves by more
 _OUTLYING = 2.0  # residuals beyond this many standard deviations count for less and less
 _LEAST_SPREAD = 0.3  # grey levels; images are rounded to whole ones
 _TEXTURED = 0.5  # share of the pixels that is looked at: those with the steepest gradient
-_LEAST_PIXELS, _MOST_PIXELS = 200, 2000  # smoothing makes neighbours alike: more of them tell little more
+_LEAST_PIXELS, _MOST_PIXELS = 200, 4000  # smoothing makes neighbours alike: more of them tell little more
 _FARTHEST = 0.1  # of the image's side; a face that moves further is another face
 
 

@@ -96,7 +96,7 @@ def _textured_points(grey: Image, face: Mask, points: Floats) -> Floats:
     size = len(grey)
     column, row = np.floor(points).astype(int).clip(0, size - 1).T
     corners = cv2.goodFeaturesToTrack(
-        grey, maxCorners=200, qualityLevel=0.005, minDistance=size / 50, mask=face.astype(np.uint8)
+        grey, maxCorners=300, qualityLevel=0.005, minDistance=size / 50, mask=face.astype(np.uint8)
     )
     found = np.zeros((0, 2)) if corners is None else corners.reshape(-1, 2) + 0.5
     return np.concatenate([points[face[row, column]], found]).astype(np.float64)
