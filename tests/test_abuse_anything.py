@@ -70,7 +70,8 @@ def plant(root: Path, tree: str, found: list[Any]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in frames:
                 if isinstance(content, bytes):
-                    (folder / name).write_bytes(content)
+                    with (folder / name).open("xb") as file:  # a pipe of that name would be waited for
+                        file.write(content)
                 else:
                     content(folder / name)
         except OSError:
