@@ -20,12 +20,14 @@ from mvgen.build import build
 from mvgen.cli import run
 from mvgen.config import canonical_json, file_digest
 from mvgen.errors import StoreError
+from mvgen.flow import ClipFlow
 from mvgen.store import layout
 from mvgen.store.items import read_arrays
 from mvgen.store.manifest import ViewRow, counts, read_failures, read_table, write_table
 from mvgen.store.state import begin
 from mvgen.store.writer import npz_bytes
 from mvgen.verify import Finding, verify
+from mvgen.verify.geometry import StoredView, frames_error
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +217,24 @@ def test_flow_that_goes_the_wrong_way_is_found(store: Path, view: str) -> None:
     assert {finding.file for finding in found} == {row.frames_directory}
     assert "its apex_flow does not carry its frames" in said(found)
     assert "its flow does not carry its frames" in said(found)
+
+
+def test_motion_over_the_edge_of_the_surface_is_no_mistake_of_the_flow() -> None:
+    """A bright, nearly flat face over black, all of which moves by a pixel: at its edge black takes its place."""
+    size = 64
+    valid = np.zeros((size, size), bool)
+    valid[16:48, 16:48] = True
+    first = np.where(valid, 200 + np.arange(size) % 2, 0).astype(np.uint8)
+    second = np.where(valid, np.roll(first, -1, axis=1), 0).astype(np.uint8)
+    second[:, 47] = np.where(valid[:, 47], 200, 0)
+    motion = np.where(valid[..., None], np.array([-1.0, 0.0]), 0).astype(np.float32)
+    colour = np.stack([np.dstack([frame] * 3) for frame in (first, second)])
+    view = StoredView(
+        0.0, colour, valid, np.where(valid, 0.0, np.nan).astype(np.float32), ClipFlow(motion[None], motion)
+    )
+    assert frames_error(view) < 0.1
+    turned = replace(view, flow=ClipFlow(np.roll(motion, 1, axis=-1)[None], motion))
+    assert frames_error(turned) >= 1
 
 
 @pytest.mark.parametrize("view", ["source", "yaw-40"])

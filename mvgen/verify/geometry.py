@@ -149,8 +149,10 @@ def _carried_error(pairs: list[tuple[Image, Image, NDArray[np.float32]]], valid:
     for first, second, motion in pairs:
         moving = valid & (np.linalg.norm(motion, axis=-1) > _MOVING)
         before, after = _grey(first), _grey(second)
-        carried = _sampled(after, pixel_grid(*valid.shape)[moving] + motion[moving])
-        known = np.isfinite(carried)
+        goal = pixel_grid(*valid.shape)[moving] + motion[moving]
+        carried = _sampled(after, goal)
+        # What moves over the surface's edge would be compared with what lies behind it.
+        known = _sampled(valid.astype(np.float64), goal) > 1 - 1e-6
         with_flow += float(((carried - before[moving])[known] ** 2).sum())
         without += float(((after - before)[moving][known] ** 2).sum())
         pixels += int(known.sum())
