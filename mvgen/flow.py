@@ -35,7 +35,7 @@ _FARNEBACK_WINDOW = 35 / 256  # smaller ones follow noise
 # no finer than _SCALE pixels between frames, of which there are many. On 14 acted clips of ICT faces (2.5 pixels at the
 # apex, sensor noise of sigma 1.5, heads held still) the error from onset to apex falls from 0.39 of the true motion,
 # as DIS's preset with plain smoothing has it, to 0.30 between frames' scale and to 0.27 at full scale; at 128 pixels
-# from 0.58 to 0.36.
+# from 0.58 to 0.35.
 _GRAIN, _TEXTURE, _AMPLIFIED = 0.7 / 256, 4 / 256, 6.0
 _SCALE = 128
 _REFINEMENTS = 5  # of the variational step; more of them cost time and change little

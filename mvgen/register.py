@@ -6,9 +6,9 @@ homography^-1(p) + z parallax.
 RANSAC over matched points finds the motion; `mvgen.align` refines it on all pixels of the face. On four acted clips of
 drifting heads the error of the head's motion is 0.32 pixels without registration, 0.19 with RANSAC alone, 0.13 refined
 as a similarity and 0.08 with the turn that depth lets see; that of the flow from onset to apex 1.10, 0.87, 0.65 and
-0.57 of the true motion. A frame is moved only
-when that is plausible, larger than what noise alone would suggest, and makes the face agree better. That keeps a clip
-from getting worse but where an expression moves most of the skin that is looked at: on one acted clip, of both cheeks,
+0.57 of the true motion, by one flow method for all four, which has changed since. A frame is moved only when that is
+plausible, larger than what noise alone would suggest, and makes the face agree better. That keeps a clip from getting
+worse but where an expression moves most of the skin that is looked at: on one acted clip, of both cheeks,
 it was taken for the head's motion.
 """
 
