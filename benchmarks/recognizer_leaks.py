@@ -3,9 +3,9 @@
     uv run benchmarks/recognizer_leaks.py --data DATASET [--second DATASET] [--systems lbp-top,bi-woof] [--draws 5]
         [--out runs/leaks] [--workers 2]
 
-Every protocol, with several draws of labels and folds; trained on all views, tested on all views of other clips. Chance
-is one over the classes. A second dataset is for the composite protocol, which needs two; the first one's clips under
-another name will do.
+Every protocol, with several draws of labels and folds; trained on all views, tested on all views of other clips. Recall
+is averaged over the classes (UAR), since always to say the commonest one is no leak: chance is one over the classes. A
+second dataset is for the composite protocol, which needs two; the first one's clips under another name will do.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
             stores.append(given.second)
         found = [_shuffled(protocol, draw, stores, systems, given.out, given.workers) for draw in range(given.draws)]
         for number, system in enumerate(systems):
-            figures = [results["systems"][number]["trained_on"]["all"]["all"]["accuracy"] for results in found]
+            figures = [results["systems"][number]["trained_on"]["all"]["all"]["uar"] for results in found]
             chance = 1 / len(found[0]["classes"])
             within = sum(figure["interval"][0] <= chance <= figure["interval"][1] for figure in figures)
             mean = sum(figure["mean"] for figure in figures) / len(figures)
@@ -54,9 +54,9 @@ def main() -> None:
         "protocol",
         "system",
         "chance",
-        "accuracy, labels shuffled",
+        "UAR, labels shuffled",
         "chance within 95 %",
-        "intervals over subjects",
+        "intervals",
     )
     print(table(header, rows))
 

@@ -64,12 +64,14 @@ def _order(entry: Entry) -> tuple[str, float]:
 
 def _figures(tested: Sequence[Entry], said: np.ndarray, members: np.ndarray, classes: int) -> dict[str, Any]:
     places = np.flatnonzero(members).tolist()
-    subjects = sorted({tested[index].subject for index in places})
-    counts = np.zeros((len(subjects), classes, classes), np.int64)
+    subjects = {tested[index].clip: tested[index].subject for index in places}
+    clips = list(subjects)
+    counts = np.zeros((len(clips), classes, classes), np.int64)
     for index in places:
-        counts[subjects.index(tested[index].subject), tested[index].label, said[index]] += 1
+        counts[clips.index(tested[index].clip), tested[index].label, said[index]] += 1
     found = metrics.figures(counts.sum(axis=0, keepdims=True))
-    low, high = metrics.interval(metrics.accuracy(metrics.resampled(counts, metrics.draws(len(subjects)))))
+    again = metrics.resampled(counts, metrics.draws([*subjects.values()]))
+    low, high = metrics.interval(metrics.accuracy(again))
     return {
         "views": len(places),
         "accuracy": round(found.accuracy, 6),

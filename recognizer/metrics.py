@@ -7,6 +7,7 @@ Source: See et al., MEGC 2019 (UF1 and UAR over the pooled counts of all folds).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,10 +68,21 @@ def figures(folds: Floats | Counts) -> Figures:
     )
 
 
-def draws(subjects: int, seed: int = 0, count: int = DRAWS) -> Counts:
-    """(count, subjects) how often each subject is in each bootstrap draw, subjects drawn with replacement."""
-    generator = np.random.default_rng([seed, subjects])
-    return generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=count)
+def draws(subjects: Sequence[str], seed: int = 0, count: int = DRAWS) -> Counts:
+    """(count, K) how often each of K clips is in each bootstrap draw; subjects : (K,) whose each clip is.
+
+    Subjects are drawn with replacement, then as many clips of each as it has. Subjects alone would do for many of
+    them; two that happen to agree would leave an interval without width, however few their clips.
+    Source: Davison and Hinkley, Bootstrap Methods and their Application, section 3.8, hierarchical data.
+    """
+    owner = np.array([*subjects])
+    people, clips = np.unique(owner, return_counts=True)
+    generator = np.random.default_rng([seed, len(people), len(owner)])
+    times = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=count)
+    drawn = np.zeros((count, len(owner)), np.int64)
+    for person, number, often in zip(people, clips, times.T, strict=True):
+        drawn[:, owner == person] = generator.multinomial(often * number, np.full(number, 1 / number))
+    return drawn
 
 
 def interval(values: Floats) -> tuple[float, float]:
@@ -82,9 +94,9 @@ def interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def resampled(subjects: Floats | Counts, drawn: Counts) -> Floats:
-    """(B, C, C) counts of every draw; subjects : (S, C, C) counts of each subject; drawn : see `draws`."""
-    return np.einsum("bs,sij->bij", drawn, subjects).astype(np.float64)
+def resampled(clips: Floats | Counts, drawn: Counts) -> Floats:
+    """(B, C, C) counts of every draw; clips : (K, C, C) counts of each clip; drawn : see `draws`."""
+    return np.einsum("bk,kij->bij", drawn, clips).astype(np.float64)
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:

@@ -30,28 +30,29 @@ TRAINED_ON: dict[Views, str] = {"source": "frontal", "kept": "multi-view", "all"
 class _Tested:
     """Counts of one system trained on one kind of views, for one group of tested views.
 
-    seeds : (R, F, C, C) of each seed and fold; subjects : (R, S, C, C) of each seed and subject
+    seeds : (R, F, C, C) of each seed and fold; clips : (R, K, C, C) of each seed and clip
     """
 
     seeds: Counts
-    subjects: Counts
+    clips: Counts
 
 
 def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Prediction]]) -> dict[str, Any]:
     """Results of a benchmark as plain values: see `results.json`.
 
     Figures are means over the seeds, with their spread (standard deviation) and the middle 95 % of a bootstrap over
-    subjects. The gain of a system is the accuracy on the headline views when trained on more than the front, less that
-    when trained on the front only, over the same draws of subjects; its share, the part of the oracle's gain.
+    subjects and their clips. The gain of a system is the accuracy on the headline views when trained on more than the
+    front, less that when trained on the front only, over the same draws; its share, the part of the oracle's gain.
     """
     clips = {entry.clip: entry for entry in data.entries}
-    subjects = sorted({entry.subject for entry in clips.values()})
+    tested = {each.clip: clips[each.clip].subject for said in found.values() for each in said}
+    drawn = metrics.draws([*tested.values()])
     groups = _groups(data.entries)
     systems = []
     for number, row in enumerate(config.systems):
         trained = row.train or config.train
-        tested = {views: _count(config, data, found, number, views, groups, subjects) for views in trained}
-        systems.append(_system(row, tested, headline(groups), len(subjects)))
+        counted = {views: _count(config, data, found, number, views, groups, [*tested]) for views in trained}
+        systems.append(_system(row, counted, headline(groups), drawn))
     kinds = [kind for kind in ("source", "built", "true") if kind in groups]
     return {
         "title": config.title,
@@ -60,7 +61,7 @@ def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Pre
         "classes": list(data.reader.classes),
         "data": {
             "clips": len(clips),
-            "subjects": len(subjects),
+            "subjects": len({entry.subject for entry in clips.values()}),
             "of_class": {
                 name: sum(entry.label == label for entry in clips.values())
                 for label, name in enumerate(data.reader.classes)
@@ -107,14 +108,14 @@ def _count(  # noqa: PLR0917
     number: int,
     views: Views,
     groups: Mapping[str, set[tuple[str, str]]],
-    subjects: Sequence[str],
+    tested: Sequence[str],
 ) -> dict[str, _Tested]:
     classes = len(data.reader.classes)
     clips = {entry.clip: entry for entry in data.entries}
-    place = {subject: index for index, subject in enumerate(subjects)}
+    place = {clip: index for index, clip in enumerate(tested)}
     shape = (len(config.seeds), len(data.folds), classes, classes)
     counts = {name: np.zeros(shape, np.int64) for name in groups}
-    by_subject = {name: np.zeros((shape[0], len(subjects), classes, classes), np.int64) for name in groups}
+    by_clip = {name: np.zeros((shape[0], len(tested), classes, classes), np.int64) for name in groups}
     for one, seed in enumerate(config.seeds):
         for two, fold in enumerate(data.folds):
             for each in found[Unit(number, views, fold, seed)]:
@@ -122,14 +123,13 @@ def _count(  # noqa: PLR0917
                 for name, members in groups.items():
                     if (each.clip, each.view) in members:
                         counts[name][one, two, entry.label, said] += 1
-                        by_subject[name][one, place[entry.subject], entry.label, said] += 1
-    return {name: _Tested(counts[name], by_subject[name]) for name in groups}
+                        by_clip[name][one, place[each.clip], entry.label, said] += 1
+    return {name: _Tested(counts[name], by_clip[name]) for name in groups}
 
 
-def _system(row: SystemConfig, tested: Mapping[Views, dict[str, _Tested]], group: str, subjects: int) -> dict[str, Any]:
+def _system(row: SystemConfig, tested: Mapping[Views, dict[str, _Tested]], group: str, drawn: Counts) -> dict[str, Any]:
     system = open_system(row)
     training = training_of(row, system)
-    drawn = metrics.draws(subjects)
     return {
         "label": row.title,
         "system": row.name,
@@ -145,16 +145,16 @@ def _system(row: SystemConfig, tested: Mapping[Views, dict[str, _Tested]], group
 
 
 def _figures(tested: _Tested, drawn: Counts) -> dict[str, Any]:
-    """Every figure of one group: mean and spread over the seeds, interval over subjects."""
+    """Every figure of one group: mean and spread over the seeds, interval over subjects and their clips."""
     each = [metrics.figures(folds) for folds in tested.seeds]
-    again = metrics.resampled(tested.subjects.sum(axis=0), drawn)
-    over_subjects = {"accuracy": metrics.accuracy, "uf1": metrics.uf1, "uar": metrics.uar}
+    again = metrics.resampled(tested.clips.sum(axis=0), drawn)
+    bootstrapped = {"accuracy": metrics.accuracy, "uf1": metrics.uf1, "uar": metrics.uar}
     found: dict[str, Any] = {"views": int(tested.seeds[0].sum())}
     for name in metrics.NAMES:
         values = np.array([getattr(one, name) for one in each])
         found[name] = {"mean": _plain(values.mean()), "spread": _plain(values.std(ddof=1) if len(values) > 1 else 0.0)}
-        if name in over_subjects:
-            found[name]["interval"] = [_plain(end) for end in metrics.interval(over_subjects[name](again))]
+        if name in bootstrapped:
+            found[name]["interval"] = [_plain(end) for end in metrics.interval(bootstrapped[name](again))]
     return found | {"confusion": tested.seeds.sum(axis=(0, 1)).tolist()}
 
 
@@ -163,9 +163,7 @@ def _gain(tested: Mapping[Views, _Tested], drawn: Counts) -> dict[str, Any]:
     if "source" not in tested:
         return {}
     mean = {views: _mean_accuracy(one) for views, one in tested.items()}
-    again = {
-        views: metrics.accuracy(metrics.resampled(one.subjects.sum(axis=0), drawn)) for views, one in tested.items()
-    }
+    again = {views: metrics.accuracy(metrics.resampled(one.clips.sum(axis=0), drawn)) for views, one in tested.items()}
     found: dict[str, Any] = {}
     for views in tested:
         if views != "source":

@@ -92,7 +92,7 @@ def _tables(results: Results) -> list[tuple[str, tuple[str, ...], _Rows]]:
 
 
 def _details(results: Results) -> tuple[str, tuple[str, ...], _Rows]:
-    header = ("system", "trained on", "tested on", "views", "accuracy", "95 % over subjects", "UF1", "UAR", "macro F1")
+    header = ("system", "trained on", "tested on", "views", "accuracy", "95 %", "UF1", "UAR", "macro F1")
     rows: _Rows = []
     for system in results["systems"]:
         for views, groups in system["trained_on"].items():
@@ -138,7 +138,7 @@ def _said(results: Results) -> str:
     parts = [
         f"{data['clips']} clips of {data['subjects']} subjects; views: {views}",
         f"protocol {protocol['name']}, {protocol['folds']} folds, {side} apart; {len(results['seeds'])} seeds",
-        "accuracy unless said otherwise; 95 % intervals by bootstrap over subjects",
+        "accuracy unless said otherwise; 95 % intervals by bootstrap over subjects and their clips",
     ]
     if results["labels_shuffled"]:
         parts.append("LABELS SHUFFLED: these are figures of chance")

@@ -46,23 +46,44 @@ def test_nothing_tested_gives_no_number() -> None:
 
 
 def test_the_bootstrap_draws_subjects_and_is_the_same_every_time() -> None:
-    drawn = metrics.draws(5)
+    drawn = metrics.draws("abcde")
     assert (drawn.sum(axis=1) == 5).all()
-    assert np.array_equal(drawn, metrics.draws(5))
-    assert not np.array_equal(drawn, metrics.draws(5, seed=1))
-    subjects = np.stack([np.diag([1, 0, 0])] * 4 + [np.array([[0, 9, 0], [0, 0, 0], [0, 0, 0]])])
-    values = metrics.accuracy(metrics.resampled(subjects, drawn))
+    assert np.array_equal(drawn, metrics.draws("abcde"))
+    assert not np.array_equal(drawn, metrics.draws("abcde", seed=1))
+    clips = np.stack([np.diag([1, 0, 0])] * 4 + [np.array([[0, 9, 0], [0, 0, 0], [0, 0, 0]])])
+    values = metrics.accuracy(metrics.resampled(clips, drawn))
     # k of 5 draws are of the subject that is never recognised: accuracy (5 - k) / (5 - k + 9 k).
     expected = [(5 - k) / (5 - k + 9 * k) for k in drawn[:, 4]]
     np.testing.assert_allclose(values, expected)
 
 
-def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_the_bootstrap_draws_the_clips_of_a_subject_together() -> None:
+    drawn = metrics.draws(["one", "other", "one", "one"])
+    ones = drawn[:, [0, 2, 3]].sum(axis=1)
+    assert set(ones) == {0, 3, 6}  # a subject comes with as many clips as it has
+    assert set(drawn[:, 1]) == {0, 1, 2}
+    assert drawn[ones == 3][:, 0].max() == 3  # but with which of them is drawn too
+
+
+def test_two_subjects_that_agree_leave_an_interval_that_chance_is_in() -> None:
+    """Each has 3 of 8 right; one in two is well within what eight clips can say."""
+    clips = np.array([[[1, 0], [0, 0]]] * 3 + [[[0, 1], [0, 0]]] * 5)
+    low, high = metrics.interval(
+        metrics.accuracy(metrics.resampled(np.concatenate([clips, clips]), metrics.draws("a" * 8 + "b" * 8)))
+    )
+    assert low < 0.2
+    assert high > 0.5
+
+
+@pytest.mark.parametrize("people", [3, 40])
+def test_an_interval_covers_the_truth_about_as_often_as_it_says(people: int) -> None:
     rng = np.random.default_rng(0)
-    drawn, covered = metrics.draws(40, count=200), 0
+    subjects = np.repeat(np.arange(people), 10).astype(str)
+    drawn, covered = metrics.draws([*subjects], count=200), 0
     for _ in range(60):
-        hits = rng.binomial(10, rng.beta(6, 4, 40))  # subjects differ; 0.6 is right on average
-        subjects = np.array([[[h, 10 - h], [0, 0]] for h in hits])
-        low, high = metrics.interval(metrics.accuracy(metrics.resampled(subjects, drawn)))
+        chance = np.repeat(rng.beta(12, 8, people), 10)  # subjects differ; 0.6 is right on average
+        hit = rng.random(len(chance)) < chance
+        clips = np.array([[[h, 1 - h], [0, 0]] for h in hit.astype(int)])
+        low, high = metrics.interval(metrics.accuracy(metrics.resampled(clips, drawn)))
         covered += low <= 0.6 <= high
-    assert 52 <= covered <= 60
+    assert 53 <= covered <= 60

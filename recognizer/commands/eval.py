@@ -66,7 +66,7 @@ def evaluate(
         )
         for view, figures in found["views"].items()
     ]
-    print_table(("view", "views", "accuracy", "95 % over subjects", "UF1", "UAR"), rows)
+    print_table(("view", "views", "accuracy", "95 %", "UF1", "UAR"), rows)
     if out is not None:
         with disk_errors(out.parent):
             write_atomically(out, canonical_json(found).encode())
