@@ -144,7 +144,7 @@ class GridRenderer:
             vertices=self._array(mesh.vertices, warp.vec3),
             triangles=self._array(mesh.triangles, warp.vec3i),
             cosine=self._array(cosine_on_pixels(mesh, source, normals).astype(np.float32).ravel(), warp.float32),
-            points=self._array(points, warp.vec3),
+            points=self._array(points.ravel(), warp.float32),
             starts=self._array(starts, warp.int32),
             outline=self._array(_outline(mesh.triangles, turns != 0), warp.vec3i),
         )
@@ -154,7 +154,7 @@ class GridRenderer:
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """The mesh cut along its pixel rows: lines, from left to right where the source saw their front.
 
-        Returns points (P, 3): x and z in the world, and 1 where a line leads here from the point before, else 0; and
+        Returns points (3, P): x and z in the world, and 1 where a line leads here from the point before, else 0; and
         (S + 1,), where the points of each row begin.
         """
         from mvgen.render import cutting
@@ -176,9 +176,9 @@ class GridRenderer:
         fresh = np.ones(len(row), bool)
         fresh[1:] = (row[1:] != row[:-1]) | (line[1:, 0] != line[:-1, 2]) | (line[1:, 1] != line[:-1, 3])
         at = np.arange(len(row)) + np.cumsum(fresh)
-        points = np.zeros((len(row) + np.count_nonzero(fresh), 3), np.float32)
-        points[at, :2], points[at, 2] = line[:, 2:], 1
-        points[at[fresh] - 1, :2] = line[fresh, :2]
+        points = np.zeros((3, len(row) + np.count_nonzero(fresh)), np.float32)
+        points[:2, at], points[2, at] = line[:, 2:].T, 1
+        points[:2, at[fresh] - 1] = line[fresh, :2].T
         count = np.bincount(row, minlength=size) + np.bincount(row[fresh], minlength=size)
         return points, np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
 
@@ -204,7 +204,8 @@ class GridRenderer:
         lens, surface = [matrices, eye, perspective], [known.cosine, least, size]
         vertices, triangles, edges = known.vertices, known.triangles, known.outline
         if along_rows:
-            inputs = [known.points, known.starts, matrices, *surface, ends, marked]
+            landed = empty(warp.float32, 2 * len(known.points) // 3)
+            inputs = [known.points, known.starts, matrices, *surface, ends, marked, landed]
             draw = [
                 launch(kernels.sweep_rows, size, inputs, images),
                 launch(outlines.mark_outline, len(edges), [vertices, edges, matrices, size], [ends, marked]),
@@ -218,7 +219,7 @@ class GridRenderer:
                 launch(kernels.draw_triangles, len(triangles), [landed, triangles, size], [nearness, turns]),
                 launch(kernels.read_depth, pixels, [nearness, eye, perspective], [depth]),
                 launch(outlines.mark_contours, len(triangles), [landed, triangles, turns, size], [ends, marked]),
-                launch(kernels.look_back, size, [depth, *lens, *surface], images[1:]),
+                launch(kernels.look_back_rows, size, [depth, *lens, *surface], images[1:]),
             ]
         inputs = [marked, depth, ends, *lens, _JUMP / known.source.scale, size]
         return _Drawing(

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import warp as wp
 
+from mvgen.render import rows
 from mvgen.render.direct import read, write
 from mvgen.render.outlines import mark
-from mvgen.render.places import area, first_from, project, seen_at
+from mvgen.render.places import area, first_from, project
 from mvgen.render.warp import CPU_FLAGS
 
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
@@ -27,7 +28,7 @@ EMPTY = wp.constant(wp.float32(-1.0e30))
 
 @wp.kernel
 def sweep_rows(
-    points: wp.array[wp.vec3],
+    points: wp.array[wp.float32],
     starts: wp.array[wp.int32],
     matrices: wp.array[wp.mat44],
     cosine: wp.array[wp.float32],
@@ -35,6 +36,7 @@ def sweep_rows(
     size: wp.int32,
     ends: wp.array[wp.float32],
     marked: wp.array[wp.int32],
+    landed: wp.array[wp.float32],
     depth: wp.array[wp.float32],
     source: wp.array[wp.vec2],
     valid: wp.array[wp.bool],
@@ -43,23 +45,26 @@ def sweep_rows(
 ):
     """Draw the lines of one row, a z-buffer of one dimension, and look back at the source from it.
 
-    Only lines that run from left to right are seen from the front. Outputs as of `look_back`, and depth.
+    Only lines that run from left to right are seen from the front.
+    points : (3 P,) flat, of all points x, z, and 1 where a line leads there from the point before; landed : (2 P,)
+    Outputs as of `look_back_rows`, and depth.
     """
     row = wp.tid()
-    camera = matrices[0]
     base = row * size
-    for column in range(size):
-        write(depth, base + column, wp.nan)
+    count = landed.shape[0] / 2
+    begin = starts[row]
+    end = starts[row + 1]
+    rows.land(points, count, begin, end, matrices[0], landed)
+    rows.fill(depth, base, size, wp.nan)
     u = wp.float32(0.0)
     z = wp.float32(0.0)
     column = wp.int32(0)
     running = wp.bool(False)
-    for index in range(starts[row], starts[row + 1]):
-        point = read(points, index)
-        u_next = camera[0, 0] * point[0] + camera[0, 2] * point[1] + camera[0, 3]
-        z_next = camera[2, 0] * point[0] + camera[2, 2] * point[1] + camera[2, 3]
+    for index in range(begin, end):
+        u_next = read(landed, index)
+        z_next = read(landed, count + index)
         column_next = wp.min(first_from(u_next), size)
-        front = point[2] > 0.0 and u_next > u
+        front = read(points, 2 * count + index) > 0.0 and u_next > u
         if front and column < column_next:
             slope = (z_next - z) / (u_next - u)
             for pixel in range(column, column_next):
@@ -74,7 +79,7 @@ def sweep_rows(
         column = column_next
     if running:
         mark(ends, marked, u, base, size, 1)
-    _look_back(row, matrices[1], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
+    rows.look_back(row, matrices[1], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
 
 
 @wp.kernel
@@ -152,7 +157,7 @@ def read_depth(nearness: wp.array[wp.float32], eye: wp.float32, perspective: wp.
 
 
 @wp.kernel
-def look_back(
+def look_back_rows(
     depth: wp.array[wp.float32],
     matrices: wp.array[wp.mat44],
     eye: wp.float32,
@@ -165,37 +170,7 @@ def look_back(
     coverage: wp.array[wp.float32],
     blend: wp.array[wp.float32],
 ):
-    """Where the source saw what a row of the view shows, and whether it saw it well; blend is none yet.
-
-    eye : depth of the eye, for a pinhole
-    least : the source saw surface well where its cosine is above this
-    """
-    _look_back(
+    """What `rows.look_back` does, for every row."""
+    rows.look_back(
         wp.tid(), matrices[1], eye, perspective, cosine, least, size, depth, source, valid, coverage, blend
     )  # fmt: skip
-
-
-@wp.func
-def _look_back(
-    row: wp.int32, back: wp.mat44, eye: wp.float32, perspective: wp.int32,
-    cosine: wp.array[wp.float32], least: wp.float32, size: wp.int32, depth: wp.array[wp.float32],
-    source: wp.array[wp.vec2], valid: wp.array[wp.bool], coverage: wp.array[wp.float32], blend: wp.array[wp.float32],
-):  # fmt: skip
-    for column in range(size):
-        at = row * size + column
-        z = read(depth, at)
-        seen = wp.vec2(wp.nan, wp.nan)
-        well = wp.bool(False)
-        covered = wp.float32(0.0)
-        if not wp.isnan(z):
-            seen = seen_at(back, wp.float32(column) + 0.5, wp.float32(row) + 0.5, z, eye, perspective)
-            # Truncation is floor here: what is beside the picture is not valid, wherever it is looked up.
-            seen_column = wp.clamp(wp.int32(seen[0]), 0, size - 1)
-            seen_row = wp.clamp(wp.int32(seen[1]), 0, size - 1)
-            inside = seen[0] >= 0.0 and seen[1] >= 0.0 and wp.max(seen[0], seen[1]) <= wp.float32(size)
-            well = inside and read(cosine, seen_row * size + seen_column) > least
-            covered = wp.float32(1.0)
-        write(source, at, seen)
-        write(valid, at, well)
-        write(coverage, at, covered)
-        write(blend, at, 0.0)

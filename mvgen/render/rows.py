@@ -1,0 +1,95 @@
+# mypy: ignore-errors
+# ruff: noqa: PLR0917
+# What stands in kernels is warp's language, and only looks like Python's types and operators.
+"""Loops along one image row in which no step needs another, written so that a compiler takes many steps at once.
+
+Warp's own loops are compiled step by step, and took more than half of a view's time. Compilers believe `__restrict__`,
+that arrays do not overlap, of the parameters of a function only. Like all kernels these run on CUDA as they stand.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+from mvgen.render.warp import CPU_FLAGS
+
+wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
+
+
+@wp.func_native("""
+const float* x = points.data;
+const float* z = points.data + count;
+float* u_landed = landed.data;
+float* z_landed = landed.data + count;
+const float xu = camera.data[0][0], zu = camera.data[0][2], u0 = camera.data[0][3];
+const float xz = camera.data[2][0], zz = camera.data[2][2], z0 = camera.data[2][3];
+#pragma clang loop vectorize(enable)
+for (int i = begin; i < end; ++i) {
+    u_landed[i] = xu * x[i] + zu * z[i] + u0;
+    z_landed[i] = xz * x[i] + zz * z[i] + z0;
+}
+""")
+def land(
+    points: wp.array[wp.float32],
+    count: wp.int32,
+    begin: wp.int32,
+    end: wp.int32,
+    camera: wp.mat44,
+    landed: wp.array[wp.float32],
+):
+    """Where points of a row come to lie: u, and `count` places on z, of x and z in the world."""
+
+
+@wp.func_native("""
+float* to = values.data + begin;
+#pragma clang loop vectorize(enable)
+for (int i = 0; i < count; ++i) to[i] = value;
+""")
+def fill(values: wp.array[wp.float32], begin: wp.int32, count: wp.int32, value: wp.float32):
+    """The same value in `count` places."""
+
+
+@wp.func_native("""
+auto loop = [&back, row, eye, perspective, least, size](
+    const float* __restrict__ depth, const float* __restrict__ cosine,
+    float* __restrict__ source, bool* __restrict__ valid, float* __restrict__ coverage, float* __restrict__ blend
+) {
+    const float uu = back.data[0][0], uv = back.data[0][1], uz = back.data[0][2], u0 = back.data[0][3];
+    const float vu = back.data[1][0], vv = back.data[1][1], vz = back.data[1][2], v0 = back.data[1][3];
+    const float wu = back.data[3][0], wv = back.data[3][1], wz = back.data[3][2], w0 = back.data[3][3];
+    const float v = (float)row + 0.5f, rim = (float)size;
+    #pragma clang loop vectorize(enable)
+    for (int column = 0; column < size; ++column) {
+        const float z = depth[column];
+        const float w = perspective ? eye - z : 1.0f;
+        const float across = ((float)column + 0.5f) * w, down = v * w;
+        const float share = wu * across + wv * down + wz * z + w0;
+        const float u_seen = (uu * across + uv * down + uz * z + u0) / share;
+        const float v_seen = (vu * across + vv * down + vz * z + v0) / share;
+        // False where there is no surface: what is no number is neither large nor small.
+        const bool inside = (u_seen >= 0.0f) & (v_seen >= 0.0f) & (u_seen <= rim) & (v_seen <= rim);
+        // Truncation is floor here; what is beside the picture is not valid, wherever it is looked up.
+        const int left = inside ? (int)u_seen : 0, top = inside ? (int)v_seen : 0;
+        const int place = (top < size ? top : size - 1) * size + (left < size ? left : size - 1);
+        source[2 * column] = u_seen;
+        source[2 * column + 1] = v_seen;
+        valid[column] = inside & (cosine[place] > least);
+        coverage[column] = z == z ? 1.0f : 0.0f;
+        blend[column] = 0.0f;
+    }
+};
+const int base = row * size;
+loop(
+    depth.data + base, cosine.data,
+    reinterpret_cast<float*>(source.data + base), valid.data + base, coverage.data + base, blend.data + base
+);
+""")
+def look_back(
+    row: wp.int32, back: wp.mat44, eye: wp.float32, perspective: wp.int32,
+    cosine: wp.array[wp.float32], least: wp.float32, size: wp.int32, depth: wp.array[wp.float32],
+    source: wp.array[wp.vec2], valid: wp.array[wp.bool], coverage: wp.array[wp.float32], blend: wp.array[wp.float32],
+):  # fmt: skip
+    """Where the source saw what a row of the view shows, and whether it saw it well; blend is none yet.
+
+    eye : depth of the eye, for a pinhole; least : the source saw surface well where its cosine is above this
+    """
