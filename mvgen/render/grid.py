@@ -12,8 +12,9 @@ eye - z for a pinhole; all four are linear in the world. B (4, 4) takes (u w, v 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,13 @@ def _unlens(lens: Floats) -> Floats:
 
 def _matrices(camera: Camera, lens: Floats, unlens: Floats) -> NDArray[np.float32]:
     """P and B of a view: (2, 4, 4)."""
-    rotation, pivot = camera.rotation, np.array(camera.pivot)
-    turn, unturn = np.eye(4), np.eye(4)
-    turn[:3, :3], turn[:3, 3] = rotation, pivot - rotation @ pivot
-    unturn[:3, :3], unturn[:3, 3] = rotation.T, pivot - pivot @ rotation
-    return np.stack([lens @ turn, lens @ unturn @ unlens]).astype(np.float32)
+    there = camera.rotation
+    turns = np.zeros((2, 4, 4))
+    turns[:, :3, :3] = there, there.T
+    turns[:, :3, 3] = camera.pivot - turns[:, :3, :3] @ camera.pivot
+    turns[:, 3, 3] = 1
+    to_view, back = lens @ turns
+    return np.array([to_view, back @ unlens], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +86,18 @@ class _Known:
 class _Drawing:
     """Views of a mesh, to be drawn one after the other: kernels with the memory they work in.
 
-    Handing a kernel its arguments takes as long as a tenth of a view; here they stay.
+    Handing a kernel its arguments takes as long as a tenth of a view, as does asking for its memory; here they stay.
 
     asked : what the drawing is for: cosine of grazing, along rows
-    matrices : P and B of the view, see `_matrices`
-    marked : see `mvgen.render.outlines`
-    images : of the view, in the order of `ViewGeometry`
-    draw : launches, one after the other; then soften and forget, over what is marked
+    turn : takes P and B of the view, see `_matrices`
+    launches : of kernels, one after the other
+    images : give those of the view, in the order of `ViewGeometry`, each time in memory of their own
     """
 
     asked: tuple[float, bool]
-    matrices: Any
-    marked: Any
-    images: tuple[Any, ...]
-    draw: tuple[Any, ...]
-    soften: Any
-    forget: Any
+    turn: Callable[[NDArray[np.float32]], object]
+    launches: tuple[Any, ...]
+    images: tuple[Callable[[], NDArray[Any]], ...]
 
 
 class GridRenderer:
@@ -222,27 +221,24 @@ class GridRenderer:
                 launch(kernels.look_back_rows, size, [depth, *lens, *surface], images[1:]),
             ]
         inputs = [marked, depth, ends, *lens, _JUMP / known.source.scale, size]
+        finish = [
+            launch(outlines.soften, (outlines.STRIDE, 2), inputs, [source, coverage, blend]),
+            launch(outlines.forget, outlines.STRIDE, [marked], [ends]),
+        ]
+        on_host = device == "cpu"  # where NumPy sees the same memory
         return _Drawing(
             asked=(least, along_rows),
-            matrices=matrices,
-            marked=marked,
-            images=images,
-            draw=tuple(draw),
-            soften=launch(outlines.soften, (1, 2), inputs, [source, coverage, blend]),
-            forget=launch(outlines.forget, 1, [marked], [ends]),
+            turn=partial(np.copyto, matrices.numpy()) if on_host else matrices.assign,
+            launches=(launch(outlines.begin, 1, [], [marked]), *draw, *finish),
+            images=tuple(image.numpy().copy if on_host else image.numpy for image in images),
         )
 
-    def _draw(self, drawing: _Drawing, camera: Camera, matrices: NDArray[np.float32]) -> ViewGeometry:
-        drawing.matrices.assign(matrices)
-        for launch in drawing.draw:
+    @staticmethod
+    def _draw(drawing: _Drawing, camera: Camera, matrices: NDArray[np.float32]) -> ViewGeometry:
+        drawing.turn(matrices)
+        for launch in drawing.launches:
             launch.launch()
-        count = int(drawing.marked[:1].numpy()[0])
-        drawing.soften.set_dim((count, 2))
-        drawing.forget.set_dim(count)
-        drawing.soften.launch()
-        drawing.forget.launch()
-        # Copies: the next view is drawn into the same memory.
-        images = [held.numpy().copy() for held in drawing.images]
+        images = [image() for image in drawing.images]
         return ViewGeometry(camera, *(image.reshape(camera.size, camera.size, *image.shape[1:]) for image in images))
 
 

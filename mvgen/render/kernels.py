@@ -16,7 +16,7 @@ from __future__ import annotations
 import warp as wp
 
 from mvgen.render import rows
-from mvgen.render.direct import read, write
+from mvgen.render.direct import read
 from mvgen.render.outlines import mark
 from mvgen.render.places import area, first_from, project
 from mvgen.render.warp import CPU_FLAGS
@@ -66,11 +66,7 @@ def sweep_rows(
         column_next = wp.min(first_from(u_next), size)
         front = read(points, 2 * count + index) > 0.0 and u_next > u
         if front and column < column_next:
-            slope = (z_next - z) / (u_next - u)
-            for pixel in range(column, column_next):
-                here = z + slope * (wp.float32(pixel) + 0.5 - u)
-                if not (here <= read(depth, base + pixel)):
-                    write(depth, base + pixel, here)
+            rows.draw(depth, base, column, column_next, u, z, (z_next - z) / (u_next - u))
         if front != running:
             mark(ends, marked, u, base, size, 1)
         running = front

@@ -5,7 +5,8 @@
 
 `ends` are two images: where the visible surface ends between the centres of two neighbouring pixels, as the share of
 the way from a pixel to the one on its right, then to the one below; `NOWHERE` where it does not end. `marked` are the
-places in them that are not `NOWHERE`, in no order; its first number is how many.
+places in them that are not `NOWHERE`, in no order; its first number is how many. Who goes through them goes in
+`STRIDE` threads, however many they are: to ask first how many would mean to wait for a GPU.
 """
 
 from __future__ import annotations
@@ -18,10 +19,17 @@ from mvgen.render.warp import CPU_FLAGS
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
 
 NOWHERE = wp.constant(wp.float32(2.0))
+STRIDE = wp.constant(wp.int32(512))
 FAINT = wp.constant(wp.float32(1.0 / 64.0))
 """Less coverage than this is none."""
 CLOSE = wp.constant(wp.float32(1.0e-3))
 """Pixels; an end this near to a pixel's centre lies on it, whatever rounding says."""
+
+
+@wp.kernel
+def begin(marked: wp.array[wp.int32]):
+    """Nothing is marked yet."""
+    marked[0] = 0
 
 
 @wp.func
@@ -139,8 +147,20 @@ def soften(
 
     jump : world units; surfaces that differ less in depth are one surface
     """
-    mark, beyond = wp.tid()
-    at = marked[1 + mark]
+    thread, beyond = wp.tid()
+    for mark in range(thread, marked[0], STRIDE):
+        _soften(
+            marked[1 + mark], beyond, depth, ends, matrices[1], eye, perspective, jump, size, source, coverage, blend
+        )  # fmt: skip
+
+
+@wp.func
+def _soften(
+    place: wp.int32, beyond: wp.int32, depth: wp.array[wp.float32], ends: wp.array[wp.float32],
+    back: wp.mat44, eye: wp.float32, perspective: wp.int32, jump: wp.float32, size: wp.int32,
+    source: wp.array[wp.vec2], coverage: wp.array[wp.float32], blend: wp.array[wp.float32],
+):  # fmt: skip
+    at = place
     # The pixels on both sides of the place: of one marked in the second image, the next one is below.
     if at >= depth.shape[0]:
         at += beyond * size - depth.shape[0]
@@ -178,12 +198,12 @@ def soften(
             to_down = wp.int32(upright[1])
         u = wp.float32(column + to_right) + 0.5
         v = wp.float32(row + to_down) + 0.5
-        source[at] = seen_at(matrices[1], u, v, depth[at + to_right + to_down * size], eye, perspective)
+        source[at] = seen_at(back, u, v, depth[at + to_right + to_down * size], eye, perspective)
         coverage[at] = 0.5 - distance
 
 
 @wp.kernel
 def forget(marked: wp.array[wp.int32], ends: wp.array[wp.float32]):
-    """Make `ends` and `marked` ready for the next view."""
-    ends[marked[1 + wp.tid()]] = NOWHERE
-    marked[0] = 0
+    """Make `ends` ready for the next view."""
+    for mark in range(wp.tid(), marked[0], STRIDE):
+        ends[marked[1 + mark]] = NOWHERE

@@ -50,6 +50,21 @@ def fill(values: wp.array[wp.float32], begin: wp.int32, count: wp.int32, value: 
 
 
 @wp.func_native("""
+float* nearest = depth.data + base;
+// Most lines are one pixel long: the first one is drawn before it is asked whether there is another.
+do {
+    const float here = z + slope * ((float)column + 0.5f - u);
+    if (!(here <= nearest[column])) nearest[column] = here;
+} while (++column < end);
+""")
+def draw(
+    depth: wp.array[wp.float32], base: wp.int32, column: wp.int32, end: wp.int32,
+    u: wp.float32, z: wp.float32, slope: wp.float32,
+):  # fmt: skip
+    """A line that begins at u, z, on the pixels from `column` to before `end`, at least one, where it is nearest."""
+
+
+@wp.func_native("""
 auto loop = [&back, row, eye, perspective, least, size](
     const float* __restrict__ depth, const float* __restrict__ cosine,
     float* __restrict__ source, bool* __restrict__ valid, float* __restrict__ coverage, float* __restrict__ blend
