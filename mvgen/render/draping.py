@@ -10,9 +10,6 @@ from mvgen.render.warp import open_warp, uploaded
 
 Floats = NDArray[np.floating]
 
-_ON_PIXEL = 1e-3  # pixels; a place this near to a pixel's centre is the centre, whatever rounding says
-_WIDEST = 8.0  # source pixels from one view pixel to the next; more is a silhouette, not a slope
-
 
 def drape(view: ViewGeometry, crops: Image) -> Image:
     """Colour of a view for every frame: each view pixel takes the colour of the source pixel it was seen at.
@@ -32,44 +29,34 @@ def drape(view: ViewGeometry, crops: Image) -> Image:
         return colour
     pixels = np.flatnonzero(shown).astype(np.int32)
     size = crops.shape[1]
-    place = np.clip(view.source[shown] - np.float32(0.5), 0, size - 1)
-    stretch = np.column_stack([_stretch(view.source[..., 0], 1)[shown], _stretch(view.source[..., 1], 0)[shown]])
-    # A place at the middle of a source row needs that row only. Views that only yaw have no other places.
-    nearest = np.round(place)
-    exact = (np.abs(place - nearest) < _ON_PIXEL) & (stretch <= 1)
-    taps = np.where(exact, 1, 2 * np.ceil(2 * stretch)).astype(np.int32)
-    # At the rim of the picture the kernel ends with the picture.
-    first = np.where(exact, nearest, np.floor(place) + 1 - taps // 2).astype(np.int32).clip(0, size - taps)
-    begins = np.cumsum(taps.sum(axis=1), dtype=np.int32) - taps.sum(axis=1, dtype=np.int32)
-    weights = np.empty(int(taps.sum()), np.float32)
-    place = np.where(exact, nearest, place)
-    where = [
-        uploaded(first, warp.vec2i, "cpu"),
-        uploaded(taps, warp.vec2i, "cpu"),
-        uploaded(begins, warp.int32, "cpu"),
-        uploaded(weights, warp.float32, "cpu"),
+    reach = [
+        warp.empty(len(pixels), dtype=kind, device="cpu") for kind in (warp.vec2, warp.vec2, warp.vec2i, warp.vec2i)
     ]
-    shape = [uploaded(place, warp.vec2, "cpu"), uploaded(stretch, warp.vec2, "cpu")]
-    warp.launch(resampling.weigh, len(pixels), [*shape, *where], device="cpu")
-    pictures = uploaded(crops.reshape(-1, 3), warp.vec3ub, "cpu")
+    source, shown_at = uploaded(view.source.reshape(-1, 2), warp.vec2, "cpu"), uploaded(pixels, warp.int32, "cpu")
+    warp.launch(resampling.measure, len(pixels), [source, size, shown_at], reach, device="cpu")
+    place, stretch, first, taps = reach
+    counts = taps.numpy().sum(axis=1, dtype=np.int32)
+    ends = np.cumsum(counts, dtype=np.int32)
+    begins = uploaded(ends - counts, warp.int32, "cpu")
+    weights = warp.empty(int(ends[-1]), dtype=warp.float32, device="cpu")
+    where = [first, taps, begins, weights]
+    warp.launch(resampling.weigh, len(pixels), [place, stretch, *where], device="cpu")
+    pictures = uploaded(_with_fourth(crops), warp.vec4ub, "cpu")
     result = uploaded(colour.reshape(-1, 3), warp.vec3ub, "cpu")
-    inputs = [pictures, size, uploaded(pixels, warp.int32, "cpu"), *where]
-    warp.launch(resampling.resample, (len(crops), len(pixels)), inputs, [result], device="cpu")
+    inputs = [pictures, size, shown_at, *where]
+    warp.launch(
+        resampling.resample, (len(crops), -(-len(pixels) // resampling.TOGETHER)), inputs, [result], device="cpu"
+    )
     _mix(colour, view.blend, shown)
     return colour
 
 
-def _stretch(source: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """(S, S), source pixels from a view pixel to the next along an axis; 1 where they are fewer or a surface ends.
+def _with_fourth(crops: Image) -> NDArray[np.uint8]:
+    """(T, S, S, 3) -> (T S S, 4) uint8."""
+    import cv2
 
-    The smaller one of both sides: on the other a silhouette may lie.
-    """
-    step = np.abs(np.diff(source, axis=axis))
-    ahead, behind = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
-    ahead[axis], behind[axis] = (0, 1), (1, 0)
-    nothing = np.float32(np.nan)
-    both = np.fmin(np.pad(step, ahead, constant_values=nothing), np.pad(step, behind, constant_values=nothing))
-    return np.where((both > 1) & (both < _WIDEST), both, np.float32(1))
+    size = crops.shape[1]
+    return np.asarray(cv2.cvtColor(crops.reshape(-1, size, 3), cv2.COLOR_RGB2RGBA), np.uint8).reshape(-1, 4)
 
 
 def _mix(colour: Image, blend: NDArray[np.float32], shown: Mask) -> None:

@@ -19,7 +19,7 @@ from mvgen.render.warp import CPU_FLAGS
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
 
 NOWHERE = wp.constant(wp.float32(2.0))
-STRIDE = wp.constant(wp.int32(512))
+STRIDE = wp.constant(512)
 FAINT = wp.constant(wp.float32(1.0 / 64.0))
 """Less coverage than this is none."""
 CLOSE = wp.constant(wp.float32(1.0e-3))

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: PLR0917, UP018
+# ruff: noqa: PLR0917, PLR1730, UP018
 # What stands in kernels is warp's language, and only looks like Python's types and operators.
 """Kernels that carry the frames of a clip into a view; run by `mvgen.render.drape`.
 
@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import warp as wp
 
-from mvgen.render.direct import read, write
 from mvgen.render.warp import CPU_FLAGS
 
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
+
+
+TOGETHER = wp.constant(256)
+ON_PIXEL = wp.constant(1.0e-3)
+"""Pixels; a place this near to a pixel's centre is the centre, whatever rounding says."""
+WIDEST = wp.constant(8.0)
+"""Source pixels from one view pixel to the next; more is a silhouette, not a slope."""
 
 
 @wp.func
@@ -24,6 +30,77 @@ def _catmull_rom(x: wp.float32):
     if t >= 1.0:
         return ((2.5 - 0.5 * t) * t - 4.0) * t + 2.0
     return (1.5 * t - 2.5) * t * t + 1.0
+
+
+@wp.kernel
+def measure(
+    source: wp.array[wp.vec2],
+    size: wp.int32,
+    pixels: wp.array[wp.int32],
+    place: wp.array[wp.vec2],
+    stretch: wp.array[wp.vec2],
+    first: wp.array[wp.vec2i],
+    taps: wp.array[wp.vec2i],
+):
+    """Where in the source a view pixel is, how wide it is there, and the source pixels that it is made of.
+
+    stretch : source pixels from a view pixel to the next along an axis; 1 where they are fewer or a surface ends. The
+        smaller one of both sides: on the other a silhouette may lie
+    first, taps : column and row of the first one, and how many
+    """
+    pixel = wp.tid()
+    at = pixels[pixel]
+    column = at % size
+    row = at / size
+    across = _stretch(source, at, 0, 1, column, size)
+    down = _stretch(source, at, 1, size, row, size)
+    u = wp.clamp(source[at][0] - 0.5, 0.0, wp.float32(size - 1))
+    v = wp.clamp(source[at][1] - 0.5, 0.0, wp.float32(size - 1))
+    # A place at the middle of a source row needs that row only. Views that only yaw have no other places.
+    if across <= 1.0 and wp.abs(u - wp.rint(u)) < ON_PIXEL:
+        u = wp.rint(u)
+    if down <= 1.0 and wp.abs(v - wp.rint(v)) < ON_PIXEL:
+        v = wp.rint(v)
+    count = wp.vec2i(_taps(u, across), _taps(v, down))
+    place[pixel] = wp.vec2(u, v)
+    stretch[pixel] = wp.vec2(across, down)
+    taps[pixel] = count
+    first[pixel] = wp.vec2i(_first(u, count[0], size), _first(v, count[1], size))
+
+
+@wp.func
+def _stretch(
+    source: wp.array[wp.vec2], at: wp.int32, axis: wp.int32, step: wp.int32, position: wp.int32, size: wp.int32
+):
+    wide = float(WIDEST)
+    # Comparisons with a neighbour that shows nothing are false.
+    if position > 0:
+        before = wp.abs(source[at][axis] - source[at - step][axis])
+        if before < wide:
+            wide = before
+    if position < size - 1:
+        after = wp.abs(source[at + step][axis] - source[at][axis])
+        if after < wide:
+            wide = after
+    if wide > 1.0 and wide < WIDEST:
+        return wide
+    return wp.float32(1.0)
+
+
+@wp.func
+def _taps(place: wp.float32, stretch: wp.float32):
+    if stretch <= 1.0 and place == wp.rint(place):
+        return wp.int32(1)
+    return 2 * wp.int32(wp.ceil(2.0 * stretch))
+
+
+@wp.func
+def _first(place: wp.float32, taps: wp.int32, size: wp.int32):
+    start = wp.int32(place)
+    if taps > 1:
+        start += 1 - taps / 2
+    # At the rim of the picture the kernel ends with the picture.
+    return wp.min(wp.max(start, 0), size - taps)
 
 
 @wp.kernel
@@ -52,9 +129,40 @@ def weigh(
         begin += count
 
 
+@wp.func_native("""
+const unsigned char* picture = reinterpret_cast<const unsigned char*>(crops.data + frame * size * size);
+unsigned char* drawn = reinterpret_cast<unsigned char*>(colour.data + frame * size * size);
+for (int pixel = begin; pixel < end; ++pixel) {
+    const int across = taps.data[pixel][0], down = taps.data[pixel][1];
+    const float* columns = weights.data + begins.data[pixel];
+    const float* rows = columns + across;
+    const unsigned char* corner = picture + 4 * (first.data[pixel][1] * size + first.data[pixel][0]);
+    float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (int row = 0; row < down; ++row) {
+        for (int column = 0; column < across; ++column) {
+            const float weight = rows[row] * columns[column];
+            const unsigned char* seen = corner + 4 * (row * size + column);
+            for (int channel = 0; channel < 4; ++channel) sum[channel] += weight * (float)seen[channel];
+        }
+    }
+    unsigned char* to = drawn + 3 * pixels.data[pixel];
+    for (int channel = 0; channel < 3; ++channel) {
+        const float value = sum[channel] + 0.5f;
+        to[channel] = (unsigned char)(value < 0.0f ? 0.0f : value > 255.0f ? 255.0f : value);
+    }
+}
+""")
+def _resample(
+    frame: wp.int32, begin: wp.int32, end: wp.int32, crops: wp.array[wp.vec4ub], size: wp.int32,
+    pixels: wp.array[wp.int32], first: wp.array[wp.vec2i], taps: wp.array[wp.vec2i], begins: wp.array[wp.int32],
+    weights: wp.array[wp.float32], colour: wp.array[wp.vec3ub],
+):  # fmt: skip
+    """Colour of the view pixels from `begin` to before `end` in one frame."""
+
+
 @wp.kernel
 def resample(
-    crops: wp.array[wp.vec3ub],
+    crops: wp.array[wp.vec4ub],
     size: wp.int32,
     pixels: wp.array[wp.int32],
     first: wp.array[wp.vec2i],
@@ -63,27 +171,8 @@ def resample(
     weights: wp.array[wp.float32],
     colour: wp.array[wp.vec3ub],
 ):
-    """Colour of one view pixel in one frame."""
-    frame, pixel = wp.tid()
-    start = frame * size * size
-    corner = read(first, pixel)
-    counts = read(taps, pixel)
-    begin = read(begins, pixel)
-    red = float(0.0)
-    green = float(0.0)
-    blue = float(0.0)
-    for down in range(counts[1]):
-        row = start + (corner[1] + down) * size + corner[0]
-        share = read(weights, begin + counts[0] + down)
-        for right in range(counts[0]):
-            seen = read(crops, row + right)
-            weight = share * read(weights, begin + right)
-            red += weight * wp.float32(seen[0])
-            green += weight * wp.float32(seen[1])
-            blue += weight * wp.float32(seen[2])
-    write(colour, start + read(pixels, pixel), wp.vec3ub(_byte(red), _byte(green), _byte(blue)))
-
-
-@wp.func
-def _byte(value: wp.float32):
-    return wp.uint8(wp.clamp(value + 0.5, 0.0, 255.0))
+    """Colour of `TOGETHER` view pixels in one frame; crops have a fourth channel, so that one step adds all of them."""
+    frame, part = wp.tid()
+    begin = part * TOGETHER
+    end = wp.min(begin + TOGETHER, pixels.shape[0])
+    _resample(frame, begin, end, crops, size, pixels, first, taps, begins, weights, colour)
