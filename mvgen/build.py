@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mvgen.config import BuildConfig
 from mvgen.errors import SourceError, StoreError
 from mvgen.failures import source_failures
-from mvgen.records import BuiltClip, Clip
+from mvgen.records import Clip
 from mvgen.store import layout
 from mvgen.store.finish import copy_annotations, finish
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, read_failures, read_table
@@ -20,42 +20,10 @@ from mvgen.store.shards import Shard, Share, check_shards, clip_key, clips_diges
 from mvgen.store.split import assign_splits
 from mvgen.store.state import begin, check_folder, locked, read_marker, taking_turns
 from mvgen.store.writer import disk_errors, remove_clip, write_atomically
-from mvgen.work import WORKER_STAGE, Plan, at_work, build_clips, observe_clips
+from mvgen.work import WORKER_STAGE, Plan, Progress, Stages, at_work, build_clips, observe_clips
 
 if TYPE_CHECKING:
     from mvgen.sources.base import Listing
-
-
-class Stages(Protocol):
-    """What a build needs of the rooms below it. Crosses to worker processes by pickling."""
-
-    def read(self, config: BuildConfig) -> Listing:
-        """List the source's clips."""
-
-    def software(self, config: BuildConfig) -> dict[str, str | None]:
-        """Versions of what decides the bytes of a result."""
-
-    def weights(self, config: BuildConfig) -> dict[str, str]:
-        """Digests of the network weights in use."""
-
-    def observer(self, config: BuildConfig) -> Callable[[Clip], Any]:
-        """Load the networks; return what looks at one training clip for the attention head, None for no use."""
-
-    def fit_attention(self, observed: Sequence[Any], config: BuildConfig) -> bytes:
-        """The attention head, fitted on what was seen of the training clips, as the bytes of a safetensors file."""
-
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
-        """Load the networks; return what reads and builds one clip."""
-
-
-class Progress(Protocol):
-    """Who is told how a build goes."""
-
-    def note(self, text: str) -> None: ...
-
-    def start(self, total: int, done: int) -> None: ...
-
-    def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None: ...
 
 
 # What the shards of a build take turns at.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mvgen.config import BuildConfig
 from mvgen.engine import local
@@ -21,15 +21,47 @@ from mvgen.engine.base import EngineError, Limits, MakeWorker, Outcome
 from mvgen.errors import ClipError, MvgenError
 from mvgen.failures import clip_failure
 from mvgen.records import BuiltClip, Clip, Split
-from mvgen.store.manifest import Marker, clip_digest
+from mvgen.store.manifest import Failure, Marker, clip_digest
 from mvgen.store.state import differences, read_marker, taking_turns
 from mvgen.store.writer import write_clip, write_failure
 
 if TYPE_CHECKING:
-    from mvgen.build import Progress, Stages
+    from mvgen.sources.base import Listing
 
 # What a failure is called that is not a clip's own doing, as far as anyone can tell.
 WORKER_STAGE = "worker"
+
+
+class Stages(Protocol):
+    """What a build needs of the rooms below it. Crosses to worker processes by pickling."""
+
+    def read(self, config: BuildConfig) -> Listing:
+        """List the source's clips."""
+
+    def software(self, config: BuildConfig) -> dict[str, str | None]:
+        """Versions of what decides the bytes of a result."""
+
+    def weights(self, config: BuildConfig) -> dict[str, str]:
+        """Digests of the network weights in use."""
+
+    def observer(self, config: BuildConfig) -> Callable[[Clip], Any]:
+        """Load the networks; return what looks at one training clip for the attention head, None for no use."""
+
+    def fit_attention(self, observed: Sequence[Any], config: BuildConfig) -> bytes:
+        """The attention head, fitted on what was seen of the training clips, as the bytes of a safetensors file."""
+
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+        """Load the networks; return what reads and builds one clip."""
+
+
+class Progress(Protocol):
+    """Who is told how a build goes."""
+
+    def note(self, text: str) -> None: ...
+
+    def start(self, total: int, done: int) -> None: ...
+
+    def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

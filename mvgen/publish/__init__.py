@@ -1,7 +1,7 @@
 """Share a finished dataset.
 
 licence    what may be published of a source
-target     where to: folder, hub, bucket
+target     a place to publish to: folder, hub, bucket; address, which of them is meant
 plan       what goes there, in which order
 recipe     what it takes to build the dataset again, and what comes out
 columns    what a published view holds; samples, how it is read from the dataset
