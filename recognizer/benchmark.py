@@ -76,19 +76,19 @@ def run_bench(
         found = {unit: stored for unit in units if (stored := read_unit(plan, unit)) is not None}
         if found:
             say(f"resuming: {len(found)} of {len(units)} runs are there already")
-        for number, row in enumerate(config.systems):
-            todo = [unit for unit in units if unit.system == number and unit not in found]
-            if not todo:
-                continue
-            prepared(plan, data, number, workers, partial(_tell, say, f"{row.title}: prepared"))
-            for outcome in local.run(todo, partial(make_worker, plan), workers):
-                if outcome.error is not None:
-                    raise outcome.error
-                assert outcome.result is not None
-                write_unit(plan, outcome.item, outcome.result)
-                found[outcome.item] = outcome.result
-                hits = _hits(data.entries, outcome.result)
-                say(f"[{len(found)}/{len(units)}] {row.title}, {_said(outcome.item)}: {hits}")
+        todo = [unit for unit in units if unit not in found]
+        for number in dict.fromkeys(unit.system for unit in todo):
+            prepared(plan, data, number, workers, partial(_tell, say, f"{config.systems[number].title}: prepared"))
+        # All systems in one go: workers start once, and none waits for the last unit of a system.
+        for outcome in local.run(todo, partial(make_worker, plan), workers):
+            if outcome.error is not None:
+                raise outcome.error
+            assert outcome.result is not None
+            unit = outcome.item
+            write_unit(plan, unit, outcome.result)
+            found[unit] = outcome.result
+            title, hits = config.systems[unit.system].title, _hits(data.entries, outcome.result)
+            say(f"[{len(found)}/{len(units)}] {title}, {_said(unit)}: {hits}")
         results = summarise(config, data, found)
         _write(out, results)
     return results
