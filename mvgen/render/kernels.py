@@ -16,7 +16,6 @@ from __future__ import annotations
 import warp as wp
 
 from mvgen.render import rows
-from mvgen.render.direct import read
 from mvgen.render.outlines import mark
 from mvgen.render.places import area, first_from, project
 from mvgen.render.warp import CPU_FLAGS
@@ -61,10 +60,10 @@ def sweep_rows(
     column = wp.int32(0)
     running = wp.bool(False)
     for index in range(begin, end):
-        u_next = read(landed, index)
-        z_next = read(landed, count + index)
+        u_next = rows.read(landed, index)
+        z_next = rows.read(landed, count + index)
         column_next = wp.min(first_from(u_next), size)
-        front = read(points, 2 * count + index) > 0.0 and u_next > u
+        front = rows.read(points, 2 * count + index) > 0.0 and u_next > u
         if front and column < column_next:
             rows.draw(depth, base, column, column_next, u, z, (z_next - z) / (u_next - u))
         if front != running:

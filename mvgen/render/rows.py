@@ -1,10 +1,11 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917
 # What stands in kernels is warp's language, and only looks like Python's types and operators.
-"""Loops along one image row in which no step needs another, written so that a compiler takes many steps at once.
+"""What is done along one image row, written so that a compiler takes many steps at once where no step needs another.
 
-Warp's own loops are compiled step by step, and took more than half of a view's time. Compilers believe `__restrict__`,
-that arrays do not overlap, of the parameters of a function only. Like all kernels these run on CUDA as they stand.
+Warp's own loops are compiled step by step, and took more than half of a view's time; its indexing allows for strides
+and for counting from the end. Compilers believe `__restrict__`, that arrays do not overlap, of the parameters of a
+function only. Like all kernels these run on CUDA as they stand.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ import warp as wp
 from mvgen.render.warp import CPU_FLAGS
 
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
+
+
+@wp.func_native("return values.data[index];")
+def read(values: wp.array[wp.float32], index: wp.int32) -> wp.float32:
+    """A value of a flat array."""
 
 
 @wp.func_native("""
