@@ -79,7 +79,8 @@ def test_a_face_looks_the_same_to_all_renderers(reference: str, yaw: float) -> N
 
 @pytest.mark.parametrize("source", [ORTHOGRAPHIC, PINHOLE], ids=["orthographic", "pinhole"])
 @settings(max_examples=12)
-@given(yaw=st.floats(-80, 80), pitch=st.one_of(st.just(0.0), st.floats(-25, 25)), seed=st.integers(0, 99))
+# Farther round every sixth pixel of such a surface lies at the end of a near one, and mixes two colours.
+@given(yaw=st.floats(-75, 75), pitch=st.one_of(st.just(0.0), st.floats(-25, 25)), seed=st.integers(0, 99))
 def test_ragged_surfaces_with_holes_look_the_same_to_rays(source: Camera, yaw: float, pitch: float, seed: int) -> None:
     # From the very front the outline runs through the centres of pixels, and whether they are hit is a matter of taste.
     assume(abs(yaw) > 0.01 or abs(pitch) > 0.01)
