@@ -45,7 +45,9 @@ def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Pre
     front, less that when trained on the front only, over the same draws; its share, the part of the oracle's gain.
     """
     clips = {entry.clip: entry for entry in data.entries}
-    tested = {each.clip: clips[each.clip].subject for said in found.values() for each in said}
+    said = {each.clip for predictions in found.values() for each in predictions}
+    # In the order of the data: runs end in any order, and what is drawn must not depend on it.
+    tested = {clip: entry.subject for clip, entry in clips.items() if clip in said}
     drawn = metrics.draws([*tested.values()])
     groups = _groups(data.entries)
     systems = []

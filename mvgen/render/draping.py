@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from mvgen.records import Image, Mask, ViewGeometry
 from mvgen.render.warp import open_warp, uploaded
 
-Floats = NDArray[np.floating]
-
 
 def drape(view: ViewGeometry, crops: Image) -> Image:
     """Colour of a view for every frame: each view pixel takes the colour of the source pixel it was seen at.
