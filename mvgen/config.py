@@ -73,7 +73,9 @@ class BuildConfig(BaseModel):
     register_frames: bool = Field(True, description="bring every frame onto the onset frame")
     min_inliers: Annotated[int, Field(ge=4)] = Field(12, description="fewer RANSAC inliers than this: identity")
     refine_registration: bool = Field(
-        True, description="refine what RANSAC found on all pixels of the face, with what a turn of the head shifts"
+        True,
+        description="refine what RANSAC found on all pixels of the face, with what a turn of the head shifts, and "
+        "along one path of the head in time",
     )
     flow: Literal["geometric", "image"] = Field(
         "geometric",

@@ -109,7 +109,7 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         crops = crop_frames(frames, face)
         del frames  # they may be many times larger than what is cut out of them
     with clock("register"):
-        registration, crops = _register(crops, onset, face, config, tools)
+        registration, crops = _register(crops, onset, face, config, tools, seconds=np.arange(len(crops)) / clip.fps)
         inside = seen_in_all(face.inside, registration)
     with clock("depth"):
         seen = tools.estimator.predict(crops[frames_needed(config.geometry, len(crops), onset)])
@@ -182,15 +182,22 @@ def find_face(frames: Image, onset: int, config: BuildConfig, tools: Tools) -> F
 
 
 def _register(
-    crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools
+    crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools, *, seconds: Floats
 ) -> tuple[Registration, Image]:
-    """How the frames lie on the onset frame, and the frames brought there."""
+    """How the frames, taken at `seconds` (T,), lie on the onset frame, and the frames brought there."""
     if not config.register_frames:
         return leave(len(crops), "registration is switched off"), crops
     refine = config.refine_registration
     depth = depth_everywhere(tools.estimator.predict(crops[onset : onset + 1])) if refine else None
     registration = register(
-        crops, onset, face.points, config.min_inliers, landmarks=face.landmarks, refine=refine, depth=depth
+        crops,
+        onset,
+        face.points,
+        config.min_inliers,
+        landmarks=face.landmarks,
+        refine=refine,
+        depth=depth,
+        seconds=seconds,
     )
     return registration, apply(crops, registration, depth)
 
@@ -285,9 +292,13 @@ def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools
     """The registered crops of the two frames that an expression is classified by."""
     onset = clip.position(clip.onset, 0)
     face = find_face(frames, onset, config, tools)
-    crops = crop_frames(frames, face)
-    if clip.apex is not None:
-        crops, onset = crops[[onset, clip.position(clip.apex, onset)]], 0
-    _, crops = _register(crops, onset, face, config, tools)
-    apex = 1 if clip.apex is not None else apex_position(crops, onset, face)
-    return crops[onset], crops[apex]
+    crops, apex = crop_frames(frames, face), clip.apex
+    chosen = list(range(len(crops)))
+    if apex is not None:
+        # The ends of a clip tell the head's path from the expression.
+        chosen = sorted({0, onset, clip.position(apex, onset), len(crops) - 1})
+    first = chosen.index(onset)
+    _, crops = _register(crops[chosen], first, face, config, tools, seconds=np.array(chosen) / clip.fps)
+    if apex is None:
+        return crops[first], crops[apex_position(crops, first, face)]
+    return crops[first], crops[chosen.index(clip.position(apex, onset))]

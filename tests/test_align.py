@@ -139,9 +139,9 @@ def clip(*frames: Image) -> Image:
     return np.stack([np.repeat(noisy(frame, 1.5, seed)[..., None], 3, axis=-1) for seed, frame in enumerate(frames)])
 
 
-def registered(frames: Image, refine: bool, known: Floats | None = None) -> Registration:
+def registered(frames: Image, refine: bool, known: Floats | None = None, seconds: Floats | None = None) -> Registration:
     points = transform_points(crop_from_points(POINTS, SIZE), POINTS)
-    return register(frames, 0, points, landmarks=mean_landmarks(SIZE), refine=refine, depth=known)
+    return register(frames, 0, points, landmarks=mean_landmarks(SIZE), refine=refine, depth=known, seconds=seconds)
 
 
 def left_over(registration: Registration, index: int, way: Floats) -> float:
@@ -181,3 +181,17 @@ def test_still_heads_stay_where_they_are_whatever_is_known_of_them() -> None:
         found = registered(frames, refine=True, known=known)
         assert not found.applied.any()
         assert all(found.reasons)
+
+
+def test_an_expression_that_moves_the_whole_face_is_told_from_the_head_by_its_course() -> None:
+    seconds = np.arange(9) / 30
+    strength = np.sin(np.pi * seconds / seconds[-1]) ** 2
+    lifted = np.exp(-(((GRID - SIZE * np.array([0.5, 0.4])) / (0.6 * EYE_DISTANCE * SIZE)) ** 2).sum(axis=-1))
+    ways = [head_way((4 * second, -2 * second), 0, (0, 0)) for second in seconds]
+    expressions = [share * lifted[..., None] * [0.0, -1.2] for share in strength]
+    frames = clip(*(moved(crop(), way + expression) for way, expression in zip(ways, expressions, strict=True)))
+    alone, path = (registered(frames, refine=True, known=depth(), seconds=times) for times in (None, seconds))
+    errors = [left_over(one, 4, ways[4]) for one in (alone, path)]
+    assert errors[1] < 0.5 * errors[0]
+    assert errors[1] < 0.12
+    assert path.applied[1:].all()

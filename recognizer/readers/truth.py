@@ -117,7 +117,13 @@ class TruthReader(Reader):
         track = FaceTrack(crop, size, points, 1.0, 1, covered(crop, size, *frames.shape[1:3]), landmarks)
         crops, onset = crop_frames(frames, track), row.onset_index
         registration = register(
-            crops, onset, points, config.min_inliers, landmarks=landmarks, refine=config.refine_registration
+            crops,
+            onset,
+            points,
+            config.min_inliers,
+            landmarks=landmarks,
+            refine=config.refine_registration,
+            seconds=np.arange(len(crops)) / row.fps,
         )
         crops = apply(crops, registration)
         face = self._face(folder, yaw, onset, crop, size) & seen_in_all(track.inside, registration)
