@@ -139,16 +139,19 @@ class _Frames:
     grey: Sequence[Image]
     onset: Flat
 
-    def disagreement(self, index: int, face: FacePixels, seen_at: Floats | None = None) -> float:
-        """How much a frame and the onset frame differ in the face; see `agreement.disagreement`."""
-        return disagreement(self.onset, smooth(self.grey[index]), face, seen_at)
+    def disagreements(self, index: int, face: FacePixels, *seen_at: Floats | None) -> list[float]:
+        """How much a frame and the onset frame differ in the face, for each of the places where it may be seen."""
+        frame = smooth(self.grey[index])
+        return [disagreement(self.onset, frame, face, there) for there in seen_at]
 
-    def change(self, index: int, face: FacePixels, seen_at: Floats) -> Floats:
-        """How much every pixel of the face has changed (N,), as the motion that would change it as much, pixels."""
+    def changes(self, face: FacePixels, seen_at: Mapping[int, Floats]) -> Floats:
+        """How much every pixel of the face has changed (T, N), as the motion that would change it as much, pixels."""
+        here = self.onset[face.rows, face.columns]
         steepness = np.hypot(*np.gradient(self.onset))[face.rows, face.columns]
-        there = sampled(smooth(self.grey[index]), seen_at[:, None])[:, 0]
-        change = there - self.onset[face.rows, face.columns]
-        return np.asarray((change - np.median(change)) / max(float(np.sqrt((steepness**2).mean())), 1e-6))
+        there = [sampled(smooth(self.grey[index]), at[:, None])[:, 0] for index, at in seen_at.items()]
+        change = np.stack(there) - here
+        change -= np.median(change, axis=1, keepdims=True)
+        return np.asarray(change / max(float(np.sqrt(np.square(steepness).mean())), 1e-6))
 
 
 def _refined(aligner: Aligner, frames: _Frames, index: int, homography: Floats, rigid: FacePixels) -> HeadMotion:
@@ -162,7 +165,7 @@ def _refined(aligner: Aligner, frames: _Frames, index: int, homography: Floats, 
     before, after = _move(matched, size), _move(found, size)
     if _implausible(after.homography, rigid):
         return matched
-    differ = [frames.disagreement(index, rigid, move.seen_at(rigid)) for move in (before, after)]
+    differ = frames.disagreements(index, rigid, before.seen_at(rigid), after.seen_at(rigid))
     return found if differ[1] <= (1 + _FOLLOWED_NOISE) * differ[0] else matched
 
 
@@ -174,7 +177,7 @@ def _steadied(
         return {}
     seen_at = {index: _move(motion, face.size).seen_at(face) for index, motion in motions.items()}
     ways = np.stack([there - face.points for there in seen_at.values()])
-    changes = np.stack([frames.change(index, face, there) for index, there in seen_at.items()])
+    changes = frames.changes(face, seen_at)
     noise = np.array([motion.uncertainty for motion in motions.values()])
     weights = path_weights(
         np.einsum("tnc,snc->ts", ways, ways, optimize=True) / len(face.points),
@@ -313,10 +316,8 @@ def _pointless(moves: Mapping[int, _Move], frames: _Frames, face: FacePixels, ga
     motions = {index: rms(there - face.points) for index, there in seen_at.items()}
     if all(motions[index] < move.least for index, move in moves.items()):
         return {index: f"moves by {motion:.3f} pixels only" for index, motion in motions.items()}
-    before, after = (
-        float(np.mean([frames.disagreement(index, face, there) for index, there in where.items()]))
-        for where in (dict.fromkeys(moves), seen_at)
-    )
+    differ = [frames.disagreements(index, face, None, there) for index, there in seen_at.items()]
+    before, after = np.mean(differ, axis=0)
     better = after < (1 - gain) * before
     reason = "" if better else f"does not make the face agree better ({before:.2f} -> {after:.2f} grey levels)"
     return dict.fromkeys(moves, reason)
