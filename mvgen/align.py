@@ -22,7 +22,7 @@ Floats = NDArray[np.floating]
 
 _SMOOTHING = 1.5 / 256  # of the image's side: below it noise and interpolation outweigh texture
 _STEPS = 15
-_SETTLED = 0.003  # pixels; no further step where no pixel moves by more
+_SETTLED = 0.01  # pixels; no further step where no pixel moves by more
 _OUTLYING = 2.0  # residuals beyond this many standard deviations count for less and less
 _LEAST_SPREAD = 0.3  # grey levels; images are rounded to whole ones
 _TEXTURED = 0.5  # share of the pixels that is looked at: those with the steepest gradient
@@ -73,11 +73,11 @@ class Aligner:
             self._middle = float(depth[chosen].mean())
             away = depth[chosen] - self._middle
             fields += [(away, none), (none, away)]
-        # (N, K, 2): how each parameter moves each pixel.
-        self._fields = np.stack([np.stack(field, axis=-1) for field in fields], axis=1)
+        # (N, 2, K): how each parameter moves each pixel.
+        self._fields = np.stack([np.stack(field, axis=-1) for field in fields], axis=-1)
         self._template = image[chosen].astype(np.float64)
         light = np.stack([self._template - self._template.mean(), one], axis=-1)
-        self._jacobian = np.concatenate([np.einsum("nkc,nc->nk", self._fields, slope[chosen]), -light], axis=1)
+        self._jacobian = np.concatenate([np.einsum("nck,nc->nk", self._fields, slope[chosen]), -light], axis=1)
 
     def find(self, frame: Image, start: Floats | None = None) -> HeadMotion | None:
         """The head's motion to another grey frame (S, S); None where the face says too little or is not found.
@@ -89,24 +89,28 @@ class Aligner:
         if len(self._points) < _LEAST_PIXELS:
             return None
         spline = spline_filter(self._smooth(frame), order=3, mode="nearest")
-        count = self._fields.shape[1]
+        count = self._fields.shape[-1]
         parameters = self._parameters(np.eye(2, 3) if start is None else start)
         for _ in range(_STEPS):
-            way = np.einsum("nkc,k->nc", self._fields, parameters)
+            way = self._way(parameters)
             if not np.isfinite(way).all() or np.abs(way).max() > _FARTHEST * self._size:
                 return None
             at = self._points + way - 0.5
             residual = map_coordinates(spline, at.T[::-1], order=3, mode="nearest", prefilter=False) - self._template
             centred = residual - np.median(residual)
             spread = max(1.4826 * float(np.median(np.abs(centred))), _LEAST_SPREAD)
-            weight = (1 + (centred / (_OUTLYING * spread)) ** 2) ** -2
+            weight = 1 / np.square(1 + np.square(centred / (_OUTLYING * spread)))
             weighted = self._jacobian * weight[:, None]
             inverse = np.linalg.pinv(self._jacobian.T @ weighted)
             step = -(inverse @ (weighted.T @ residual))[:count]
             parameters = parameters + step
-            if np.abs(np.einsum("nkc,k->nc", self._fields, step)).max() < _SETTLED:
+            if np.abs(self._way(step)).max() < _SETTLED:
                 break
         return self._motion(parameters, self._uncertainty(inverse[:count, :count], spread))
+
+    def _way(self, parameters: Floats) -> Floats:
+        """(N, 2), by how much parameters move the pixels: one product of a matrix and a vector, as BLAS likes it."""
+        return np.asarray((self._fields.reshape(-1, len(parameters)) @ parameters).reshape(-1, 2))
 
     def _smooth(self, image: Image) -> NDArray[np.float32]:
         import cv2
@@ -116,14 +120,14 @@ class Aligner:
     def _uncertainty(self, inverse: Floats, spread: float) -> float:
         """RMS over the pixels looked at. Smoothing makes neighbours' noise alike: 4 pi sigma² of them count as one."""
         covariance = 4 * np.pi * (self._sigma * spread) ** 2 * inverse
-        variance = np.einsum("nkc,kl,nlc->n", self._fields, covariance, self._fields, optimize=True)
+        variance = np.einsum("nck,kl,ncl->n", self._fields, covariance, self._fields, optimize=True)
         return float(np.sqrt(variance.mean()))
 
     def _parameters(self, matrix: Floats) -> Floats:
         """Shift of the centre, zoom and turn of a similarity, and no parallax."""
         shift = matrix[:, :2] @ self._centre + matrix[:, 2] - self._centre
         similarity = [*shift, (matrix[0, 0] - 1) * self._size, matrix[1, 0] * self._size]
-        return np.array(similarity + [0.0] * (self._fields.shape[1] - len(similarity)))
+        return np.array(similarity + [0.0] * (self._fields.shape[-1] - len(similarity)))
 
     def _motion(self, parameters: Floats, uncertainty: float) -> HeadMotion:
         zoom, turn = parameters[2:4] / self._size
