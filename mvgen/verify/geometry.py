@@ -16,12 +16,13 @@ from mvgen.flow import ClipFlow
 from mvgen.records import DepthMap, Floats, Image, Mask
 from mvgen.surface import facing, source_normals, source_points
 
-# The demonstration's views at 256 pixels give 0.0, 0.997 or more, 0.965 or more, 0.74 or less. Views 10 degrees apart,
-# exchanged, give 1.9 or more, 0.95 or less, 0.70 or less; flow turned round gives 2.5.
+# The demonstration's views at 256 pixels give 0.0, 0.997 or more, 0.965 or more, 0.84 or less; and 1.0 where hardly
+# more than a blink moves, which no flow explains. Views 10 degrees apart, exchanged, give 1.9 or more, 0.95 or less,
+# 0.70 or less; flow turned round gives 2.5, and 1.5 or more from onset to apex.
 _DEPTH_PIXELS = 0.5  # median distance between the view's surface and the clip's
 _MASK_SHARE = 0.95  # of the surface whose mask is as the frontal camera explains it
 _COLOUR_CORRELATION = 0.9  # between a view's colour and that of the frontal clip
-_FLOW_ERROR = 1.0  # difference between frames carried by the flow, as a share of that between frames left alone
+_FLOW_ERROR = 1.1  # difference between frames carried by the flow, as a share of that between frames left alone
 _MOVING = 0.5  # pixels; less motion explains no difference that noise would not
 _FEWEST = 50  # pixels that say anything
 
@@ -86,7 +87,7 @@ def _beside(off: float) -> str:
 
 
 def flow_disagreements(view: StoredView, clip: FrontalClip) -> list[str]:
-    """Where a view's flow explains the change between its frames worse than no motion would."""
+    """Where a view's flow explains the change between its frames clearly worse than no motion would."""
     found = []
     for name, error in (("apex_flow", apex_error(view, clip)), ("flow", frames_error(view))):
         if error > _FLOW_ERROR:
