@@ -47,7 +47,8 @@ def registered(frames: Image, onset: int, estimator: DepthEstimator, detector: F
     """The face of a clip and its registered crops (T, SIZE, SIZE, 3), as a build makes them."""
     face = find_landmarks(frames, track_face(frames, SIZE, detector, onset), estimator, onset)
     crops = crop_frames(frames, face)
-    return face, apply(crops, register(crops, onset, face.points, landmarks=face.landmarks))
+    seconds = np.arange(len(crops)) / FPS
+    return face, apply(crops, register(crops, onset, face.points, landmarks=face.landmarks, seconds=seconds))
 
 
 def jitters(frames: Image, estimator: DepthEstimator, detector: FaceDetector) -> dict[Geometry, float]:

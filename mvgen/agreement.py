@@ -59,6 +59,12 @@ def sampled(image: NDArray[Any], points: Floats) -> NDArray[Any]:
     return np.asarray(cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
 
 
+def change(here: Flat, there: Flat) -> Flat:
+    """How much pixels (..., N) of a face differ, grey levels, without a change of light, which all of them share."""
+    difference = there - here
+    return np.asarray(difference - np.median(difference, axis=-1, keepdims=True), np.float32)
+
+
 def disagreement(onset: Flat, frame: Flat, face: FacePixels, seen_at: Floats | None = None) -> float:
     """Mean absolute difference of two frames, `smooth`, in the face of the first, grey levels.
 
@@ -67,5 +73,5 @@ def disagreement(onset: Flat, frame: Flat, face: FacePixels, seen_at: Floats | N
     """
     here = onset[face.rows, face.columns]
     there = frame[face.rows, face.columns] if seen_at is None else sampled(frame, seen_at[:, None])[:, 0]
-    away = np.sort(np.abs(there - here - np.median(there - here)))
+    away = np.sort(np.abs(change(here, there)))
     return float(away[: max(1, int(0.9 * len(away)))].mean())

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.agreement import FacePixels, smooth
+from mvgen.agreement import FacePixels, change, smooth
 from mvgen.records import Image, Mask
 
 Floats = NDArray[np.floating]
@@ -46,11 +46,10 @@ def expression_course(colour: Image, onset: int, apex: int, surface: Mask) -> Co
 
     face = FacePixels.of(surface, None)
     grey = np.stack([smooth(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))[face.rows, face.columns] for frame in colour])
-    change = grey - grey[onset]
-    change -= np.median(change, axis=1, keepdims=True)
-    power = max(float(change[apex] @ change[apex]), 1e-9)
-    share = change @ change[apex] / power
-    beside = np.square(change - share[:, None] * change[apex]).sum(axis=1)
+    changed = change(grey[onset], grey)
+    power = max(float(changed[apex] @ changed[apex]), 1e-9)
+    share = changed @ changed[apex] / power
+    beside = np.square(changed - share[:, None] * changed[apex]).sum(axis=1)
     ends = np.isin(np.arange(len(colour)), [onset, apex])
     # What even the frame nearest to the course shows beside it is noise.
     noise = min(float(beside[~ends].min(initial=np.inf)), power / 2)
@@ -81,6 +80,7 @@ def _weights(course: Course, end: float) -> Floats:
 
 
 def _weighted(colour: Image, weights: Floats) -> Image:
+    """(S, S, 3) uint8, the sum of frames (T, S, S, 3), each times its weight (T,); not of all at once, for memory."""
     total = np.zeros(colour.shape[1:], np.float32)
     for index in np.flatnonzero(np.abs(weights) > _NEGLIGIBLE):
         total += np.float32(weights[index]) * colour[index]

@@ -292,13 +292,11 @@ def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools
     """The registered crops of the two frames that an expression is classified by."""
     onset = clip.position(clip.onset, 0)
     face = find_face(frames, onset, config, tools)
-    crops, apex = crop_frames(frames, face), clip.apex
-    chosen = list(range(len(crops)))
-    if apex is not None:
-        # The ends of a clip tell the head's path from the expression.
-        chosen = sorted({0, onset, clip.position(apex, onset), len(crops) - 1})
+    crops = crop_frames(frames, face)
+    apex = None if clip.apex is None else clip.position(clip.apex, onset)
+    # The ends of a clip tell the head's path from the expression.
+    chosen = list(range(len(crops))) if apex is None else sorted({0, onset, apex, len(crops) - 1})
     first = chosen.index(onset)
     _, crops = _register(crops[chosen], first, face, config, tools, seconds=np.array(chosen) / clip.fps)
-    if apex is None:
-        return crops[first], crops[apex_position(crops, first, face)]
-    return crops[first], crops[chosen.index(clip.position(apex, onset))]
+    last = apex_position(crops, first, face) if apex is None else chosen.index(apex)
+    return crops[first], crops[last]

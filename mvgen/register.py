@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.agreement import FacePixels, Flat, disagreement, sampled, smooth
+from mvgen.agreement import FacePixels, Flat, change, disagreement, sampled, smooth
 from mvgen.align import Aligner, HeadMotion
 from mvgen.camera import EYE_DISTANCE, pixel_grid
 from mvgen.head_path import path_weights
@@ -148,10 +148,8 @@ class _Frames:
         """How much every pixel of the face has changed (T, N), as the motion that would change it as much, pixels."""
         here = self.onset[face.rows, face.columns]
         steepness = np.hypot(*np.gradient(self.onset))[face.rows, face.columns]
-        there = [sampled(smooth(self.grey[index]), at[:, None])[:, 0] for index, at in seen_at.items()]
-        change = np.stack(there) - here
-        change -= np.median(change, axis=1, keepdims=True)
-        return np.asarray(change / max(float(np.sqrt(np.square(steepness).mean())), 1e-6))
+        there = np.stack([sampled(smooth(self.grey[index]), at[:, None])[:, 0] for index, at in seen_at.items()])
+        return np.asarray(change(here, there) / max(float(np.sqrt(np.square(steepness).mean())), 1e-6))
 
 
 def _refined(aligner: Aligner, frames: _Frames, index: int, homography: Floats, rigid: FacePixels) -> HeadMotion:
@@ -196,6 +194,7 @@ def _steadied(
 
 
 def _move(motion: HeadMotion, size: int) -> _Move:
+    """The same as a homography, which leads the other way."""
     homography = np.linalg.inv(np.vstack([motion.matrix, [0, 0, 1]]))
     return _Move(homography, motion.parallax, max(_LEAST_REFINED * size, _SIGNIFICANT * motion.uncertainty))
 

@@ -18,7 +18,7 @@ from mvgen.surface import facing, source_normals, source_points
 
 # The demonstration's views at 256 pixels give 0.0, 0.997 or more, 0.965 or more, 0.84 or less; and 1.0 where hardly
 # more than a blink moves, which no flow explains. Views 10 degrees apart, exchanged, give 1.9 or more, 0.95 or less,
-# 0.70 or less; flow turned round gives 2.5, and 1.5 or more from onset to apex.
+# 0.70 or less; flow turned round gives 2.5, and 1.4 or more from onset to apex.
 _DEPTH_PIXELS = 0.5  # median distance between the view's surface and the clip's
 _MASK_SHARE = 0.95  # of the surface whose mask is as the frontal camera explains it
 _COLOUR_CORRELATION = 0.9  # between a view's colour and that of the frontal clip
