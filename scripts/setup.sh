@@ -80,5 +80,7 @@ install_libraries
 find_uv >/dev/null || install_uv
 uv=$(find_uv) || { say "uv could not be installed; see its documentation, then run this again"; exit 1; }
 say "environment from uv.lock into .venv ($("$uv" --version))"
-"$uv" sync --locked
+# Every worker and most tests are processes of their own, and where Python may not write bytecode, as in many
+# containers, each of them would compile torch anew.
+"$uv" sync --locked --compile-bytecode
 say "done"

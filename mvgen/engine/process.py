@@ -138,7 +138,8 @@ def _serve(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
         try:
             item = connection.recv()
         except EOFError:
-            return
+            # All is written. Taking torch and its thread pools down in order would take seconds.
+            os._exit(0)
         try:
             message: tuple[Any, Exception | None] = (work(item), None)
         except Exception as error:
