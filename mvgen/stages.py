@@ -24,6 +24,7 @@ PACKAGES = (
     "anny",
     "av",
     "facenet-pytorch",
+    "isal",
     "numpy",
     "open3d",
     "opencv-python",
@@ -63,9 +64,9 @@ class PipelineStages:
         }
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
-        from mvgen.depth.predict import DepthEstimator
+        from mvgen.depth.predict import weights_digest
 
-        return {"depth": DepthEstimator(config.weights, config.device).digest}
+        return {"depth": weights_digest(config.weights)}
 
     def observer(self, config: BuildConfig) -> Callable[[Clip], Observation | None]:
         from mvgen.pipeline import Tools, observe

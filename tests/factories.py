@@ -49,7 +49,6 @@ class EllipsoidEstimator:
         generator = torch.Generator().manual_seed(0)
         self._kernel = torch.randn(16, 3, 5, 5, generator=generator) / 9
         self.noise = noise
-        self.digest = "0" * 64
         self.device = "cpu"
 
     def predict(self, crops: Image) -> FacePrediction:

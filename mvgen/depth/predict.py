@@ -61,24 +61,28 @@ def load_weights(network: nn.Module, path: Path) -> int:
     return int(size)
 
 
+def weights_digest(weights: Path | None = None) -> str:
+    """sha256 of weights, None for the shipped ones. Raises WeightsError for a file of one's own that does not fit."""
+    if weights is not None:
+        load_weights(FaceDepthNetwork(), weights)
+    return file_digest(weights or shipped_weights())
+
+
 class DepthEstimator:
     """The trained network, ready for crops.
 
     encoder : the ResNet-18 trunk; `normalise` makes its input when its features are wanted
     engine : what runs the network, by name
-    digest : sha256 of the weights
     """
 
     def __init__(self, weights: Path | None = None, device: str = "auto") -> None:
-        path = weights or shipped_weights()
         self.device = torch.device(resolved_device(device))
         network = FaceDepthNetwork()
-        self._input_size = load_weights(network, path)
+        self._input_size = load_weights(network, weights or shipped_weights())
         network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.encoder: Any = network.encoder
         self._engine: Engine = get_engine(network, self._input_size, self.device)
         self.engine = self._engine.name
-        self.digest = file_digest(path)
 
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
         """Crops as the trunk takes them when its features are looked at: (B, 3, 2 I, 2 I) float32 on the device.
