@@ -21,7 +21,9 @@ from mvgen.records import FaceTrack, Image, Mask
 
 Floats = NDArray[np.floating]
 
-_FRAMES_LOOKED_AT = 5
+# On nine clips the crop of three is off that of all frames by 0.5 % in size and 0.8 % of the inter-ocular distance in
+# place, of five by 0.4 % and 0.7 %: a sixth of what the depth network was taught to bear.
+_FRAMES_LOOKED_AT = 3
 _LONGEST_SIDE = 640  # larger frames are shrunk for the detector; a face of 20 pixels is enough for it
 _SHORTEST_SIDE = 256  # smaller frames are enlarged on the second attempt
 _SMALLEST_SHARE = 16  # a face smaller than this part of the frame is not looked for
@@ -178,7 +180,7 @@ def track_face(frames: Image, size: int, detector: Detector, onset: int = 0) -> 
     frames : (T, H, W, 3) uint8
     size : side of the crop, pixels
     onset : index of the onset frame, which is always looked at
-    Looks at five frames at most, takes the largest face, and the median of its points over the frames that saw it.
+    Looks at three frames at most, takes the largest face, and the median of its points over the frames that saw it.
     Raises ClipError("face") when no frame shows a face.
     """
     chosen = looked_at(len(frames), onset)
