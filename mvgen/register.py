@@ -15,7 +15,7 @@ the face agree better.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from mvgen.align import Aligner, HeadMotion
 from mvgen.camera import EYE_DISTANCE, pixel_grid
 from mvgen.head_path import path_weights
 from mvgen.ibug import EXPRESSIVE, region_mask
-from mvgen.matches import FARTHEST, Matcher, rms, transform
+from mvgen.matches import FARTHEST, Match, Matcher, rms, transform
 from mvgen.records import Image, Mask, Registration
 
 __all__ = ["REFERENCE", "apply", "face_region", "leave", "register", "seen_in_all", "transform"]
@@ -93,21 +93,12 @@ def register(
     searched = [Matcher(grey[reference], mask, points) for mask in masks]
     looked_at = still if still.sum() >= _RIGID_SHARE * whole.sum() else whole
     face, rigid = FacePixels.of(whole, depth), FacePixels.of(looked_at, depth)
-    inliers, residual = np.zeros(count, np.int64), np.full(count, np.nan)
-    applied, reasons = np.zeros(count, bool), [REFERENCE] * count
-    found: dict[int, Floats] = {}
-    for index in range(count):
-        if index == reference:
-            continue
-        for matcher in searched:
-            match = matcher.match(grey[index], min_inliers)
-            if not match.reason:
-                break
-        inliers[index], residual[index], reasons[index] = match.inliers, match.residual, match.reason
-        if match.homography is not None:
-            reasons[index] = _implausible(match.homography, face)
-            if not reasons[index]:
-                found[index] = match.homography
+    matches = {
+        index: _plausible_match(searched, grey[index], min_inliers, face)
+        for index in range(count)
+        if index != reference
+    }
+    found = {index: match.homography for index, match in matches.items() if match.homography is not None}
     frames = _Frames(grey, smooth(grey[reference]))
     if refine:
         aligner = Aligner(grey[reference], looked_at, depth)
@@ -122,11 +113,24 @@ def register(
     compared, gain = (rigid, 0.0) if refine else (face, _LEAST_GAIN)
     pointless = {index: why for group in together for index, why in _pointless(group, frames, compared, gain).items()}
     homography, parallax = np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 2))
-    for index, reason in pointless.items():
-        reasons[index] = reason
-        if not reason:
+    inliers, residual = np.zeros(count, np.int64), np.full(count, np.nan)
+    applied, reasons = np.zeros(count, bool), [REFERENCE] * count
+    for index, match in matches.items():
+        inliers[index], residual[index] = match.inliers, match.residual
+        reasons[index] = match.reason or pointless[index]
+        if not reasons[index]:
             homography[index], parallax[index], applied[index] = moves[index].homography, moves[index].parallax, True
     return Registration(homography, inliers, residual, applied, tuple(reasons), parallax)
+
+
+def _plausible_match(searched: Sequence[Matcher], frame: Image, min_inliers: int, face: FacePixels) -> Match:
+    """The match of the first matcher that finds one; without its homography when no head moves like this."""
+    for matcher in searched:
+        match = matcher.match(frame, min_inliers)
+        if match.homography is not None:
+            reason = _implausible(match.homography, face)
+            return replace(match, homography=None, reason=reason) if reason else match
+    return match
 
 
 @dataclass(frozen=True, slots=True)
