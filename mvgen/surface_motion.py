@@ -19,6 +19,11 @@ from mvgen.records import DepthMap, ViewGeometry
 
 Floats = NDArray[np.floating]
 
+# Skin does not slide over a face that stands still, it takes the face along: of the depth that it would gain by sliding
+# it gains about a third. On 32 acted faces seen from 45 degrees, with true depth and true frontal flow, the error of
+# the flow is 0.18 (Anny) and 0.28 (ICT) of the motion by that; 0.30 and 0.34 if skin slides, 0.17 and 0.31 if it keeps
+# its depth.
+_SLIDING = 1 / 3
 _ON_PIXEL = 1e-3  # pixels; a place this near to a pixel's centre is the centre, whatever rounding says
 
 
@@ -35,7 +40,8 @@ class SurfaceMotion(NamedTuple):
 def clip_surface_motion(frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: int, apex: int) -> SurfaceMotion:
     """The motion that the frontal clip's flow means on its surface.
 
-    surfaces : the clip's one, or each frame's; NaN outside the face
+    surfaces : the clip's one, or each frame's; NaN outside the face. Of the one it is not known how an expression
+        changes it: skin then gains a part of the depth that it would gain by sliding over it
     """
     grounds = [_Ground(surface) for surface in surfaces]
     grounds = grounds * (len(frontal.frames) + 1) if len(grounds) == 1 else grounds
@@ -65,23 +71,27 @@ class _Ground:
         nearest = tuple(distance_transform_edt(~face, return_distances=False, return_indices=True))
         self._depth = surface.depth[nearest].astype(np.float64)
         self._pixels = pixel_grid(*face.shape)[face]
-        self._points = self._at(self._pixels)
+        self._rest = self._depth[face]
+        self._points = self._camera.unproject(np.column_stack([self._pixels, self._rest]))
         number = np.zeros(face.shape, np.intp)
         number[face] = np.arange(len(self._pixels))
         self._face, self._number = np.flatnonzero(face), number[nearest]
 
-    def _at(self, pixels: Floats) -> Floats:
-        """World points (N, 3) seen at pixels (N, 2); depth between pixel centres is bilinear."""
+    def _depth_at(self, pixels: Floats) -> Floats:
+        """Depth (N,) at pixels (N, 2), bilinear between pixel centres."""
         index, weight = _bilinear(pixels - 0.5, self._depth.shape)
-        depth = (self._depth.ravel()[index] * weight).sum(axis=0)
-        return self._camera.unproject(np.concatenate([pixels, depth[:, None]], axis=-1))
+        return np.asarray((self._depth.ravel()[index] * weight).sum(axis=0))
 
     def moved(self, motion: Flow, then: _Ground) -> NDArray[np.float32]:
         """The way of what was at a pixel of this ground and is at pixel + motion of the other: (S, S, 3) world units.
 
         Outside the face it is that of the nearest pixel of the face, so that outlines do not mix with rest.
         """
-        way = then._at(self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)) - self._points
+        pixels = self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)
+        depth = then._depth_at(pixels)
+        if then is self:
+            depth = self._rest + _SLIDING * (depth - self._rest)
+        way = self._camera.unproject(np.column_stack([pixels, depth])) - self._points
         return way.astype(np.float32).take(self._number, axis=0)
 
 

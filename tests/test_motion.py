@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,12 +13,14 @@ import pytest
 from factories import AstronautDetector, EllipsoidEstimator, astronaut, noisy_clip
 
 from mvgen.attention import AttentionModel
-from mvgen.camera import pixel_grid
+from mvgen.camera import crop_camera, pixel_grid
 from mvgen.config import load_config
 from mvgen.errors import ConfigError
+from mvgen.flow import ClipFlow
 from mvgen.pipeline import Tools, build_clip
-from mvgen.records import BuiltClip, Clip, Frame, Image
+from mvgen.records import BuiltClip, Clip, DepthMap, Frame, Image
 from mvgen.render import get_renderer
+from mvgen.surface_motion import clip_surface_motion
 
 MOUTH = (224.0, 141.0)
 
@@ -94,3 +97,19 @@ def test_a_still_clip_hardly_moves_by_either_way() -> None:
 def test_flow_weights_must_exist() -> None:
     with pytest.raises(ConfigError, match="flow_weights"):
         load_config(None, {"flow_method": "raft", "flow_weights": "nowhere.safetensors"})
+
+
+def test_skin_gains_a_third_of_the_depth_it_would_slide_along_and_all_where_each_frame_has_its_surface() -> None:
+    camera = crop_camera(64)
+    slope = 0.5  # world units of depth per world unit to the right
+    depth = np.tile((np.arange(64) - 32) / camera.scale * slope, (64, 1)).astype(np.float32)
+    surface = DepthMap(depth, np.ones_like(depth), camera)
+    right = np.full((64, 64, 2), [2.0, 0.0], np.float32)
+    frontal = ClipFlow(right[None], right)
+    (one,), apex = clip_surface_motion(frontal, [surface], 0, 1)
+    (each,), _ = clip_surface_motion(frontal, [surface, replace(surface)], 0, 1)
+    way = 2 / camera.scale
+    inside = np.s_[2:-2, 4:-4]
+    np.testing.assert_allclose(one[inside], np.broadcast_to([way, 0, way * slope / 3], (60, 56, 3)), atol=1e-6)
+    np.testing.assert_allclose(each[inside], np.broadcast_to([way, 0, way * slope], (60, 56, 3)), atol=1e-6)
+    np.testing.assert_array_equal(apex, one)
