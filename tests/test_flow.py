@@ -170,8 +170,9 @@ def seen_through(kind: str, yaw: float, pitch: float) -> ViewGeometry:
 
 
 def carried_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
-    """Flow (N, S, S, 2) of a frontal clip with one surface, seen by a view."""
-    motion = clip_surface_motion(ClipFlow(frontal, np.zeros_like(frontal[0])), [surface], 0, 0)
+    """Flow (N, S, S, 2) of a frontal clip, seen by a view; the surface is known in every frame, and does not change."""
+    surfaces = [surface] * (len(frontal) + 1)
+    motion = clip_surface_motion(ClipFlow(frontal, np.zeros_like(frontal[0])), surfaces, 0, 0)
     return see_clip_motion(motion, view).frames
 
 
@@ -219,7 +220,7 @@ def sampled(values: Floats, points: Floats) -> Floats:
 def test_motion_of_the_surface_at_the_sources_pixels_is_exact(kind: str) -> None:
     surface = head(kind)
     frontal = np.random.default_rng(0).normal(0, 1, (SIDE, SIDE, 2)).astype(np.float32)
-    motion = clip_surface_motion(ClipFlow(frontal[None], frontal), [surface], 0, 1)
+    motion = clip_surface_motion(ClipFlow(frontal[None], frontal), [surface, surface], 0, 1)
     inner = binary_erosion(np.isfinite(surface.depth), iterations=8)
     before = pixel_grid(SIDE, SIDE)[inner]
     start, end = (
