@@ -22,7 +22,7 @@ from mvgen.records import FaceTrack, Image, Mask
 Floats = NDArray[np.floating]
 
 # On nine clips the crop of three is off that of all frames by 0.5 % in size and 0.8 % of the inter-ocular distance in
-# place, of five by 0.4 % and 0.7 %: a sixth of what the depth network was taught to bear.
+# place, of five by 0.4 % and 0.7 %; the depth network was taught to bear 3.5 % and 3 %.
 _FRAMES_LOOKED_AT = 3
 _LONGEST_SIDE = 640  # larger frames are shrunk for the detector; a face of 20 pixels is enough for it
 _SHORTEST_SIDE = 256  # smaller frames are enlarged on the second attempt

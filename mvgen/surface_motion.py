@@ -89,7 +89,7 @@ class _Ground:
         """
         pixels = self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)
         depth = then._depth_at(pixels)
-        if then is self:
+        if then is self:  # the clip's one surface
             depth = self._rest + _SLIDING * (depth - self._rest)
         way = self._camera.unproject(np.column_stack([pixels, depth])) - self._points
         return way.astype(np.float32).take(self._number, axis=0)
