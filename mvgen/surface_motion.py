@@ -43,12 +43,13 @@ def clip_surface_motion(frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: 
     surfaces : the clip's one, or each frame's; NaN outside the face. Of the one it is not known how an expression
         changes it: skin then gains a part of the depth that it would gain by sliding over it
     """
+    sliding = _SLIDING if len(surfaces) == 1 else 1.0
     grounds = [_Ground(surface) for surface in surfaces]
     grounds = grounds * (len(frontal.frames) + 1) if len(grounds) == 1 else grounds
     frames = np.empty((len(frontal.frames), *frontal.apex.shape[:2], 3), np.float32)
     for index, motion in enumerate(frontal.frames):
-        frames[index] = grounds[index].moved(motion, grounds[index + 1])
-    return SurfaceMotion(_side_by_side(frames), grounds[onset].moved(frontal.apex, grounds[apex]))
+        frames[index] = grounds[index].moved(motion, grounds[index + 1], sliding)
+    return SurfaceMotion(_side_by_side(frames), grounds[onset].moved(frontal.apex, grounds[apex], sliding))
 
 
 def _side_by_side(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,15 +83,14 @@ class _Ground:
         index, weight = _bilinear(pixels - 0.5, self._depth.shape)
         return np.asarray((self._depth.ravel()[index] * weight).sum(axis=0))
 
-    def moved(self, motion: Flow, then: _Ground) -> NDArray[np.float32]:
+    def moved(self, motion: Flow, then: _Ground, sliding: float) -> NDArray[np.float32]:
         """The way of what was at a pixel of this ground and is at pixel + motion of the other: (S, S, 3) world units.
 
+        sliding : share of the depth between both places that it gains
         Outside the face it is that of the nearest pixel of the face, so that outlines do not mix with rest.
         """
         pixels = self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)
-        depth = then._depth_at(pixels)
-        if then is self:  # the clip's one surface
-            depth = self._rest + _SLIDING * (depth - self._rest)
+        depth = self._rest + sliding * (then._depth_at(pixels) - self._rest)
         way = self._camera.unproject(np.column_stack([pixels, depth])) - self._points
         return way.astype(np.float32).take(self._number, axis=0)
 
