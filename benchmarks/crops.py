@@ -23,9 +23,10 @@ from tables import table
 from mvgen.camera import pixel_grid
 from mvgen.depth.predict import DepthEstimator
 from mvgen.errors import ClipError
-from mvgen.faces import FaceDetector, covered, crop_from_points, track_face, transform_points
+from mvgen.faces.crop import covered, crop_from_points, track_face, transform_points
+from mvgen.faces.detection import FaceDetector
+from mvgen.faces.landmarks import find_landmarks
 from mvgen.ibug import five_points
-from mvgen.landmarks import find_landmarks
 from mvgen.records import FaceTrack, Image
 
 Floats = NDArray[np.floating]

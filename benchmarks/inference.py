@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from mvgen.depth.engine import OpenVinoEngine, TorchEngine, openvino_installed
 from mvgen.depth.network import FaceDepthNetwork, Prediction, normalise
 from mvgen.depth.predict import load_weights
-from mvgen.faces import crop_frames, crop_from_points, transform_points
+from mvgen.faces.crop import crop_frames, crop_from_points, transform_points
 from mvgen.paths import shipped_weights
 from mvgen.records import FaceTrack
 

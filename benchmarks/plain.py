@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mvgen.camera import Camera, crop_camera, pixel_grid
 from mvgen.errors import ClipError
-from mvgen.faces import crop_from_points
+from mvgen.faces.crop import crop_from_points
 from mvgen.records import Clip, Image
 from mvgen.viewing import Stopwatch
 

@@ -31,7 +31,7 @@ from mvgen.camera import EYE_DISTANCE
 from mvgen.depth.data import Samples, make_samples
 from mvgen.depth.predict import DepthEstimator
 from mvgen.errors import MvgenError
-from mvgen.faces import FaceDetector
+from mvgen.faces.detection import FaceDetector
 from mvgen.ibug import REGIONS
 from mvgen.records import FacePrediction
 from mvgen.scans import open_corpus

@@ -12,8 +12,9 @@ from mvgen.camera import crop_camera
 from mvgen.config import Geometry
 from mvgen.depth.clip import clip_geometry, frames_needed
 from mvgen.depth.predict import DepthEstimator
-from mvgen.faces import FaceDetector, crop_frames, track_face
-from mvgen.landmarks import find_landmarks
+from mvgen.faces.crop import crop_frames, track_face
+from mvgen.faces.detection import FaceDetector
+from mvgen.faces.landmarks import find_landmarks
 from mvgen.mesh import face_mask
 from mvgen.records import DepthMap, FaceTrack, Image
 from mvgen.register import apply, register

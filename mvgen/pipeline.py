@@ -20,9 +20,10 @@ from mvgen.config import BuildConfig
 from mvgen.depth.clip import clip_geometry, frames_needed
 from mvgen.device import resolved_device
 from mvgen.errors import ClipError, WeightsError
-from mvgen.faces import Detector, crop_frames, track_face
+from mvgen.faces.crop import crop_frames, track_face
+from mvgen.faces.detection import Detector
+from mvgen.faces.landmarks import find_landmarks, settle_landmarks
 from mvgen.flow import ClipFlow, clip_flow
-from mvgen.landmarks import find_landmarks, settle_landmarks
 from mvgen.records import (
     BuiltClip,
     Clip,
@@ -76,7 +77,7 @@ class Tools:
         Raises WeightsError for weights that do not fit, MissingPartError without what the renderer needs.
         """
         from mvgen.depth.predict import DepthEstimator as Network
-        from mvgen.faces import FaceDetector
+        from mvgen.faces.detection import FaceDetector
 
         return cls(
             detector=FaceDetector(config.device),

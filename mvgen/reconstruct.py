@@ -11,7 +11,7 @@ import numpy as np
 from mvgen.angles import view_name
 from mvgen.config import BuildConfig
 from mvgen.errors import ClipError
-from mvgen.faces import crop_frames
+from mvgen.faces.crop import crop_frames
 from mvgen.ibug import COUNT
 from mvgen.mesh import export_mesh
 from mvgen.pipeline import Tools, find_face, source_camera

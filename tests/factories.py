@@ -15,7 +15,7 @@ from mvgen.ibug import COUNT
 from mvgen.records import DepthMap, FacePrediction, Image
 
 if TYPE_CHECKING:
-    from mvgen.faces import Faces
+    from mvgen.faces.detection import Faces
     from mvgen.synth.plan import ClipPlan
 
 
@@ -85,7 +85,7 @@ class AstronautDetector:
 
     def detect(self, image: Image) -> Faces:
         """The photograph's face in (H, W, 3) uint8."""
-        from mvgen.faces import Faces
+        from mvgen.faces.detection import Faces
 
         count = int(image.max() > 10)
         box = np.array([[180.0, 60.0, 275.0, 175.0]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mvgen.align import Aligner, HeadMotion
 from mvgen.camera import EYE_DISTANCE, crop_camera, pixel_grid
-from mvgen.faces import crop_from_points, transform_points
+from mvgen.faces.crop import crop_from_points, transform_points
 from mvgen.ibug import EXPRESSIVE, MOUTH, region_mask
 from mvgen.records import Floats, Image, Mask, Registration
 from mvgen.register import apply, face_region, register, transform

@@ -17,7 +17,8 @@ from mvgen.depth.engine import OpenVinoEngine, TorchEngine, get_engine
 from mvgen.depth.network import DEPTH_RANGE, FaceDepthNetwork, Prediction, normalise
 from mvgen.depth.predict import INPUT_SIZE, DepthEstimator, two_ways
 from mvgen.errors import ConfigError, WeightsError
-from mvgen.faces import FaceDetector, crop_frames, track_face
+from mvgen.faces.crop import crop_frames, track_face
+from mvgen.faces.detection import FaceDetector
 from mvgen.ibug import BROW_LEFT, EYE_LEFT, EYE_RIGHT, JAW, MIRROR, MOUTH, NOSE
 from mvgen.paths import shipped_weights
 from mvgen.records import FacePrediction, Image

@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
 from mvgen.errors import ClipError
-from mvgen.faces import (
-    FaceDetector,
-    Faces,
-    crop_frames,
-    crop_from_points,
-    five_point_template,
-    track_face,
-    transform_points,
-)
+from mvgen.faces.crop import crop_frames, crop_from_points, five_point_template, track_face, transform_points
+from mvgen.faces.detection import FaceDetector, Faces
 from mvgen.records import FaceTrack, Image
 
 

@@ -25,7 +25,7 @@ from ways import AS_PUBLISHED, BUILDS, OURS, PLANE, POSED_MEAN, TRUE_DEPTH, all_
 from mvgen.attention import AttentionModel
 from mvgen.camera import crop_camera, pixel_grid
 from mvgen.config import BuildConfig
-from mvgen.faces import Faces
+from mvgen.faces.detection import Faces
 from mvgen.pipeline import Tools
 from mvgen.render import get_renderer
 from mvgen.scans.appearance import Look

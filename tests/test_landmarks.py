@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
-from mvgen.faces import crop_from_points, five_point_template, transform_points
+from mvgen.faces.crop import crop_from_points, five_point_template, transform_points
+from mvgen.faces.landmarks import find_landmarks, settle_landmarks
 from mvgen.ibug import COUNT, MIRROR, REGIONS, five_points, region_mask
-from mvgen.landmarks import find_landmarks, settle_landmarks
 from mvgen.records import FacePrediction, FaceTrack, Floats, Image
 
 SIZE = 192

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvgen.camera import EYE_DISTANCE, pixel_grid
-from mvgen.faces import crop_from_points, transform_points
+from mvgen.faces.crop import crop_from_points, transform_points
 from mvgen.ibug import BROW_LEFT, BROW_RIGHT, MOUTH
 from mvgen.records import FaceTrack, Floats, Image, Registration
 from mvgen.register import REFERENCE, apply, face_region, leave, register, seen_in_all, transform
@@ -34,7 +34,7 @@ def grid() -> Floats:
 
 
 def crops_of(frames: Image) -> Image:
-    from mvgen.faces import crop_frames
+    from mvgen.faces.crop import crop_frames
 
     return crop_frames(frames, face())
 

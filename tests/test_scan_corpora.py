@@ -16,7 +16,7 @@ from scan_trees import stand_in, write_models, write_obj, write_stirling, write_
 from mvgen.camera import crop_camera, pixel_grid
 from mvgen.depth.data import Setting, make_samples, photograph
 from mvgen.errors import ConfigError, MvgenError, ScanError
-from mvgen.faces import FaceDetector
+from mvgen.faces.detection import FaceDetector
 from mvgen.scans import facescape, open_corpus, stirling
 from mvgen.scans.baking import sample_texture, simplified
 from mvgen.scans.meshfiles import read_obj, read_ply, read_texture

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.faces import five_point_template
+from mvgen.faces.crop import five_point_template
 from mvgen.scans.appearance import Look
 from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.lighting import Lighting

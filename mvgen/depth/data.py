@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mvgen.camera import EYE_DISTANCE, Camera, pixel_grid
 from mvgen.errors import ScanError
-from mvgen.faces import crop_from_points, transform_points
+from mvgen.faces.crop import crop_from_points, transform_points
 from mvgen.scans import CORPORA
 from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.lighting import Lighting

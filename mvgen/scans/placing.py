@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvgen.camera import Camera, pixel_grid
 from mvgen.errors import ScanError
-from mvgen.faces import Detector
+from mvgen.faces.detection import Detector
 from mvgen.records import Image
 from mvgen.scans.appearance import above_jaw
 from mvgen.scans.baking import bake, sample_texture, simplified
@@ -77,7 +77,7 @@ def fit_five(five: Floats) -> tuple[float, Floats, Floats]:
     """The similarity that brings five points of a face (5, 3) to `TEMPLATE`: scale, rotation (3, 3), shift (3,).
 
     Rotation by all five, in the least squares sense; scale and shift by the eyes, whose distance is the unit.
-    Source: Umeyama 1991; see `mvgen.faces`.
+    Source: Umeyama 1991; see `mvgen.faces.crop`.
     """
     source, target = five - five.mean(axis=0), TEMPLATE - TEMPLATE.mean(axis=0)
     left, _, right = np.linalg.svd(target.T @ source)

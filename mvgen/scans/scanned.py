@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.errors import ScanError
-from mvgen.faces import FaceDetector
+from mvgen.faces.detection import FaceDetector
 from mvgen.scans.meshfiles import read_obj, read_texture
 from mvgen.scans.placing import place
 from mvgen.scans.records import Scan, ScanProblem, Sitter, Subject

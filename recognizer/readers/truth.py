@@ -18,7 +18,7 @@ import numpy as np
 from mvgen.angles import view_name
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
 from mvgen.errors import StoreError
-from mvgen.faces import covered, crop_frames
+from mvgen.faces.crop import covered, crop_frames
 from mvgen.flow import clip_flow
 from mvgen.ibug import five_points
 from mvgen.records import FaceTrack, Floats, Image, Mask

@@ -1,22 +1,18 @@
-"""Find the face of a clip and cut one stable crop out of all its frames.
+"""Follow the face of a clip and cut one stable crop out of all its frames.
 
 Convention: `crop` (2, 3) maps a source pixel to a crop pixel, pixel centres at +0.5 on both sides. The five points are
-MTCNN's: the eye at image left, the eye at image right, the nose, the mouth corners at image left and right.
-Source: Zhang et al., Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks, 2016; Umeyama,
-Least-squares estimation of transformation parameters between two point patterns, 1991.
+those of `mvgen.faces.detection`.
+Source: Umeyama, Least-squares estimation of transformation parameters between two point patterns, 1991.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, pixel_grid
-from mvgen.device import resolved_device
 from mvgen.errors import ClipError
+from mvgen.faces.detection import Detector, Faces
 from mvgen.records import FaceTrack, Image, Mask
 
 Floats = NDArray[np.floating]
@@ -26,61 +22,8 @@ Floats = NDArray[np.floating]
 _FRAMES_LOOKED_AT = 3
 _LONGEST_SIDE = 640  # larger frames are shrunk for the detector; a face of 20 pixels is enough for it
 _SHORTEST_SIDE = 256  # smaller frames are enlarged on the second attempt
-_SMALLEST_SHARE = 16  # a face smaller than this part of the frame is not looked for
 _SURE = 0.9  # a face the detector is less sure of is taken only when there is no other
 _SAME_FACE = 0.3  # intersection over union of the boxes of one face in two frames
-
-
-@dataclass(frozen=True, slots=True)
-class Faces:
-    """The faces found in one image.
-
-    boxes : (N, 4) float64, left, top, right, bottom in pixels
-    confidence : (N,) float64 in [0, 1]
-    points : (N, 5, 2) float64, pixels
-    """
-
-    boxes: Floats
-    confidence: Floats
-    points: Floats
-
-
-class Detector(Protocol):
-    """Whatever finds faces with five points: `FaceDetector`, or a stand-in with known faces."""
-
-    def detect(self, image: Image) -> Faces:
-        """The faces of one (H, W, 3) image."""
-        ...
-
-
-class FaceDetector:
-    """MTCNN with the weights that come inside facenet-pytorch. Deterministic: it only ever runs forward."""
-
-    def __init__(self, device: str = "cpu") -> None:
-        import torch
-        from facenet_pytorch import MTCNN
-
-        self.device = resolved_device(device)
-        self._network = MTCNN(keep_all=True, post_process=False, device=torch.device(self.device)).eval()
-
-    def detect(self, image: Image) -> Faces:
-        """The faces of one (H, W, 3) uint8 image, in its own pixels."""
-        self._network.min_face_size = max(20, min(image.shape[:2]) / _SMALLEST_SHARE)
-        try:
-            boxes, confidence, points = self._network.detect(image, landmarks=True)
-        except RuntimeError as error:
-            # The network's first stage found boxes, but none of them inside the image: it then stacks an empty list.
-            if "non-empty" not in str(error):
-                raise
-            boxes = None
-        if boxes is None:
-            return Faces(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
-        # MTCNN counts pixel centres at whole numbers.
-        return Faces(
-            np.asarray(boxes, np.float64) + 0.5,
-            np.asarray(confidence, np.float64),
-            np.asarray(points, np.float64) + 0.5,
-        )
 
 
 def five_point_template() -> Floats:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
-from mvgen.faces import crop_frames, crop_from_points, looked_at, transform_points
+from mvgen.faces.crop import crop_frames, crop_from_points, looked_at, transform_points
 from mvgen.ibug import five_points
 from mvgen.records import FacePrediction, FaceTrack, Floats, Image
 

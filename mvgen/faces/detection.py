@@ -1,0 +1,73 @@
+"""Find faces and their five points in one image.
+
+Convention: pixel centres at +0.5. The five points are MTCNN's: the eye at image left, the eye at image right, the nose,
+the mouth corners at image left and right.
+Source: Zhang et al., Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks, 2016.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.device import resolved_device
+from mvgen.records import Image
+
+Floats = NDArray[np.floating]
+
+_SMALLEST_SHARE = 16  # a face smaller than this part of the frame is not looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The faces found in one image.
+
+    boxes : (N, 4) float64, left, top, right, bottom in pixels
+    confidence : (N,) float64 in [0, 1]
+    points : (N, 5, 2) float64, pixels
+    """
+
+    boxes: Floats
+    confidence: Floats
+    points: Floats
+
+
+class Detector(Protocol):
+    """Whatever finds faces with five points: `FaceDetector`, or a stand-in with known faces."""
+
+    def detect(self, image: Image) -> Faces:
+        """The faces of one (H, W, 3) image."""
+        ...
+
+
+class FaceDetector:
+    """MTCNN with the weights that come inside facenet-pytorch. Deterministic: it only ever runs forward."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        import torch
+        from facenet_pytorch import MTCNN
+
+        self.device = resolved_device(device)
+        self._network = MTCNN(keep_all=True, post_process=False, device=torch.device(self.device)).eval()
+
+    def detect(self, image: Image) -> Faces:
+        """The faces of one (H, W, 3) uint8 image, in its own pixels."""
+        self._network.min_face_size = max(20, min(image.shape[:2]) / _SMALLEST_SHARE)
+        try:
+            boxes, confidence, points = self._network.detect(image, landmarks=True)
+        except RuntimeError as error:
+            # The network's first stage found boxes, but none of them inside the image: it then stacks an empty list.
+            if "non-empty" not in str(error):
+                raise
+            boxes = None
+        if boxes is None:
+            return Faces(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
+        # MTCNN counts pixel centres at whole numbers.
+        return Faces(
+            np.asarray(boxes, np.float64) + 0.5,
+            np.asarray(confidence, np.float64),
+            np.asarray(points, np.float64) + 0.5,
+        )
