@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from mvgen.errors import ConfigError
 
@@ -37,3 +38,12 @@ def start_warp() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+def start_openvino() -> Any:
+    """The module of OpenVINO, without the report to its maker that it was imported."""
+    # A module that is None cannot be imported, and OpenVINO then does without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino

@@ -124,6 +124,18 @@ class FacePrediction(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class FacePoints:
+    """The points of MediaPipe's face mesh in T face crops, see `mvgen.faces.face_mesh_topology`.
+
+    points : (T, 468, 3) float32, crop pixels; z is in crop pixels, positive toward the camera, its zero is arbitrary
+    confidence : (T,) float32 in [0, 1], probability that the crop shows a face
+    """
+
+    points: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """How each frame of a clip was brought onto the onset frame.
 
