@@ -15,11 +15,17 @@ def train_depth(
     config: Annotated[Path, typer.Option(help="YAML recipe of the training data and the schedule")],
     out: Annotated[Path, typer.Option(help="folder for the weights, their card, the log and the checkpoint")],
     scans: Annotated[
-        str, typer.Option(help="3D faces to learn from, separated by commas: anny, ict, facescape, stirling")
+        str, typer.Option(help="3D faces to learn from, separated by commas: anny, ict, facescape, stirling, photos")
     ] = "anny",
     root: Annotated[
         list[str] | None,
         typer.Option(help="where a corpus lies, for each that is not embedded", metavar="[CORPUS=]DIR"),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder of frontal photographs to learn real skin and hair from  [default: none]", metavar="DIR"
+        ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="folder of rendered pictures, kept  [default: OUT/data]")] = None,
     start: Annotated[
@@ -41,9 +47,13 @@ def train_depth(
           --root facescape=data/facescape --root stirling=data/stirling
       mvgen train-depth --config my_scans.yaml --out runs/mine --scans facescape --root data/facescape \\
           --start runs/depth/face_depth.safetensors
+      mvgen train-depth --config configs/depth_anny.yaml --out runs/real --scans anny,ict --root ict=ICT-FaceKit \\
+          --photos data/portraits
     """
     names = _names(scans)
     corpora = {name: _root_of(name, root or [], alone=len(names) == 1) for name in names}
+    if photos is not None:
+        corpora["photos"] = photos
     from mvgen.depth.train import load_training_config, train
 
     settings = load_training_config(config)

@@ -30,6 +30,8 @@ Floats = NDArray[np.floating]
 _SCALE_SPREAD, _ROLL_SPREAD, _SHIFT_SPREAD = 0.035, 1.2, 0.03
 # Share of the pairs in which nothing but the noise changes.
 _STILL_SHARE = 0.2
+# Share of the settings of a person whose albedo is lit already that add no light of their own.
+_EVEN_SHARE = 0.75
 # Identity numbers of a corpus start at a multiple of this.
 PEOPLE_PER_CORPUS = 1_000_000
 
@@ -104,7 +106,10 @@ class Setting:
         camera = draw_camera(generator)
         five = rigid(sitter.dressed.heads.five_positions(sitter.vertices).astype(np.float64), turn, np.zeros(3))
         crop = jitter_crop(crop_from_points(camera.project(five)[:, :2], size), generator, size)
-        lighting = Lighting.draw(generator, harsh=bool(generator.random() < 0.5))
+        if sitter.lit and generator.random() < _EVEN_SHARE:
+            lighting = Lighting.even()
+        else:
+            lighting = Lighting.draw(generator, harsh=bool(generator.random() < 0.5))
         return cls(turn, camera, crop, lighting, draw_background(generator, size, size), Sensor.draw(generator))
 
 

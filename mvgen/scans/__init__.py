@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mvgen.scans.records import Corpus
 
 # As in `--scans`. The order numbers the people of the training data: add at the end.
-CORPORA = ("anny", "ict", "facescape", "stirling")
+CORPORA = ("anny", "ict", "facescape", "stirling", "photos")
 
 
 def open_corpus(name: str, root: Path | None = None) -> Corpus:
@@ -41,6 +41,10 @@ def open_corpus(name: str, root: Path | None = None) -> Corpus:
         from mvgen.scans.facescape import facescape_corpus
 
         return facescape_corpus(root)
+    if name == "photos":
+        from mvgen.scans.photographs import PhotoCorpus
+
+        return PhotoCorpus(root)
     from mvgen.scans.stirling import stirling_corpus
 
     return stirling_corpus(root)

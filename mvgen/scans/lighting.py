@@ -55,6 +55,12 @@ class Lighting:
     disc: float = 0.12
 
     @classmethod
+    def even(cls) -> Lighting:
+        """The same light from everywhere: surfaces look as they are painted."""
+        nothing, white = np.zeros((0, 3)), np.ones(3)
+        return cls(directions=nothing, colours=nothing, sky=white, ground=white, shadows=False)
+
+    @classmethod
     def draw(cls, generator: np.random.Generator, *, harsh: bool = False) -> Lighting:
         """Draw a set of lamps: a key light from the front, often a fill, sometimes a rim from behind.
 

@@ -43,11 +43,13 @@ class Sitter:
     dressed : the look, on the topology of the head
     vertices : (N, 3) float32, world units, upright and turned to the camera
     metre : inter-ocular distance in metres
+    lit : its albedo has light in it already, as a photograph's has
     """
 
     dressed: DressedHead
     vertices: NDArray[np.float32]
     metre: float
+    lit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,12 @@ _SIGNS = {
     "stirling": r"(^|/)[fm]\d{4}[a-z]?(_\d)?_[a-z]{1,3}(_\d)?\.obj$",
     "ict": r"(^|/)generic_neutral_mesh\.obj$",
 }
-_TITLES = {"facescape": "FaceScape", "stirling": "the Stirling ESRC 3D face database", "ict": "ICT-FaceKit"}
+_TITLES = {
+    "facescape": "FaceScape",
+    "stirling": "the Stirling ESRC 3D face database",
+    "ict": "ICT-FaceKit",
+    "photos": "photographs",
+}
 
 
 def walk(root: Path, depth: int) -> Iterator[tuple[Path, list[str], list[str]]]:

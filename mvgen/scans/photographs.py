@@ -1,0 +1,273 @@
+"""Photographs as heads: each one is laid over its face's fitted surface and rendered again, so that its depth is known.
+
+Real skin, hair, beards and glasses come with a geometry that is that of the face model inside the face, and falls back
+smoothly beyond it. The depth is true of what is rendered, whatever the person's own was.
+Source: Zhu et al., "Face alignment across large poses: a 3D solution", CVPR 2016, section 4 (300W-LP).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import Camera, crop_camera, pixel_grid
+from mvgen.errors import ClipError, ScanError
+from mvgen.faces.crop import covered, crop_frames, track_face
+from mvgen.faces.detection import FaceDetector
+from mvgen.faces.face_mesh import FaceMesh
+from mvgen.morphable.fitting import FaceFit, fit_face
+from mvgen.morphable.model import face_model
+from mvgen.morphable.rasterise import rasterise
+from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS, topology
+from mvgen.records import FaceTrack, Image, Mask
+from mvgen.scans.head import HeadModel
+from mvgen.scans.paint import ramp, to_linear
+from mvgen.scans.raycast import edge_nodes
+from mvgen.scans.records import ScanProblem, Sitter, Subject
+from mvgen.scans.rendering import DressedHead
+from mvgen.scans.trees import checked_root, nothing_found, walk
+from mvgen.sources.frames import IMAGE_SUFFIXES
+
+Floats = NDArray[np.floating]
+
+LICENCE = "photographs of your own choice; public domain for the shipped weights"
+_NOTE = "whoever trains on photographs must hold the rights to them, for the weights too if those are passed on"
+_EXPECTED = f"""Photographs are expected as:
+  ROOT/anything.jpg    (any folders; {", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)})
+One face each, within about 25 degrees of frontal and 30 pixels or more between the eyes."""
+_METRE = 0.063  # mean of adults
+
+_CROP = 256  # pixels
+# What of a photograph becomes surface: so many world units across, and pixels; odd, as every second one is a vertex and
+# those between are the middles of edges, so that colours keep every pixel. Finer than pictures of 128 pixels.
+_ACROSS, _SIDE = 4.6, 209
+_EYES_AT = (0.5, 0.42)
+# Beyond the fit the surface leaves level after this far, falls so steeply, and flattens out.
+_LEVEL, _SLOPE, _BACK = 0.15, 0.7, -1.6
+_OUTLINE, _ALONG, _SOFT = 0.1, 0.08, 0.08  # widths of what is smoothed at the outline, along it, and of the bends
+_COVER_MARGIN = 0.04  # by which the face cover is less than the face, world units
+_NOSE, _MOUTH = 4, (61, 291)  # landmarks
+
+# A photograph is refused where the eyes are nearer (pixels), the head is turned more (degrees), or the fit is worse
+# (world units) than this.
+_SMALLEST, _TURNED, _WORST_FIT = 24.0, 27.0, 0.06
+
+
+class PhotoCorpus:
+    """A folder of photographs as a corpus, a person each; see `mvgen.scans.records.Corpus`.
+
+    problems : photographs that cannot be used, those that do not open and those found since, in this process
+    Raises ScanError when the root is missing or holds no photograph that opens.
+    """
+
+    name = "photos"
+    licence = LICENCE
+    shippable = True
+    notes: tuple[str, ...] = (_NOTE,)
+
+    def __init__(self, root: Path) -> None:
+        checked_root(root, self.name, _EXPECTED)
+        paths = [folder / name for folder, _, names in walk(root, 4) for name in names]
+        pictures = sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+        self.problems = [ScanProblem(path, "it is not an image") for path in pictures if not _opens(path)]
+        torn = {problem.where for problem in self.problems}
+        self._pictures = [path for path in pictures if path not in torn]
+        if not self._pictures:
+            what = f"none of its {len(torn)} image files opens" if torn else "there is no image file"
+            raise nothing_found(root, self.name, what, _EXPECTED)
+        self.count: int | None = len(self._pictures)
+
+    def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
+        """People `first` to `first + count`, in the order of their files' names; a face is looked for when they sit.
+
+        Raises ValueError beyond the last.
+        """
+        if not 0 <= first <= first + count <= len(self._pictures):
+            raise ValueError(f"people {first} to {first + count} of {self.count} in {self.name}")
+        return [PhotographedSubject(path, self.problems) for path in self._pictures[first : first + count]]
+
+
+class PhotographedSubject:
+    """The person of one photograph. problems : gains what is found wrong with it."""
+
+    def __init__(self, path: Path, problems: list[ScanProblem]) -> None:
+        self._path, self._problems = path, problems
+        self._sitter: Sitter | None = None
+        self._broken = ""
+
+    def sit(self, generator: np.random.Generator) -> Sitter:
+        """The person as photographed, the same each time. Raises ScanError when the photograph cannot be used."""
+        if self._broken:
+            raise ScanError(self._broken)
+        if self._sitter is None:
+            try:
+                self._sitter = sitter_of(self._path)
+            except ScanError as error:
+                self._broken = str(error)
+                self._problems.append(ScanProblem(self._path, self._broken))
+                raise
+        return self._sitter
+
+
+def sitter_of(path: Path) -> Sitter:
+    """The face of a photograph as somebody who sits for another, in the pose of the first.
+
+    Raises ScanError when the file cannot be read, or shows no face, or one too small, too far turned or hidden.
+    """
+    from mvgen.reconstruct import read_photograph
+
+    detector, landmarker = _tools()
+    try:
+        image = read_photograph(path)
+        face = track_face(image[None], _CROP, detector)
+    except ClipError as error:
+        raise ScanError(f"{path.name}: {error.reason}") from None
+    camera = crop_camera(_CROP)
+    apart = camera.scale / np.hypot(face.crop[0, 0], face.crop[1, 0])
+    if apart < _SMALLEST:
+        raise ScanError(
+            f"{path.name}: its eyes are {apart:.0f} pixels apart, not {_SMALLEST:.0f} or more; leave it out"
+        )
+    points = landmarker.find(crop_frames(image[None], face)).points
+    fit = fit_face(points, camera, face_model())
+    turned = float(np.degrees(np.arccos(np.clip(fit.rotation[0, 2, 2], -1, 1))))
+    if turned > _TURNED:
+        raise ScanError(
+            f"{path.name}: the head is turned by {turned:.0f} degrees, more than {_TURNED:.0f}; leave it out"
+        )
+    if fit.residual[0] > _WORST_FIT:
+        raise ScanError(f"{path.name}: the landmarks found do not lie on a face; is much of it hidden?")
+    wide = Camera(_SIDE, _SIDE / _ACROSS, (_EYES_AT[0] * _SIDE, _EYES_AT[1] * _SIDE))
+    return _seated(_resampled(image, face, camera, wide), *_surface(fit, wide), wide, _five_points(fit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """A mesh over the pixels of a square: vertices at every second, edge middles at the others.
+
+    triangles, edges, six_nodes : as in `HeadModel`
+    places : (N + E, 2) row and column of each vertex and edge middle
+    """
+
+    triangles: NDArray[np.int32]
+    edges: NDArray[np.int32]
+    six_nodes: NDArray[np.int32]
+    places: NDArray[np.int64]
+
+
+@lru_cache(maxsize=1)
+def _grid() -> _Grid:
+    side = _SIDE // 2 + 1
+    number = np.arange(side * side).reshape(side, side)
+    left, right, below, across = (
+        part.ravel() for part in (number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:])
+    )
+    triangles = np.concatenate([np.stack([left, below, across], axis=1), np.stack([left, across, right], axis=1)])
+    edges, six_nodes = edge_nodes(triangles, side * side)
+    vertices = 2 * np.stack(np.divmod(number.ravel(), side), axis=1)
+    places = np.concatenate([vertices, vertices[edges].sum(axis=1) // 2])
+    return _Grid(triangles.astype(np.int32), edges, six_nodes, places)
+
+
+@lru_cache(maxsize=1)
+def _tools() -> tuple[FaceDetector, FaceMesh]:
+    """The detector and the landmarker of this process."""
+    return FaceDetector(), FaceMesh("cpu")
+
+
+def _resampled(image: Image, face: FaceTrack, crop: Camera, wide: Camera) -> Image:
+    """The photograph (H, W, 3) as `wide` sees it, (S, S, 3) uint8; where it ends its edge goes on, blurred."""
+    import cv2
+    from scipy.ndimage import distance_transform_edt
+
+    zoom = wide.scale / crop.scale
+    matrix = zoom * face.crop
+    matrix[:, 2] += np.array(wide.centre) - zoom * np.array(crop.centre)
+    inside = covered(matrix, wide.size, *image.shape[:2])
+    picture = crop_frames(image[None], replace(face, crop=matrix, size=wide.size, inside=inside))[0]
+    away, nearest = distance_transform_edt(~inside, return_indices=True)
+    picture = picture[tuple(nearest)]
+    soft = cv2.GaussianBlur(picture, (0, 0), 0.12 * wide.scale, borderType=cv2.BORDER_REPLICATE)
+    amount = ramp(away / wide.scale, 0, 0.2)[..., None]
+    return np.asarray((picture + amount * (soft - picture.astype(np.float32))).round(), np.uint8)
+
+
+def _surface(fit: FaceFit, wide: Camera) -> tuple[Floats, Mask]:
+    """Depth at the pixels of `wide`, (S, S) world units, none of it unknown; and which of them are face, (S, S)."""
+    from scipy.ndimage import distance_transform_edt
+
+    mesh = topology()
+    depth = rasterise(wide, fit.vertices[0], fit.vertices[0][:, 2:])[..., 0]
+    landmark = np.arange(mesh.count) < LANDMARKS
+    landmark[-len(mesh.edges) :] = (mesh.edges < LANDMARKS).all(axis=1)
+    seen = rasterise(wide, fit.vertices[0], landmark[:, None].astype(np.float64))[..., 0] > 0.999
+    face = distance_transform_edt(seen) > _COVER_MARGIN * wide.scale
+    return extended(depth, wide.scale), np.asarray(face)
+
+
+def extended(depth: Floats, scale: float) -> Floats:
+    """A surface carried on beyond its outline: level, then falling back, then flat, smoother the further out.
+
+    depth : (S, S) world units, NaN beyond the outline; scale : pixels in a world unit
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+    known = np.isfinite(depth)
+    distance, nearest = distance_transform_edt(~known, return_indices=True)
+    out, within = distance / scale, distance_transform_edt(known) / scale
+    # Surfaces seen at a glance end at another depth in each pixel: the outline's is smoothed along it.
+    outline = known & (within < 1.5 / scale)
+    weight = gaussian_filter(outline.astype(np.float64), _ALONG * scale)
+    total = gaussian_filter(np.where(outline, depth, 0), _ALONG * scale)
+    smooth = (total / np.maximum(weight, 1e-9))[tuple(nearest)]
+    fall = smooth - _SLOPE * _SOFT * np.logaddexp(0, (out - _LEVEL) / _SOFT)
+    start = _BACK + _SOFT * np.logaddexp(0, (fall - _BACK) / _SOFT)
+    surface = np.where(known, depth + ramp(within, _OUTLINE, 0) * (smooth - depth), start)
+    for sigma in (0.3, 0.12, 0.06, 0.03):
+        soft = gaussian_filter(surface, sigma * scale, mode="nearest")
+        surface = surface + ramp(out - within, -_OUTLINE, sigma) * (soft - surface)
+    return np.asarray(surface)
+
+
+def _five_points(fit: FaceFit) -> Floats:
+    """The detector's five points on the fitted face, (5, 3) world; eyes, nose, mouth corners, image left first."""
+    vertices = fit.vertices[0]
+    eyes = (vertices[list(loop)].mean(axis=0) for loop in (EYE_LEFT, EYE_RIGHT))
+    return np.stack([*eyes, vertices[_NOSE], *vertices[list(_MOUTH)]])
+
+
+def _seated(picture: Image, depth: Floats, face: Mask, wide: Camera, five: Floats) -> Sitter:
+    """A picture (S, S, 3) on its surface (S, S) as a dressed head on a grid of its own."""
+    from scipy.spatial import cKDTree
+
+    grid = _grid()
+    row, column = grid.places.T
+    pixels = pixel_grid(wide.size, wide.size)
+    points = wide.unproject(np.concatenate([pixels, depth[..., None]], axis=-1))
+    count = len(grid.places) - len(grid.edges)
+    vertices = points[row[:count], column[:count]].astype(np.float32)
+    nearest = cKDTree(vertices).query(five, k=4)[1]
+    names = ("eye_right", "eye_left", "nose", "mouth_right", "mouth_left")
+    model = HeadModel(
+        triangles=grid.triangles, edges=grid.edges, six_nodes=grid.six_nodes, canonical=vertices, regions={},
+        action_names=(), actions=np.zeros((0, count, 3), np.float32),
+        five_points=dict(zip(names, nearest, strict=True)), landmarks=np.full(68, -1, np.int32),
+    )  # fmt: skip
+    albedo = to_linear(picture[row, column] / 255)
+    paint = np.column_stack([albedo, np.zeros(len(row)), face[row, column], np.zeros(len(row))])
+    return Sitter(DressedHead.painted(model, paint.astype(np.float32)), vertices, _METRE, lit=True)
+
+
+def _opens(path: Path) -> bool:
+    """Whether a file begins as an image does."""
+    from PIL import Image as Picture
+
+    try:
+        with Picture.open(path):
+            return True
+    except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError):
+        return False
