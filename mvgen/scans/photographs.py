@@ -50,7 +50,6 @@ _EYES_AT = (0.5, 0.42)
 _LEVEL, _SLOPE, _BACK = 0.15, 0.7, -1.6
 _OUTLINE, _ALONG, _SOFT = 0.1, 0.08, 0.08  # widths of what is smoothed at the outline, along it, and of the bends
 _COVER_MARGIN = 0.04  # by which the face cover is less than the face, world units
-_NOSE, _MOUTH = 4, (61, 291)  # landmarks
 
 # A photograph is refused where the eyes are nearer (pixels), the head is turned more (degrees), or the fit is worse
 # (world units) than this.
@@ -142,7 +141,7 @@ def sitter_of(path: Path) -> Sitter:
     if fit.residual[0] > _WORST_FIT:
         raise ScanError(f"{path.name}: the landmarks found do not lie on a face; is much of it hidden?")
     wide = Camera(_SIDE, _SIDE / _ACROSS, (_EYES_AT[0] * _SIDE, _EYES_AT[1] * _SIDE))
-    return _seated(_resampled(image, face, camera, wide), *_surface(fit, wide), wide, _five_points(fit))
+    return _seated(_resampled(image, face, camera, wide), *_surface(fit, wide), wide, _five_points(fit, face))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,15 +232,15 @@ def extended(depth: Floats, scale: float) -> Floats:
     return np.asarray(surface)
 
 
-def _five_points(fit: FaceFit) -> Floats:
-    """The detector's five points on the fitted face, (5, 3) world; eyes, nose, mouth corners, image left first."""
-    vertices = fit.vertices[0]
-    eyes = (vertices[list(loop)].mean(axis=0) for loop in (EYE_LEFT, EYE_RIGHT))
-    return np.stack([*eyes, vertices[_NOSE], *vertices[list(_MOUTH)]])
+def _five_points(fit: FaceFit, face: FaceTrack) -> Floats:
+    """Where the five points are, (5, 2) world: the eyes by the fit, as depth counts from them; the others as detected."""
+    camera = crop_camera(face.size)
+    eyes = [fit.vertices[0, list(loop), :2].mean(axis=0) for loop in (EYE_LEFT, EYE_RIGHT)]
+    return np.stack([*eyes, *(face.points[2:] - camera.centre) / camera.scale * [1, -1]])
 
 
 def _seated(picture: Image, depth: Floats, face: Mask, wide: Camera, five: Floats) -> Sitter:
-    """A picture (S, S, 3) on its surface (S, S) as a dressed head on a grid of its own."""
+    """A picture (S, S, 3) on its surface (S, S), its five points at x and y (5, 2), as a dressed head on a grid."""
     from scipy.spatial import cKDTree
 
     grid = _grid()
@@ -250,7 +249,7 @@ def _seated(picture: Image, depth: Floats, face: Mask, wide: Camera, five: Float
     points = wide.unproject(np.concatenate([pixels, depth[..., None]], axis=-1))
     count = len(grid.places) - len(grid.edges)
     vertices = points[row[:count], column[:count]].astype(np.float32)
-    nearest = cKDTree(vertices).query(five, k=4)[1]
+    nearest = cKDTree(vertices[:, :2]).query(five, k=4)[1]
     names = ("eye_right", "eye_left", "nose", "mouth_right", "mouth_left")
     model = HeadModel(
         triangles=grid.triangles, edges=grid.edges, six_nodes=grid.six_nodes, canonical=vertices, regions={},
