@@ -233,7 +233,7 @@ def extended(depth: Floats, scale: float) -> Floats:
 
 
 def _five_points(fit: FaceFit, face: FaceTrack) -> Floats:
-    """Where the five points are, (5, 2) world: the eyes by the fit, as depth counts from them; the others as detected."""
+    """Where the five points are, (5, 2) world: eyes by the fit, as depth counts from them; the others as detected."""
     camera = crop_camera(face.size)
     eyes = [fit.vertices[0, list(loop), :2].mean(axis=0) for loop in (EYE_LEFT, EYE_RIGHT)]
     return np.stack([*eyes, *(face.points[2:] - camera.centre) / camera.scale * [1, -1]])
