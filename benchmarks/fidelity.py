@@ -40,6 +40,7 @@ from ways import AS_PUBLISHED, OURS, Views, all_ways, build, side_views
 
 from mvgen.angles import parse_angles
 from mvgen.config import BuildConfig
+from mvgen.device import one_thread
 from mvgen.engine import local
 from mvgen.flow import flow_between
 from mvgen.pipeline import Tools, fit_attention_for
@@ -48,7 +49,6 @@ from mvgen.scans.anny import anny_heads
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.ict import ict_heads
-from mvgen.stages import one_thread
 from mvgen.synth.emotions import one_sided
 from mvgen.synth.plan import ClipPlan, plan_release
 

@@ -36,11 +36,11 @@ from tables import table
 from mvgen.angles import parse_angles
 from mvgen.build import Silent, build
 from mvgen.config import BuildConfig
+from mvgen.device import one_thread
 from mvgen.engine import local
 from mvgen.paths import shipped_weights
 from mvgen.records import Clip
 from mvgen.sources import get_source
-from mvgen.stages import one_thread
 from mvgen.store.manifest import Failure
 
 Result = TypeVar("Result")

@@ -25,7 +25,7 @@ _RUN_ONLY = frozenset(
 _PATHS = ("root", "annotations", "out", "weights", "flow_weights")
 
 # How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip`.
-Geometry = Literal["clip", "residual", "filtered", "frame"]
+Geometry = Literal["clip", "model", "per-frame"]
 
 # What finds the motion between two pictures; see `mvgen.flow`.
 FlowMethod = Literal["dis", "farneback", "tvl1", "raft"]
@@ -55,8 +55,8 @@ class BuildConfig(BaseModel):
     )
     geometry: Geometry = Field(
         "clip",
-        description="one geometry for the whole clip, without (clip) or with (residual) what an expression changes of "
-        "it; or one per frame, low-passed over time (filtered) or as the paper reads (frame)",
+        description="one geometry for the whole clip (clip), moved by the fitted facial actions of each frame (model), "
+        "or each frame by itself, as the paper reads (per-frame)",
     )
     renderer: Literal["grid", "raycast", "pyrender"] = Field(
         "grid", description="what draws the views: grid (fast), or a reference by rays (raycast) or OpenGL (pyrender)"

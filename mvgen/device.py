@@ -47,3 +47,14 @@ def start_openvino() -> Any:
     import openvino
 
     return openvino
+
+
+def one_thread() -> None:
+    """One thread per process: sums must not depend on how many there are, and clips already run side by side."""
+    import cv2
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    threadpool_limits(1)

@@ -12,120 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import Camera, pixel_grid
-from mvgen.errors import ClipError
 from mvgen.records import DepthMap, Floats, Image, Mask, Mesh
 from mvgen.surface import source_points
 
-WALL_SLOPE = 8.0
-"""A surface steeper than this (83 degrees from facing the camera) that touches the silhouette is no face but a wall
-that the network drew between the face and nothing; it is dropped. Steep places inside, such as nose wings, stay."""
-
-_RIM = 1 / 64  # of the image's side: at the outline a network mixes face and background, in depth and in colour
-_SMOOTHING = 1 / 64  # of the image's side: the outline is smoothed over as much
-_SPIKE = 1 / 16  # of the image's side: half the width of what sticks out of a face and is none, such as a lock of hair
 _OUTLINE_STEPS = 20  # of smoothing along the outline, each over the two neighbours
 _WITHIN_PIXEL = 0.49
-_LEAST_AREA = 1 / 100  # of the image: anything smaller is no face
-
-
-def _largest(mask: Mask) -> Mask:
-    """The largest 4-connected component."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    return np.asarray(labels == 1 + np.bincount(labels.ravel())[1:].argmax())
-
-
-def _slope(depth: Floats, mask: Mask, scale: float) -> Floats:
-    """Steepest depth difference to a neighbour inside the mask, as a slope: depth in pixels per pixel."""
-    known = np.where(mask, depth, np.nan)
-    steepest = np.zeros(depth.shape)
-    for axis in (0, 1):
-        jump = np.nan_to_num(np.abs(np.diff(known, axis=axis))) * scale
-        before, after = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
-        before[axis], after[axis] = (0, 1), (1, 0)
-        steepest = np.maximum(steepest, np.maximum(np.pad(jump, before), np.pad(jump, after)))
-    return steepest
-
-
-def _without_spikes(mask: Mask) -> Mask:
-    """The largest region of a mask, its holes filled, its outline smooth; never larger than region and holes."""
-    import cv2
-    from scipy import ndimage
-
-    mask = ndimage.binary_fill_holes(_largest(mask))
-    reach = 2 * round(mask.shape[0] * _SPIKE) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    broad = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    soft = cv2.GaussianBlur(broad.astype(np.float32), (0, 0), max(mask.shape[0] * _SMOOTHING, 0.5))
-    return _largest(ndimage.binary_fill_holes(mask & (soft > 0.5)))
-
-
-def face_mask(depth: DepthMap, confidence_threshold: float = 0.5) -> Mask:
-    """Where the face is: (S, S) bool.
-
-    The largest confident region with its holes filled, without its rim, spikes on its outline or walls beyond it.
-    Raises ClipError("depth") when nothing of the size of a face is left.
-    """
-    from scipy import ndimage
-
-    mask = _without_spikes(depth.confidence > confidence_threshold)
-    mask = ndimage.distance_transform_edt(mask) > _RIM * mask.shape[0]
-    steep = mask & (_slope(depth.depth, mask, depth.camera.scale) > WALL_SLOPE)
-    outline = mask & ~ndimage.binary_erosion(mask)
-    labels, _ = ndimage.label(steep, structure=np.ones((3, 3)))
-    walls = np.unique(labels[outline & steep])
-    # Where a wall was, the outline is as ragged as the wall; a view from the side stretches that into a saw.
-    mask = _without_spikes(mask & ~np.isin(labels, walls[walls > 0]))
-    if mask.mean() < _LEAST_AREA:
-        raise ClipError("depth", "the depth network sees no face in the crop")
-    return np.asarray(mask, bool)
-
-
-def face_surface(depth: DepthMap, confidence_threshold: float = 0.5) -> DepthMap:
-    """The depth map cut to the face: NaN outside, and pixels the network was not sure of spanned from their neighbours.
-
-    Raises ClipError("depth") as `face_mask` does.
-    """
-    mask = face_mask(depth, confidence_threshold)
-    known = mask & (depth.confidence > confidence_threshold) & np.isfinite(depth.depth)
-    filled = _span(np.where(known, depth.depth, np.nan).astype(np.float64), mask & ~known, mask)
-    return replace(depth, depth=np.where(mask, filled, np.nan).astype(np.float32))
-
-
-def _span(depth: Floats, holes: Mask, mask: Mask) -> Floats:
-    """Depth with its holes filled as a soap film would: Laplace's equation, with free edges at the mask's outline."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.linalg import spsolve
-
-    count = int(holes.sum())
-    if count == 0:
-        return depth
-    number = np.full(depth.shape, -1)
-    number[holes] = np.arange(count)
-    rows, columns, values = [], [], []
-    degree, known = np.zeros(count), np.zeros(count)
-    y, x = np.nonzero(holes)
-    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        ny, nx = y + dy, x + dx
-        there = (ny >= 0) & (ny < depth.shape[0]) & (nx >= 0) & (nx < depth.shape[1])
-        there[there] = mask[ny[there], nx[there]]
-        own, other = number[y[there], x[there]], number[ny[there], nx[there]]
-        degree[own] += 1
-        inner = other >= 0
-        rows.append(own[inner])
-        columns.append(other[inner])
-        values.append(-np.ones(inner.sum()))
-        known[own[~inner]] += depth[ny[there], nx[there]][~inner]
-    matrix = coo_matrix(
-        (np.concatenate([*values, degree]),
-         (np.concatenate([*rows, np.arange(count)]), np.concatenate([*columns, np.arange(count)])))
-    ).tocsc()  # fmt: skip
-    filled = depth.copy()
-    filled[holes] = spsolve(matrix, known)
-    return filled
 
 
 def _triangles(mask: Mask, depth: Floats) -> NDArray[np.int32]:
@@ -150,7 +41,7 @@ def _triangles(mask: Mask, depth: Floats) -> NDArray[np.int32]:
 
 
 def mesh_from_depth(surface: DepthMap) -> Mesh:
-    """Triangle mesh of a depth map that is NaN outside the face, such as `face_surface` gives.
+    """Triangle mesh of a depth map that is NaN outside the face.
 
     Every known pixel is a vertex; nothing is torn inside.
     """

@@ -22,12 +22,17 @@ from mvgen.device import resolved_device
 from mvgen.errors import ClipError, WeightsError
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import Detector
-from mvgen.faces.landmarks import find_landmarks, settle_landmarks
+from mvgen.faces.face_mesh_topology import IBUG
+from mvgen.faces.landmarks import Landmarker, find_landmarks, ibug_landmarks
 from mvgen.flow import ClipFlow, clip_flow
+from mvgen.morphable.fitting import FaceFit, fit_face
+from mvgen.morphable.model import FaceModel
+from mvgen.morphable.rasterise import fit_image, vertex_normals
 from mvgen.records import (
     BuiltClip,
     Clip,
     DepthMap,
+    FacePoints,
     FacePrediction,
     FaceTrack,
     Floats,
@@ -40,7 +45,10 @@ from mvgen.records import (
 from mvgen.register import apply, face_region, leave, register, seen_in_all
 from mvgen.render import Renderer, get_renderer
 from mvgen.surface_motion import clip_surface_motion
-from mvgen.viewing import CONFIDENT, Scene, Stopwatch, face_of, flow_methods, look, make_scene, make_view
+from mvgen.viewing import Scene, Stopwatch, flow_methods, look, make_scene, make_view
+
+# A landmark on skin that is seen this much aslant (the cosine) or more is on its way out of sight.
+_GRAZING = 0.25
 
 
 class DepthEstimator(Protocol):
@@ -51,8 +59,8 @@ class DepthEstimator(Protocol):
         """(N, 3, S, S) -> feature maps."""
         ...
 
-    def predict(self, crops: Image) -> FacePrediction:
-        """(T, S, S, 3) uint8 -> depth, face and landmarks of every crop."""
+    def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
+        """(T, S, S, 3) uint8 and their fits (T or 1, S, S, 4) -> depth and face of every crop."""
         ...
 
     def normalise(self, crops: Image) -> Any:
@@ -65,6 +73,8 @@ class Tools:
     """What is loaded once per process and serves every clip."""
 
     detector: Detector
+    landmarker: Landmarker
+    model: FaceModel
     estimator: DepthEstimator
     attention: AttentionModel
     renderer: Renderer
@@ -78,9 +88,13 @@ class Tools:
         """
         from mvgen.depth.predict import DepthEstimator as Network
         from mvgen.faces.detection import FaceDetector
+        from mvgen.faces.face_mesh import FaceMesh
+        from mvgen.morphable.model import face_model
 
         return cls(
             detector=FaceDetector(config.device),
+            landmarker=FaceMesh(config.device),
+            model=face_model(),
             estimator=Network(config.weights, config.device),
             attention=AttentionModel.empty() if attention is None else _read_attention(attention),
             renderer=get_renderer(config.renderer, resolved_device(config.device)),
@@ -113,14 +127,13 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         registration, crops = _register(crops, onset, face, config, tools, seconds=np.arange(len(crops)) / clip.fps)
         inside = seen_in_all(face.inside, registration)
     with clock("depth"):
-        seen = tools.estimator.predict(crops[frames_needed(config.geometry, len(crops), onset)])
-        face = settle_landmarks(face, seen)
-        maps = clip_geometry(seen.depth, seen.face, config.geometry, clip.fps)
-        depths = [DepthMap(*each, source_camera(face, config)) for each in zip(*maps, strict=True)]
-        surfaces = [face_of(depth) for depth in depths]
+        shown = crops[frames_needed(config.geometry, len(crops), onset)]
+        points = tools.landmarker.find(shown)
+        camera = source_camera(face, config)
+        surfaces, fits = clip_geometry(shown, points, camera, config.geometry, clip.fps, tools.model, tools.estimator)
         # A clip with one geometry has one depth; otherwise the onset frame's is the one that is kept.
-        chosen = onset if len(depths) > 1 else 0
-        depth, surface = depths[chosen], surfaces[chosen]
+        surface = surfaces[onset if len(surfaces) > 1 else 0]
+        face = settle_landmarks(face, points, fits[onset if len(fits) > 1 else 0], surface)
     with clock("attention"):
         apex = clip.position(clip.apex, apex_position(crops, onset, face))
     with clock("flow"):
@@ -143,7 +156,7 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
     views = _Views(_source_view(crops, surface, inside, frontal), scene, config, tools.renderer, clock)
     # A release that marks no apex gets the one found here; the adapter's note on the clip says that it is an estimate.
     clip = replace(clip, apex=clip.frames[apex].number)
-    return BuiltClip(clip, face, registration, depth, attention, views, clock.seconds)
+    return BuiltClip(clip, face, registration, surface, attention, views, clock.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +190,20 @@ class _Views(Sequence[ViewClip]):
 
 
 def find_face(frames: Image, onset: int, config: BuildConfig, tools: Tools) -> FaceTrack:
-    """The one crop of a clip, and the landmarks in it. Raises ClipError("face") when no frame shows a face."""
+    """The one crop of a clip, and the landmarks in it. Raises ClipError("face") where no frame shows a face."""
     face = track_face(frames, config.size, tools.detector, onset)
-    return find_landmarks(frames, face, tools.estimator, onset)
+    return find_landmarks(frames, face, tools.landmarker, onset)
+
+
+def settle_landmarks(face: FaceTrack, points: FacePoints, fit: FaceFit, surface: DepthMap) -> FaceTrack:
+    """The same face with its landmarks as registered frames show them, and which of them are seen.
+
+    points : of the registered frames; fit : of the clip; surface : its depth, with where it shows face
+    """
+    landmarks = np.median(ibug_landmarks(points), axis=0)
+    shown = surface.confidence[tuple(np.clip(landmarks[:, ::-1].astype(int), 0, len(surface.confidence) - 1).T)]
+    facing = vertex_normals(fit.vertices[0])[IBUG, 2]
+    return replace(face, landmarks=landmarks, visible=shown * np.clip(facing / _GRAZING, 0, 1))
 
 
 def _register(
@@ -189,7 +213,7 @@ def _register(
     if not config.register_frames:
         return leave(len(crops), "registration is switched off"), crops
     refine = config.refine_registration
-    depth = depth_everywhere(tools.estimator.predict(crops[onset : onset + 1])) if refine else None
+    depth = onset_depth(crops[onset], source_camera(face, config), tools) if refine else None
     registration = register(
         crops,
         onset,
@@ -203,15 +227,14 @@ def _register(
     return registration, apply(crops, registration, depth)
 
 
-def depth_everywhere(seen: FacePrediction) -> Floats | None:
-    """Depth of the first crop, (S, S) world units, beyond the face as at its nearest pixel; None where no face is."""
+def onset_depth(crop: Image, camera: Camera, tools: Tools) -> Floats:
+    """Depth of the fit to one crop (S, S, 3), (S, S) world units; beyond the face as at its nearest pixel."""
     from scipy.ndimage import distance_transform_edt
 
-    face = (seen.face[0] > CONFIDENT) & np.isfinite(seen.depth[0])
-    if not face.any():
-        return None
-    nearest = distance_transform_edt(~face, return_distances=False, return_indices=True)
-    return np.asarray(seen.depth[0][tuple(nearest)], np.float64)
+    fit = fit_face(tools.landmarker.find(crop[None]).points, camera, tools.model)
+    depth = fit_image(camera, fit.vertices[0])[..., 0]
+    nearest = distance_transform_edt(~np.isfinite(depth), return_distances=False, return_indices=True)
+    return np.asarray(depth[tuple(nearest)], np.float64)
 
 
 def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:

@@ -10,18 +10,19 @@ import numpy as np
 
 from mvgen.angles import view_name
 from mvgen.config import BuildConfig
+from mvgen.depth.clip import clip_geometry
 from mvgen.errors import ClipError
 from mvgen.faces.crop import crop_frames
-from mvgen.ibug import COUNT
+from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.mesh import export_mesh
 from mvgen.pipeline import Tools, find_face, source_camera
 from mvgen.records import DepthMap, Floats, Image
 from mvgen.surface import source_normals
-from mvgen.viewing import face_of, look, make_scene, make_view
+from mvgen.viewing import look, make_scene, make_view
 
 _LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder
 _CAPTION = 18  # pixels
-_DOT = 2.0  # radius of a landmark, pixels
+_DOT = 1.2  # radius of a landmark, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,11 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
 
     face = find_face(image[None], 0, config, tools)
     crops = crop_frames(image[None], face)
-    seen = tools.estimator.predict(crops)
+    points = tools.landmarker.find(crops)
     camera = source_camera(face, config)
-    surface = face_of(DepthMap(seen.depth[0], seen.face[0], camera))
+    (surface,), (fit,) = clip_geometry(crops, points, camera, "clip", 1.0, tools.model, tools.estimator)
     nowhere = np.zeros(surface.depth.shape, np.float32)
-    scene = make_scene(crops, 0, 0, face.inside, seen.landmarks[0], nowhere, [surface])
+    scene = make_scene(crops, 0, 0, face.inside, ibug_landmarks(points)[0], nowhere, [surface])
 
     (folder / "views").mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
@@ -112,10 +113,14 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
         depth=(surface.depth * np.float32(camera.scale)).astype(np.float32),
         valid=np.isfinite(surface.depth) & face.inside,
         crop=face.crop,
-        landmarks=seen.landmarks[0],
-        landmarks_visible=seen.visible[0],
+        landmarks=ibug_landmarks(points)[0],
+        points=points.points[0],
+        identity=fit.identity,
+        actions=fit.actions[0],
+        rotation=fit.rotation[0],
     )
-    Picture.fromarray(draw_landmarks(crops[0], seen.landmarks[0], seen.visible[0])).save(folder / "landmarks.png")
+    shown = draw_landmarks(crops[0], points.points[0, :, :2], surface.confidence)
+    Picture.fromarray(shown).save(folder / "landmarks.png")
     export_mesh(scene.meshes[0], crops[0], folder / "mesh.glb")
     pictures = [("source", crops[0]), ("depth relief", relief(surface))]
     for yaw in config.angles:
@@ -128,10 +133,10 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
     _sheet(pictures).save(folder / "sheet.png")
 
 
-def draw_landmarks(crop: Image, landmarks: Floats, visible: Floats) -> Image:
-    """The crop at twice its size with its landmarks: full dots where they are seen, rings where something hides them.
+def draw_landmarks(crop: Image, points: Floats, face: Floats) -> Image:
+    """The crop at twice its size with its landmarks: full dots where the face is seen, rings where something hides it.
 
-    crop : (S, S, 3) uint8; landmarks : (68, 2) its pixels; visible : (68,) in [0, 1]
+    crop : (S, S, 3) uint8; points : (468, 2) its pixels; face : (S, S) in [0, 1], see `DepthMap.confidence`
     Returns (2 S, 2 S, 3) uint8.
     """
     from PIL import Image as Picture
@@ -140,10 +145,10 @@ def draw_landmarks(crop: Image, landmarks: Floats, visible: Floats) -> Image:
     side = 2 * len(crop)
     picture = Picture.fromarray(crop).resize((side, side), Picture.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
-    for index in range(COUNT):
-        x, y = 2 * landmarks[index]
-        dot = (x - _DOT, y - _DOT, x + _DOT, y + _DOT)
-        draw.ellipse(dot, fill="lime" if visible[index] > 0.5 else None, outline="lime")
+    for u, v in points:
+        shown = face[min(max(int(v), 0), len(face) - 1), min(max(int(u), 0), len(face) - 1)] > 0.5
+        dot = (2 * u - _DOT, 2 * v - _DOT, 2 * u + _DOT, 2 * v + _DOT)
+        draw.ellipse(dot, fill="lime" if shown else None, outline="lime")
     return np.asarray(picture, np.uint8)
 
 

@@ -111,16 +111,12 @@ class FaceTrack:
 class FacePrediction(NamedTuple):
     """What the depth network sees in T face crops.
 
-    depth : (T, S, S) float32, world units
-    face : (T, S, S) float32 in [0, 1], probability that a pixel is face
-    landmarks : (T, 68, 2) float32, crop pixels, see `mvgen.ibug`
-    visible : (T, 68) float32 in [0, 1], probability that nothing hides the landmark
+    depth : (T, S, S) float32, world units, NaN where the fitted face is not
+    face : (T, S, S) float32 in [0, 1], probability that a pixel shows face, and nothing in front of it
     """
 
     depth: NDArray[np.float32]
     face: NDArray[np.float32]
-    landmarks: NDArray[np.float32]
-    visible: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +155,8 @@ class Registration:
 class DepthMap:
     """Depth of a face crop.
 
-    depth : (S, S) float32, world units (inter-ocular distances), z along the optical axis, NaN where unknown
-    confidence : (S, S) float32 in [0, 1], the network's probability that the pixel is face
+    depth : (S, S) float32, world units (inter-ocular distances), z along the optical axis, NaN outside the face
+    confidence : (S, S) float32 in [0, 1], the network's probability that a pixel shows face, and nothing before it
     camera : the source camera of the crop
     """
 

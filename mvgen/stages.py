@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mvgen import __version__
 from mvgen.config import BuildConfig
-from mvgen.device import resolved_device
+from mvgen.device import one_thread, resolved_device
 from mvgen.records import BuiltClip, Clip
 
 if TYPE_CHECKING:
@@ -95,15 +95,6 @@ class PipelineStages:
             return build_clip(clip, read_frames(clip), config, tools)
 
         return build_one
-
-
-def one_thread() -> None:
-    """One thread per process: sums must not depend on how many there are, and clips already run side by side."""
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def package_version(name: str) -> str | None:

@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 from mvgen.attention import AttendedSurface, visible_attention
 from mvgen.config import BuildConfig
 from mvgen.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
-from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
+from mvgen.mesh import mesh_from_depth, smooth_outline
 from mvgen.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.render import Renderer, drape, seen_inside
 from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
 from mvgen.surface_motion import SurfaceMotion, see_clip_motion, see_motion
-
-CONFIDENT = 0.5
-"""The depth network is sure of a pixel above this."""
 
 
 @dataclass(slots=True)
@@ -77,7 +74,7 @@ def make_scene(  # noqa: PLR0917
 ) -> Scene:
     """Make a clip ready to be seen from any angle.
 
-    surfaces : the face's depth, see `face_of`: the clip's one, or each frame's
+    surfaces : the face's depth, NaN outside it: the clip's one, or each frame's
     """
     surface = surfaces[onset] if len(surfaces) > 1 else surfaces[0]
     return Scene(
@@ -97,11 +94,6 @@ def make_scene(  # noqa: PLR0917
 def surface_mesh(surface: DepthMap) -> Mesh:
     """The mesh of a face's depth, its outline smooth."""
     return smooth_outline(mesh_from_depth(surface), surface.camera)
-
-
-def face_of(depth: DepthMap) -> DepthMap:
-    """The face in a depth map of the network's, NaN outside. Raises ClipError("depth") where there is none."""
-    return face_surface(depth, CONFIDENT)
 
 
 def look(scene: Scene, yaw: float, pitch: float, config: BuildConfig, renderer: Renderer) -> tuple[ViewGeometry, ...]:

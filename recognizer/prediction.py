@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mvgen.config import BuildConfig, load_config
+from mvgen.device import one_thread
 from mvgen.errors import ClipError
 from mvgen.pipeline import Tools
 from mvgen.records import Clip
 from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import list_frames, list_video
-from mvgen.stages import one_thread
 from recognizer.errors import RecogniserError
 from recognizer.learning import Device
 from recognizer.readers.base import Entry

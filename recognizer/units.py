@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mvgen.config import canonical_json
-from mvgen.stages import one_thread
+from mvgen.device import one_thread
 from mvgen.store.manifest import digest_of
 from mvgen.store.writer import disk_errors, write_atomically
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of

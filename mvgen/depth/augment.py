@@ -49,10 +49,13 @@ class Reframing:
         grid = F.affine_grid(self.matrix, [len(images), 1, 2 * size, 2 * size], align_corners=False)
         return F.avg_pool2d(F.grid_sample(images, grid, padding_mode=beyond, align_corners=False), 2)
 
-    def points(self, points: Tensor) -> Tensor:
-        """Where points (B, N, 2) of the old picture, as shares of its side, are in the new one."""
-        back = torch.linalg.inv(self.matrix[:, :, :2])
-        return (torch.einsum("bij,bnj->bni", back, 2 * points - 1 - self.matrix[:, None, :, 2]) + 1) / 2
+    def turn(self, fit: Tensor) -> Tensor:
+        """Fits (B, 4, S, S) that were sampled anew: depth grows with the face, and normals turn with it."""
+        # The matrix goes from new to old, y down; normals have y up.
+        along = self.matrix[:, :, 0] / torch.linalg.vector_norm(self.matrix[:, :, 0], dim=1, keepdim=True)
+        cosine, sine = (along[:, axis, None, None] for axis in (0, 1))
+        depth, x, y, z = fit.unbind(dim=1)
+        return torch.stack([depth * self.zoom[:, None, None], cosine * x - sine * y, sine * x + cosine * y, z], dim=1)
 
 
 def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mvgen.config import file_digest
-from mvgen.depth.predict import INPUT_SIZE
+from mvgen.depth.predict import FITTED, INPUT_SIZE
 from mvgen.scans.records import Corpus
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from torch import nn
+
+    from mvgen.depth.network import FaceDepthNetwork
 
 _FIGURES = (
-    "mae_percent", "shape_mae_percent", "face_iou", "landmark_percent", "change_correlation", "still_percent",
+    "mae_percent", "shape_mae_percent", "fit_mae_percent", "face_iou", "change_correlation", "still_percent",
 )  # fmt: skip
 
 
@@ -37,7 +38,9 @@ class RunFacts:
     start: str | None
 
 
-def finish(out: Path, config: BaseModel, network: nn.Module, history: list[dict[str, Any]], facts: RunFacts) -> Path:
+def finish(
+    out: Path, config: BaseModel, network: FaceDepthNetwork, history: list[dict[str, Any]], facts: RunFacts
+) -> Path:
     """Write `face_depth.safetensors` (fp16) and its card `face_depth.md` into a folder; returns the weights' path."""
     from safetensors.torch import save_file
 
@@ -47,25 +50,26 @@ def finish(out: Path, config: BaseModel, network: nn.Module, history: list[dict[
         for name, value in network.state_dict().items()
     }
     last = history[-1]
-    save_file(tensors, target, metadata={INPUT_SIZE: str(last["size"])})
+    save_file(tensors, target, metadata={INPUT_SIZE: str(last["size"]), FITTED: "yes" if network.fitted else "no"})
     corpora = "; ".join(f"{corpus.name} ({corpus.licence})" for corpus in facts.corpora)
     bound = [corpus.name for corpus in facts.corpora if not corpus.shippable]
     rights = (
         f"These weights saw {', '.join(bound)}: they may be used only as that licence allows, and not be passed on."
         if bound
-        else "No photograph of a person, no BFM, no FLAME: the weights may be used and passed on by anyone."
+        else "No BFM, no FLAME: the weights may be used and passed on by anyone."
     )
     figures = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in last.items() if name in _FIGURES)
+    sees = ", on the fitted face model" if network.fitted else ""
     card = f"""# Face depth weights
 
-- Network: `mvgen.depth.network.FaceDepthNetwork` (ResNet-18 encoder, Table I decoder, 68 landmarks), fp16
+- Network: `mvgen.depth.network.FaceDepthNetwork` (ResNet-18 encoder, Table I decoder{sees}), fp16
 - sha256: `{file_digest(target)}`
 - Made by: `mvgen train-depth`, with the settings below, in {facts.minutes:.0f} minutes on {facts.device}
 - Started from: {f"weights with sha256 `{facts.start}`" if facts.start else "nothing"}
 - Data: {facts.training} rendered pictures to train on, {facts.validation} of other people to validate on, of
   {corpora}. {rights}
 - Validation, people it never saw; percent of the inter-ocular distance: {figures}
-- Limits: trained on rendered heads only; made for faces within about 20 degrees of frontal; hands, masks and other
+- Limits: made for faces within about 20 degrees of frontal; hands, masks and other
   things in front of a face were not in the data.
 
 ```yaml

@@ -8,13 +8,18 @@ positions of the detector's five points, with the spread that MTCNN showed aroun
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import EYE_DISTANCE, Camera, pixel_grid
+from mvgen.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
 from mvgen.errors import ScanError
 from mvgen.faces.crop import crop_from_points, transform_points
+from mvgen.faces.face_mesh import FaceMesh
+from mvgen.morphable.fitting import fit_face
+from mvgen.morphable.model import face_model
+from mvgen.morphable.rasterise import fit_image
 from mvgen.scans import CORPORA
 from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.lighting import Lighting
@@ -47,11 +52,14 @@ class Photograph:
     landmarks : (68, 2) float32, pixels of the crop, NaN where the corpus does not know them
     visible : (68,) bool, nothing hides the landmark
     metre : inter-ocular distance of the person in metres
+    fit : (S, S, 4) float16, the face model as it is fitted to the landmarks found in this picture, see
+        `mvgen.morphable.rasterise.fit_image`: as wrong as in use
     """
 
     colour: NDArray[np.uint8]
     depth: NDArray[np.float16]
     face: NDArray[np.bool_]
+    fit: NDArray[np.float16]
     landmarks: NDArray[np.float32]
     visible: NDArray[np.bool_]
     metre: float
@@ -69,6 +77,7 @@ class Samples:
     colour: NDArray[np.uint8]
     depth: NDArray[np.float16]
     face: NDArray[np.bool_]
+    fit: NDArray[np.float16]
     landmarks: NDArray[np.float32]
     visible: NDArray[np.bool_]
     metre: NDArray[np.float32]
@@ -82,6 +91,25 @@ def draw_camera(generator: np.random.Generator) -> Camera:
         return camera
     distance = 1 / generator.uniform(1 / 25, 1 / 8)
     return Camera(size=256, scale=70.0, centre=(128.0, 110.0), focal=70.0 * distance, principal=(128.0, 128.0))
+
+
+class Fitter:
+    """Fits the face model to single pictures, as a build does to clips."""
+
+    def __init__(self) -> None:
+        self._landmarker, self._model = FaceMesh("cpu"), face_model()
+
+    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """The fit to a picture (S, S, 3) uint8: (S, S, 4), see `mvgen.morphable.rasterise.fit_image`."""
+        camera = crop_camera(len(picture))
+        fit = fit_face(self._landmarker.find(picture[None]).points, camera, self._model)
+        return fit_image(camera, fit.vertices[0]).astype(np.float16)
+
+
+@lru_cache(maxsize=1)
+def fitter() -> Fitter:
+    """The shared one of this process."""
+    return Fitter()
 
 
 @dataclass(frozen=True)
@@ -113,7 +141,7 @@ class Setting:
         return cls(turn, camera, crop, lighting, draw_background(generator, size, size), Sensor.draw(generator))
 
 
-def photograph(sitter: Sitter, setting: Setting, generator: np.random.Generator) -> Photograph:
+def photograph(sitter: Sitter, setting: Setting, generator: np.random.Generator, fitter: Fitter) -> Photograph:
     """One picture of a sitter in a setting; `generator` gives the sensor's noise."""
     heads, camera, crop, size = sitter.dressed.heads, setting.camera, setting.crop, len(setting.background)
     head: PosedHead = sitter.dressed.pose(sitter.vertices, setting.turn, np.zeros(3))
@@ -130,17 +158,17 @@ def photograph(sitter: Sitter, setting: Setting, generator: np.random.Generator)
     depth = np.where(surface.mouth, np.nan, (surface.depth - eyes) * unit)
     landmarks, visible = _see_landmarks(head, bare, camera)
     return Photograph(
-        image, depth.astype(np.float16), surface.face, transform_points(crop, landmarks).astype(np.float32), visible,
-        sitter.metre,
+        image, depth.astype(np.float16), surface.face, fitter(image),
+        transform_points(crop, landmarks).astype(np.float32), visible, sitter.metre,
     )  # fmt: skip
 
 
-def photograph_twice(subject: Subject, generator: np.random.Generator, size: int) -> list[Photograph]:
+def photograph_twice(subject: Subject, generator: np.random.Generator, size: int, fitter: Fitter) -> list[Photograph]:
     """A person twice in one setting, as two frames of a clip: with another expression, or as still as a sitter can."""
     first = subject.sit(generator)
     setting = Setting.draw(first, generator, size)
     second = first if generator.random() < _STILL_SHARE else subject.sit(generator)
-    return [photograph(sitter, setting, generator) for sitter in (first, second)]
+    return [photograph(sitter, setting, generator, fitter) for sitter in (first, second)]
 
 
 def _see_landmarks(head: PosedHead, bare: Floats, camera: Camera) -> tuple[Floats, NDArray[np.bool_]]:
@@ -180,7 +208,7 @@ def make_samples(corpus: Corpus, seed: int, *, first: int, people: int, per_pers
     identity: list[int] = []
     for number, subject in enumerate(corpus.draw(generator, first, people), start=offset * PEOPLE_PER_CORPUS + first):
         try:
-            pairs = [photograph_twice(subject, generator, size) for _ in range(per_person // 2)]
+            pairs = [photograph_twice(subject, generator, size, fitter()) for _ in range(per_person // 2)]
         except ScanError:
             continue
         pictures += [picture for pair in pairs for picture in pair]
@@ -191,7 +219,8 @@ def make_samples(corpus: Corpus, seed: int, *, first: int, people: int, per_pers
 
     return Samples(
         colour=stacked("colour", np.uint8, size, size, 3), depth=stacked("depth", np.float16, size, size),
-        face=stacked("face", np.bool_, size, size), landmarks=stacked("landmarks", np.float32, 68, 2),
+        face=stacked("face", np.bool_, size, size), fit=stacked("fit", np.float16, size, size, 4),
+        landmarks=stacked("landmarks", np.float32, 68, 2),
         visible=stacked("visible", np.bool_, 68), metre=stacked("metre", np.float32),
         identity=np.array(identity, dtype=np.int64),
     )  # fmt: skip

@@ -8,7 +8,6 @@ inter-ocular distance. `benchmarks/inference.py` compares the engines.
 from __future__ import annotations
 
 import importlib.util
-import sys
 import warnings
 from typing import Any, Protocol
 
@@ -16,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mvgen.depth.network import Prediction
+from mvgen.depth.network import COLOURS, FIT_CHANNELS, FaceDepthNetwork, Prediction
+from mvgen.device import start_openvino
 
 
 class Engine(Protocol):
@@ -25,7 +25,7 @@ class Engine(Protocol):
     name: str
 
     def __call__(self, images: Tensor) -> Prediction:
-        """(B, 3, S, S) float32 from `mvgen.depth.network.normalise` -> `Prediction`."""
+        """(B, C, S, S) float32 from `mvgen.depth.network.network_input` -> `Prediction`."""
         ...
 
 
@@ -48,10 +48,8 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, network: nn.Module, size: int) -> None:
-        _silence_telemetry()
-        import openvino
-
+    def __init__(self, network: FaceDepthNetwork, size: int) -> None:
+        openvino = start_openvino()
         self._compiled = openvino.Core().compile_model(
             _converted(network, size),
             "CPU",
@@ -70,7 +68,7 @@ class OpenVinoEngine:
         return Prediction(*(torch.from_numpy(found[index]) for index in range(len(Prediction._fields))))
 
 
-def get_engine(network: nn.Module, size: int, device: torch.device) -> Engine:
+def get_engine(network: FaceDepthNetwork, size: int, device: torch.device) -> Engine:
     """The fastest engine there is for a network that lies on a device.
 
     size : side of its input, pixels
@@ -85,13 +83,7 @@ def openvino_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def _silence_telemetry() -> None:
-    """OpenVINO would report to its maker that it was imported, unless the user has opted out; call before it is."""
-    # A module that is None cannot be imported, and OpenVINO then does without.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-
-def _converted(network: nn.Module, size: int) -> Any:
+def _converted(network: FaceDepthNetwork, size: int) -> Any:
     """The network as an OpenVINO model for any number of images.
 
     Through the front end rather than `openvino.convert_model`, which takes four times as long for the same model.
@@ -99,13 +91,14 @@ def _converted(network: nn.Module, size: int) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    channels = COLOURS + (FIT_CHANNELS if network.fitted else 0)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is deprecated, and warns about constants
-        traced = torch.jit.trace(_Plain(network).eval(), torch.zeros(2, 3, size, size), check_trace=False)
+        traced = torch.jit.trace(_Plain(network).eval(), torch.zeros(2, channels, size, size), check_trace=False)
         decoder = TorchScriptPythonDecoder(torch.jit.freeze(traced))  # must outlive the conversion
         front = FrontEndManager().load_by_framework("pytorch")
         model = front.convert(front.load(decoder))
-    model.reshape([-1, 3, size, size])
+    model.reshape([-1, channels, size, size])
     return model
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgen.camera import EYE_DISTANCE
+from mvgen.depth.network import Prediction
 
 
 def depth_loss(depth: Tensor, truth: Tensor, known: Tensor, gradient_weight: float) -> Tensor:
@@ -47,15 +47,12 @@ def change_loss(depth: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     return F.smooth_l1_loss(change[both] / unit, true_change[both] / unit)
 
 
-def landmark_loss(points: Tensor, truth: Tensor, visible: Tensor) -> Tensor:
-    """Smooth L1 on known landmarks, in units of 2 % of the inter-ocular distance; hidden ones count a third.
+def trust_loss(predicted: Prediction, fit: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """Cross entropy of the network's trust in its correction with whether the corrected depth is better than the fit.
 
-    points, truth : (B, 68, 2) as shares of the crop's side, truth NaN where unknown; visible : (B, 68) bool
+    fit, truth : (B, S, S) world units; known : (B, S, S) bool
     """
-    known = truth.isfinite().all(dim=-1)
-    if not known.any():
-        return points.sum() * 0
-    unit = 0.02 * EYE_DISTANCE
-    weight = torch.where(visible, 1.0, 1 / 3)[known]
-    error = F.smooth_l1_loss(points[known] / unit, truth[known] / unit, reduction="none").mean(dim=-1)
-    return (weight * error).sum() / weight.sum()
+    with torch.no_grad():
+        correction = (predicted.depth - fit) / torch.sigmoid(predicted.trust).clamp(min=1e-3)
+        better = (fit + correction - truth).abs() < (fit - truth).abs()
+    return F.binary_cross_entropy_with_logits(predicted.trust[known], better[known].float())

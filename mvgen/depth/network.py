@@ -1,7 +1,9 @@
 """The face depth network: ResNet-18 encoder, five upconv + iconv stages with skips, sigmoid output.
 
 Source: Table I of "Multi-view geometry consistency for micro-expression recognition". Added to the table: batch
-normalisation in the decoder, a second output channel that says whether a pixel is face, and 68 landmarks.
+normalisation in the decoder, and a second output channel that says whether a pixel is face. The network that is shipped
+sees the fitted face model beside the colours and predicts what is missing from it, and how far it is to be trusted:
+where it is not sure, the fit stands.
 """
 
 from __future__ import annotations
@@ -10,8 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-
-from mvgen.ibug import COUNT, MIRROR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 DEPTH_RANGE = (-1.8, 1.0)
 # Table I, decoder: channels of stages 5 to 1.
 _DECODER_CHANNELS = (256, 128, 64, 32, 16)
-# Landmarks are read off the third stage, at a quarter of the picture's size.
-_LANDMARK_STAGE = 2
+COLOURS, FIT_CHANNELS = 3, 4
+DEPTH_UNIT = 0.5  # world units of the fit's depth in one unit of the network's input
+CORRECTION = 0.25  # world units in one unit of the network's output
 # Channel means and deviations that ResNets are used to, of RGB in [0, 1].
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -51,70 +52,71 @@ class UpStage(nn.Module):
 class Prediction(NamedTuple):
     """What the network sees in a batch of crops.
 
-    depth : (B, S, S) world units within DEPTH_RANGE; face : (B, S, S) logit
-    landmarks : (B, 68, 2) x and y as a share of the crop's side, 0 at its left and upper edge
-    visible : (B, 68) logit, nothing hides the landmark
+    depth : (B, S, S) world units; face : (B, S, S) logit of a pixel that shows face
+    trust : (B, S, S) logit, that the network's correction of the fit is right; zeros for a network without the fit
     """
 
     depth: Tensor
     face: Tensor
-    landmarks: Tensor
-    visible: Tensor
-
-
-class LandmarkHead(nn.Module):
-    """A heat map for each landmark, read as its centre of mass, and whether each landmark is visible.
-
-    Source: integral regression, Sun et al., "Integral human pose regression", ECCV 2018, eq. 1-2.
-    """
-
-    def __init__(self, channels: int, trunk_channels: int) -> None:
-        super().__init__()
-        self.heat = nn.Conv2d(channels, COUNT, 1)
-        self.visible = nn.Linear(trunk_channels, COUNT)
-
-    def forward(self, features: Tensor, trunk: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, C, H, W) of a decoder stage and of the trunk (B, K, h, w) -> (B, 68, 2) and (B, 68)."""
-        share = torch.softmax(self.heat(features).flatten(2).float(), dim=2).unflatten(2, features.shape[2:])
-        centres = (torch.arange(share.shape[-1], device=share.device, dtype=share.dtype) + 0.5) / share.shape[-1]
-        points = torch.stack([share.sum(dim=2) @ centres, share.sum(dim=3) @ centres], dim=-1)
-        return points, self.visible(trunk.mean(dim=(2, 3))).float()
-
-
-def mirror_landmarks(landmarks: Tensor) -> Tensor:
-    """Landmarks (B, 68, 2) of the mirror image, as shares of the crop's side."""
-    swapped = landmarks[:, MIRROR.tolist()]
-    return torch.stack([1 - swapped[..., 0], swapped[..., 1]], dim=-1)
+    trust: Tensor
 
 
 class FaceDepthNetwork(nn.Module):
-    """Colour of a face crop -> depth, face and landmarks.
+    """A face crop, and the face model fitted to it -> depth.
 
-    Input (B, 3, S, S), normalised by `normalise`, S a multiple of 32. Output: a `Prediction`.
+    fitted : whether the network sees the fit, and says what is missing from it; without, it is the paper's
+    Input (B, 7, S, S), see `network_input`, or (B, 3, S, S) without the fit; S a multiple of 32.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fitted: bool = True) -> None:
         super().__init__()
         import segmentation_models_pytorch as smp
 
-        self.encoder: Any = smp.encoders.get_encoder("resnet18", in_channels=3, depth=5, weights=None)
-        channels = self.encoder.out_channels  # (3, 64, 64, 128, 256, 512)
+        self.fitted = fitted
+        inputs = COLOURS + FIT_CHANNELS if fitted else COLOURS
+        self.encoder: Any = smp.encoders.get_encoder("resnet18", in_channels=inputs, depth=5, weights=None)
+        channels = self.encoder.out_channels  # (inputs, 64, 64, 128, 256, 512)
         skips = (*channels[-2:0:-1], 0)
-        inputs = (channels[-1], *_DECODER_CHANNELS[:-1])
-        self.stages = nn.ModuleList(UpStage(*sizes) for sizes in zip(inputs, skips, _DECODER_CHANNELS, strict=True))
-        self.head = nn.Conv2d(_DECODER_CHANNELS[-1], 2, 3, padding=1)
-        self.landmark_head = LandmarkHead(_DECODER_CHANNELS[_LANDMARK_STAGE], channels[-1])
+        wide = (channels[-1], *_DECODER_CHANNELS[:-1])
+        self.stages = nn.ModuleList(UpStage(*sizes) for sizes in zip(wide, skips, _DECODER_CHANNELS, strict=True))
+        self.head = nn.Conv2d(_DECODER_CHANNELS[-1], 3 if fitted else 2, 3, padding=1)
 
-    def forward(self, images: Tensor) -> Prediction:
-        features = self.encoder(images)
+    def forward(self, images: Tensor, colour_alone: Tensor | None = None) -> Prediction:
+        """colour_alone : (B,) bool, pictures whose fit the encoder does not see; their depth still stands on it."""
+        shown = images
+        if colour_alone is not None:
+            shown = images.clone()
+            shown[colour_alone, COLOURS:] = 0
+        features = self.encoder(shown)
         skips = [*features[-2:0:-1], None]
-        decoded = [features[-1]]
+        decoded = features[-1]
         for stage, skip in zip(self.stages, skips, strict=True):
-            decoded.append(stage(decoded[-1], skip))
-        depth, face = self.head(decoded[-1]).float().unbind(dim=1)
-        landmarks, visible = self.landmark_head(decoded[_LANDMARK_STAGE + 1], features[-1])
+            decoded = stage(decoded, skip)
+        depth, face, *trust = self.head(decoded).float().unbind(dim=1)
+        if self.fitted:
+            correction = CORRECTION * depth * torch.sigmoid(trust[0])
+            return Prediction(DEPTH_UNIT * images[:, COLOURS].float() + correction, face, trust[0])
         far, near = DEPTH_RANGE
-        return Prediction(far + (near - far) * torch.sigmoid(depth), face, landmarks, visible)
+        return Prediction(far + (near - far) * torch.sigmoid(depth), face, torch.zeros_like(face))
+
+
+def network_input(colour: Tensor, fit: Tensor | None) -> Tensor:
+    """What the network sees, channels_last in memory.
+
+    colour : (B, 3, S, S) from `normalise`
+    fit : (B, 4, S, S), depth in world units and normals of the fitted face, NaN beside it; None for a network without
+    """
+    if fit is None:
+        return colour
+    fit = fit.nan_to_num(0.0)
+    unit = fit.new_tensor([DEPTH_UNIT, 1, 1, 1]).view(1, FIT_CHANNELS, 1, 1)
+    return torch.cat([colour, fit / unit], dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def mirror_fit(fit: Tensor) -> Tensor:
+    """The fit (B, 4, S, S) of the mirror image: x of the normals changes its sign, too."""
+    turned = fit.flip(-1)
+    return turned * turned.new_tensor([1, -1, 1, 1]).view(1, FIT_CHANNELS, 1, 1)
 
 
 def normalise(images: NDArray[np.uint8] | Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Use of the depth network: face crops in; depth, face probability and landmarks out."""
+"""Use of the depth network: face crops and the fitted face in; depth and face probability out."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor, nn
 
 from mvgen.config import file_digest
 from mvgen.depth.engine import Engine, get_engine
-from mvgen.depth.network import FaceDepthNetwork, Prediction, mirror_landmarks, normalise
+from mvgen.depth.network import FIT_CHANNELS, FaceDepthNetwork, Prediction, mirror_fit, network_input, normalise
 from mvgen.device import resolved_device
 from mvgen.errors import WeightsError
-from mvgen.ibug import COUNT, MIRROR
 from mvgen.paths import shipped_weights
 from mvgen.records import FacePrediction
 
-# The network sees crops at the size it was trained on, whatever the size of the views; its file says which.
-INPUT_SIZE = "input_size"
+# The network sees crops at the size it was trained on, whatever the size of the views; its file says which, and whether
+# it sees the fitted face model.
+INPUT_SIZE, FITTED = "input_size", "fitted"
 
 # Crops at once, by kind of device; the network sees each of them twice. A CPU gains nothing by more, and needs memory.
 _BATCH = {"cuda": 16, "cpu": 2}
 
 
-def load_weights(network: nn.Module, path: Path) -> int:
-    """Fill a network from a safetensors file and return the size of its input, pixels.
+def load_network(path: Path) -> tuple[FaceDepthNetwork, int]:
+    """The network of a safetensors file, and the size of its input, pixels.
 
     Raises WeightsError naming the file and what does not fit.
     """
@@ -40,9 +40,11 @@ def load_weights(network: nn.Module, path: Path) -> int:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            size = (file.metadata() or {}).get(INPUT_SIZE, "")
+            about = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"depth weights {path} are not a safetensors file: {error}") from None
+    network = FaceDepthNetwork(fitted=about.get(FITTED) == "yes")
+    size = about.get(INPUT_SIZE, "")
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     own = network.state_dict()
     missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -58,13 +60,13 @@ def load_weights(network: nn.Module, path: Path) -> int:
             f"depth weights {path} do not say which input size they are for; make them with mvgen train-depth"
         )
     network.load_state_dict(tensors)
-    return int(size)
+    return network, int(size)
 
 
 def weights_digest(weights: Path | None = None) -> str:
     """sha256 of weights, None for the shipped ones. Raises WeightsError for a file of one's own that does not fit."""
     if weights is not None:
-        load_weights(FaceDepthNetwork(), weights)
+        load_network(weights)
     return file_digest(weights or shipped_weights())
 
 
@@ -77,50 +79,67 @@ class DepthEstimator:
 
     def __init__(self, weights: Path | None = None, device: str = "auto") -> None:
         self.device = torch.device(resolved_device(device))
-        network = FaceDepthNetwork()
-        self._input_size = load_weights(network, weights or shipped_weights())
+        network, self._input_size = load_network(weights or shipped_weights())
         network = network.eval().to(self.device).to(memory_format=torch.channels_last)
+        self.fitted = network.fitted
         self.encoder: Any = network.encoder
         self._engine: Engine = get_engine(network, self._input_size, self.device)
         self.engine = self._engine.name
 
     def normalise(self, crops: NDArray[np.uint8]) -> Tensor:
-        """Crops as the trunk takes them when its features are looked at: (B, 3, 2 I, 2 I) float32 on the device.
+        """Crops as the trunk takes them when its features are looked at: (B, C, 2 I, 2 I) float32 on the device.
 
         Twice the network's input size I: features keep the scale they were learned at while the last map has twice the
-        cells. Of sides from 96 to 256, Grad-CAM agreed best with the measured motion there (37 stand-in clips:
-        correlation 0.26, against 0.17 at 128 and 0.21 at 256).
+        cells. Without a fit, as the trunk saw a share of the pictures in training: features are to tell what the
+        picture shows, not what was fitted to it.
         """
-        return _resize(normalise(crops).to(self.device), 2 * self._input_size)
+        colour = _resize(normalise(crops).to(self.device), 2 * self._input_size)
+        return network_input(
+            colour, colour.new_zeros(len(crops), FIT_CHANNELS, *colour.shape[2:]) if self.fitted else None
+        )
 
     @torch.inference_mode()
-    def predict(self, crops: NDArray[np.uint8]) -> FacePrediction:
-        """Depth, face and landmarks of canonical face crops, (T, S, S, 3) uint8 RGB."""
+    def predict(self, crops: NDArray[np.uint8], fit: NDArray[np.float32]) -> FacePrediction:
+        """Depth and face of canonical face crops.
+
+        crops : (T, S, S, 3) uint8 RGB
+        fit : (T, S, S, 4) float32, the fitted face, see `mvgen.morphable.rasterise.fit_image`, or (1, S, S, 4) for all
+        Depth is NaN beside the fit for a network that sees it.
+        """
         size = crops.shape[1]
         if len(crops) == 0:
-            shapes = ((0, size, size), (0, size, size), (0, COUNT, 2), (0, COUNT))
-            return FacePrediction(*(np.zeros(shape, np.float32) for shape in shapes))
+            return FacePrediction(*(np.zeros((0, size, size), np.float32) for _ in range(2)))
+        surface = torch.tensor(fit).expand(len(crops), size, size, FIT_CHANNELS)
+        surface = surface.permute(0, 3, 1, 2).to(self.device)
         batches, most = [], _BATCH[self.device.type]
-        for batch in np.array_split(crops, -(-len(crops) // most)):
-            small = _resize(normalise(batch).to(self.device), self._input_size)
+        for part in np.array_split(np.arange(len(crops)), -(-len(crops) // most)):
+            small = _resize(normalise(crops[part]).to(self.device), self._input_size)
+            below = resize_fit(surface[part], self._input_size) if self.fitted else None
+            both = [small, small.flip(-1)]
+            seen = torch.cat(both) if below is None else torch.cat(
+                [network_input(one, other) for one, other in zip(both, (below, mirror_fit(below)), strict=True)]
+            )  # fmt: skip
             # Both ways round: the mean of a face and its mirror image halves the noise and favours neither side.
-            seen = two_ways(self._engine(torch.cat([small, small.flip(-1)])))
-            maps = _smooth(_resize(torch.stack([seen.depth, seen.face], dim=1), size), size / self._input_size)
-            batches.append((maps[:, 0], maps[:, 1].clamp(0, 1), seen.landmarks * size, seen.visible))
+            depth, face = two_ways(self._engine(seen.contiguous(memory_format=torch.channels_last)))
+            # What the network adds is smooth; the fit has its own detail.
+            added = depth if below is None else (depth - below[:, 0]).nan_to_num()
+            maps = _smooth(_resize(torch.stack([added, face], dim=1), size), size / self._input_size)
+            whole = maps[:, 0] if below is None else maps[:, 0] + surface[part, 0]
+            batches.append((whole, maps[:, 1].clamp(0, 1)))
         return FacePrediction(*(torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True)))
 
 
-def two_ways(seen: Prediction) -> Prediction:
-    """The mean of B images and their mirror images, 2 B in that order; `face` and `visible` become probabilities."""
-    depth, face, landmarks, visible = (
-        values.chunk(2) for values in (seen.depth, seen.face.sigmoid(), seen.landmarks, seen.visible.sigmoid())
-    )
-    return Prediction(
-        (depth[0] + depth[1].flip(-1)) / 2,
-        (face[0] + face[1].flip(-1)) / 2,
-        (landmarks[0] + mirror_landmarks(landmarks[1])) / 2,
-        (visible[0] + visible[1][:, MIRROR.tolist()]) / 2,
-    )
+def resize_fit(fit: Tensor, size: int) -> Tensor:
+    """(B, 4, S, S) -> (B, 4, size, size): the mean of what is known; NaN where less than half of a pixel is."""
+    there = fit[:, :1].isfinite().float()
+    both = _resize(torch.cat([fit.nan_to_num(), there], dim=1), size)
+    return torch.where(both[:, 4:] > 0.5, both[:, :4] / both[:, 4:], torch.nan)
+
+
+def two_ways(seen: Prediction) -> tuple[Tensor, Tensor]:
+    """Depth and face probability, the mean of B images and their mirror images, 2 B in that order."""
+    depth, face = (values.chunk(2) for values in (seen.depth, seen.face.sigmoid()))
+    return (depth[0] + depth[1].flip(-1)) / 2, (face[0] + face[1].flip(-1)) / 2
 
 
 def _smooth(images: Tensor, zoom: float) -> Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.depth.data import Samples, make_samples
+from mvgen.device import one_thread
 from mvgen.engine import local
 from mvgen.engine.base import Limits
 from mvgen.scans import open_corpus
@@ -49,9 +50,7 @@ def _corpus(name: str, root: Path | None) -> Corpus:
 
 def _make_shard(recipe: Recipe, first: int, people: int, target: Path) -> list[str]:
     """Render one shard; returns what was wrong with scans that are not used."""
-    import torch
-
-    torch.set_num_threads(1)  # one process per core renders faster than many threads each
+    one_thread()
     corpus = _corpus(recipe.corpus, recipe.root)
     samples = make_samples(
         corpus, recipe.seed, first=first, people=people, per_person=recipe.per_person, size=recipe.size

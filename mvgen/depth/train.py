@@ -22,18 +22,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgen.camera import EYE_DISTANCE
 from mvgen.config import canonical_json, file_digest
 from mvgen.depth.augment import Reframing, jitter_colour, soil
 from mvgen.depth.card import RunFacts, finish
 from mvgen.depth.data import PEOPLE_PER_CORPUS, Samples
-from mvgen.depth.loss import change_loss, depth_loss, landmark_loss
-from mvgen.depth.network import FaceDepthNetwork, mirror_landmarks, normalise
-from mvgen.depth.predict import load_weights
+from mvgen.depth.loss import change_loss, depth_loss, trust_loss
+from mvgen.depth.network import FaceDepthNetwork, mirror_fit, network_input, normalise
+from mvgen.depth.predict import load_network
 from mvgen.depth.shards import Recipe, Report, make_data, read_data
 from mvgen.device import resolved_device
 from mvgen.errors import ConfigError
-from mvgen.ibug import MIRROR
 from mvgen.scans import open_corpus
 from mvgen.scans.records import Corpus
 
@@ -67,7 +65,11 @@ class TrainingConfig(BaseModel):
     gradient_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the slope term of the loss")
     change_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the change between two frames")
     face_weight: Annotated[float, Field(ge=0)] = Field(0.2, description="weight of the face / no face term")
-    landmark_weight: Annotated[float, Field(ge=0)] = Field(0.3, description="weight of the landmarks and visibility")
+    fitted: bool = Field(True, description="the network sees the fitted face model; without, it is the paper's")
+    trust_weight: Annotated[float, Field(ge=0)] = Field(0.1, description="weight of the trust in the correction")
+    colour_alone: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="share of the pictures on which the encoder does not see the fit"
+    )
     augment: bool = Field(
         True, description="frame pictures anew (zoom, roll, shift) and soil them (grey, gamma, blur, noise, patches)"
     )
@@ -125,9 +127,9 @@ def train(
 
     started = time.monotonic()
     torch.manual_seed(config.seed)
-    network = FaceDepthNetwork()
-    if start:
-        load_weights(network, start)
+    network = FaceDepthNetwork(config.fitted) if start is None else load_network(start)[0]
+    if network.fitted != config.fitted:
+        raise ConfigError(f"--start {start} is of a network that {'does not see' if config.fitted else 'sees'} the fit")
     start_digest = file_digest(start) if start else None
     run = {"config": config.model_dump(mode="json"), "start": start_digest}
     opened = {name: open_corpus(name, root) for name, root in corpora.items()}
@@ -169,7 +171,11 @@ def train(
                 group["lr"] = learning_rate(config, done)
             batch = order[step * config.batch : (step + 1) * config.batch]
             frame = Reframing.draw(len(batch) // 2, generator) if config.augment else None
-            losses.append(_step(network, optimiser, _tensors(samples, batch, where, size, frame), config, generator))
+            losses.append(
+                _step(
+                    network, optimiser, _tensors(samples, batch, where, size, frame, config.fitted), config, generator
+                )
+            )
         error = evaluate(network, samples, validation, where, size)
         history.append({"epoch": epoch + 1, "size": size, "loss": float(np.mean(losses)), **error})
         for name, value in history[-1].items():
@@ -177,7 +183,9 @@ def train(
         report("  ".join(f"{name} {value:.4g}" for name, value in history[-1].items()))
         _checkpoint(out, run, network, optimiser, history)
         shown = validation[:: max(1, len(validation) // 8)][:8]
-        _picture(out / f"samples-{epoch + 1:03d}.png", network, _tensors(samples, shown, where, size))
+        _picture(
+            out / f"samples-{epoch + 1:03d}.png", network, _tensors(samples, shown, where, size, None, config.fitted)
+        )
     board.close()
     facts = RunFacts(
         corpora=list(opened.values()), training=len(training),
@@ -209,28 +217,35 @@ class _Batch:
     """Pictures on the device.
 
     colour : (B, S, S, 3) uint8, on the CPU; depth : (B, S, S) float32, zero where unknown
-    face, known : (B, S, S) bool, face, and face whose depth is known
-    landmarks : (B, 68, 2) float32 shares of the crop's side, NaN where unknown; visible : (B, 68) bool
+    face, known : (B, S, S) bool, face, and face whose depth is known (and that the fit covers, where there is one)
+    fit : (B, 4, S, S) float32, see `network_input`; None for a network without
     """
 
     colour: Tensor
     depth: Tensor
     face: Tensor
     known: Tensor
-    landmarks: Tensor
-    visible: Tensor
+    fit: Tensor | None
+
+    def input(self, colour: Tensor) -> Tensor:
+        """What the network sees of pictures (B, S, S, 3) uint8."""
+        return network_input(normalise(colour).to(self.depth.device), self.fit)
 
 
-def _tensors(
-    samples: Samples, batch: np.ndarray, where: torch.device, size: int, reframing: Reframing | None = None
+def _tensors(  # noqa: PLR0917
+    samples: Samples,
+    batch: np.ndarray,
+    where: torch.device,
+    size: int,
+    reframing: Reframing | None = None,
+    fitted: bool = True,
 ) -> _Batch:
     colour = torch.from_numpy(samples.colour[batch])
     depth = torch.from_numpy(samples.depth[batch].astype(np.float32))
     face = torch.from_numpy(samples.face[batch])
     known = face & depth.isfinite()
     depth = depth.nan_to_num()
-    landmarks = torch.from_numpy(samples.landmarks[batch]) / samples.colour.shape[1]
-    visible = torch.from_numpy(samples.visible[batch])
+    fit = torch.from_numpy(samples.fit[batch].astype(np.float32)).permute(0, 3, 1, 2) if fitted else None
     if reframing or size != colour.shape[1]:
         colour = _fit(colour.permute(0, 3, 1, 2).float(), size, reframing, "border").round().byte().permute(0, 2, 3, 1)
         # A small pixel is known where all it was made from is; its depth is their mean.
@@ -238,10 +253,17 @@ def _tensors(
             torch.stack([depth, face.float(), known.float()], dim=1), size, reframing, "zeros"
         ).unbind(dim=1)
         face, known = face_share > 0.5, known_share > 0.999
+        if fit is not None:
+            there = fit[:, :1].isfinite().float()
+            both = _fit(torch.cat([fit.nan_to_num(), there], dim=1), size, reframing, "zeros")
+            fit = torch.where(both[:, 4:] > 0.5, both[:, :4] / both[:, 4:], math.nan)
     if reframing:
         depth = depth * reframing.zoom[:, None, None]
-        landmarks = reframing.points(landmarks)
-    return _Batch(colour, *(tensor.to(where) for tensor in (depth, face, known, landmarks, visible)))
+        fit = None if fit is None else reframing.turn(fit)
+    if fit is not None:
+        known = known & fit[:, 0].isfinite()
+        fit = fit.to(where)
+    return _Batch(colour, depth.to(where), face.to(where), known.to(where), fit)
 
 
 def _fit(images: Tensor, size: int, reframing: Reframing | None, beyond: str) -> Tensor:
@@ -264,25 +286,26 @@ def _step(
     images = jitter_colour(batch.colour.permute(0, 3, 1, 2).float() / 255, generator)
     if config.augment:
         images = soil(images, generator)
-    images = normalise((images.permute(0, 2, 3, 1) * 255).round()).to(where)
-    depth, face, known, landmarks, visible = batch.depth, batch.face, batch.known, batch.landmarks, batch.visible
+    colour = (images.permute(0, 2, 3, 1) * 255).round()
+    depth, face, known, fit = batch.depth, batch.face, batch.known, batch.fit
     mirrored = (torch.rand(len(images) // 2, generator=generator) < 0.5).repeat_interleave(2)
-    for tensor in (images, depth, face, known):
+    colour[mirrored] = colour[mirrored].flip(2)
+    for tensor in (depth, face, known):
         tensor[mirrored] = tensor[mirrored].flip(-1)
-    landmarks[mirrored] = mirror_landmarks(landmarks[mirrored])
-    visible[mirrored] = visible[mirrored][:, MIRROR.tolist()]
+    if fit is not None:
+        fit[mirrored] = mirror_fit(fit[mirrored])
+    seen = network_input(normalise(colour).to(where), fit)
+    alone = (torch.rand(len(images) // 2, generator=generator) < config.colour_alone).repeat_interleave(2)
     with torch.autocast(where.type, dtype=torch.bfloat16, enabled=fast_bfloat16(where)):
-        predicted = network(images)
+        predicted = network(seen, alone.to(where) if fit is not None else None)
     loss = depth_loss(predicted.depth, depth, known, config.gradient_weight)
     if config.change_weight:
         loss = loss + config.change_weight * change_loss(predicted.depth, depth, known)
-    loss = loss + config.face_weight * F.binary_cross_entropy_with_logits(predicted.face, face.float())
-    if config.landmark_weight:
-        seen = landmarks.isfinite().all(dim=-1)
-        points = landmark_loss(predicted.landmarks, landmarks, visible)
-        if seen.any():
-            points = points + F.binary_cross_entropy_with_logits(predicted.visible[seen], visible[seen].float())
-        loss = loss + config.landmark_weight * points
+    # Where there is no fitted face nobody asks.
+    asked = face.new_ones(()).expand_as(face) if fit is None else fit[:, 0].isfinite()
+    loss = loss + config.face_weight * F.binary_cross_entropy_with_logits(predicted.face[asked], face[asked].float())
+    if fit is not None:
+        loss = loss + config.trust_weight * trust_loss(predicted, fit[:, 0].nan_to_num(), depth, known)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
@@ -303,24 +326,24 @@ def evaluate(
 ) -> dict[str, float]:
     """How well pictures `indices`, two frames of a setting after the other, are read.
 
-    In % of the inter-ocular distance: mean absolute error, the same about each face's own mean, distance of visible
-    landmarks, RMS change between two frames of a still face. Also: face IoU, and the correlation of the change between
+    In % of the inter-ocular distance: mean absolute error, the same about each face's own mean, the error of the fit
+    alone, RMS change between two frames of a still face. Also: face IoU, and the correlation of the change between
     two frames with the true one, where that is more than 1 %.
     """
     network.eval()
-    absolute, shape, overlap, missed, still, changes = [], [], [], [], [], []
+    absolute, shape, fits, overlap, still, changes = [], [], [], [], [], []
     pairs = indices.reshape(-1, 2)
     for batch in np.array_split(pairs, -(-len(pairs) // 16)):
-        picked = _tensors(samples, batch.reshape(-1), where, size)
-        predicted, logit, landmarks, _ = network(normalise(picked.colour).to(where))
+        picked = _tensors(samples, batch.reshape(-1), where, size, None, network.fitted)
+        predicted, logit, _ = network(picked.input(picked.colour))
         found = logit > 0
-        distance = torch.linalg.vector_norm(landmarks - picked.landmarks, dim=-1) / EYE_DISTANCE
-        missed.append(distance[picked.visible & distance.isfinite()])
         overlap.append((found & picked.face).sum((1, 2)) / (found | picked.face).sum((1, 2)).clamp(min=1))
-        for one, truth, mask in zip(predicted, picked.depth, picked.known, strict=True):
+        fit = predicted if picked.fit is None else picked.fit[:, 0]
+        for one, start, truth, mask in zip(predicted, fit, picked.depth, picked.known, strict=True):
             difference = (one - truth)[mask]
             absolute.append(difference.abs().mean())
             shape.append((difference - difference.mean()).abs().mean())
+            fits.append((start - truth)[mask].abs().mean())
         change, true_change = (values[0::2] - values[1::2] for values in (predicted, picked.depth))
         both = picked.known[0::2] & picked.known[1::2]
         for one, truth, mask in zip(change, true_change, both, strict=True):
@@ -330,14 +353,16 @@ def evaluate(
             changes.append(torch.stack([one[moved], truth[moved]]))
     unknown, moving = torch.tensor(math.nan), torch.cat(changes, dim=1)
     figures = {
-        "mae_percent": 100 * torch.stack(absolute).mean(),
-        "shape_mae_percent": 100 * torch.stack(shape).mean(),
+        "mae_percent": 100 * torch.stack(absolute).nanmean(),
+        "shape_mae_percent": 100 * torch.stack(shape).nanmean(),
+        "fit_mae_percent": 100 * torch.stack(fits).nanmean(),
         "face_iou": torch.cat(overlap).mean(),
-        "landmark_percent": 100 * torch.cat(missed).mean(),
         "change_correlation": torch.corrcoef(moving)[0, 1] if moving.shape[1] > 1 else unknown,
         "still_percent": 100 * torch.stack(still).mean().sqrt() if still else unknown,
     }
-    # What these pictures cannot tell is left out: scans know no landmarks, and a few pairs may all move.
+    if not network.fitted:
+        del figures["fit_mae_percent"]
+    # What these pictures cannot tell is left out: a few pairs may all move.
     return {name: float(value) for name, value in figures.items() if value.isfinite()}
 
 
@@ -381,11 +406,11 @@ def _picture(path: Path, network: FaceDepthNetwork, picked: _Batch) -> None:
     from PIL import Image
 
     network.eval()
-    predicted, logit, *_ = network(normalise(picked.colour).to(picked.depth.device))
+    predicted, *_ = network(picked.input(picked.colour))
 
     def grey(values: Tensor, mask: Tensor) -> np.ndarray:
         level = ((values + 1.4) / 2.1).clamp(0, 1) * 255 * mask
         return np.repeat(level.cpu().numpy().astype(np.uint8)[..., None], 3, axis=-1)
 
-    rows = [picked.colour.numpy(), grey(picked.depth, picked.known), grey(predicted, logit > 0)]
+    rows = [picked.colour.numpy(), grey(picked.depth, picked.known), grey(predicted, picked.known)]
     Image.fromarray(np.vstack([np.hstack(list(row)) for row in rows])).save(path)

@@ -1,6 +1,7 @@
-"""Find the landmarks of a clip's face.
+"""Find the landmarks of a clip's face, and the crop that they ask for.
 
-The detector's five points start the crop; the depth network, which wants a crop, finds the 68 landmarks in it.
+The detector's five points give a first crop; the landmarker, which wants a crop, finds its points there, and the clip's
+one crop follows them: they tremble less than the detector's.
 """
 
 from __future__ import annotations
@@ -11,46 +12,56 @@ from typing import Protocol
 import numpy as np
 
 from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
-from mvgen.faces.crop import crop_frames, crop_from_points, looked_at, transform_points
+from mvgen.errors import ClipError
+from mvgen.faces.crop import covered, crop_frames, crop_from_points, looked_at, transform_points
+from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.ibug import five_points
-from mvgen.records import FacePrediction, FaceTrack, Floats, Image
+from mvgen.records import FacePoints, FaceTrack, Floats, Image
 
 # Landmarks that ask for a crop further away than this from the detector's are not the face's; size as a factor, roll in
 # degrees, shift in inter-ocular distances. The detector's own spread is a quarter of it.
-_MOST_ZOOM, _MOST_ROLL, _MOST_SHIFT = 1.2, 8.0, 0.2
+_MOST_ZOOM, _MOST_ROLL, _MOST_SHIFT = 1.35, 12.0, 0.3
+# The landmarker says below this of what is no face.
+_LEAST_CONFIDENCE = 0.5
 
 
 class Landmarker(Protocol):
-    """Whatever finds landmarks in face crops: the depth network, or a stand-in."""
+    """Whatever finds the 468 points in face crops: `mvgen.faces.face_mesh.FaceMesh`, or a stand-in."""
 
-    def predict(self, crops: Image) -> FacePrediction:
+    def find(self, crops: Image) -> FacePoints:
         """(T, S, S, 3) uint8 canonical crops -> what is seen in them."""
         ...
 
 
 def find_landmarks(frames: Image, face: FaceTrack, landmarker: Landmarker, onset: int = 0) -> FaceTrack:
-    """The same face with its landmarks: the median over the frames that `track_face` looks at.
+    """The same face with its landmarks, in the crop that they ask for: their median over the frames looked at.
 
     frames : (T, H, W, 3) uint8
     onset : index of the onset frame, which is always looked at
-    Landmarks that do not lie where the detector's five points say the face is are left out.
+    Raises ClipError("face") where the landmarker sees no face, or one elsewhere than the detector.
     """
-    seen = landmarker.predict(crop_frames(frames[looked_at(len(frames), onset)], face))
-    found = _with_landmarks(face, seen)
-    return found if _agrees(five_points(np.median(seen.landmarks, axis=0)), face.size) else face
+    found = landmarker.find(crop_frames(frames[looked_at(len(frames), onset)], face))
+    if np.median(found.confidence) < _LEAST_CONFIDENCE:
+        raise ClipError("face", "the detector sees a face, the landmarker does not; is it a drawing, or covered?")
+    landmarks = np.median(ibug_landmarks(found), axis=0)
+    if not _agrees(five_points(landmarks), face.size):
+        raise ClipError("face", "the landmarks lie elsewhere than the face that the detector sees; is it covered?")
+    back = np.linalg.inv(np.vstack([face.crop, [0, 0, 1]]))[:2]
+    source = transform_points(back, landmarks)
+    crop = crop_from_points(five_points(source), face.size)
+    placed = transform_points(crop, source)
+    return replace(
+        face,
+        crop=crop,
+        points=five_points(placed),
+        landmarks=placed,
+        inside=covered(crop, face.size, *frames.shape[1:3]),
+    )
 
 
-def settle_landmarks(face: FaceTrack, seen: FacePrediction) -> FaceTrack:
-    """The same face with its landmarks as registered frames show them: where the onset frame has them.
-
-    seen : in the registered crops; a face whose landmarks were not found stays without
-    """
-    return face if face.landmarks is None else _with_landmarks(face, seen)
-
-
-def _with_landmarks(face: FaceTrack, seen: FacePrediction) -> FaceTrack:
-    landmarks, visible = (np.median(values.astype(np.float64), axis=0) for values in (seen.landmarks, seen.visible))
-    return replace(face, landmarks=landmarks, visible=visible)
+def ibug_landmarks(found: FacePoints) -> Floats:
+    """The 68 landmarks of iBUG among the 468 points: (T, 68, 2) crop pixels."""
+    return np.asarray(found.points[:, IBUG, :2], np.float64)
 
 
 def _agrees(points: Floats, size: int) -> bool:

@@ -58,12 +58,12 @@ class RayScene:
 
         self._scene: Any = open3d.t.geometry.RaycastingScene(nthreads=1)
         self._scene.add_triangles(
-            _tensor(np.asarray(vertices, dtype=np.float32)), _tensor(np.asarray(triangles, dtype=np.uint32))
+            tensor(np.asarray(vertices, dtype=np.float32)), tensor(np.asarray(triangles, dtype=np.uint32))
         )
 
     def cast(self, camera: Camera, pixels: Floats) -> Hits:
         """Cast one ray through each pixel position (..., 2), u and v of `camera`."""
-        answer = self._scene.cast_rays(_tensor(camera_rays(camera, pixels)), nthreads=1)
+        answer = self._scene.cast_rays(tensor(camera_rays(camera, pixels)), nthreads=1)
         distance = answer["t_hit"].numpy()
         hit = np.isfinite(distance)
         triangle = np.where(hit, answer["primitive_ids"].numpy().astype(np.int64), 0).astype(np.int32)
@@ -75,10 +75,11 @@ class RayScene:
         """Whether something stands between points (P, 3) and a light at infinity in `direction` (3,) or (P, 3)."""
         direction = np.broadcast_to(direction, points.shape)
         rays = np.concatenate([points + 0.02 * direction, direction], axis=-1).astype(np.float32)
-        return self._scene.test_occlusions(_tensor(rays), nthreads=1).numpy()
+        return self._scene.test_occlusions(tensor(rays), nthreads=1).numpy()
 
 
-def _tensor(array: NDArray) -> Any:
+def tensor(array: NDArray) -> Any:
+    """An array as Open3D takes it."""
     from open3d import core
 
     return core.Tensor(np.ascontiguousarray(array))  # type: ignore[call-overload]

@@ -32,7 +32,7 @@ from mvgen.render import Renderer, get_renderer
 from mvgen.store.items import ViewItem, read_arrays, read_frames, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite
 from mvgen.surface_motion import clip_surface_motion
-from mvgen.viewing import Scene, face_of, look, make_scene, make_view, visible_share
+from mvgen.viewing import Scene, look, make_scene, make_view, visible_share
 
 _DRAWS = 16  # random angles tried for a view that is to be kept
 
@@ -67,7 +67,7 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
         seen_in_all(stored["inside"], registration),
         None if np.isnan(stored["landmarks"]).all() else stored["landmarks"],
         stored["attention"],
-        [face_of(depth)],
+        [depth],
     )
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.config import BuildConfig
+from mvgen.device import one_thread
 from mvgen.errors import ClipError
 from mvgen.pipeline import Tools, build_clip
 from mvgen.records import Clip
 from mvgen.sources import get_source
 from mvgen.sources.base import Variant
 from mvgen.sources.frames import read_frames
-from mvgen.stages import one_thread
 from mvgen.store.manifest import clip_digest, digest_of
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of

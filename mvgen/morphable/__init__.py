@@ -1,0 +1,1 @@
+"""The linear face model: its topology, how it is made, and how it is fitted to landmarks."""
