@@ -26,6 +26,7 @@ COMMANDS = {
     "datasets": "List the datasets that can be read, or check one on disk.",
     "synth": "Make a stand-in of a licensed release, with ground truth.",
     "train-depth": "Train the depth network.",
+    "make-face-model": "Make the linear face model that is fitted to landmarks.",
     "doctor": "Check this machine: versions, device, GL, weights, what is missing.",
 }
 

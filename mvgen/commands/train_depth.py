@@ -41,13 +41,13 @@ def train_depth(
 
     \b
     Examples:
-      mvgen train-depth --config configs/depth_anny.yaml --out runs/depth
-      mvgen train-depth --config configs/depth_anny.yaml --out runs/depth --scans anny,ict --root ict=ICT-FaceKit
+      mvgen train-depth --config configs/depth.yaml --out runs/depth
+      mvgen train-depth --config configs/depth.yaml --out runs/depth --scans anny,ict --root ict=ICT-FaceKit
       mvgen train-depth --config configs/depth_paper.yaml --out runs/paper --scans facescape,stirling \\
           --root facescape=data/facescape --root stirling=data/stirling
       mvgen train-depth --config my_scans.yaml --out runs/mine --scans facescape --root data/facescape \\
           --start runs/depth/face_depth.safetensors
-      mvgen train-depth --config configs/depth_anny.yaml --out runs/real --scans anny,ict --root ict=ICT-FaceKit \\
+      mvgen train-depth --config configs/depth.yaml --out runs/real --scans anny,ict --root ict=ICT-FaceKit \\
           --photos data/portraits
     """
     names = _names(scans)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mvgen.config import file_digest
-from mvgen.depth.predict import FITTED, INPUT_SIZE
+from mvgen.depth.predict import INPUT_SIZE
 from mvgen.scans.records import Corpus
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def finish(
         for name, value in network.state_dict().items()
     }
     last = history[-1]
-    save_file(tensors, target, metadata={INPUT_SIZE: str(last["size"]), FITTED: "yes" if network.fitted else "no"})
+    save_file(tensors, target, metadata={INPUT_SIZE: str(last["size"])})
     corpora = "; ".join(f"{corpus.name} ({corpus.licence})" for corpus in facts.corpora)
     bound = [corpus.name for corpus in facts.corpora if not corpus.shippable]
     rights = (

@@ -18,9 +18,9 @@ from mvgen.errors import WeightsError
 from mvgen.paths import shipped_weights
 from mvgen.records import FacePrediction
 
-# The network sees crops at the size it was trained on, whatever the size of the views; its file says which, and whether
-# it sees the fitted face model.
-INPUT_SIZE, FITTED = "input_size", "fitted"
+# The network sees crops at the size it was trained on, whatever the size of the views; its file says which. It says no
+# more: safetensors writes several entries in any order, and the same network must give the same bytes.
+INPUT_SIZE = "input_size"
 
 # Crops at once, by kind of device; the network sees each of them twice. A CPU gains nothing by more, and needs memory.
 _BATCH = {"cuda": 16, "cpu": 2}
@@ -43,7 +43,8 @@ def load_network(path: Path) -> tuple[FaceDepthNetwork, int]:
             about = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"depth weights {path} are not a safetensors file: {error}") from None
-    network = FaceDepthNetwork(fitted=about.get(FITTED) == "yes")
+    # A network that sees the fitted face model has an output more, its trust in itself.
+    network = FaceDepthNetwork(fitted=tensors.get("head.bias", torch.empty(0)).shape == (3,))
     size = about.get(INPUT_SIZE, "")
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     own = network.state_dict()

@@ -28,10 +28,9 @@ from mvgen.depth.card import RunFacts, finish
 from mvgen.depth.data import PEOPLE_PER_CORPUS, Samples
 from mvgen.depth.loss import change_loss, depth_loss, trust_loss
 from mvgen.depth.network import FaceDepthNetwork, mirror_fit, network_input, normalise
-from mvgen.depth.predict import load_network
 from mvgen.depth.shards import Recipe, Report, make_data, read_data
 from mvgen.device import resolved_device
-from mvgen.errors import ConfigError
+from mvgen.errors import ConfigError, WeightsError
 from mvgen.scans import open_corpus
 from mvgen.scans.records import Corpus
 
@@ -95,7 +94,7 @@ class TrainingConfig(BaseModel):
 def load_training_config(path: Path) -> TrainingConfig:
     """Read a YAML file. Raises ConfigError naming the file and the settings that do not fit."""
     if not path.is_file():
-        raise ConfigError(f"training config {path} does not exist; configs/depth_anny.yaml made the shipped weights")
+        raise ConfigError(f"training config {path} does not exist; configs/depth.yaml made the shipped weights")
     try:
         return TrainingConfig(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
     except (yaml.YAMLError, TypeError) as error:
@@ -127,9 +126,9 @@ def train(
 
     started = time.monotonic()
     torch.manual_seed(config.seed)
-    network = FaceDepthNetwork(config.fitted) if start is None else load_network(start)[0]
-    if network.fitted != config.fitted:
-        raise ConfigError(f"--start {start} is of a network that {'does not see' if config.fitted else 'sees'} the fit")
+    network = FaceDepthNetwork(config.fitted)
+    if start:
+        report(f"{start}: {start_from(network, start)} of {len(network.state_dict())} tensors taken")
     start_digest = file_digest(start) if start else None
     run = {"config": config.model_dump(mode="json"), "start": start_digest}
     opened = {name: open_corpus(name, root) for name, root in corpora.items()}
@@ -193,6 +192,31 @@ def train(
         start=start_digest,
     )  # fmt: skip
     return finish(out, config, network, history, facts)
+
+
+def start_from(network: FaceDepthNetwork, start: Path) -> int:
+    """Fill a network with what fits of other weights; returns how many tensors did.
+
+    Weights of a network that saw colours alone give their trunk too: what the fit adds to its first convolution starts
+    at nothing. Raises WeightsError for a file that cannot be read, or is of no such network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    first = "encoder.conv1.weight"
+    try:
+        tensors = load_file(start)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"depth weights {start} cannot be read: {error}") from None
+    own = network.state_dict()
+    if first not in tensors or tensors[first].shape[0] != own[first].shape[0]:
+        raise WeightsError(f"depth weights {start} are of another network; give some that mvgen train-depth wrote")
+    if tensors[first].shape[1] < own[first].shape[1]:
+        tensors[first] = F.pad(tensors[first], (0, 0, 0, 0, 0, own[first].shape[1] - tensors[first].shape[1]))
+    taken = {name: value.to(own[name].dtype) for name, value in tensors.items()
+             if name in own and value.shape == own[name].shape}  # fmt: skip
+    network.load_state_dict(own | taken)
+    return len(taken)
 
 
 def hold_out(identity: np.ndarray, config: TrainingConfig) -> np.ndarray:

@@ -1,9 +1,9 @@
 """The face model fitted to the landmarks of a clip: one person and size, a head pose and facial actions per frame.
 
-Maximum a posteriori by Gauss-Newton steps. Priors: identity weights are standard normal; action weights are normal about
-zero with deviation `ACTION_DEVIATION`, and do not go below zero. A landmark counts by how far the
-landmarker was off there on rendered heads, and less the worse it fits (Geman and McClure's weights), so that hidden and
-wrong landmarks do not pull. The landmarker's own depth counts as a measurement too, of a scale and an offset of its own.
+Maximum a posteriori by Gauss-Newton steps. Priors: identity weights are standard normal; action weights are normal
+about zero with deviation `ACTION_DEVIATION`, within 0 and 1. A landmark counts by how far the landmarker was off there
+on rendered heads, and less the worse it fits (Geman and McClure's weights), so that hidden and wrong landmarks do not
+pull. The landmarker's own depth counts as a measurement too, with an offset of its own.
 Source: Blanz and Vetter, "Face recognition based on fitting a 3D morphable model", PAMI 2003, section 3; Geman and
 McClure, "Statistical methods for tomographic image reconstruction", 1987.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,18 @@ class Family:
     people: int
 
 
+def shipped_families(ict: Path) -> dict[str, Family]:
+    """The families of the shipped model; `ict` is a clone of ICT-FaceKit.
+
+    ICT's people are scans of real ones and count for more; Anny's local shapes are held nearer to the mean than in
+    pictures to train on, where strange faces do no harm.
+    """
+    from mvgen.scans.anny import anny_heads
+    from mvgen.scans.ict import ict_heads
+
+    return {"anny": Family(anny_heads(), 0.25, 500), "ict": Family(ict_heads(ict), 1.0, 700)}
+
+
 def make_face_model(
     families: Mapping[str, Family], landmarker: FaceMesh, report: Callable[[str], None] = print
 ) -> FaceModel:
@@ -73,12 +86,10 @@ def make_face_model(
                 for person in judged
             ]
         )
-        report(
-            f"{name}: {len(people)} people; landmarks are off by {100 * np.median(np.abs(misses[-1])):.1f} % of the unit"
-        )
+        off = 100 * np.median(np.abs(misses[-1]))
+        report(f"{name}: {len(people)} people; landmarks are off by {off:.1f} % of the inter-ocular distance")
     aligned = align_shapes(np.concatenate(shapes))
     mean = aligned.mean(axis=0)
-    # Where a vertex is in the mean of all people, not of one family, so that the families weigh alike.
     _, scales, components = np.linalg.svd((aligned - mean).reshape(len(aligned), -1), full_matrices=False)
     kept = scales[:_COMPONENTS, None] / np.sqrt(len(aligned)) * components[:_COMPONENTS]
     report(

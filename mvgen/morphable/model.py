@@ -1,7 +1,7 @@
 """The linear face model: mean, identity and facial actions on the topology of the face mesh (a 3D morphable model).
 
-Convention: world axes and units, see `mvgen.camera`: x right, y up, z toward the camera, the inter-ocular distance of the
-mean face for a unit, its origin midway between the pupils.
+Convention: world axes, see `mvgen.camera`: x right, y up, z toward the camera; the unit is the inter-ocular distance of
+the mean face, the origin midway between its pupils.
 Source: Blanz and Vetter, "A morphable model for the synthesis of 3D faces", SIGGRAPH 1999.
 """
 
@@ -31,7 +31,7 @@ class FaceModel:
     identity : (K, N, 3) float32, principal components; their weights are standard normal over people
     actions : (A, N, 3) float32, what each facial action adds at strength 1
     action_names : the ARKit names; `mvgen.synth.actions` tells which FACS action units they show
-    depth_bias : (468,) float32, world units: the landmarker's own depth minus that of the vertex, mean over rendered heads
+    depth_bias : (468,) float32, world units: the landmarker's own depth minus the vertex's, mean over rendered heads
     point_deviation : (468, 3) float32, world units: how far a landmark is from the vertex it stands for, in x, y and in
         the landmarker's own depth less its bias, root mean square over rendered heads
     """

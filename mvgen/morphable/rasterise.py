@@ -15,7 +15,7 @@ _ASLANT = 0.15  # cosine of the angle that skin is seen at
 
 
 def rasterise(camera: Camera, vertices: Floats, values: Floats, triangles: NDArray[np.integer] | None = None) -> Floats:
-    """Values of the nearest surface at pixel centres, interpolated over its triangle: (S, S, C), NaN where there is none.
+    """Values of the nearest surface at pixel centres, interpolated over its triangle: (S, S, C), NaN where none is.
 
     camera : of S pixels, not turned; vertices : (N, 3) world; values : (N, C) of the vertices
     triangles : (M, 3); those of the face model where not given. Triangles seen from behind are not drawn.
@@ -66,7 +66,7 @@ def vertex_normals(vertices: Floats) -> Floats:
 
 
 def fit_image(camera: Camera, vertices: Floats) -> NDArray[np.float32]:
-    """A fitted face as the depth network takes it: (S, S, 4) float32, depth in world units, then its normal; NaN beside it.
+    """A fitted face as the depth network takes it: (S, S, 4) float32, depth in world units and normal; NaN beside it.
 
     camera : of the crop; vertices : (N, 3) world
     """
@@ -80,8 +80,8 @@ def fit_image(camera: Camera, vertices: Floats) -> NDArray[np.float32]:
 def face_region(camera: Camera, vertices: Floats) -> NDArray[np.bool_]:
     """(S, S) bool, the pixels of a crop that show the face of a fit: from chin to hair line, from ear to ear.
 
-    Skin that is seen all too aslant is left out: there, half a pixel of error in the picture's plane puts the backdrop on
-    the cheek, and a view from the side stretches that into a fringe.
+    Skin that is seen all too aslant is left out: there, half a pixel of error in the picture's plane puts the backdrop
+    on the cheek, and a view from the side stretches that into a fringe.
     """
     from scipy import ndimage
 

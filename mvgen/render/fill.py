@@ -1,8 +1,9 @@
-"""Colour for surface that the source hardly saw, and for what lies beside the face.
+"""Colour for surface that lies outside the source's picture, and for what lies beside the face.
 
-A face is nearly its own mirror image: what one side hides the other may show. The mirror image only says how such
-surface looks; how it changes from frame to frame is what the source did see there, however slantingly. So filling adds
-no motion, an expression of one side does not appear on the other, and sensor noise stays what it was.
+A face is nearly its own mirror image: what the picture's edge cuts off on one side the other may show. Filled surface
+is still: it adds no motion, and an expression of one side does not appear on the other. What the source did see, however
+slantingly, keeps its colours: on stand-ins at 45 degrees what was seen at 65 to 80 degrees is within 31 to 41 dB of the
+true side view, and on photographs the other half of a face is lit from elsewhere.
 
 Convention: images (S, S, 3) uint8; filled pixels are never `valid`.
 Sources: Perez, Gangnet & Blake, Poisson image editing, SIGGRAPH 2003 (match at the seam, spread inward); Gortler et
@@ -25,11 +26,7 @@ Floats = NDArray[np.floating]
 _LEAST_LANDMARKS = 12  # on the surface; fewer do not tell where the middle of the face is
 _FARTHEST_TILT = 20.0  # degrees between a plausible plane of symmetry and the image's middle line
 _DISTANCE = 0.06  # world units, along the normal: a mirrored point this close to the surface lies on it
-# On stand-ins at 45 degrees, what the source saw at 65 to 80 degrees is within 31 to 41 dB of the true side view, and
-# colours of the nearest well-seen pixel 27 to 33 dB: what was seen slantingly is worth keeping.
-_CLEARER = 1.5  # the mirror replaces what the source saw of a place only where it saw it so many times less slantingly
 _SEAM = 1 / 64  # of the image's side: sigma within which light is compared across the seam
-_FEATHER = 3 / 256  # of the image's side: width over which mirrored skin replaces what was seen
 _DARK = 8.0  # of 255, added before ratios are taken: noise makes ratios of dark colours meaningless
 _LARGEST_GAIN = 2.0
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -121,37 +118,29 @@ def _at(image: Floats, pixels: Floats) -> Floats:
 def fill_unseen(
     colour: Image, view: ViewGeometry, unseen: Mask, crops: Image, face: SeenFace, *, onset: int, grazing: float
 ) -> Image:
-    """The frames of a view with plausible colours on surface that the source saw too slantingly, or not at all.
+    """The frames of a view with plausible colours on surface that lies outside the source's picture.
 
     colour : (T, S, S, 3) uint8, as `drape` gives it; crops : (T, S, S, 3) uint8, registered frames
-    unseen : (S, S) bool, surface that was not seen well; all else stays as it is
+    unseen : (S, S) bool, surface that was not seen well; what the picture shows of it stays as it is
     onset : index of the frame that the mirrored colours are taken from
     grazing : degrees; the mirror image has to be seen at less than this angle
-    Surface that the mirror image shows clearly better takes its colours, in the light of its own side; other surface
-    keeps what was seen of it; what lies outside the picture is spanned smoothly from its neighbours. All of this is one
-    still correction that is added to every frame.
+    It takes the colours of its mirror image, in the light of its own side, and is spanned smoothly from its neighbours
+    where that was not seen either; the same in every frame.
     """
-    unseen = unseen & np.isfinite(view.depth)
-    if not unseen.any():
+    gap = unseen & np.isfinite(view.depth) & ~_covered(view, face.inside)
+    if not gap.any():
         return colour
-    own = colour[onset].astype(np.float32)
-    gap = unseen & ~_covered(view, face.inside)
-    mirrored, shown, share = _mirrored(view, unseen, gap, face, grazing)
-    filled = own.copy()
-    if share.any():
+    filled = colour[onset].astype(np.float32)
+    mirrored, shown = _mirrored(view, gap, face, grazing)
+    known = np.isfinite(view.depth) & ~gap
+    if (gap & shown).any():
         skin = _sample(crops[onset], mirrored)
-        lit = (skin + _DARK) * _gain(own, skin, seen_twice=shown & ~gap & (share == 0)) - _DARK
-        filled += share[..., None] * (lit - own)
-    spanned = gap & (share == 0)
-    if spanned.any():
-        known = np.isfinite(view.depth) & ~spanned
-        filled[spanned] = push_pull(filled, known)[spanned]
-    changed = np.nonzero(unseen & (filled != own).any(axis=-1))
-    still = gap[changed][:, None]
+        lit = (skin + _DARK) * _gain(filled, skin, seen_twice=shown & known) - _DARK
+        filled = np.where((gap & shown)[..., None], lit, filled)
+        known |= gap & shown
+    filled = np.where(known[..., None], filled, push_pull(filled, known))
     result = colour.copy()
-    for index, frame in enumerate(colour):
-        moving = frame[changed] + filled[changed] - own[changed]
-        result[index][changed] = np.clip(np.rint(np.where(still, filled[changed], moving)), 0, 255)
+    result[:, gap] = np.clip(np.rint(filled[gap]), 0, 255)
     return result
 
 
@@ -175,19 +164,16 @@ def _covered(view: ViewGeometry, inside: Mask) -> Mask:
     return covered
 
 
-def _mirrored(
-    view: ViewGeometry, unseen: Mask, gap: Mask, face: SeenFace, grazing: float
-) -> tuple[NDArray[np.float32], Mask, NDArray[np.float32]]:
-    """Where the source saw the mirror images of a view's surface.
+def _mirrored(view: ViewGeometry, gap: Mask, face: SeenFace, grazing: float) -> tuple[NDArray[np.float32], Mask]:
+    """Where the source saw the mirror images of a view's surface, in and around a gap.
 
-    Returns source pixels (S, S, 2), NaN where they are not known; where they are (S, S) bool; and the share (S, S) in
-    [0, 1] with which they replace what the source saw of the surface itself: 0 beside `unseen`.
+    Returns source pixels (S, S, 2), NaN where they are not known, and where they are (S, S) bool.
     """
     import cv2
 
-    size = len(unseen)
+    size = len(gap)
     reach = 2 * int(np.ceil(4 * _SEAM * size)) + 1
-    near = cv2.dilate(unseen.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
+    near = cv2.dilate(gap.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
     near &= np.isfinite(view.depth)
     row, column = np.nonzero(near)
     points = view.camera.unproject(np.column_stack([column + 0.5, row + 0.5, view.depth[near].astype(np.float64)]))
@@ -200,15 +186,7 @@ def _mirrored(
     source[row[seen], column[seen]] = landed[seen, :2]
     shown = np.zeros((size, size), bool)
     shown[near] = seen
-    clearer = np.zeros((size, size), bool)
-    clearer[near] = seen & (cosine > _CLEARER * np.nan_to_num(_at(face.cosine, view.source[near])))
-    chosen = (unseen & shown & (clearer | gap)).astype(np.uint8)
-    chosen = cv2.morphologyEx(chosen, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool)
-    # Full share within a gap and at the face's outline, where there is nothing else to show.
-    others = (np.isfinite(view.depth) & ~gap & ~chosen).astype(np.uint8)
-    away_from_others = cv2.distanceTransform(1 - others, cv2.DIST_L2, 5) if others.any() else np.full(gap.shape, np.inf)
-    share = np.clip(away_from_others / (_FEATHER * size), 0, 1) * chosen
-    return source, shown, np.where(gap & chosen, 1, share).astype(np.float32)
+    return source, shown
 
 
 def _gain(own: Floats, skin: Floats, seen_twice: Mask) -> NDArray[np.float32]:
