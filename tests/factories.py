@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.ibug import COUNT
-from mvgen.records import DepthMap, FacePrediction, Image
+from mvgen.records import DepthMap, FacePoints, FacePrediction, Image
 
 if TYPE_CHECKING:
-    from mvgen.faces.detection import Faces
+    from mvgen.faces.detection import Detector, Faces
+    from mvgen.pipeline import Tools
     from mvgen.synth.plan import ClipPlan
 
 
@@ -31,6 +32,44 @@ def head_depth(camera: Camera) -> DepthMap:
     nose = 0.35 * np.exp(-((x / 0.15) ** 2) - ((y + 0.5) / 0.25) ** 2)
     depth = -0.9 + np.sqrt(np.clip(room, 0, None)) + nose
     return DepthMap(depth.astype(np.float32), (room > 0.08).astype(np.float32), camera)
+
+
+def head_surface(camera: Camera) -> DepthMap:
+    """The same head as a clip's geometry has it: depth is NaN outside the face."""
+    head = head_depth(camera)
+    return replace(head, depth=np.where(head.confidence > 0.5, head.depth, np.float32(np.nan)))
+
+
+def mean_points(size: int) -> NDArray[np.float32]:
+    """(468, 3) float32, the points of the face model's mean as the landmarker has them in its own canonical crop."""
+    from mvgen.faces.crop import crop_from_points, transform_points
+    from mvgen.faces.face_mesh_topology import IBUG
+    from mvgen.ibug import five_points
+    from mvgen.morphable.model import face_model
+
+    camera = crop_camera(size)
+    points = camera.project(face_model().mean[:468].astype(np.float64))
+    crop = crop_from_points(five_points(points[IBUG, :2]), size)
+    depth = points[:, 2] * camera.scale * np.hypot(crop[0, 0], crop[1, 0])
+    return np.column_stack([transform_points(crop, points[:, :2]), depth]).astype(np.float32)
+
+
+def landmarker_points(vertices: NDArray[Any], camera: Camera) -> NDArray[np.float32]:
+    """(..., 468, 3) float32, what a landmarker that errs as the fit takes it to err sees of posed faces (..., N, 3)."""
+    from mvgen.morphable.fitting import _BIAS_BELIEVED
+    from mvgen.morphable.model import face_model
+
+    points = camera.project(vertices[..., :468, :].astype(np.float64))
+    points[..., 2] += _BIAS_BELIEVED * face_model().depth_bias
+    return (points * [1, 1, camera.scale]).astype(np.float32)
+
+
+def acted_points(actions: NDArray[Any], camera: Camera) -> NDArray[np.float32]:
+    """(T, 468, 3), what a landmarker sees of the mean face that acts with weights (T, A)."""
+    from mvgen.morphable.model import face_model
+
+    model = face_model()
+    return landmarker_points(model.vertices(np.zeros(len(model.identity)), actions), camera)
 
 
 def mean_landmarks(size: int) -> NDArray[np.float32]:
@@ -51,12 +90,11 @@ class EllipsoidEstimator:
         self.noise = noise
         self.device = "cpu"
 
-    def predict(self, crops: Image) -> FacePrediction:
-        """(T, S, S, 3) uint8 -> the ellipsoid with the landmarks of a mean face."""
+    def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
+        """(T, S, S, 3) uint8 -> the ellipsoid, whatever was fitted."""
         head = head_depth(crop_camera(crops.shape[1]))
         wobble = np.random.default_rng(0).normal(0, self.noise, (len(crops), 1, 1)).astype(np.float32)
-        still = (head.confidence, mean_landmarks(crops.shape[1]), np.ones(COUNT, np.float32))
-        return FacePrediction(head.depth + wobble, *(np.repeat(one[None], len(crops), axis=0) for one in still))
+        return FacePrediction(head.depth + wobble, np.repeat(head.confidence[None], len(crops), axis=0))
 
     def normalise(self, crops: Image) -> Any:
         """(N, S, S, 3) uint8 -> (N, 3, S, S) float32 tensor."""
@@ -70,6 +108,40 @@ class EllipsoidEstimator:
 
         features = torch.relu(torch.nn.functional.conv2d(images, self._kernel, padding=2))
         return [images, torch.nn.functional.avg_pool2d(features, 32)]
+
+
+class MeanLandmarker:
+    """A stand-in for the landmarker: every crop shows the mean face, where a canonical crop has it."""
+
+    def find(self, crops: Image) -> FacePoints:
+        """(T, S, S, 3) uint8 -> the same points for all."""
+        count, size = crops.shape[:2]
+        return FacePoints(np.repeat(mean_points(size)[None], count, axis=0), np.ones(count, np.float32))
+
+
+def no_fit(picture: Image) -> NDArray[np.float16]:
+    """(S, S, 3) uint8 -> (S, S, 4), in place of `mvgen.depth.data.Fitter` where nobody looks at the fit."""
+    return np.full((*picture.shape[:2], 4), np.nan, np.float16)
+
+
+def known_tools(detector: Detector | None = None, noise: float = 0.0) -> Tools:
+    """Tools without networks: the photograph's face where no other is given, a mean face in it, an ellipsoid for depth.
+
+    noise : see `EllipsoidEstimator`
+    """
+    from mvgen.attention import AttentionModel
+    from mvgen.morphable.model import face_model
+    from mvgen.pipeline import Tools
+    from mvgen.render import get_renderer
+
+    return Tools(
+        detector=detector or AstronautDetector(),
+        landmarker=MeanLandmarker(),
+        model=face_model(),
+        estimator=EllipsoidEstimator(noise),
+        attention=AttentionModel.empty(),
+        renderer=get_renderer(),
+    )
 
 
 @cache

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from factories import AstronautDetector, EllipsoidEstimator, astronaut
+from factories import astronaut, known_tools
 from fake_build import FakeStages
 
-from mvgen.attention import AttentionModel
 from mvgen.camera import pixel_grid
 from mvgen.config import BuildConfig
-from mvgen.pipeline import Tools, build_clip
+from mvgen.pipeline import build_clip
 from mvgen.records import BuiltClip, Clip, Image
-from mvgen.render import get_renderer
 from mvgen.sources import get_source
 from mvgen.sources.base import Listing
 
@@ -41,7 +39,7 @@ class PhotographStages(FakeStages):
         return b"an attention head for " + super().fit_attention(observed, config)
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
-        tools = Tools(AstronautDetector(), EllipsoidEstimator(), AttentionModel.empty(), get_renderer("grid"))
+        tools = known_tools()
 
         def build_one(clip: Clip) -> BuiltClip:
             apex = clip.position(clip.apex, len(clip.frames) // 2)

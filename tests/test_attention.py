@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from factories import EllipsoidEstimator, astronaut, head_depth
+from factories import EllipsoidEstimator, astronaut, head_surface
 from numpy.typing import NDArray
 
 from mvgen.attention import (
@@ -21,14 +21,14 @@ from mvgen.attention import (
 )
 from mvgen.camera import crop_camera
 from mvgen.errors import WeightsError
-from mvgen.mesh import face_surface, mesh_from_depth
+from mvgen.mesh import mesh_from_depth
 from mvgen.records import Image
 from mvgen.render import get_renderer
 
 SIZE = 128
 CAMERA = crop_camera(SIZE)
 ESTIMATOR = EllipsoidEstimator()
-FACE = np.isfinite(face_surface(head_depth(CAMERA)).depth)
+FACE = np.isfinite(head_surface(CAMERA).depth)
 
 
 def fit_attention(onset: Image, apex: Image, labels: Sequence[str], estimator: EllipsoidEstimator) -> AttentionModel:
@@ -173,7 +173,7 @@ def test_still_clips_keep_the_evidence() -> None:
 
 
 def share_seen(attention: NDArray[np.float32], yaw: float) -> float:
-    surface = face_surface(head_depth(CAMERA))
+    surface = head_surface(CAMERA)
     view = get_renderer().render(mesh_from_depth(surface), CAMERA.at(yaw), 70.0)
     return visible_attention(AttendedSurface.of(attention, surface), view, grazing=70.0)
 

@@ -1,4 +1,4 @@
-"""One geometry per frame of a clip: still where the face is still, moving where an expression moves it."""
+"""The geometry of a clip: one for all frames, one that moves with its facial actions, or one for each frame."""
 
 from __future__ import annotations
 
@@ -6,136 +6,154 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from factories import head_depth
+from factories import acted_points
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mvgen.camera import crop_camera
 from mvgen.config import Geometry
-from mvgen.depth.clip import clip_geometry, expression_residual, frames_needed, low_pass, without_tilt
+from mvgen.depth.clip import clip_geometry, frames_needed, moved_by_actions
+from mvgen.morphable.fitting import fit_face
+from mvgen.morphable.model import face_model
+from mvgen.morphable.rasterise import face_region, fit_image
+from mvgen.records import DepthMap, FacePoints, FacePrediction, Image
 
-SIZE, FPS = 64, 30.0
-HEAD = head_depth(crop_camera(SIZE))
-FACE = HEAD.confidence > 0.5
+SIZE, FPS = 96, 30.0
+CAMERA = crop_camera(SIZE)
+MODEL = face_model()
 MODES = get_args(Geometry)
+SMILE = MODEL.action_names.index("mouthSmileLeft"), MODEL.action_names.index("mouthSmileRight")
 
 
-def bump(frames: int, height: float) -> NDArray[np.float64]:
-    """Change of depth (T, S, S): a cheek that comes forward and goes back once."""
-    rows, columns = np.indices((SIZE, SIZE))
-    shape = np.exp(-((rows - 38) ** 2 + (columns - 42) ** 2) / (2 * 5.0**2))
-    curve = np.sin(np.linspace(0, np.pi, frames)) ** 2
-    return height * curve[:, None, None] * shape
+class Adding:
+    """A depth network that adds the same to every fit, and noise of its own to each frame."""
+
+    def __init__(self, added: float = 0.0, noise: float = 0.0) -> None:
+        self.added, self.noise = added, noise
+        self.fits: list[NDArray[np.float32]] = []
+
+    def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
+        self.fits.append(fit)
+        noise = np.random.default_rng(0).normal(0, self.noise, (len(crops), 1, 1))
+        depth = fit[..., 0] + self.added + noise
+        return FacePrediction(depth.astype(np.float32), np.full(depth.shape, 0.75, np.float32))
 
 
-def trembling(frames: int, sigma: float, seed: int = 0) -> NDArray[np.float64]:
-    """Noise (T, S, S) of depth as a network has it: fresh in every frame, smooth over the face."""
-    from scipy.ndimage import gaussian_filter
-
-    noise = np.random.default_rng(seed).normal(size=(frames, SIZE, SIZE))
-    smooth = gaussian_filter(noise, (0, 3, 3))
-    return sigma * smooth / smooth.std()
+def smiling(frames: int, most: float) -> NDArray[np.float64]:
+    """Action weights (T, A) of a smile that comes and goes once."""
+    weights = np.zeros((frames, len(MODEL.actions)))
+    weights[:, SMILE] = most * np.sin(np.linspace(0, np.pi, frames))[:, None] ** 2
+    return weights
 
 
-def confidence(frames: int) -> NDArray[np.float32]:
-    return np.repeat(HEAD.confidence[None], frames, axis=0)
+def trembling(points: NDArray[np.float32], sigma: float, seed: int = 0) -> NDArray[np.float32]:
+    """Points (T, 468, 3) with fresh noise of `sigma` pixels in every frame."""
+    noise = np.random.default_rng(seed).normal(0, sigma, points.shape)
+    return (points + noise).astype(np.float32)
 
 
-def geometry(change: NDArray[np.float64], how: Geometry) -> NDArray[np.float32]:
-    depth = (HEAD.depth + change).astype(np.float32)
-    return clip_geometry(depth, confidence(len(depth)), how, FPS)[0]
+def geometry(
+    points: NDArray[np.float32], how: Geometry, network: Adding | None = None
+) -> tuple[list[DepthMap], list[NDArray[np.floating]]]:
+    """What `clip_geometry` makes of points (T, 468, 3), and the vertices that it stands on."""
+    seen = FacePoints(points, np.ones(len(points), np.float32))
+    crops = np.zeros((len(points), SIZE, SIZE, 3), np.uint8)
+    surfaces, fits = clip_geometry(crops, seen, CAMERA, how, FPS, MODEL, network or Adding())
+    return surfaces, [fit.vertices[0] for fit in fits]
 
 
-@given(sigma=st.floats(0, 0.006), seed=st.integers(0, 1000), frames=st.integers(1, 20))
-@settings(max_examples=30)
-def test_a_still_clip_has_one_geometry(sigma: float, seed: int, frames: int) -> None:
-    assert len(geometry(trembling(frames, sigma, seed), "residual")) == 1
+def tremble(surfaces: list[DepthMap]) -> float:
+    """Mean change of depth from frame to frame, world units."""
+    change = np.diff(np.stack([surface.depth for surface in surfaces]), axis=0)
+    return float(np.abs(change[np.isfinite(change)]).mean())
 
 
-@given(
-    level=st.floats(-0.1, 0.1), right=st.floats(-0.2, 0.2), down=st.floats(-0.2, 0.2), seed=st.integers(0, 1000)
-)  # fmt: skip
-@settings(max_examples=30)
-def test_a_turning_head_is_not_an_expression(level: float, right: float, down: float, seed: int) -> None:
-    rows, columns = np.indices((SIZE, SIZE)) / SIZE - 0.5
-    time = np.linspace(0, 1, 12)[:, None, None]
-    turning = time * (level + right * columns + down * rows)
-    np.testing.assert_allclose(without_tilt(turning, FACE)[:, FACE], 0, atol=1e-9)
-    assert len(geometry(turning + trembling(12, 0.002, seed), "residual")) == 1
+@given(sigma=st.floats(0, 1), seed=st.integers(0, 1000), frames=st.integers(1, 12))
+@settings(max_examples=10)
+def test_one_geometry_for_a_clip_cannot_tremble(sigma: float, seed: int, frames: int) -> None:
+    points = trembling(acted_points(np.zeros((frames, len(MODEL.actions))), CAMERA), sigma, seed)
+    surfaces, vertices = geometry(points, "clip", Adding(0.1, 0.02))
+    assert len(surfaces) == len(vertices) == 1
 
 
-# Of changes that are hardly larger than the noise more than this is shrunk away, as it should be.
-@given(height=st.floats(0.12, 0.3), seed=st.integers(0, 1000))
-@settings(max_examples=20)
-def test_an_expression_is_told_from_noise(height: float, seed: int) -> None:
-    true = bump(16, height)
-    found = expression_residual(HEAD.depth + true + trembling(16, 0.003, seed), FACE, 1.0)
+def test_the_geometry_of_a_clip_is_what_the_network_adds_to_the_fit_of_the_mean() -> None:
+    points = trembling(acted_points(smiling(6, 0.5), CAMERA), 0.3)
+    network = Adding(0.1, 0.02)
+    (surface,), (vertices,) = geometry(points, "clip", network)
+    fit = fit_face(points.mean(axis=0, keepdims=True), CAMERA, MODEL)
+    np.testing.assert_array_equal(vertices, fit.vertices[0])
+    shown = fit_image(CAMERA, fit.vertices[0])
+    np.testing.assert_array_equal(network.fits[0], shown[None])
+    noise = np.random.default_rng(0).normal(0, 0.02, 6).mean()
+    inside = np.isfinite(surface.depth)
+    np.testing.assert_array_equal(inside, face_region(CAMERA, fit.vertices[0]))
+    np.testing.assert_allclose(surface.depth[inside], shown[..., 0][inside] + 0.1 + noise, atol=1e-5)
+    assert (surface.confidence == np.float32(0.75)).all()
+    assert surface.depth.dtype == surface.confidence.dtype == np.float32
+
+
+def test_each_frame_by_itself_has_its_own_fit_and_trembles() -> None:
+    points = trembling(acted_points(smiling(4, 0.5), CAMERA), 0.3)
+    surfaces, vertices = geometry(points, "per-frame")
+    assert len(surfaces) == len(vertices) == 4
+    for surface, own, one in zip(surfaces, vertices, points, strict=True):
+        np.testing.assert_array_equal(own, fit_face(one[None], CAMERA, MODEL).vertices[0])
+        inside = np.isfinite(surface.depth)
+        np.testing.assert_array_equal(inside, face_region(CAMERA, own))
+        np.testing.assert_allclose(surface.depth[inside], fit_image(CAMERA, own)[..., 0][inside], atol=1e-6)
+    still = trembling(acted_points(np.zeros((8, len(MODEL.actions))), CAMERA), 0.3)
+    calm, shaky = (tremble(geometry(still, how)[0]) for how in ("model", "per-frame"))
+    assert calm < 0.3 * shaky
+
+
+def test_a_still_clip_is_still_when_the_model_moves_it() -> None:
+    surfaces, vertices = geometry(acted_points(np.zeros((5, len(MODEL.actions))), CAMERA), "model")
+    assert len(surfaces) == 5
+    assert len(vertices) == 1
+    for surface in surfaces:
+        np.testing.assert_allclose(surface.depth, surfaces[0].depth, atol=1e-5)
+
+
+@pytest.mark.parametrize("most", [0.3, 0.9])
+def test_the_model_moves_the_face_as_the_expression_does(most: float) -> None:
+    weights = smiling(15, most)
+    points = trembling(acted_points(weights, CAMERA), 0.1)
+    surfaces, _ = geometry(points, "model")
+    depth = np.stack([surface.depth for surface in surfaces])
+    change = depth - depth.mean(axis=0)
+    true = np.stack([fit_image(CAMERA, MODEL.vertices(np.zeros(len(MODEL.identity)), one))[..., 0] for one in weights])
     wanted = true - true.mean(axis=0)
-    assert np.sqrt(np.square(found - wanted)[:, FACE].mean()) < 0.4 * np.sqrt(np.square(wanted)[:, FACE].mean())
+    known = (np.isfinite(change) & np.isfinite(wanted)).all(axis=0)
+    assert known.sum() > 2000
+    change, wanted = change[:, known].ravel(), wanted[:, known].ravel()
+    assert np.corrcoef(change, wanted)[0, 1] > 0.9
+    # The priors of the fit and the low-pass over time cost some of it.
+    assert 0.4 < change @ wanted / (wanted @ wanted) < 1
 
 
-@given(height=st.floats(0.2, 0.3), seed=st.integers(0, 1000))
-@settings(max_examples=20)
-def test_the_geometry_follows_an_expression_part_of_the_way(height: float, seed: int) -> None:
-    true = bump(16, height)
-    found = geometry(true + trembling(16, 0.003, seed), "residual").astype(np.float64)
-    assert len(found) == 16
-    change, wanted = ((each - each.mean(axis=0))[:, FACE].ravel() for each in (found, true))
-    assert np.corrcoef(change, wanted)[0, 1] > 0.95
-    # Half of it is believed, and the low-passes over time and space cost a narrow bump some height.
-    assert 0.3 < change @ wanted / (wanted @ wanted) < 0.5
-
-
-def test_an_expression_does_not_move_the_rest_of_the_face() -> None:
-    change = expression_residual(HEAD.depth + bump(16, 0.2) + trembling(16, 0.002), FACE, 1.0)
-    far = FACE & (np.indices((SIZE, SIZE))[0] < 16)
-    assert np.abs(change[:, far]).max() < 0.004
-    assert np.abs(change[:, FACE]).max() > 0.05
-    assert not change[:, ~FACE].any()
-
-
-def test_more_noise_is_believed_less() -> None:
-    quiet, loud = (
-        expression_residual(HEAD.depth + bump(16, 0.05) + trembling(16, sigma), FACE, 1.0) for sigma in (0.001, 0.05)
-    )
-    assert np.abs(loud).max() < np.abs(quiet).max()
-
-
-def test_filtering_over_time_keeps_what_is_slow_and_loses_what_is_fast() -> None:
-    frames = np.arange(60)
-    slow, fast = (np.sin(2 * np.pi * frames / period)[:, None, None] for period in (40, 2.5))
-    middle = slice(10, 50)
-    np.testing.assert_allclose(low_pass(slow, 1.0)[middle], slow[middle], atol=0.02)
-    assert np.abs(low_pass(fast, 1.0)[middle]).max() < 0.1
-    np.testing.assert_allclose(low_pass(np.ones((5, 2, 2)), 3.0), 1)
-
-
-def test_each_way_gives_its_own_geometry() -> None:
-    noise = trembling(12, 0.01)
-    np.testing.assert_array_equal(geometry(noise, "frame"), (HEAD.depth + noise).astype(np.float32))
-    np.testing.assert_allclose(geometry(noise, "clip")[0], HEAD.depth + noise.mean(axis=0), atol=1e-6)
-    still = np.abs(np.diff(geometry(noise, "filtered"), axis=0)).mean()
-    assert 0 < still < 0.5 * np.abs(np.diff(noise, axis=0)).mean()
+def test_the_head_is_held_alike_in_all_frames_that_the_model_moves() -> None:
+    weights = smiling(9, 0.8)
+    points = acted_points(weights, CAMERA)
+    turned = points.copy()
+    turned[:, :, 0] += np.linspace(0, 3, 9)[:, None]  # what registration left
+    mean = fit_face(turned.mean(axis=0, keepdims=True), CAMERA, MODEL)
+    vertices = moved_by_actions(mean, fit_face(turned, CAMERA, MODEL), FPS, MODEL)
+    far = np.linalg.norm(MODEL.actions[list(SMILE)], axis=-1).max(axis=0) < 1e-3
+    assert far.sum() > 200
+    assert np.abs(vertices[:, far] - mean.vertices[0, far]).max() < 0.01
+    assert np.abs(vertices - mean.vertices[0]).max() > 0.03
 
 
 @pytest.mark.parametrize("how", MODES)
 @pytest.mark.parametrize("frames", [1, 2, 3, 5])
 def test_short_clips_have_a_geometry_too(how: Geometry, frames: int) -> None:
-    depth = (HEAD.depth + bump(frames, 0.2)).astype(np.float32)
-    found, sure = clip_geometry(depth, confidence(frames), how, FPS)
-    assert found.shape == sure.shape
-    assert len(found) in (1, frames)
-    assert found.dtype == sure.dtype == np.float32
-    assert np.isfinite(found).all()
-
-
-@pytest.mark.parametrize("how", MODES)
-def test_a_crop_without_a_face_does_not_stop_the_geometry(how: Geometry) -> None:
-    depth = np.zeros((6, SIZE, SIZE), np.float32)
-    found, sure = clip_geometry(depth, depth, how, FPS)
-    assert not found.any()
-    assert not sure.any()
+    surfaces, vertices = geometry(acted_points(smiling(frames, 0.5), CAMERA), how)
+    assert len(surfaces) == (1 if how == "clip" else frames)
+    assert len(vertices) == (frames if how == "per-frame" else 1)
+    for surface in surfaces:
+        assert surface.depth.shape == surface.confidence.shape == (SIZE, SIZE)
+        assert 0.2 < np.isfinite(surface.depth).mean() < 0.6
 
 
 def test_one_geometry_looks_at_few_frames_and_at_the_onset() -> None:
@@ -143,5 +161,5 @@ def test_one_geometry_looks_at_few_frames_and_at_the_onset() -> None:
     assert 37 in frames_needed("clip", 100, 37)
     assert len(frames_needed("clip", 100, 37)) == 9
     assert frames_needed("clip", 3, 1) == [0, 1, 2]
-    for how in ("frame", "filtered", "residual"):
+    for how in ("model", "per-frame"):
         assert frames_needed(how, 5, 2) == [0, 1, 2, 3, 4]

@@ -1,33 +1,54 @@
-"""Use of the depth network: its engines, and what the shipped weights know."""
+"""Use of the depth network: its engines, what it makes of a fit, and what the shipped weights know."""
 
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from factories import astronaut
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from mvgen.camera import EYE_DISTANCE, crop_camera
+from mvgen.camera import crop_camera
 from mvgen.depth.data import Samples, make_samples
 from mvgen.depth.engine import OpenVinoEngine, TorchEngine, get_engine
-from mvgen.depth.network import DEPTH_RANGE, FaceDepthNetwork, Prediction, normalise
-from mvgen.depth.predict import INPUT_SIZE, DepthEstimator, two_ways
+from mvgen.depth.network import (
+    COLOURS,
+    DEPTH_RANGE,
+    FIT_CHANNELS,
+    FaceDepthNetwork,
+    Prediction,
+    mirror_fit,
+    network_input,
+    normalise,
+)
+from mvgen.depth.predict import INPUT_SIZE, DepthEstimator, load_network, resize_fit, two_ways
 from mvgen.errors import ConfigError, WeightsError
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
-from mvgen.ibug import BROW_LEFT, EYE_LEFT, EYE_RIGHT, JAW, MIRROR, MOUTH, NOSE
+from mvgen.faces.face_mesh import FaceMesh
+from mvgen.faces.landmarks import find_landmarks
+from mvgen.morphable.fitting import fit_face
+from mvgen.morphable.model import face_model
+from mvgen.morphable.rasterise import fit_image
 from mvgen.paths import shipped_weights
 from mvgen.records import FacePrediction, Image
+from mvgen.scans.rotation import rotation
+
+KINDS = {"fitted": True, "plain": False}
 
 
-def lively_network(seed: int = 0) -> FaceDepthNetwork:
+def lively_network(fitted: bool = True, seed: int = 0) -> FaceDepthNetwork:
     """Random weights, and normalisation that has something to do."""
     torch.manual_seed(seed)
-    network = FaceDepthNetwork().eval()
+    network = FaceDepthNetwork(fitted).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -35,21 +56,43 @@ def lively_network(seed: int = 0) -> FaceDepthNetwork:
     return network
 
 
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> DepthEstimator:
-    """An estimator with random weights."""
+def save(network: FaceDepthNetwork, path: Path, size: str = "64") -> Path:
+    save_file(network.state_dict(), path, metadata={INPUT_SIZE: size})
+    return path
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def untrained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DepthEstimator:
+    """An estimator with random weights, that sees the fit or does not."""
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_file(lively_network().state_dict(), path, metadata={INPUT_SIZE: "64"})
-    return DepthEstimator(path, "cpu")
+    return DepthEstimator(save(lively_network(KINDS[request.param]), path), "cpu")
 
 
 def noise(count: int, size: int = 96) -> Image:
     return np.random.default_rng(0).integers(0, 255, (count, size, size, 3), dtype=np.uint8)
 
 
-def test_both_engines_see_the_same() -> None:
-    network = lively_network()
-    images = normalise(noise(3, 64))
+@cache
+def turned_fit(size: int = 96, yaw: float = 0.0) -> NDArray[np.float32]:
+    """(S, S, 4), the mean face with its head turned."""
+    return fit_image(crop_camera(size), face_model().mean.astype(np.float64) @ rotation(yaw, 0, 0).T)
+
+
+def mirrored(fit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A fit (S, S, 4) of the mirror image."""
+    return mirror_fit(torch.from_numpy(fit).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+
+
+def inputs(network: FaceDepthNetwork, count: int, size: int = 64) -> torch.Tensor:
+    """What a network sees of noise with a face fitted to it."""
+    fit = torch.from_numpy(turned_fit(size)).permute(2, 0, 1).expand(count, -1, -1, -1)
+    return network_input(normalise(noise(count, size)), fit if network.fitted else None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_engines_see_the_same(kind: str) -> None:
+    network = lively_network(KINDS[kind])
+    images = inputs(network, 3)
     plain, fast = (engine(images) for engine in (TorchEngine(network), OpenVinoEngine(network, 64)))
     for name, ours, theirs in zip(Prediction._fields, plain, fast, strict=True):
         assert ours.shape == theirs.shape, name
@@ -58,7 +101,7 @@ def test_both_engines_see_the_same() -> None:
 
 def test_the_fast_engine_gives_the_same_bytes_whatever_is_in_the_batch_and_each_time_it_is_made() -> None:
     network = lively_network()
-    images = normalise(noise(5, 64))
+    images = inputs(network, 5)
     first = OpenVinoEngine(network, 64)
     together, again = first(images), OpenVinoEngine(network, 64)(images)
     alone = first(images[3:4])
@@ -90,61 +133,155 @@ def test_the_doctor_says_what_is_lost_without_openvino(monkeypatch: pytest.Monke
 
 def test_a_prediction_has_one_of_everything_per_crop(untrained: DepthEstimator) -> None:
     # More crops than go into one batch, and a size that is not the network's.
-    seen = untrained.predict(noise(17))
-    shapes = [(17, 96, 96), (17, 96, 96), (17, 68, 2), (17, 68)]
-    assert [values.shape for values in seen] == shapes
+    fit = turned_fit()
+    seen = untrained.predict(noise(17), fit[None])
+    assert [values.shape for values in seen] == [(17, 96, 96)] * 2
     assert all(values.dtype == np.float32 for values in seen)
     assert 0 <= seen.face.min() <= seen.face.max() <= 1
-    assert 0 <= seen.visible.min() <= seen.visible.max() <= 1
-    assert 0 <= seen.landmarks.min() <= seen.landmarks.max() <= 96
-    np.testing.assert_allclose(untrained.predict(noise(17)[16:]).depth, seen.depth[16:], atol=1e-5)
+    known = np.isfinite(fit[..., 0]) if untrained.fitted else np.ones((96, 96), bool)
+    np.testing.assert_array_equal(np.isfinite(seen.depth), np.broadcast_to(known, seen.depth.shape))
+    alone = untrained.predict(noise(17)[16:], fit[None])
+    np.testing.assert_allclose(alone.depth, seen.depth[16:], atol=1e-5)
 
 
-def assert_mirrored(seen: FacePrediction, mirrored: FacePrediction, size: int) -> None:
-    turned = mirrored.landmarks[:, MIRROR] * [-1, 1] + [size, 0]
-    assert np.abs(seen.depth - mirrored.depth[:, :, ::-1]).max() < 1e-4
-    assert np.abs(seen.face - mirrored.face[:, :, ::-1]).max() < 1e-4
-    assert np.abs(seen.landmarks - turned).max() < 1e-2
-    assert np.abs(seen.visible - mirrored.visible[:, MIRROR]).max() < 1e-4
+def test_one_fit_for_all_crops_is_the_same_fit_for_each(untrained: DepthEstimator) -> None:
+    one, each = (untrained.predict(noise(3), np.repeat(turned_fit()[None], count, axis=0)) for count in (1, 3))
+    np.testing.assert_array_equal(one.depth, each.depth)
+    other = untrained.predict(noise(3), np.stack([turned_fit(), turned_fit(), turned_fit(yaw=15)]))
+    np.testing.assert_allclose(other.depth[:2], one.depth[:2], atol=1e-5)
+    assert np.allclose(other.depth[2], one.depth[2], atol=1e-5, equal_nan=True) != untrained.fitted
 
 
 def test_whatever_the_weights_a_mirrored_picture_is_seen_mirrored(untrained: DepthEstimator) -> None:
-    crops = noise(2)
-    assert_mirrored(untrained.predict(crops), untrained.predict(crops[:, :, ::-1].copy()), 96)
+    crops, fit = noise(2), turned_fit(yaw=10)
+    seen = untrained.predict(crops, fit[None])
+    turned = untrained.predict(crops[:, :, ::-1].copy(), mirrored(fit)[None])
+    for one, other in zip(seen, turned, strict=True):
+        np.testing.assert_allclose(one, other[:, :, ::-1], atol=1e-4)
 
 
-def test_the_mirror_image_is_averaged_landmark_by_landmark() -> None:
+def test_the_mirror_image_is_averaged() -> None:
     generator = torch.Generator().manual_seed(0)
-    points = torch.rand(1, 68, 2, generator=generator)
-    turned = torch.stack([1 - points[..., 0], points[..., 1]], dim=-1)[:, torch.tensor(MIRROR.tolist())]
-    logits = torch.randn(1, 68, generator=generator)
-    maps = torch.randn(1, 8, 8, generator=generator)
-    seen = two_ways(
-        Prediction(
-            torch.cat([maps, maps.flip(-1)]),
-            torch.cat([maps, maps.flip(-1)]),
-            torch.cat([points, turned]),
-            torch.cat([logits, logits[:, torch.tensor(MIRROR.tolist())]]),
-        )
+    one, two = torch.randn(2, 1, 8, 8, generator=generator)
+    pair = torch.cat([one, two.flip(-1)])
+    depth, face = two_ways(Prediction(pair, pair, pair))
+    torch.testing.assert_close(depth, (one + two) / 2)
+    torch.testing.assert_close(face, (one.sigmoid() + two.sigmoid()) / 2)
+
+
+def test_the_mirror_image_of_a_fit_is_the_fit_of_the_head_turned_the_other_way() -> None:
+    right, left = turned_fit(yaw=15), turned_fit(yaw=-15)
+    np.testing.assert_array_equal(mirrored(mirrored(right)), right)
+    away = np.abs(mirrored(right) - left)
+    known = np.isfinite(away[..., 0])
+    assert known.sum() > 0.97 * np.isfinite(left[..., 0]).sum()
+    # The mean face is not quite symmetric.
+    assert away[known].mean(axis=0).max() < 0.03
+    assert np.abs(right[:, ::-1] - left)[known][:, 1].mean() > 0.3
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000), size=st.sampled_from([32, 64, 96, 128]))
+def test_a_fit_keeps_its_outline_and_its_depth_when_it_is_resized(seed: int, size: int) -> None:
+    fit = turned_fit(96, yaw=float(np.random.default_rng(seed).uniform(-20, 20)))
+    small = resize_fit(torch.from_numpy(fit).permute(2, 0, 1)[None], size)[0].permute(1, 2, 0).numpy()
+    assert small.shape == (size, size, 4)
+    known = np.isfinite(small)
+    assert (known == known[..., :1]).all()
+    assert known[..., 0].mean() == pytest.approx(np.isfinite(fit[..., 0]).mean(), abs=0.02)
+    # At the outline, too, it is the mean of what is known.
+    assert np.nanmin(small[..., 0]) > np.nanmin(fit[..., 0]) - 0.05
+    assert np.nanmean(small[..., 0]) == pytest.approx(np.nanmean(fit[..., 0]), abs=0.02)
+
+
+def test_where_the_network_does_not_trust_itself_the_fit_stands() -> None:
+    network = lively_network()
+    with torch.no_grad():
+        network.head.weight[2] = 0
+        network.head.bias[2] = -30
+    images = inputs(network, 2)
+    fit = turned_fit(64)
+    depth, _, trust = network(images)
+    assert (trust == -30).all()
+    known = np.isfinite(fit[..., 0])
+    np.testing.assert_allclose(depth[0].detach().numpy()[known], fit[..., 0][known], atol=1e-6)
+    with torch.no_grad():
+        network.head.bias[2] = 0
+    moved = network(images).depth[0].detach().numpy()[known] - fit[..., 0][known]
+    assert np.abs(moved).max() > 1e-4
+
+
+def test_an_estimator_without_trust_gives_the_fit_itself(tmp_path: Path) -> None:
+    network = lively_network()
+    with torch.no_grad():
+        network.head.weight[2] = 0
+        network.head.bias[2] = -30
+    estimator = DepthEstimator(save(network, tmp_path / "humble.safetensors"), "cpu")
+    np.testing.assert_allclose(
+        estimator.predict(noise(2), turned_fit()[None]).depth[1], turned_fit()[..., 0], atol=1e-4
     )
-    torch.testing.assert_close(seen, Prediction(maps, maps.sigmoid(), points, logits.sigmoid()))
+
+
+def test_pictures_whose_fit_the_encoder_does_not_see_still_stand_on_it() -> None:
+    network = lively_network()
+    images = inputs(network, 2)
+    blank = images.clone()
+    blank[:, COLOURS:] = 0
+    alone = network(images, torch.tensor([True, False]))
+    unseen, whole = network(blank), network(images)
+    fit = images[:, COLOURS] * 0.5
+    torch.testing.assert_close(alone.depth[0], unseen.depth[0] + fit[0])
+    torch.testing.assert_close(alone.face[0], unseen.face[0])
+    torch.testing.assert_close(alone.depth[1], whole.depth[1])
+
+
+def test_features_are_taken_from_the_colours_alone_at_twice_the_size(untrained: DepthEstimator) -> None:
+    seen = untrained.normalise(noise(2))
+    assert seen.shape == (2, COLOURS + (FIT_CHANNELS if untrained.fitted else 0), 128, 128)
+    assert not seen[:, COLOURS:].any()
+    assert untrained.encoder(seen)[-1].shape == (2, 512, 4, 4)
 
 
 def test_no_crops_give_no_depth(untrained: DepthEstimator) -> None:
-    seen = untrained.predict(np.zeros((0, 128, 128, 3), np.uint8))
-    assert [values.shape for values in seen] == [(0, 128, 128), (0, 128, 128), (0, 68, 2), (0, 68)]
+    seen = untrained.predict(np.zeros((0, 128, 128, 3), np.uint8), turned_fit(128)[None])
+    assert [values.shape for values in seen] == [(0, 128, 128)] * 2
     assert normalise(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, 3, 32, 32)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
+    network = lively_network(KINDS[kind])
+    read, size = load_network(save(network, tmp_path / "a.safetensors", "96"))
+    assert (read.fitted, size) == (KINDS[kind], 96)
+    for name, value in network.state_dict().items():
+        assert torch.equal(read.state_dict()[name], value), name
+
+
+def test_half_precision_is_read_as_float32(tmp_path: Path) -> None:
+    tensors = {name: v.half() if v.is_floating_point() else v for name, v in lively_network().state_dict().items()}
+    save_file(tensors, tmp_path / "a.safetensors", metadata={INPUT_SIZE: "64"})
+    read, _ = load_network(tmp_path / "a.safetensors")
+    assert {v.dtype for v in read.state_dict().values() if v.is_floating_point()} == {torch.float32}
+
+
 def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
+    def refused(name: str, reason: str) -> None:
+        with pytest.raises(WeightsError, match=reason) as caught:
+            load_network(tmp_path / name)
+        assert name in str(caught.value)
+
+    refused("none.safetensors", "do not exist")
+    (tmp_path / "text.safetensors").write_text("hello, I am not a tensor")
+    refused("text.safetensors", "not a safetensors file")
+    save_file({"head.bias": torch.zeros(2)}, tmp_path / "other.safetensors")
+    refused("other.safetensors", "another network")
+    mixed = lively_network(False).state_dict() | {"head.bias": torch.zeros(3)}
+    save_file(mixed, tmp_path / "mixed.safetensors", metadata={INPUT_SIZE: "64"})
+    refused("mixed.safetensors", "of another shape")
+    for size in ("", "100", "0", "-32", "large"):
+        refused(save(lively_network(), tmp_path / "size.safetensors", size).name, "which input size")
     with pytest.raises(WeightsError, match="do not exist"):
         DepthEstimator(tmp_path / "none.safetensors", "cpu")
-    (tmp_path / "text.safetensors").write_text("hello, I am not a tensor")
-    with pytest.raises(WeightsError, match="not a safetensors file"):
-        DepthEstimator(tmp_path / "text.safetensors", "cpu")
-    save_file({"head.bias": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="another network"):
-        DepthEstimator(tmp_path / "other.safetensors", "cpu")
 
 
 def test_a_device_that_nobody_has_is_explained() -> None:
@@ -163,7 +300,7 @@ def shipped() -> DepthEstimator:
 
 
 @pytest.fixture(scope="module")
-def strangers(heads) -> Samples:
+def strangers(heads: Any) -> Samples:
     """Heads that no training draws."""
     from mvgen.scans import open_corpus
 
@@ -173,8 +310,10 @@ def strangers(heads) -> Samples:
 @pytest.fixture(scope="module")
 def photograph(shipped: DepthEstimator) -> FacePrediction:
     """What is seen in a photograph of a real face, cropped to 256 pixels."""
-    frames = astronaut()[None]
-    return shipped.predict(crop_frames(frames, track_face(frames, 256, FaceDetector("cpu"))))
+    frames, landmarker, camera = astronaut()[None], FaceMesh("cpu"), crop_camera(256)
+    crops = crop_frames(frames, find_landmarks(frames, track_face(frames, 256, FaceDetector("cpu")), landmarker))
+    fit = fit_face(landmarker.find(crops).points, camera, face_model())
+    return shipped.predict(crops, fit_image(camera, fit.vertices[0])[None])
 
 
 def test_the_shipped_weights_are_small_and_have_a_card() -> None:
@@ -183,58 +322,47 @@ def test_the_shipped_weights_are_small_and_have_a_card() -> None:
 
 
 def test_heads_never_seen_are_read_far_better_than_as_a_plane(shipped: DepthEstimator, strangers: Samples) -> None:
-    seen = shipped.predict(strangers.colour)
-    errors, plane = [], []
-    for predicted, truth, mask in zip(seen.depth, strangers.depth.astype(np.float32), strangers.face, strict=True):
-        known = mask & np.isfinite(truth)
+    fits = strangers.fit.astype(np.float32)
+    seen = shipped.predict(strangers.colour, fits)
+    errors, plane, fitted = [], [], []
+    for predicted, fit, truth, mask in zip(
+        seen.depth, fits[..., 0], strangers.depth.astype(np.float32), strangers.face, strict=True
+    ):
+        known = mask & np.isfinite(truth) & np.isfinite(predicted)
         errors.append(np.abs(predicted - truth)[known].mean())
+        fitted.append(np.abs(fit - truth)[known].mean())
         plane.append(np.abs(truth[known] - np.median(truth[known])).mean())
     assert np.mean(errors) < 0.5 * np.mean(plane)
-    agreement = ((seen.face > 0.5) & strangers.face).sum() / ((seen.face > 0.5) | strangers.face).sum()
-    assert agreement > 0.85
-
-
-def test_landmarks_of_heads_never_seen_are_found(shipped: DepthEstimator, strangers: Samples) -> None:
-    found = shipped.predict(strangers.colour).landmarks
-    away = np.linalg.norm(found - strangers.landmarks, axis=-1) / (EYE_DISTANCE * 128)
     # Eight pictures, some of them in bad light or out of focus; the mean over many is in the weights' card.
-    assert away[strangers.visible].mean() < 0.06
+    assert np.mean(errors) < 1.05 * np.mean(fitted)
+    asked = np.isfinite(fits[..., 0])
+    found = (seen.face > 0.5) & asked
+    assert (found & strangers.face).sum() / (found | strangers.face & asked).sum() > 0.85
 
 
-def test_a_real_face_has_its_nose_in_front_and_its_ears_behind(photograph: FacePrediction) -> None:
+def test_a_real_face_has_its_nose_in_front_and_its_cheeks_behind(photograph: FacePrediction) -> None:
     depth, face = photograph.depth, photograph.face
     assert depth.shape == (1, 256, 256)
     camera = crop_camera(256)
     nose = depth[0, int(camera.centre[1] + 0.57 * camera.scale), 128]
     eyes = depth[0, int(camera.centre[1]), [int(128 - camera.scale / 2), int(128 + camera.scale / 2)]]
-    cheeks = depth[0, int(camera.centre[1] + 0.5 * camera.scale), [48, 208]]
-    assert nose > eyes.mean() + 0.15
+    cheeks = depth[0, int(camera.centre[1] + 0.5 * camera.scale), [56, 200]]
+    assert abs(eyes.mean()) < 0.15
+    assert nose > eyes.mean() + 0.3
     assert cheeks.mean() < nose - 0.4
     assert face[0, 60:200, 80:176].mean() > 0.9
 
 
-def test_a_real_face_has_its_landmarks_where_they_should_be(photograph: FacePrediction) -> None:
-    landmarks = photograph.landmarks[0] / (EYE_DISTANCE * 256)
-    brow, left, right, nose, mouth = (
-        landmarks[part].mean(axis=0) for part in (BROW_LEFT, EYE_LEFT, EYE_RIGHT, NOSE, MOUTH)
-    )
-    assert brow[1] < left[1] < nose[1] < mouth[1] < landmarks[JAW][8, 1]
-    assert left[0] < nose[0] < right[0]
-    assert np.linalg.norm(right - left) == pytest.approx(1, abs=0.12)
-    pupils = np.array([crop_camera(256).project(np.array([side, 0.0, 0.0]))[:2] for side in (-0.5, 0.5)])
-    assert np.abs(np.array([left, right]) - pupils / (EYE_DISTANCE * 256)).max() < 0.12
-
-
-def test_the_network_has_the_stages_of_table_one() -> None:
-    network = FaceDepthNetwork().eval()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_network_has_the_stages_of_table_one(kind: str) -> None:
+    network = FaceDepthNetwork(KINDS[kind]).eval()
     assert network.encoder.conv1.kernel_size == (7, 7)
     assert network.encoder.conv1.out_channels == 64
     assert [stage.upconv[0].out_channels for stage in network.stages] == [256, 128, 64, 32, 16]
     assert [stage.iconv[0].in_channels for stage in network.stages] == [512, 256, 128, 96, 16]
     assert all(stage.iconv[0].kernel_size == (3, 3) for stage in network.stages)
-    depth, face, landmarks, visible = network(torch.randn(2, 3, 96, 96))
-    assert depth.shape == face.shape == (2, 96, 96)
-    assert (landmarks.shape, visible.shape) == ((2, 68, 2), (2, 68))
-    assert 0 < landmarks.min() < landmarks.max() < 1
-    assert depth.min() >= DEPTH_RANGE[0]
-    assert depth.max() <= DEPTH_RANGE[1]
+    seen = network(inputs(network, 2, 96))
+    assert [values.shape for values in seen] == [(2, 96, 96)] * 3
+    if not network.fitted:
+        assert DEPTH_RANGE[0] <= seen.depth.min() <= seen.depth.max() <= DEPTH_RANGE[1]
+        assert not seen.trust.any()

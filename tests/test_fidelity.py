@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import EllipsoidEstimator, head_depth, mean_landmarks
+from factories import EllipsoidEstimator, head_surface, mean_landmarks
 from fidelity import NO_MOTION, TRUE_FRAMES, compare
 from fidelity_tables import Figures, OneSided, one_sided_table, print_tables
 from hypothesis import given, settings
@@ -32,7 +32,7 @@ from mvgen.scans.appearance import Look
 from mvgen.scans.rendering import DressedHead
 from mvgen.sources import get_source
 from mvgen.synth.plan import plan_release
-from mvgen.viewing import Scene, face_of, make_scene
+from mvgen.viewing import Scene, make_scene
 
 SIZE = 64
 CAMERA = crop_camera(SIZE)
@@ -125,7 +125,7 @@ def test_the_plane_of_a_plane_is_itself(level: float, right: float, down: float)
 
 def scene(crops: np.ndarray) -> Scene:
     """A clip of the ellipsoid head."""
-    surface = face_of(head_depth(CAMERA))
+    surface = head_surface(CAMERA)
     face = np.isfinite(surface.depth)
     attention = (face / face.sum()).astype(np.float32)
     return make_scene(crops, 0, len(crops) - 1, np.ones_like(face), mean_landmarks(SIZE), attention, [surface])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from factories import head_depth, mean_landmarks
+from factories import head_surface, mean_landmarks
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from mvgen.camera import crop_camera, pixel_grid
 from mvgen.config import load_config
 from mvgen.errors import ConfigError
 from mvgen.ibug import MIRROR
-from mvgen.mesh import face_surface
 from mvgen.records import DepthMap, Image, Mask, ViewGeometry
 from mvgen.render.fill import (
     SeenFace,
@@ -30,7 +29,7 @@ from mvgen.surface import source_points
 
 SIZE = 128
 CAMERA = crop_camera(SIZE)
-SURFACE = face_surface(head_depth(CAMERA))
+SURFACE = head_surface(CAMERA)
 HIT = np.isfinite(SURFACE.depth)
 MIDDLE = SIZE // 2
 INSIDE = np.ones((SIZE, SIZE), bool)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from factories import astronaut, head_depth, noisy_clip
+from factories import astronaut, head_surface, noisy_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, map_coordinates
@@ -160,8 +160,7 @@ CAMERAS = {
 
 @cache
 def head(kind: str) -> DepthMap:
-    made = head_depth(CAMERAS[kind])
-    return replace(made, depth=np.where(made.confidence > 0.5, made.depth, np.float32(np.nan)))
+    return head_surface(CAMERAS[kind])
 
 
 def seen_through(kind: str, yaw: float, pitch: float) -> ViewGeometry:

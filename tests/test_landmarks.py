@@ -6,18 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from crops import crop_by_landmarks
-from factories import EllipsoidEstimator, astronaut, mean_landmarks
+from factories import MeanLandmarker, astronaut, mean_landmarks, mean_points
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
+from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, crop_camera
+from mvgen.errors import ClipError
 from mvgen.faces.crop import crop_from_points, five_point_template, transform_points
-from mvgen.faces.landmarks import find_landmarks, settle_landmarks
+from mvgen.faces.face_mesh_topology import IBUG
+from mvgen.faces.landmarks import find_landmarks
 from mvgen.ibug import COUNT, MIRROR, REGIONS, five_points, region_mask
-from mvgen.records import FacePrediction, FaceTrack, Floats, Image
+from mvgen.morphable.fitting import fit_face
+from mvgen.morphable.model import face_model
+from mvgen.pipeline import settle_landmarks
+from mvgen.records import DepthMap, FacePoints, FaceTrack, Floats, Image
+from mvgen.scans.rotation import rotation
 
 SIZE = 192
+MEAN = mean_points(SIZE)[IBUG, :2].astype(float)
 POINTS = np.array([[205.0, 101.7], [247.9, 103.9], [226.2, 130.2], [202.1, 140.2], [245.9, 142.5]])
 
 
@@ -27,18 +33,20 @@ def face(points: Floats = POINTS) -> FaceTrack:
 
 
 class KnowingLandmarker:
-    """Knows where the landmarks of the photograph are, whatever the crop."""
+    """Knows where the points are in the photograph, whatever the crop: a mean face in the crop of `truth`."""
 
-    def __init__(self, truth: FaceTrack, noise: float = 0.0) -> None:
-        self.source = source_pixels(truth, mean_landmarks(SIZE))
+    def __init__(self, truth: FaceTrack, noise: float = 0.0, confidence: float = 1.0) -> None:
+        self.source = source_pixels(truth, mean_points(SIZE)[:, :2])
         self.noise = noise
-        self.face = truth
+        self.confidence = confidence
+        self.crop = truth.crop
 
-    def predict(self, crops: Image) -> FacePrediction:
-        seen = EllipsoidEstimator().predict(crops)
-        landmarks = transform_points(self.face.crop, self.source)
-        wobble = np.random.default_rng(0).normal(0, self.noise, seen.landmarks.shape)
-        return seen._replace(landmarks=(landmarks + wobble).astype(np.float32))
+    def find(self, crops: Image) -> FacePoints:
+        found = MeanLandmarker().find(crops)
+        points = found.points.copy()
+        points[..., :2] = transform_points(self.crop, self.source)
+        points += np.random.default_rng(0).normal(0, self.noise, points.shape)
+        return FacePoints(points, np.full(len(crops), self.confidence, np.float32))
 
 
 def source_pixels(track: FaceTrack, points: Floats) -> Floats:
@@ -104,57 +112,59 @@ def test_a_region_covers_its_landmarks_and_grows_by_the_margin() -> None:
 def test_landmarks_are_the_median_over_the_frames_looked_at() -> None:
     frames = np.repeat(astronaut()[None], 9, axis=0)
     found = find_landmarks(frames, face(), KnowingLandmarker(face(), noise=1.0))
-    assert found.landmarks is not None
-    assert found.visible is not None
-    # Five frames with a deviation of one pixel each.
-    assert 0.2 < np.abs(found.landmarks - mean_landmarks(SIZE)).mean() < 0.6
-    assert found.visible.tolist() == [1.0] * COUNT
-    np.testing.assert_array_equal(found.crop, face().crop)
+    away = source_pixels(found, found.landmarks) - source_pixels(face(), MEAN)
+    # Three frames with a deviation of one pixel of the crop each.
+    assert 0.4 < np.abs(away).mean() * np.hypot(*face().crop[:, 0]) < 0.7
+    assert np.abs(found.crop - face().crop).max() < 3
 
 
-def test_landmarks_settle_where_the_registered_frames_have_them() -> None:
-    seen = EllipsoidEstimator().predict(np.zeros((3, SIZE, SIZE, 3), np.uint8))
-    drifted = replace(face(), landmarks=mean_landmarks(SIZE) + 2.0, visible=np.ones(COUNT))
-    settled = settle_landmarks(drifted, seen)
-    np.testing.assert_array_equal(settled.landmarks, mean_landmarks(SIZE))
-    assert settle_landmarks(face(), seen).landmarks is None
-
-
-class ConfusedLandmarker(EllipsoidEstimator):
-    """Landmarks of a face that is `zoom` times as large, or a single point."""
-
-    def __init__(self, zoom: float) -> None:
-        super().__init__()
-        self.zoom = zoom
-
-    def predict(self, crops: Image) -> FacePrediction:
-        seen = super().predict(crops)
-        centre = np.float32(crops.shape[1] / 2)
-        return seen._replace(landmarks=(seen.landmarks - centre) * np.float32(self.zoom) + centre)
+def test_landmarks_settle_where_the_registered_frames_have_them_and_are_seen_where_they_face_the_camera() -> None:
+    camera = crop_camera(SIZE)
+    points = MeanLandmarker().find(np.zeros((3, SIZE, SIZE, 3), np.uint8))
+    fit = fit_face(points.points[:1], camera, face_model())
+    sure = np.ones((SIZE, SIZE), np.float32)
+    drifted = replace(face(), landmarks=MEAN + 2.0)
+    settled = settle_landmarks(drifted, points, fit, DepthMap(sure, sure, camera))
+    np.testing.assert_array_equal(settled.landmarks, MEAN)
+    assert (settled.visible[17:] == 1).all()  # all but the jaw, which turns away
+    assert settled.visible.min() < 0.5
+    aside = replace(fit, vertices=fit.vertices @ rotation(60, 0, 0).T)
+    seen = settle_landmarks(drifted, points, aside, DepthMap(sure, sure, camera)).visible
+    # The nose turns to image right: the cheek at image left stays, the other goes.
+    assert seen[REGIONS["eye left"]].mean() > 0.9
+    assert seen[REGIONS["eye right"]].mean() < 0.5
+    covered = sure.copy()
+    covered[:, SIZE // 2 :] = 0
+    hidden = settle_landmarks(drifted, points, fit, DepthMap(sure, covered, camera)).visible
+    np.testing.assert_array_equal(hidden > 0, (settled.visible > 0) & (MEAN[:, 0] < SIZE // 2))
 
 
 @pytest.mark.parametrize("zoom", [0.0, 0.5, 2.0])
-def test_landmarks_of_something_else_are_left_out(zoom: float) -> None:
-    assert find_landmarks(astronaut()[None], face(), ConfusedLandmarker(zoom)).landmarks is None
+def test_landmarks_of_something_else_are_a_clip_error(zoom: float) -> None:
+    landmarker = KnowingLandmarker(face())
+    middle = landmarker.source.mean(axis=0)
+    landmarker.source = zoom * (landmarker.source - middle) + middle
+    with pytest.raises(ClipError, match="elsewhere") as caught:
+        find_landmarks(astronaut()[None], face(), landmarker)
+    assert caught.value.stage == "face"
+
+
+def test_what_the_landmarker_does_not_take_for_a_face_is_a_clip_error() -> None:
+    with pytest.raises(ClipError, match="the landmarker does not") as caught:
+        find_landmarks(astronaut()[None], face(), KnowingLandmarker(face(), confidence=0.2))
+    assert caught.value.stage == "face"
 
 
 def test_landmarks_bring_a_crop_that_is_a_little_off_back() -> None:
     frames = astronaut()[None]
-    wanted = crop_by_landmarks(find_landmarks(frames, face(), KnowingLandmarker(face())), 512, 512)
+    wanted = find_landmarks(frames, face(), KnowingLandmarker(face()))
+    np.testing.assert_allclose(wanted.crop, face().crop, atol=1e-3)
     for seed in range(5):
         off = face(POINTS + np.random.default_rng(seed).normal(0, 1.5, POINTS.shape))
         landmarker = KnowingLandmarker(face())
-        landmarker.face = off
-        again = crop_by_landmarks(find_landmarks(frames, off, landmarker), 512, 512)
+        landmarker.crop = off.crop
+        again = find_landmarks(frames, off, landmarker)
         np.testing.assert_allclose(again.crop, wanted.crop, atol=1e-3)
         np.testing.assert_allclose(again.points, wanted.points, atol=1e-3)
-        assert again.landmarks is not None
-        np.testing.assert_allclose(
-            source_pixels(again, again.landmarks), source_pixels(off, transform_points(off.crop, landmarker.source)),
-            atol=1e-3,
-        )  # fmt: skip
-
-
-def test_a_face_without_landmarks_keeps_its_crop() -> None:
-    assert crop_by_landmarks(face(), 512, 512) is not None
-    np.testing.assert_array_equal(crop_by_landmarks(face(), 512, 512).crop, face().crop)
+        np.testing.assert_allclose(source_pixels(again, again.landmarks), landmarker.source[IBUG], atol=1e-3)
+        np.testing.assert_allclose(again.points, five_points(again.landmarks), atol=1e-9)

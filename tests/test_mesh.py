@@ -1,21 +1,18 @@
-"""The mesh of a depth map: what is face, how it is triangulated, and the files it goes to."""
+"""The mesh of a depth map: how it is triangulated, and the files it goes to."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from factories import astronaut, head_depth
+from factories import astronaut, head_surface
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from mvgen.camera import crop_camera, pixel_grid
-from mvgen.errors import ClipError
-from mvgen.mesh import WALL_SLOPE, export_mesh, face_mask, face_surface, mesh_from_depth, smooth_outline
+from mvgen.mesh import export_mesh, mesh_from_depth, smooth_outline
 from mvgen.records import DepthMap, Mesh
 from mvgen.surface import facing, source_normals, vertex_normals
 
@@ -27,11 +24,12 @@ def plane(slope_x: float = 0.0, slope_y: float = 0.0) -> DepthMap:
     grid = pixel_grid(96, 96)
     x, y = (grid[..., 0] - CAMERA.centre[0]) / CAMERA.scale, -(grid[..., 1] - CAMERA.centre[1]) / CAMERA.scale
     inside = ((grid - 48) ** 2).sum(axis=-1) < 35**2
-    return DepthMap((slope_x * x + slope_y * y).astype(np.float32), inside.astype(np.float32), CAMERA)
+    depth = np.where(inside, slope_x * x + slope_y * y, np.nan)
+    return DepthMap(depth.astype(np.float32), inside.astype(np.float32), CAMERA)
 
 
 def test_every_face_pixel_is_a_vertex_at_its_own_centre() -> None:
-    surface = face_surface(head_depth(CAMERA))
+    surface = head_surface(CAMERA)
     mesh = mesh_from_depth(surface)
     assert len(mesh.vertices) == np.isfinite(surface.depth).sum()
     np.testing.assert_allclose(CAMERA.project(mesh.vertices.astype(np.float64))[:, :2], mesh.uv, atol=1e-4)
@@ -62,7 +60,7 @@ def test_quads_are_split_along_the_flatter_diagonal() -> None:
 @given(slope_x=st.floats(-2, 2), slope_y=st.floats(-2, 2))
 @settings(max_examples=20)
 def test_normals_of_a_plane_are_its_normal(slope_x: float, slope_y: float) -> None:
-    surface = face_surface(plane(slope_x, slope_y))
+    surface = plane(slope_x, slope_y)
     normal = np.array([-slope_x, -slope_y, 1]) / np.sqrt(1 + slope_x**2 + slope_y**2)
     mesh = mesh_from_depth(surface)
     np.testing.assert_allclose(vertex_normals(mesh), np.tile(normal, (len(mesh.vertices), 1)), atol=1e-3)
@@ -72,51 +70,11 @@ def test_normals_of_a_plane_are_its_normal(slope_x: float, slope_y: float) -> No
     assert facing(mesh.vertices[:1].astype(np.float64), normal[None], CAMERA)[0] == pytest.approx(normal[2])
 
 
-def test_holes_are_filled_with_the_surface_around_them() -> None:
-    flat = plane(0.3, -0.2)
-    sure = flat.confidence.copy()
-    sure[40:50, 45:52] = 0.1
-    wild = np.where(sure > 0.5, flat.depth, 9.0).astype(np.float32)
-    surface = face_surface(replace(flat, depth=wild, confidence=sure))
-    np.testing.assert_allclose(surface.depth[40:50, 45:52], flat.depth[40:50, 45:52], atol=1e-4)
-
-
-def test_specks_and_spikes_are_cut_off() -> None:
-    head = head_depth(CAMERA)
-    sure = head.confidence.copy()
-    sure[2:6, 2:6] = 1  # a speck
-    sure[46, 60:95] = 1  # a spike, one pixel wide
-    mask = face_mask(replace(head, confidence=sure))
-    assert not mask[2:6, 2:6].any()
-    assert not mask[46, 85:].any()
-    # All the rest of the face stays, but for a narrow rim.
-    assert mask[ndimage.distance_transform_edt(head.confidence > 0.5) > 3].all()
-
-
-def test_walls_at_the_silhouette_are_dropped_but_steep_places_inside_stay() -> None:
-    flat = plane()
-    depth = flat.depth.copy()
-    depth[:, 65:] -= np.linspace(0, 2, 31, dtype=np.float32) * 5  # falls off a cliff at the right
-    depth[44:50, 40:46] += 0.8  # a block in the middle, with sheer sides
-    slope = 10 / 30 * CAMERA.scale
-    assert slope > WALL_SLOPE
-    mask = face_mask(replace(flat, depth=depth))
-    assert not mask[:, 68:].any()
-    assert mask[40:54, 36:50].all()
-
-
-def test_a_crop_without_a_face_is_a_clip_error_of_this_stage() -> None:
-    nothing = replace(head_depth(CAMERA), confidence=np.zeros((96, 96), np.float32))
-    with pytest.raises(ClipError, match="no face") as caught:
-        face_surface(nothing)
-    assert caught.value.stage == "depth"
-
-
 @pytest.mark.parametrize("ending", [".glb", ".obj", ".ply"])
 def test_exported_mesh_reads_back(tmp_path: Path, ending: str) -> None:
     import trimesh
 
-    mesh = mesh_from_depth(face_surface(head_depth(CAMERA)))
+    mesh = mesh_from_depth(head_surface(CAMERA))
     texture = astronaut()[50:146, 170:266]
     path = tmp_path / f"face{ending}"
     export_mesh(mesh, texture, path)
@@ -133,7 +91,7 @@ def test_exported_mesh_reads_back(tmp_path: Path, ending: str) -> None:
 
 
 def test_other_file_kinds_are_refused(tmp_path: Path) -> None:
-    mesh = mesh_from_depth(face_surface(head_depth(CAMERA)))
+    mesh = mesh_from_depth(head_surface(CAMERA))
     with pytest.raises(ValueError, match=r"\.glb, \.obj or \.ply"):
         export_mesh(mesh, astronaut(), tmp_path / "face.stl")
 

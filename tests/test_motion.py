@@ -9,16 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from factories import AstronautDetector, EllipsoidEstimator, astronaut, noisy_clip
+from factories import astronaut, known_tools, noisy_clip
 
-from mvgen.attention import AttentionModel
 from mvgen.camera import crop_camera, pixel_grid
 from mvgen.config import load_config
 from mvgen.errors import ConfigError
 from mvgen.flow import ClipFlow
-from mvgen.pipeline import Tools, build_clip
+from mvgen.pipeline import build_clip
 from mvgen.records import BuiltClip, Clip, DepthMap, Frame, Image
-from mvgen.render import get_renderer
 from mvgen.surface_motion import clip_surface_motion
 
 MOUTH = (224.0, 141.0)
@@ -50,9 +48,7 @@ def built(frames: Image, **settings: Any) -> BuiltClip:
         redistribution="open",
     )
     config = load_config(None, {"size": 128, "angles": "-40,0,40", **settings})
-    return build_clip(
-        clip, frames, config, Tools(AstronautDetector(), EllipsoidEstimator(), AttentionModel.empty(), get_renderer())
-    )
+    return build_clip(clip, frames, config, known_tools())
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from factories import no_fit
 from PIL import Image as PillowImage
 from skimage.data import astronaut
 
@@ -20,10 +21,6 @@ from mvgen.scans.sensor import Sensor
 
 SIZE = 96
 CAMERA = Camera(size=256, scale=70.0, centre=(128.0, 110.0))
-
-
-def no_fit(picture):
-    return np.zeros((*picture.shape[:2], 4), np.float16)
 
 
 class Sitting:

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import AstronautDetector, EllipsoidEstimator, astronaut
+from factories import astronaut, known_tools
 from PIL import Image
 from recognizer_trees import CLASSES, Copies, CopyingNetwork, Nearest, PatternReader, TinyNetwork, make_store
 
-from mvgen.attention import AttentionModel
 from mvgen.camera import Camera, crop_camera
 from mvgen.config import load_config
 from mvgen.errors import AnglesError, StoreError
-from mvgen.pipeline import Tools
-from mvgen.render import get_renderer
 from mvgen.sources import get_source
 from mvgen.store import layout
 from mvgen.store.manifest import read_table
@@ -202,7 +199,7 @@ def test_a_clip_of_a_source_goes_through_the_stages_of_a_build(tmp_path: Path) -
     for number in (1, 2):
         Image.fromarray(astronaut()).save(folder / f"img{number}.png")
     (clip,) = get_source("folder").read(tmp_path).clips
-    tools = Tools(AstronautDetector(), EllipsoidEstimator(), AttentionModel.empty(), get_renderer())
+    tools = known_tools()
     config = load_config(None, {"size": 64}).model_copy(update={"angles": ()})
     entry = Entry("folder", clip.id, "s1", 0, "source", "source", None, True, None, "")
     sample = frontal_sample(clip, entry, config, tools, face_only=True)

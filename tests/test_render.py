@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from factories import astronaut, head_depth
+from factories import astronaut, head_surface
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter
 
 from mvgen.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.errors import ConfigError, MissingPartError
-from mvgen.mesh import face_surface, mesh_from_depth
+from mvgen.mesh import mesh_from_depth
 from mvgen.records import DepthMap, Floats, Mesh
 from mvgen.render import RENDERERS, Renderer, drape, get_renderer, seen_inside
 from mvgen.surface import facing
@@ -109,7 +109,7 @@ def test_at_yaw_zero_every_pixel_is_its_own_source(name: str, camera: Camera) ->
 
 @SEEN_BY
 def test_depth_map_given_back_at_yaw_zero(name: str) -> None:
-    surface = face_surface(head_depth(ORTHOGRAPHIC))
+    surface = head_surface(ORTHOGRAPHIC)
     seen = opened(name).render(mesh_from_depth(surface), ORTHOGRAPHIC, grazing=89.0)
     both = np.isfinite(seen.depth) & np.isfinite(surface.depth)
     assert both.sum() > 0.97 * np.isfinite(surface.depth).sum()
@@ -130,7 +130,7 @@ def test_surface_the_source_saw_at_a_grazing_angle_is_not_valid(name: str) -> No
 @SEEN_BY
 def test_near_surface_hides_far_surface(name: str) -> None:
     # The nose hides the cheek behind it: no view pixel shows two places, and the nearer one wins.
-    mesh = mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC)))
+    mesh = mesh_from_depth(head_surface(ORTHOGRAPHIC))
     seen = opened(name).render(mesh, ORTHOGRAPHIC.at(60.0), grazing=89.0)
     landed = seen.camera.project(mesh.vertices.astype(np.float64))
     column, row = np.floor(landed[:, :2]).astype(int).clip(0, SIZE - 1).T
@@ -143,7 +143,7 @@ def test_near_surface_hides_far_surface(name: str) -> None:
 
 @SEEN_BY
 def test_the_inside_of_the_face_is_never_shown(name: str) -> None:
-    mesh = mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC)))
+    mesh = mesh_from_depth(head_surface(ORTHOGRAPHIC))
     assert not np.isfinite(opened(name).render(mesh, ORTHOGRAPHIC.at(180.0), grazing=89.0).depth).any()
 
 
@@ -151,7 +151,7 @@ def test_the_inside_of_the_face_is_never_shown(name: str) -> None:
 def test_views_of_different_sizes_and_meshes_do_not_mix(name: str) -> None:
     renderer, large = opened(name), crop_camera(160)
     first = renderer.render(sphere_mesh(ORTHOGRAPHIC), ORTHOGRAPHIC.at(20.0), 70.0)
-    renderer.render(mesh_from_depth(face_surface(head_depth(large))), large.at(-30.0), 70.0)
+    renderer.render(mesh_from_depth(head_surface(large)), large.at(-30.0), 70.0)
     again = renderer.render(sphere_mesh(ORTHOGRAPHIC), ORTHOGRAPHIC.at(20.0), 70.0)
     np.testing.assert_array_equal(first.depth, again.depth)
     np.testing.assert_array_equal(first.valid, again.valid)
@@ -162,7 +162,7 @@ def test_colour_follows_the_source_coordinates(name: str) -> None:
     # Colour is the source position itself, so the draped view must show `source`.
     grid = pixel_grid(SIZE, SIZE)
     ramp = np.dstack([grid, np.zeros((SIZE, SIZE))]).astype(np.uint8)
-    seen = opened(name).render(mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC))), ORTHOGRAPHIC.at(30.0), 70.0)
+    seen = opened(name).render(mesh_from_depth(head_surface(ORTHOGRAPHIC)), ORTHOGRAPHIC.at(30.0), 70.0)
     colour = drape(seen, ramp[None])[0]
     away = np.abs(colour[..., :2] + 0.5 - seen.source)[seen.valid]
     assert np.quantile(away, 0.99) < 1.0
@@ -172,7 +172,7 @@ def test_colour_follows_the_source_coordinates(name: str) -> None:
 @SEEN_BY
 def test_frontal_view_of_the_photograph_is_the_photograph(name: str) -> None:
     crop = astronaut()[40 : 40 + SIZE, 160 : 160 + SIZE]
-    seen = opened(name).render(mesh_from_depth(face_surface(head_depth(ORTHOGRAPHIC))), ORTHOGRAPHIC, 70.0)
+    seen = opened(name).render(mesh_from_depth(head_surface(ORTHOGRAPHIC)), ORTHOGRAPHIC, 70.0)
     colour = drape(seen, np.stack([crop, 255 - crop]))
     hit = np.isfinite(seen.depth)
     np.testing.assert_array_equal(colour[:, hit], np.stack([crop, 255 - crop])[:, hit])

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import astronaut, head_depth
+from factories import astronaut, head_surface
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from mvgen.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.errors import ConfigError
-from mvgen.mesh import face_surface, mesh_from_depth, smooth_outline
+from mvgen.mesh import mesh_from_depth, smooth_outline
 from mvgen.records import DepthMap, Image, Mesh, ViewGeometry
 from mvgen.render import drape, get_renderer
 from mvgen.render.grid import GridRenderer
@@ -28,7 +28,7 @@ PINHOLE = pinhole_crop_camera(SIZE, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 @cache
 def face(camera: Camera) -> Mesh:
-    return smooth_outline(mesh_from_depth(face_surface(head_depth(camera))), camera)
+    return smooth_outline(mesh_from_depth(head_surface(camera)), camera)
 
 
 def bumpy(camera: Camera, seed: int, holes: int) -> Mesh:

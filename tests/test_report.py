@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import head_depth
+from factories import head_surface
 from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
 from PIL import Image
 
@@ -326,9 +326,7 @@ def test_onset_apex_and_offset_are_always_among_the_frames(store: Path) -> None:
 @pytest.mark.parametrize("yaw", [-45.0, 0.0, 30.0])
 def test_attention_is_carried_to_where_the_view_shows_it(yaw: float) -> None:
     camera = crop_camera(96)
-    surface = head_depth(camera)
-    surface = replace(surface, depth=np.where(surface.confidence > 0.5, surface.depth, np.nan))
-    seen = get_renderer("grid").render(mesh_from_depth(surface), camera.at(yaw), 65.0)
+    seen = get_renderer("grid").render(mesh_from_depth(head_surface(camera)), camera.at(yaw), 65.0)
     column = np.tile(np.arange(96) + 0.5, (96, 1))
     for place, axis in ((column, 0), (column.T, 1)):
         carried = layers.carried_attention(place, seen.depth, seen.camera, camera)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from factories import no_fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
@@ -123,7 +124,7 @@ def test_a_photograph_of_a_scan_is_training_data(model_tree):
     corpus = open_corpus("facescape", model_tree)
     sitter = corpus.draw(np.random.default_rng(0), 0, 1)[0].sit(np.random.default_rng(0))
     generator = np.random.default_rng(3)
-    picture = photograph(sitter, Setting.draw(sitter, generator, 64), generator)
+    picture = photograph(sitter, Setting.draw(sitter, generator, 64), generator, no_fit)
     assert picture.colour.shape == (64, 64, 3)
     known = np.isfinite(picture.depth)
     assert picture.face[24:40, 24:40].mean() > 0.9
