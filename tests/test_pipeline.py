@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import AstronautDetector, EllipsoidEstimator, astronaut, mean_landmarks, noisy_clip
+from factories import EllipsoidEstimator, MeanLandmarker, acted_points, astronaut, known_tools, mean_points, noisy_clip
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from mvgen.attention import AttentionModel
-from mvgen.camera import pixel_grid
+from mvgen.camera import crop_camera, pixel_grid
 from mvgen.config import BuildConfig, load_config
 from mvgen.errors import ClipError, WeightsError
-from mvgen.pipeline import Tools, _read_attention, apex_position, build_clip, fit_attention_for
+from mvgen.faces.face_mesh_topology import IBUG
+from mvgen.morphable.fitting import fit_face
+from mvgen.morphable.model import face_model
+from mvgen.morphable.rasterise import face_region as fit_region
+from mvgen.pipeline import _read_attention, apex_position, build_clip, fit_attention_for
 from mvgen.reconstruct import read_photograph, reconstruct
-from mvgen.records import BuiltClip, Clip, FacePrediction, Frame, Image
-from mvgen.render import get_renderer
-
-
-def tools(noise: float = 0.0) -> Tools:
-    return Tools(AstronautDetector(), EllipsoidEstimator(noise), AttentionModel.empty(), get_renderer())
+from mvgen.records import BuiltClip, Clip, FacePoints, FacePrediction, Frame, Image
 
 
 def config(**settings: Any) -> BuildConfig:
@@ -53,7 +52,7 @@ def clip(frames: int, **fields: Any) -> Clip:
 
 @cache
 def built() -> BuiltClip:
-    return build_clip(clip(4), noisy_clip(astronaut(), 4, 2.0), config(), tools())
+    return build_clip(clip(4), noisy_clip(astronaut(), 4, 2.0), config(), known_tools())
 
 
 def test_source_view_comes_first_and_every_angle_follows() -> None:
@@ -96,7 +95,7 @@ def test_still_clip_hardly_moves_in_any_view() -> None:
 def test_unseen_surface_is_never_valid_and_the_background_is_what_was_asked_for() -> None:
     frames = noisy_clip(astronaut(), 2, 1.0)
     filled, bare = (
-        build_clip(clip(2), frames, config(angles="-45,45", fill=fill, background="#204060"), tools())
+        build_clip(clip(2), frames, config(angles="-45,45", fill=fill, background="#204060"), known_tools())
         for fill in ("mirror", "none")
     )
     for one, other in zip(filled.views[1:], bare.views[1:], strict=True):
@@ -109,7 +108,7 @@ def test_unseen_surface_is_never_valid_and_the_background_is_what_was_asked_for(
 
 def test_a_view_that_sees_too_little_of_the_attention_is_not_kept() -> None:
     strict = build_clip(
-        clip(2), noisy_clip(astronaut(), 2, 1.0), config(attention_threshold=0.97, grazing=70.0), tools()
+        clip(2), noisy_clip(astronaut(), 2, 1.0), config(attention_threshold=0.9, grazing=70.0), known_tools()
     )
     by_yaw = {view.yaw: view for view in strict.views}
     assert by_yaw[None].kept
@@ -122,11 +121,13 @@ def test_a_view_that_sees_too_little_of_the_attention_is_not_kept() -> None:
 def test_a_built_clip_knows_the_landmarks_of_its_onset_frame() -> None:
     landmarks = built().face.landmarks
     assert landmarks is not None
-    np.testing.assert_allclose(landmarks, mean_landmarks(128), atol=1e-4)
+    np.testing.assert_allclose(landmarks, mean_points(128)[IBUG, :2], atol=1e-4)
+    assert built().face.visible is not None
+    assert built().face.visible[27:].min() > 0.8
 
 
 def test_same_clip_gives_the_same_arrays() -> None:
-    again = build_clip(clip(4), noisy_clip(astronaut(), 4, 2.0), config(), tools())
+    again = build_clip(clip(4), noisy_clip(astronaut(), 4, 2.0), config(), known_tools())
     for first, second in zip(built().views, again.views, strict=True):
         np.testing.assert_array_equal(first.colour, second.colour)
         np.testing.assert_array_equal(first.flow, second.flow)
@@ -134,43 +135,57 @@ def test_same_clip_gives_the_same_arrays() -> None:
     np.testing.assert_array_equal(built().attention, again.attention)
 
 
-def test_depth_of_a_still_clip_is_the_mean_over_its_frames() -> None:
-    noisy = build_clip(clip(8), noisy_clip(astronaut(), 8, 1.0), config(angles="0"), tools(noise=0.1))
-    wobble = EllipsoidEstimator(0.1).predict(np.zeros((8, 128, 128, 3), np.uint8))[0]
-    np.testing.assert_allclose(noisy.depth.depth, wobble.mean(axis=0), atol=1e-5)
+def test_depth_of_a_still_clip_is_the_mean_over_its_frames_in_the_region_of_the_fit() -> None:
+    noisy = build_clip(clip(8), noisy_clip(astronaut(), 8, 1.0), config(angles="0"), known_tools(noise=0.1))
+    wobble = EllipsoidEstimator(0.1).predict(np.zeros((8, 128, 128, 3), np.uint8), np.zeros((1, 128, 128, 4)))[0]
+    camera = crop_camera(128)
+    region = fit_region(camera, fit_face(mean_points(128)[None], camera, face_model()).vertices[0])
+    np.testing.assert_array_equal(np.isfinite(noisy.depth.depth), region)
+    np.testing.assert_allclose(noisy.depth.depth[region], wobble.mean(axis=0)[region], atol=1e-5)
 
 
 def test_geometry_per_frame_follows_each_frames_depth() -> None:
     frames = noisy_clip(astronaut(), 3, 0.0)
-    per_frame = build_clip(clip(3), frames, config(geometry="frame", angles="30"), tools(noise=0.05))
-    per_clip = build_clip(clip(3), frames, config(geometry="clip", angles="30"), tools(noise=0.05))
+    per_frame = build_clip(clip(3), frames, config(geometry="per-frame", angles="30"), known_tools(noise=0.05))
+    per_clip = build_clip(clip(3), frames, config(geometry="clip", angles="30"), known_tools(noise=0.05))
     trembling, steady = (np.abs(one.views[1].flow).max() for one in (per_frame, per_clip))
     assert steady < 0.01
     assert trembling > 0.5
-    np.testing.assert_allclose(
-        per_frame.depth.depth, EllipsoidEstimator(0.05).predict(frames[:, :128, :128])[0][0], atol=1e-6
-    )
+    # The one that is kept is the onset frame's.
+    wobble = EllipsoidEstimator(0.05).predict(frames[:, :128, :128], np.zeros((1, 128, 128, 4)))[0]
+    region = np.isfinite(per_frame.depth.depth)
+    np.testing.assert_allclose(per_frame.depth.depth[region], wobble[0][region], atol=1e-6)
 
 
-class SmilingEstimator(EllipsoidEstimator):
-    """A head whose cheeks come forward in the middle of the clip and go back."""
+class FittedEstimator(EllipsoidEstimator):
+    """A depth network that adds nothing to the fit."""
 
-    def predict(self, crops: Image) -> FacePrediction:
-        """(T, S, S, 3) uint8 -> what the network would see."""
-        seen = super().predict(crops)
-        depth = seen.depth
-        rows, columns = np.indices(depth.shape[1:]) / depth.shape[1]
-        cheeks = np.exp(-(((np.abs(columns - 0.5) - 0.15) / 0.07) ** 2) - ((rows - 0.55) / 0.07) ** 2)
-        curve = np.sin(np.linspace(0, np.pi, len(depth))) ** 2
-        return seen._replace(depth=(depth + 0.3 * curve[:, None, None] * cheeks).astype(np.float32))
+    def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
+        depth = np.broadcast_to(fit[..., 0], crops.shape[:3])
+        return FacePrediction(depth, np.ones(depth.shape, np.float32))
 
 
-@pytest.mark.parametrize("how", ["residual", "filtered"])
-def test_geometry_follows_an_expression_where_it_is_asked_to(how: str) -> None:
+class SmilingLandmarker(MeanLandmarker):
+    """Sees the mean face smile in the middle of a clip; in the few frames that say where the face is, it rests."""
+
+    def find(self, crops: Image) -> FacePoints:
+        seen = super().find(crops)
+        if len(crops) < 4:
+            return seen
+        model, camera = face_model(), crop_camera(crops.shape[1])
+        names = [model.action_names.index(f"mouthSmile{side}") for side in ("Left", "Right")]
+        weights = np.zeros((len(crops), len(model.actions)))
+        weights[:, names] = np.sin(np.linspace(0, np.pi, len(crops)))[:, None] ** 2
+        acted = acted_points(weights, camera)
+        return replace(seen, points=seen.points + acted - acted[:1])
+
+
+def test_geometry_follows_an_expression_where_it_is_asked_to() -> None:
     frames = np.repeat(astronaut()[None], 10, axis=0)
+    resting = replace(known_tools(), estimator=FittedEstimator())
     smiling, still = (
-        build_clip(clip(10), frames, config(geometry=how, angles="45"), replace(tools(), estimator=estimator))
-        for estimator in (SmilingEstimator(), EllipsoidEstimator(0.0))
+        build_clip(clip(10), frames, config(geometry="model", angles="45"), replace(resting, landmarker=landmarker))
+        for landmarker in (SmilingLandmarker(), MeanLandmarker())
     )
     assert np.linalg.norm(smiling.views[1].flow, axis=-1).max() > 0.3
     assert np.abs(still.views[1].flow).max() < 0.01
@@ -179,7 +194,7 @@ def test_geometry_follows_an_expression_where_it_is_asked_to(how: str) -> None:
 
 def test_pinhole_camera_of_the_config_is_the_views_camera() -> None:
     one = build_clip(
-        clip(1), astronaut()[None], config(camera="pinhole", focal=900.0, principal=(256.0, 256.0)), tools()
+        clip(1), astronaut()[None], config(camera="pinhole", focal=900.0, principal=(256.0, 256.0)), known_tools()
     )
     zoom = np.hypot(one.face.crop[0, 0], one.face.crop[1, 0])
     assert one.views[1].camera.kind == "pinhole"
@@ -192,13 +207,13 @@ def test_pinhole_camera_of_the_config_is_the_views_camera() -> None:
 
 
 def test_registration_may_be_switched_off() -> None:
-    off = build_clip(clip(2), noisy_clip(astronaut(), 2, 1.0), config(register_frames=False, angles="0"), tools())
+    off = build_clip(clip(2), noisy_clip(astronaut(), 2, 1.0), config(register_frames=False, angles="0"), known_tools())
     assert set(off.registration.reasons) == {"registration is switched off"}
 
 
 def test_clip_without_a_face_names_the_stage() -> None:
     with pytest.raises(ClipError) as caught:
-        build_clip(clip(2), np.zeros((2, 64, 64, 3), np.uint8), config(), tools())
+        build_clip(clip(2), np.zeros((2, 64, 64, 3), np.uint8), config(), known_tools())
     assert caught.value.stage == "face"
 
 
@@ -226,19 +241,19 @@ def test_attention_is_fitted_on_labelled_clips_and_leaves_out_what_cannot_be_rea
         clip(3, subject=str(n), label=("negative", "positive")[n % 2], apex=2 if n % 3 else None) for n in range(6)
     ]
     clips += [clip(3, name="broken", label="surprise"), clip(3, label=None)]
-    tensors = fit_attention_for(clips, read, config(), tools())
+    tensors = fit_attention_for(clips, read, config(), known_tools())
     model = AttentionModel.from_tensors(tensors)
     assert model.classes == ("negative", "positive")
     save_file(tensors, tmp_path / "attention.safetensors")
     np.testing.assert_array_equal(_read_attention(tmp_path / "attention.safetensors").weight, model.weight)
-    sharp = build_clip(clips[1], read(clips[1]), config(), replace(tools(), attention=model))
+    sharp = build_clip(clips[1], read(clips[1]), config(), replace(known_tools(), attention=model))
     assert sharp.attention.max() > 2 * built().attention.max()
 
 
 def test_no_labels_give_a_head_without_classes_that_can_be_stored(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    save_file(fit_attention_for([], lambda _: astronaut()[None], config(), tools()), tmp_path / "a.safetensors")
+    save_file(fit_attention_for([], lambda _: astronaut()[None], config(), known_tools()), tmp_path / "a.safetensors")
     assert not _read_attention(tmp_path / "a.safetensors").fitted
 
 
@@ -269,7 +284,7 @@ def test_photographs_are_reconstructed_and_bad_ones_do_not_stop_the_others(tmp_p
     images.append(tmp_path / "text.png")
     said: list[str] = []
     settings = config()
-    outcomes = reconstruct(images, tmp_path / "out", (-15, 15), 96, settings, said.append, tools=tools())
+    outcomes = reconstruct(images, tmp_path / "out", (-15, 15), 96, settings, said.append, tools=known_tools())
     assert [outcome.error is None for outcome in outcomes] == [True, False, False, True, False]
     assert "no such file" in str(outcomes[1].error)
     assert "no face" in str(outcomes[2].error)
@@ -289,7 +304,11 @@ def test_photographs_are_reconstructed_and_bad_ones_do_not_stop_the_others(tmp_p
             assert np.isfinite(depth["depth"][depth["valid"]]).all()
             assert depth["crop"].shape == (2, 3)
             assert depth["landmarks"].shape == (68, 2)
-            assert depth["landmarks_visible"].shape == (68,)
+            np.testing.assert_allclose(depth["points"], mean_points(96), atol=1e-3)
+            np.testing.assert_allclose(depth["landmarks"], depth["points"][IBUG, :2])
+            assert depth["rotation"].shape == (3, 3)
+            assert depth["identity"].shape == (len(face_model().identity),)
+            assert depth["actions"].shape == (len(face_model().action_names),)
             # The ellipsoid's front is 0.1 inter-ocular distances before the eyes, the nose 0.35 more; 30 pixels each.
             assert 0.1 * 30 < np.nanmax(depth["depth"]) < 0.5 * 30
         assert Picture.open(folder / "views" / "yaw+15.png").size == (96, 96)
