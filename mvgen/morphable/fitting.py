@@ -36,7 +36,7 @@ class FaceFit:
     vertices : (T, N, 3) float64, world of the crop, posed; the pupils' middle has depth 0
     identity : (K,) weights; actions : (T, A) weights in [0, 1]
     rotation : (T, 3, 3), model -> world; shift : (T, 3), world; scale : world units in one unit of the model
-    residual : (T,) root mean square distance of the landmarks that count, world units
+    residual : (T,) median distance of the landmarks from the fit's, world units
     """
 
     vertices: Floats
@@ -64,6 +64,8 @@ def fit_face(points: Floats, camera: Camera, model: FaceModel) -> FaceFit:
     own = 6 + len(model.actions)
     shared = len(model.identity) + 1
     for _ in range(_STEPS):
+        # Through a lens depth is size: the pupils are where depth counts from at every step, not only in the end.
+        shift[:, 2] -= pupils(_posed(model, identity, actions, rotation, shift, scale))[:, 2]
         # Block arrow: per frame its own unknowns, and all frames share identity and size.
         total, right = np.zeros((shared, shared)), np.zeros(shared)
         total[:-1, :-1] += np.eye(shared - 1)
@@ -90,13 +92,20 @@ def fit_face(points: Floats, camera: Camera, model: FaceModel) -> FaceFit:
             rotation[frame] = _turn(change[:3]) @ rotation[frame]
             shift[frame] += [*change[3:5], 0.0]
             actions[frame] = np.clip(actions[frame] + change[6:], 0, 1)
-    vertices = np.stack([scale * model.vertices(identity, actions[t]) @ rotation[t].T + shift[t] for t in range(count)])
+    vertices = _posed(model, identity, actions, rotation, shift, scale)
     lift = pupils(vertices)[:, None, 2:]
     vertices[..., 2:] -= lift
     shift[:, 2:] -= lift[:, 0]
     misses = camera.project(vertices[:, :LANDMARKS])[..., :2] - points[..., :2]
     residual = np.median(np.linalg.norm(misses, axis=-1), axis=1) / camera.scale
     return FaceFit(vertices, identity, actions, rotation, shift, scale, residual)
+
+
+def _posed(  # noqa: PLR0917
+    model: FaceModel, identity: Floats, actions: Floats, rotation: Floats, shift: Floats, scale: float
+) -> Floats:
+    """(T, N, 3) world, the faces of T frames as their heads are held; see `FaceFit`."""
+    return scale * model.vertices(identity, actions) @ rotation.transpose(0, 2, 1) + shift[:, None]
 
 
 def pupils(vertices: Floats) -> Floats:
