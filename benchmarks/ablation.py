@@ -1,9 +1,10 @@
-"""What each part of the training is worth: short runs that differ in one thing, on people none of them saw.
+"""What each part of the training is worth: short runs on more and more corpora, then one without the fitted face.
 
-    uv run benchmarks/ablation.py --ict DIR [--data DIR] [--people 400] [--epochs 2] [--only NAME]...
+    uv run benchmarks/ablation.py [--ict DIR] [--photos DIR] [--real DIR] [--data DIR] [--people 768] [--epochs 2]
 
-Each run has as many pictures and steps as the others. Depth and landmarks in % of the inter-ocular distance; "change"
-is the correlation of predicted with true changes of expression; "still" the RMS change where only noise changes.
+Each run has as many people, pictures and steps as the others, and is measured on people none of them saw: depth in % of
+the inter-ocular distance; "change" is the correlation of predicted with true changes of expression; "still" the RMS
+change where only noise changes. `--real` is the folder of `real_faces.py`: its depth and tilt-free depth, medians.
 Prints a Markdown table with hardware and commit, a row as soon as it is known.
 """
 
@@ -11,79 +12,76 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from real_faces import OURS, measure, read_heads
 from stages import commit, hardware
 
+from mvgen.config import BuildConfig
 from mvgen.depth.data import make_samples
-from mvgen.depth.network import FaceDepthNetwork
-from mvgen.depth.predict import load_weights
+from mvgen.depth.predict import load_network
 from mvgen.depth.train import evaluate, load_training_config, train
+from mvgen.pipeline import Tools
 from mvgen.scans import open_corpus
 
 SEED = 730_003  # training draws from other seeds
-CONFIG = Path(__file__).parent.parent / "configs" / "depth_anny.yaml"
-FIGURES = ("mae_percent", "landmark_percent", "change_correlation", "still_percent")
-# Name -> what differs from the shipped recipe; "Anny alone" sees as many people, all of them Anny's. Framing anew and
-# soiling are for long runs, which see a picture often: a run as short as these has not yet begun to remember.
-ROWS: dict[str, dict[str, float]] = {
-    "smooth L1 on depth (paper, eq. 1-2)": {
-        "gradient_weight": 0,
-        "change_weight": 0,
-        "landmark_weight": 0,
-        "augment": False,
-    },
-    "+ slope": {"change_weight": 0, "landmark_weight": 0, "augment": False},
-    "+ slope, change": {"landmark_weight": 0, "augment": False},
-    "+ slope, change, landmarks": {"augment": False},
-    "+ slope, change, landmarks, augmented (shipped recipe)": {},
-    "shipped recipe, Anny alone": {},
-}
+CONFIG = Path(__file__).parent.parent / "configs" / "depth.yaml"
+FIGURES = {
+    "mae_percent": "MAE %", "fit_mae_percent": "fit alone", "change_correlation": "change", "still_percent": "still %",
+}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ict", type=Path, required=True, help="a clone of ICT-FaceKit")
+    parser.add_argument("--ict", type=Path, help="a clone of ICT-FaceKit")
+    parser.add_argument("--photos", type=Path, help="a folder of frontal photographs")
+    parser.add_argument("--real", type=Path, help="heads to measure on, see real_faces.py")
     parser.add_argument("--data", type=Path, help="where rendered pictures are kept")
-    parser.add_argument("--people", type=int, default=400, help="of each corpus")
+    parser.add_argument("--people", type=int, default=768, help="in all; best a multiple of 96, as they are kept by 16")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--held-out", type=int, default=48, help="people of each corpus to measure on")
-    parser.add_argument("--only", action="append", choices=list(ROWS))
     chosen = parser.parse_args()
     config = load_training_config(CONFIG)
-    both: dict[str, Path | None] = {"anny": None, "ict": chosen.ict}
-    tests = {
-        name: make_samples(
-            open_corpus(name, root), SEED, first=0, people=chosen.held_out, per_person=4, size=config.size
+    roots = {name: root for name, root in {"ict": chosen.ict, "photos": chosen.photos}.items() if root}
+    names = ["anny", *roots]
+    tests = {}
+    for name in [name for name in names if name != "photos"]:
+        samples = make_samples(
+            open_corpus(name, roots.get(name)), SEED, first=0, people=chosen.held_out, per_person=4, size=config.size
         )
-        for name, root in both.items()
-    }
-    about = f"{2 * chosen.people} people, {chosen.epochs} epochs at 64 pixels, {chosen.held_out} others of each corpus"
+        # A network without the fit is measured where the others are.
+        tests[name] = replace(samples, face=samples.face & np.isfinite(samples.fit[..., 0]))
+    about = f"{chosen.people} people, {chosen.epochs} epochs at 64 pixels, {chosen.held_out} others of each corpus"
     print(f"{hardware()}; commit {commit()}; {about}\n")
-    titles = ("MAE %", "landmarks %", "change", "still %")
-    print("| trained with | " + " | ".join(f"{name}: {title}" for name in tests for title in titles) + " |")
-    print("|---" * (1 + len(tests) * len(titles)) + "|", flush=True)
+    titles = [f"{name}: {title}" for name in tests for title in FIGURES.values()]
+    titles += ["real: depth", "tilt-free"] if chosen.real else []
+    print("| trained with | " + " | ".join(titles) + " |\n" + "|---" * (1 + len(titles)) + "|", flush=True)
+    rows = [(", ".join(names[:count]), names[:count], True) for count in range(1, len(names) + 1)]
+    rows.append((f"{rows[-1][0]}, without the fit", names, False))
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, difference) in enumerate(ROWS.items()):
-            if chosen.only and name not in chosen.only:
-                continue
-            alone = "alone" in name
-            people = {"anny": 2 * chosen.people} if alone else {"anny": chosen.people, "ict": chosen.people}
-            update = {"people": people, "epochs": ((64, chosen.epochs),), **difference}
-            out = Path(folder) / str(number)
+        for title, corpora, fitted in rows:
+            update = {
+                "people": dict.fromkeys(corpora, chosen.people // len(corpora)),
+                "epochs": ((64, chosen.epochs),),
+                "fitted": fitted,
+            }
             weights = train(
-                config.model_copy(update=update), out, corpora={"anny": None} if alone else both,
+                config.model_copy(update=update), Path(folder) / title,
+                corpora={name: roots.get(name) for name in corpora},
                 data=chosen.data or Path(folder) / "data", report=lambda _: None,
             )  # fmt: skip
-            network = FaceDepthNetwork()
-            size = load_weights(network, weights)
-            cells = []
+            network, size = load_network(weights)
+            cells: list[float] = []
             for samples in tests.values():
                 figures = evaluate(network, samples, np.arange(len(samples.identity)), torch.device("cpu"), size)
-                cells += [f"{figures[figure]:.2f}" for figure in FIGURES]
-            print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+                cells += [figures.get(figure, float("nan")) for figure in FIGURES]
+            if chosen.real:
+                found = measure(read_heads(chosen.real)[0], Tools.load(BuildConfig(weights=weights)), with_views=False)
+                cells += [*np.median([scores.depth[OURS][:2] for scores in found.values()], axis=0)]
+            print(f"| {title} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which way to make a clip's geometry is best: per frame, filtered, one for all, or one that an expression changes.
+"""Which way to make a clip's geometry is best: per frame, one for all, or one that facial actions move.
 
     uv run benchmarks/clip_geometry.py [--layout casme2] [--subjects 3] [--clips 2] [--frames 14] [--weights FILE]
 
@@ -28,12 +28,11 @@ from depth_metrics import correlation, regression
 from numpy.typing import NDArray
 from stages import commit, hardware
 from stand_ins import Take, film, record, truth
-from stillness import MODES, SIZE, Still, astronaut, jitters, noisy, registered
+from stillness import MODES, SIZE, Still, astronaut, geometries, jitters, noisy, registered
 from tables import table
+from view_metrics import flow_errors, relative_error
 
 from mvgen.config import BuildConfig, Geometry
-from mvgen.depth.clip import clip_geometry, frames_needed
-from mvgen.flow import flow
 from mvgen.pipeline import Tools, build_clip
 from mvgen.records import BuiltClip, Clip, Image
 from mvgen.scans.anny import anny_heads
@@ -56,16 +55,15 @@ def built(clip: Clip, frames: Image, how: Geometry, tools: Tools) -> BuiltClip:
 def depth_changes(take: Take, tools: Tools) -> dict[Geometry, tuple[float, float, float]]:
     """For each way: RMS error of the change of depth over the RMS of the true change, correlation, best share."""
     plan = take.plan
-    face, crops = registered(take.frames, plan.onset, tools.estimator, tools.detector)
-    seen = tools.estimator.predict(crops)
-    true = [truth(take, face.crop, SIZE, index) for index in range(len(crops))]
-    known = np.all([one.face & np.isfinite(one.depth) for one in true], axis=0) & (seen.face.mean(axis=0) > 0.5)
-    true_change = _change(np.stack([one.depth for one in true]))[:, known]
+    face, crops = registered(take.frames, plan.onset, plan.fps, tools)
+    ways = geometries(crops, plan.onset, plan.fps, tools)
+    seen = [truth(take, face.crop, SIZE, index) for index in range(len(crops))]
+    true = np.stack([np.where(one.face, one.depth, np.nan) for one in seen])
+    known = np.isfinite(np.concatenate([true, *ways.values()])).all(axis=0)
+    true_change = _change(true)[:, known]
     found = {}
-    for how in MODES:
-        needed = frames_needed(how, len(crops), plan.onset)
-        geometry, _ = clip_geometry(seen.depth[needed], seen.face[needed], how, plan.fps)
-        change = _change(np.broadcast_to(geometry, seen.depth.shape))[:, known]
+    for how, depth in ways.items():
+        change = _change(np.broadcast_to(depth, true.shape))[:, known]
         error = np.sqrt(np.square(change - true_change).mean() / np.square(true_change).mean())
         one, other = change.ravel(), true_change.ravel()
         found[how] = (float(error), correlation(one, other), regression(one, other))
@@ -80,16 +78,13 @@ def side_flow(take: Take, how: Geometry, tools: Tools) -> float:
     """Mean error of the flow from onset to apex over the mean true motion, in the side views' valid face."""
     plan = take.plan
     made = built(record(plan, len(take.frames)), take.frames, how, tools)
-    error, motion = [], []
+    errors = []
     for view in made.views:
         if view.yaw is None:
             continue
         true = truth(take, made.face.crop, view.camera.size, plan.onset, yaw=view.yaw, other=plan.apex)
-        where = view.valid & true.face & np.isfinite(true.motion).all(axis=-1)
-        found = flow(view.colour[[plan.onset, plan.apex]], np.isfinite(view.depth))[0]
-        error.append(np.linalg.norm(found - true.motion, axis=-1)[where])
-        motion.append(np.linalg.norm(true.motion, axis=-1)[where])
-    return float(np.concatenate(error).mean() / np.concatenate(motion).mean())
+        errors.append(flow_errors(view.apex_flow, true.motion, view.valid & true.face))
+    return relative_error(errors)
 
 
 def false_motion(frames: Image, how: Geometry, tools: Tools, plan: ClipPlan) -> float:
@@ -127,7 +122,7 @@ def main() -> None:
     for one in still:
         for sigma in (2.0, 5.0):
             frames = noisy(one, sigma)
-            for how, jitter in jitters(frames, tools.estimator, tools.detector).items():
+            for how, jitter in jitters(frames, tools).items():
                 figures[f"still, sigma {sigma:.0f}: jitter %", how].append(jitter)
                 moved = false_motion(frames, how, tools, plans[0])
                 figures[f"still, sigma {sigma:.0f}: motion at 45°, px", how].append(moved)

@@ -1,18 +1,15 @@
 """Whether landmarks place a clip's crop better than the detector's five points do.
 
-    uv run benchmarks/crops.py [--heads 24] [--weights FILE]
+    uv run benchmarks/crops.py [--heads 24]
 
 `truth`: pictures of heads that no training draws. How far the crop is from the one that the true five points ask for.
 `repeat`: a photograph, shifted, turned, scaled, darkened and made noisy. How far apart the crops lie on the face.
-Both are RMS distances over the crop, pixels of a 256-pixel crop; `once` and `twice` say how often landmarks, found in
-the last crop, place the next one. Prints a Markdown table with hardware and commit.
+Both are RMS distances over the crop, pixels of a 256-pixel crop. Prints a Markdown table with hardware and commit.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,49 +18,23 @@ from stages import commit, hardware
 from tables import table
 
 from mvgen.camera import pixel_grid
-from mvgen.depth.predict import DepthEstimator
 from mvgen.errors import ClipError
-from mvgen.faces.crop import covered, crop_from_points, track_face, transform_points
-from mvgen.faces.detection import FaceDetector
-from mvgen.faces.landmarks import find_landmarks
-from mvgen.ibug import five_points
-from mvgen.records import FaceTrack, Image
+from mvgen.faces.crop import crop_from_points, track_face, transform_points
+from mvgen.faces.detection import Detector, FaceDetector
+from mvgen.faces.face_mesh import FaceMesh
+from mvgen.faces.landmarks import Landmarker, find_landmarks
+from mvgen.records import Image
 
 Floats = NDArray[np.floating]
 
 SEED, SIZE, FRAME = 750_001, 256, 384
-WAYS = ("detector", "once", "twice")
+WAYS = ("detector", "landmarks")
 
 
-def crop_by_landmarks(face: FaceTrack, height: int, width: int) -> FaceTrack:
-    """The same face in the crop that its landmarks ask for, or as it is where it has none.
-
-    height, width : of the source frames, pixels
-    """
-    if face.landmarks is None:
-        return face
-    points = five_points(face.landmarks)
-    step = crop_from_points(points, face.size)
-    # Both are affine: first the detector's crop, then the step from it.
-    crop = step[:, :2] @ face.crop
-    crop[:, 2] += step[:, 2]
-    return replace(
-        face,
-        crop=crop,
-        points=transform_points(step, points),
-        landmarks=transform_points(step, face.landmarks),
-        inside=covered(crop, face.size, height, width),
-    )
-
-
-def crops(frame: Image, detector: FaceDetector, estimator: DepthEstimator) -> list[Floats]:
+def crops(frame: Image, detector: Detector, landmarker: Landmarker) -> list[Floats]:
     """The crop (2, 3) of one frame in each of WAYS."""
     face = track_face(frame[None], SIZE, detector)
-    found = [face.crop]
-    for _ in WAYS[1:]:
-        face = crop_by_landmarks(find_landmarks(frame[None], face, estimator), *frame.shape[:2])
-        found.append(face.crop)
-    return found
+    return [face.crop, find_landmarks(frame[None], face, landmarker).crop]
 
 
 def distance(crop: Floats, other: Floats) -> float:
@@ -73,9 +44,9 @@ def distance(crop: Floats, other: Floats) -> float:
     return float(np.sqrt(np.square(grid @ step[:2, :2].T + step[:2, 2] - grid).sum(axis=1).mean()))
 
 
-def from_truth(count: int, detector: FaceDetector, estimator: DepthEstimator) -> Floats:
+def from_truth(count: int, detector: Detector, landmarker: Landmarker) -> Floats:
     """(N, 3), distance of the crops of N rendered heads to the true ones; heads that are not found are left out."""
-    from mvgen.depth.data import Setting, photograph
+    from mvgen.depth.data import Setting, fitter, photograph
     from mvgen.scans import open_corpus
     from mvgen.scans.rendering import rigid
 
@@ -84,19 +55,18 @@ def from_truth(count: int, detector: FaceDetector, estimator: DepthEstimator) ->
     for subject in open_corpus("anny").draw(generator, 0, count):
         sitter = subject.sit(generator)
         setting = Setting.draw(sitter, generator, FRAME)
-        picture = photograph(sitter, setting, generator)
+        picture = photograph(sitter, setting, generator, fitter())
         heads = sitter.dressed.heads
         five = rigid(heads.five_positions(sitter.vertices).astype(np.float64), setting.turn, np.zeros(3))
-        points = setting.camera.project(five)[:, :2] @ setting.crop[:, :2].T + setting.crop[:, 2]
-        wanted = crop_from_points(points, SIZE)
+        wanted = crop_from_points(transform_points(setting.crop, setting.camera.project(five)[:, :2]), SIZE)
         try:
-            away.append([distance(crop, wanted) for crop in crops(picture.colour, detector, estimator)])
+            away.append([distance(crop, wanted) for crop in crops(picture.colour, detector, landmarker)])
         except ClipError:
             continue
     return np.reshape(away, (-1, len(WAYS)))
 
 
-def from_each_other(detector: FaceDetector, estimator: DepthEstimator, count: int = 12) -> Floats:
+def from_each_other(detector: Detector, landmarker: Landmarker, count: int = 12) -> Floats:
     """(N, 3), distance of the crops of N versions of a photograph, moved back, to their middle."""
     from skimage.data import astronaut
 
@@ -111,7 +81,7 @@ def from_each_other(detector: FaceDetector, estimator: DepthEstimator, count: in
         frame = np.clip(dark, 0, 255).astype(np.uint8)
         # OpenCV counts pixel centres at whole numbers.
         motion[:, 2] += 0.5 - motion[:, :2] @ [0.5, 0.5]
-        back.append([crop @ np.vstack([motion, [0, 0, 1]]) for crop in crops(frame, detector, estimator)])
+        back.append([crop @ np.vstack([motion, [0, 0, 1]]) for crop in crops(frame, detector, landmarker)])
     middle = np.mean(back, axis=0)
     return np.array([[distance(one, other) for one, other in zip(some, middle, strict=True)] for some in back])
 
@@ -119,13 +89,9 @@ def from_each_other(detector: FaceDetector, estimator: DepthEstimator, count: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", type=int, default=24)
-    parser.add_argument("--weights", type=Path)
     chosen = parser.parse_args()
-    detector, estimator = FaceDetector("cpu"), DepthEstimator(chosen.weights, "cpu")
-    measured = {
-        "truth": from_truth(chosen.heads, detector, estimator),
-        "repeat": from_each_other(detector, estimator),
-    }
+    tools = FaceDetector("cpu"), FaceMesh("cpu")
+    measured = {"truth": from_truth(chosen.heads, *tools), "repeat": from_each_other(*tools)}
     print(f"{hardware()}; commit {commit()}\n")
     rows = [
         [name, str(len(away)), *np.sqrt(np.square(away).mean(axis=0))] for name, away in measured.items() if len(away)

@@ -9,7 +9,7 @@ import numpy as np
 from depth_metrics import correlation, regression
 from numpy.typing import NDArray
 
-from mvgen.depth.data import Setting, photograph
+from mvgen.depth.data import Setting, fitter, photograph
 from mvgen.records import Image, Mask
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
@@ -40,15 +40,21 @@ class Pair:
     """One person twice, neutral first, with the same look, pose, camera, crop and light.
 
     group : what is moved, a key of EXPRESSIONS
-    colour : (2, S, S, 3) uint8
-    change : (S, S) float64, true depth of the expression minus that of the neutral face, world units of the crop
-    face : (S, S) bool, face with known depth in both
+    colour : (2, S, S, 3) uint8; fit : (2, S, S, 4) float32, see `mvgen.morphable.rasterise.fit_image`
+    depth : (2, S, S) float64, true depth, world units of the crop
+    face : (S, S) bool, face with known depth, which the fit covers, in both
     """
 
     group: str
     colour: Image
-    change: Floats
+    fit: NDArray[np.float32]
+    depth: Floats
     face: Mask
+
+    @property
+    def change(self) -> Floats:
+        """(S, S) float64, true depth of the expression minus that of the neutral face."""
+        return np.asarray(self.depth[1] - self.depth[0])
 
 
 def action_weights(strengths: Mapping[str, float], names: tuple[str, ...]) -> Floats:
@@ -74,10 +80,14 @@ def photograph_pairs(
             setting = Setting.draw(neutral, generator, size)
             moved = model.express(person, action_weights(strengths, model.action_names))
             sitters = neutral, Sitter(dressed, moved, person.metre)
-            before, after = (photograph(sitter, setting, generator) for sitter in sitters)
-            change = after.depth.astype(np.float64) - before.depth
-            face = before.face & after.face & np.isfinite(change)
-            pairs.append(Pair(group, np.stack([before.colour, after.colour]), change, face))
+            both = [photograph(sitter, setting, generator, fitter()) for sitter in sitters]
+            colour, depth, fit = (
+                np.stack([getattr(one, name) for one in both]) for name in ("colour", "depth", "fit")
+            )  # fmt: skip
+            known = np.isfinite(depth) & np.isfinite(fit[..., 0]) & [one.face for one in both]
+            pairs.append(
+                Pair(group, colour, fit.astype(np.float32), depth.astype(np.float64), known.all(axis=0))
+            )  # fmt: skip
     return pairs
 
 

@@ -25,9 +25,10 @@ from stages import commit, hardware
 from tables import table
 from torch import Tensor, nn
 
+from mvgen.depth.data import fitter
 from mvgen.depth.engine import OpenVinoEngine, TorchEngine, openvino_installed
-from mvgen.depth.network import FaceDepthNetwork, Prediction, normalise
-from mvgen.depth.predict import load_weights
+from mvgen.depth.network import FaceDepthNetwork, Prediction, network_input, normalise
+from mvgen.depth.predict import load_network
 from mvgen.faces.crop import crop_frames, crop_from_points, transform_points
 from mvgen.paths import shipped_weights
 from mvgen.records import FaceTrack
@@ -39,8 +40,8 @@ POINTS = np.array([[205.0, 101.7], [247.9, 103.9], [226.2, 130.2], [202.1, 140.2
 Runner = Callable[[Tensor], object]
 
 
-def pictures(count: int, size: int) -> Tensor:
-    """(count, 3, S, S), a face in crops that differ a little, as bright and as noisy as cameras make them."""
+def pictures(count: int, size: int, fitted: bool) -> Tensor:
+    """(count, C, S, S), a face and its fit in crops that differ a little, as bright and noisy as cameras make them."""
     from skimage.data import astronaut
 
     generator = np.random.default_rng(0)
@@ -51,7 +52,8 @@ def pictures(count: int, size: int) -> Tensor:
         face = FaceTrack(crop, size, transform_points(crop, points), 1.0, 1, np.ones((size, size), bool))
         bright = crop_frames(astronaut()[None], face)[0] * generator.uniform(0.6, 1.2)
         crops.append(np.clip(bright + generator.normal(0, 2, (size, size, 3)), 0, 255).astype(np.uint8))
-    return normalise(np.stack(crops)).contiguous()
+    fits = torch.tensor(np.stack([fitter()(crop) for crop in crops]).astype(np.float32)).permute(0, 3, 1, 2)
+    return network_input(normalise(np.stack(crops)), fits if fitted else None).contiguous()
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -68,14 +70,14 @@ def folded(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def compiled(network: nn.Module, size: int) -> Runner:
+def compiled(network: nn.Module, example: Tensor) -> Runner:
     engine = torch.compile(copy.deepcopy(network), dynamic=True)
     with torch.inference_mode():
-        engine(torch.zeros(2, 3, size, size))
+        engine(example)
     return engine
 
 
-def through_onnx(network: nn.Module, size: int, threads: int) -> Runner:
+def through_onnx(network: nn.Module, example: Tensor, threads: int) -> Runner:
     """onnxruntime on the exported network."""
     import onnxruntime
 
@@ -87,7 +89,7 @@ def through_onnx(network: nn.Module, size: int, threads: int) -> Runner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Plain().eval(), (torch.zeros(2, 3, size, size),), file, dynamo=False, opset_version=17,
+            Plain().eval(), (example,), file, dynamo=False, opset_version=17,
             input_names=["images"], output_names=list(Prediction._fields),
             dynamic_axes={name: {0: "batch"} for name in ("images", *Prediction._fields)},
         )  # fmt: skip
@@ -104,14 +106,15 @@ def through_onnx(network: nn.Module, size: int, threads: int) -> Runner:
 
 def engines(network: FaceDepthNetwork, size: int, chosen: argparse.Namespace) -> dict[str, tuple[Runner, float]]:
     """By name, what runs the network and how many seconds it took to make; plain torch is the first."""
+    example = pictures(2, size, network.fitted)
     makers: dict[str, Callable[[], Runner]] = {
         "torch, channels first": lambda: network,
         "torch, channels last": lambda: TorchEngine(copy.deepcopy(network)),
         "torch, folded, channels last": lambda: TorchEngine(folded(network)),
     }
     if chosen.compile:
-        makers["torch.compile"] = lambda: compiled(network, size)
-    makers["onnxruntime"] = lambda: through_onnx(network, size, chosen.threads)
+        makers["torch.compile"] = lambda: compiled(network, example)
+    makers["onnxruntime"] = lambda: through_onnx(network, example, chosen.threads)
     if openvino_installed():
         makers["openvino"] = lambda: OpenVinoEngine(network, size)
     made = {}
@@ -157,10 +160,9 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    network = FaceDepthNetwork()
-    size = load_weights(network, chosen.weights)
+    network, size = load_network(chosen.weights)
     made = engines(network.eval().requires_grad_(False), size, chosen)
-    rows = [row for batch in BATCHES for row in measure(made, pictures(batch, size), chosen.rounds)]
+    rows = [row for batch in BATCHES for row in measure(made, pictures(batch, size, network.fitted), chosen.rounds)]
     print(f"{hardware()}; commit {commit()}; {size} x {size} pixels, {chosen.threads} threads, fp32\n")
     header = ["engine", "batch", "pictures/s", "x plain torch", "s to start", "max change, %", "mean change, %"]
     print(table(header, rows))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from mvgen.camera import crop_camera, pixel_grid
+from mvgen.morphable.model import FaceModel
 from mvgen.scans.head import HeadModel
 from mvgen.scans.raycast import RayScene
 from mvgen.scans.rotation import rotation
@@ -54,6 +55,11 @@ def fit_pose(template: Floats, points: Floats) -> Pose:
         return np.concatenate([away.ravel() / _POINT_SPREAD, values[:3] / _ANGLE_SPREAD])
 
     return pose(least_squares(miss, np.zeros(6), x_scale=[5, 5, 5, 0.1, 0.1, 0.1]).x)
+
+
+def mean_alone(model: FaceModel) -> FaceModel:
+    """A face model that knows nothing but the mean face: fitted to landmarks it is the posed mean face."""
+    return replace(model, identity=model.identity[:0], actions=model.actions[:0], action_names=())
 
 
 def posed_mean(model: HeadModel, points: Floats, size: int) -> NDArray[np.float32]:

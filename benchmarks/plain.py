@@ -1,8 +1,8 @@
 """A multi-view build as one would write it in an afternoon from the same packages: what `throughput.py` compares with.
 
-Every frame by itself: MTCNN and a crop, the depth network in fp32 torch, a textured mesh, one pyrender call for each
-view, DIS flow from the frame before in each view, a PNG as Pillow writes it by default. No crop, geometry or scene is
-kept from one frame to the next.
+Every frame by itself: MTCNN and a crop, the face mesh and its fit, the depth network in fp32 torch, a textured mesh,
+one pyrender call for each view, DIS flow from the frame before in each view, a PNG as Pillow writes it by default. No
+crop, geometry or scene is kept from one frame to the next.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import Camera, crop_camera, pixel_grid
+from mvgen.depth.clip import clip_geometry
 from mvgen.errors import ClipError
 from mvgen.faces.crop import crop_from_points
-from mvgen.records import Clip, Image
+from mvgen.records import Clip, DepthMap, FacePrediction, Image
 from mvgen.viewing import Stopwatch
 
-_CONFIDENT = 0.5
 _NEAR, _FAR = 0.05, 6.0  # world units: clipping planes around a head
 
 
@@ -40,14 +40,15 @@ class PlainBuilder:
     def __init__(self, settings: PlainSettings) -> None:
         from facenet_pytorch import MTCNN
 
-        from mvgen.depth.network import FaceDepthNetwork
-        from mvgen.depth.predict import load_weights
+        from mvgen.depth.predict import load_network
+        from mvgen.faces.face_mesh import FaceMesh
+        from mvgen.morphable.model import face_model
         from mvgen.render import get_renderer
 
         self.settings = settings
         self._detector = MTCNN(post_process=False).eval()
-        self._network = FaceDepthNetwork()
-        self._input = load_weights(self._network, settings.weights)
+        self._landmarker, self._model = FaceMesh("cpu"), face_model()
+        self._network, self._input = load_network(settings.weights)
         self._network.eval()
         get_renderer("pyrender")  # settles which off-screen OpenGL there is
         import pyrender
@@ -71,9 +72,10 @@ class PlainBuilder:
             with clock("face"):
                 crop = self._crop(picture)
             with clock("depth"):
-                depth, face = self._depth(crop)
+                camera, points = crop_camera(settings.size), self._landmarker.find(crop[None])
+                (surface,), _ = clip_geometry(crop[None], points, camera, "per-frame", clip.fps, self._model, self)
             with clock("mesh"):
-                mesh = _textured_mesh(crop, depth, face > _CONFIDENT, crop_camera(settings.size))
+                mesh = _textured_mesh(crop, surface)
             for yaw in settings.angles:
                 with clock("views"):
                     colour = self._render(mesh, crop_camera(settings.size).at(yaw))
@@ -101,18 +103,21 @@ class PlainBuilder:
         matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
         return np.asarray(cv2.warpAffine(picture, matrix, (self.settings.size,) * 2, flags=cv2.INTER_CUBIC), np.uint8)
 
-    def _depth(self, crop: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
+        """The depth network, see `mvgen.depth.clip.DepthPredictor`, each crop seen once."""
         import torch
         from torch.nn.functional import interpolate
 
-        from mvgen.depth.network import normalise
+        from mvgen.depth.network import network_input, normalise
+        from mvgen.depth.predict import resize_fit
 
         with torch.inference_mode():
-            small = interpolate(normalise(crop[None]), (self._input,) * 2, mode="bilinear", antialias=True)
-            seen = self._network(small)
+            small = interpolate(normalise(crops), (self._input,) * 2, mode="bilinear", antialias=True)
+            shown = resize_fit(torch.tensor(fit).permute(0, 3, 1, 2), self._input) if self._network.fitted else None
+            seen = self._network(network_input(small, shown))
             maps = torch.stack([seen.depth, seen.face.sigmoid()], dim=1)
-            depth, face = interpolate(maps, (self.settings.size,) * 2, mode="bicubic")[0].numpy()
-        return depth, face
+            depth, face = interpolate(maps, (self.settings.size,) * 2, mode="bicubic").unbind(dim=1)
+        return FacePrediction(depth.numpy(), face.numpy())
 
     def _render(self, mesh: Any, camera: Camera) -> Image:
         import pyrender
@@ -128,13 +133,14 @@ class PlainBuilder:
         return np.asarray(colour, np.uint8)
 
 
-def _textured_mesh(crop: Image, depth: NDArray[np.float32], face: NDArray[np.bool_], camera: Camera) -> Any:
+def _textured_mesh(crop: Image, surface: DepthMap) -> Any:
     """A trimesh with a vertex at every pixel of the face, two triangles for every four of them, and the crop on it."""
     import trimesh
     from PIL import Image as Picture
 
+    camera, face = surface.camera, np.isfinite(surface.depth)
     grid = pixel_grid(camera.size, camera.size)
-    vertices = camera.unproject(np.concatenate([grid, depth[..., None]], axis=-1))[face]
+    vertices = camera.unproject(np.concatenate([grid, surface.depth[..., None]], axis=-1))[face]
     number = np.full(face.shape, -1)
     number[face] = np.arange(len(vertices))
     corners = np.stack([number[:-1, :-1], number[1:, :-1], number[:-1, 1:], number[1:, 1:]], axis=-1)

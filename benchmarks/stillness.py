@@ -7,16 +7,14 @@ from typing import get_args
 
 import numpy as np
 from depth_metrics import jitter
+from numpy.typing import NDArray
 
 from mvgen.camera import crop_camera
-from mvgen.config import Geometry
+from mvgen.config import BuildConfig, Geometry
 from mvgen.depth.clip import clip_geometry, frames_needed
-from mvgen.depth.predict import DepthEstimator
-from mvgen.faces.crop import crop_frames, track_face
-from mvgen.faces.detection import FaceDetector
-from mvgen.faces.landmarks import find_landmarks
-from mvgen.mesh import face_mask
-from mvgen.records import DepthMap, FaceTrack, Image
+from mvgen.faces.crop import crop_frames
+from mvgen.pipeline import Tools, find_face, onset_depth
+from mvgen.records import FacePoints, FaceTrack, Image
 from mvgen.register import apply, register
 
 FRAMES, FPS, SIZE = 14, 30.0, 256
@@ -44,22 +42,31 @@ def noisy(still: Still, sigma: float, seed: int = 5) -> Image:
     return np.clip(still.picture + noise, 0, 255).round().astype(np.uint8)
 
 
-def registered(frames: Image, onset: int, estimator: DepthEstimator, detector: FaceDetector) -> tuple[FaceTrack, Image]:
+def registered(frames: Image, onset: int, fps: float, tools: Tools) -> tuple[FaceTrack, Image]:
     """The face of a clip and its registered crops (T, SIZE, SIZE, 3), as a build makes them."""
-    face = find_landmarks(frames, track_face(frames, SIZE, detector, onset), estimator, onset)
+    face = find_face(frames, onset, BuildConfig(size=SIZE), tools)
     crops = crop_frames(frames, face)
-    seconds = np.arange(len(crops)) / FPS
-    return face, apply(crops, register(crops, onset, face.points, landmarks=face.landmarks, seconds=seconds))
+    depth, seconds = onset_depth(crops[onset], crop_camera(SIZE), tools), np.arange(len(crops)) / fps
+    motion = register(crops, onset, face.points, landmarks=face.landmarks, depth=depth, seconds=seconds)
+    return face, apply(crops, motion, depth)
 
 
-def jitters(frames: Image, estimator: DepthEstimator, detector: FaceDetector) -> dict[Geometry, float]:
-    """RMS false change of depth from frame to frame, % of the inter-ocular distance, of a build's geometries."""
-    _, crops = registered(frames, 0, estimator, detector)
-    seen = estimator.predict(crops)
-    known = face_mask(DepthMap(seen.depth.mean(axis=0), seen.face.mean(axis=0), crop_camera(SIZE)))
-    found = {}
+def geometries(crops: Image, onset: int, fps: float, tools: Tools) -> dict[Geometry, NDArray[np.float32]]:
+    """Depth of registered crops by a build's ways, NaN outside the face: (T, S, S), or (1, S, S) where it is one."""
+    points, found = tools.landmarker.find(crops), {}
     for how in MODES:
-        needed = frames_needed(how, len(crops), 0)
-        geometry, _ = clip_geometry(seen.depth[needed], seen.face[needed], how, FPS)
-        found[how] = jitter(geometry, known) if len(geometry) > 1 else 0.0
+        needed = frames_needed(how, len(crops), onset)
+        few = FacePoints(points.points[needed], points.confidence[needed])
+        surfaces, _ = clip_geometry(
+            crops[needed], few, crop_camera(SIZE), how, fps, tools.model, tools.estimator
+        )  # fmt: skip
+        found[how] = np.stack([surface.depth for surface in surfaces])
     return found
+
+
+def jitters(frames: Image, tools: Tools) -> dict[Geometry, float]:
+    """RMS false change of depth from frame to frame, % of the inter-ocular distance, of a build's geometries."""
+    _, crops = registered(frames, 0, FPS, tools)
+    found = geometries(crops, 0, FPS, tools)
+    known = np.all([np.isfinite(depth).all(axis=0) for depth in found.values()], axis=0)
+    return {how: jitter(depth, known) if len(depth) > 1 else 0.0 for how, depth in found.items()}

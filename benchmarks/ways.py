@@ -19,7 +19,7 @@ from mvgen.records import BuiltClip, Mask, ViewClip
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
 from mvgen.surface_motion import clip_surface_motion
-from mvgen.viewing import Scene, face_of, flow_methods, look, make_scene, make_view
+from mvgen.viewing import Scene, flow_methods, look, make_scene, make_view
 
 Floats = NDArray[np.floating]
 Views = dict[float, ViewClip]
@@ -32,7 +32,7 @@ AS_PUBLISHED = "crop and depth of every frame, unregistered"
 BUILDS: dict[str, dict[str, Any]] = {
     "without refinement": {"refine_registration": False},
     "without registration": {"register_frames": False},
-    "depth of every frame": {"geometry": "frame"},
+    "depth of every frame": {"geometry": "per-frame"},
 }
 
 
@@ -49,8 +49,7 @@ def side_views(built: BuiltClip) -> Views:
 def scene_of(built: BuiltClip, onset: int) -> Scene:
     """What the views of a built clip were made from. onset : position of the onset frame."""
     front, apex = built.views[0], built.clip.position(built.clip.apex, onset)
-    surfaces = [face_of(built.depth)]
-    return make_scene(front.colour, onset, apex, front.valid, built.face.landmarks, built.attention, surfaces)
+    return make_scene(front.colour, onset, apex, front.valid, built.face.landmarks, built.attention, [built.depth])
 
 
 def on_surface(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories import EllipsoidEstimator, head_surface, mean_landmarks
+from factories import head_surface, known_tools, mean_landmarks
 from fidelity import NO_MOTION, TRUE_FRAMES, compare
 from fidelity_tables import Figures, OneSided, one_sided_table, print_tables
 from hypothesis import given, settings
@@ -22,11 +22,9 @@ from throughput import compare as compare_runs
 from view_metrics import FlowErrors, false_motion, flow_errors, psnr, relative_error, ssim, whole
 from ways import AS_PUBLISHED, BUILDS, OURS, PLANE, POSED_MEAN, TRUE_DEPTH, all_ways, flat, on_surface
 
-from mvgen.attention import AttentionModel
 from mvgen.camera import crop_camera, pixel_grid
 from mvgen.config import BuildConfig
 from mvgen.faces.detection import Faces
-from mvgen.pipeline import Tools
 from mvgen.render import get_renderer
 from mvgen.scans.appearance import Look
 from mvgen.scans.rendering import DressedHead
@@ -228,7 +226,7 @@ def test_every_way_is_measured_in_every_view(take: Take, capsys: pytest.CaptureF
     config = BuildConfig(size=SIZE, angles=yaws, min_inliers=4)
     true_frames = TrueClip(take, IDENTITY, SIZE)
     acted = replace(take, frames=np.stack([true_frames.picture(frame) for frame in range(3)]))
-    tools = Tools(KnownFace(take), EllipsoidEstimator(), AttentionModel.empty(), get_renderer())
+    tools = known_tools(KnownFace(take))
     flows = {"geometric flow": {"flow": "geometric"}}
     _, true, ways = all_ways(acted, take.dressed.heads, config, flows, tools)
     assert set(ways) == {OURS, *flows, *BUILDS, AS_PUBLISHED, TRUE_DEPTH, POSED_MEAN, PLANE}

@@ -17,10 +17,15 @@ from expressions import EXPRESSIONS, Pair, action_weights, agreement
 from factories import head_depth
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mean_face import fit_pose, posed_mean
+from mean_face import fit_pose, mean_alone, posed_mean
+from real_faces import depth_score, other_ways, view_score
+from reconstruction import FIT, beside_fit, face_parts
 from tables import table
 
 from mvgen.camera import crop_camera, pixel_grid
+from mvgen.morphable.fitting import fit_face
+from mvgen.morphable.model import face_model
+from mvgen.scans.landmark_vertices import CANONICAL
 from mvgen.scans.rotation import rotation
 
 SIZE, METRE = 96, 0.063
@@ -173,8 +178,94 @@ def test_the_mean_face_posed_onto_its_own_landmarks_is_the_mean_face(heads) -> N
     assert np.median(np.abs(found - depth)[both]) < 0.005
 
 
+def mean_points() -> np.ndarray:
+    """(468, 3) crop pixels, the points of the face model's mean."""
+    return CAMERA.project(face_model().mean[:468].astype(np.float64)) * [1, 1, CAMERA.scale]
+
+
+def test_a_model_of_the_mean_alone_has_no_other_face() -> None:
+    model = face_model()
+    fit = fit_face(mean_points()[None] * [1.1, 1.1, 1.1], CAMERA, mean_alone(model))
+    assert fit.identity.size == fit.actions.size == 0
+    lengths = [np.linalg.norm(np.diff(vertices, axis=0), axis=1) for vertices in (fit.vertices[0], model.mean)]
+    np.testing.assert_allclose(lengths[0] / fit.scale, lengths[1], rtol=1e-3)
+
+
+def test_simpler_ways_see_the_mean_face_in_its_own_landmarks() -> None:
+    points = mean_points()
+    ways = other_ways(points, CAMERA, face_model())
+    column, row = np.floor(points[:, :2]).astype(int).T
+    for name in ("the landmarker's own depth", "posed average face", "fit alone"):
+        found = CAMERA.scale * ways[name][row, column]
+        known = np.isfinite(found)
+        assert known.mean() > 0.9
+        score = depth_score(found[known], points[known, 2], points[known, :2])
+        assert score.depth < 0.05 * CAMERA.scale
+        assert score.scale == pytest.approx(1, abs=0.15)
+
+
+@given(scale=st.floats(0.5, 2), shift=st.floats(-50, 50), angle=st.floats(0, 4))
+def test_depth_of_real_heads_is_compared_without_scale_shift_and_tilt(scale: float, shift: float, angle: float) -> None:
+    generator = np.random.default_rng(2)
+    points = generator.uniform(-90, 90, (400, 2))
+    truth = 60 - np.square(points / 15).sum(axis=1)
+    same = depth_score((truth - shift) / scale, truth, points)
+    assert same == pytest.approx((0, 0, 0, scale), abs=1e-6)
+    tilted = truth - np.tan(np.radians(angle)) * points[:, 0]
+    found = depth_score(tilted, truth, points)
+    assert found.tilt_free == pytest.approx(0, abs=1e-6)
+    assert found.tilt == pytest.approx(angle, rel=0.2, abs=1e-6)
+
+
+def test_outliers_do_not_count_in_real_heads() -> None:
+    generator = np.random.default_rng(2)
+    points = generator.uniform(-90, 90, (400, 2))
+    truth = 60 - np.square(points / 15).sum(axis=1)
+    depth = truth + generator.normal(0, 1, 400)
+    depth[:4] += 40
+    assert depth_score(depth, truth, points).depth == pytest.approx(np.sqrt(2 / np.pi), rel=0.1)
+
+
+def test_a_plane_has_no_scale() -> None:
+    points = np.random.default_rng(2).uniform(-90, 90, (400, 2))
+    found = depth_score(np.zeros(400), 0.2 * points[:, 0], points)
+    assert np.isnan(found.scale)
+    assert found.tilt == pytest.approx(np.degrees(np.arctan(0.2)))
+
+
+@given(right=st.integers(-60, 60), down=st.integers(-16, 16))
+@settings(max_examples=10)
+def test_a_side_view_is_compared_where_it_lies(right: int, down: int) -> None:
+    true = np.random.default_rng(4).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    picture = true[100 + down : 100 + down + SIZE, 100 + right : 100 + right + SIZE]
+    crop = np.array([[1.0, 0, -100], [0, 1, -100]])
+    valid = FACE.copy()
+    assert view_score(picture, valid, true, crop) == pytest.approx((np.inf, 1))
+    spoiled = np.where(valid[..., None], picture, 0).astype(np.uint8)
+    assert view_score(spoiled, valid, true, crop)[0] == np.inf
+
+
+def test_every_pixel_of_a_face_belongs_to_one_part() -> None:
+    parts = face_parts(CAMERA.project(CANONICAL)[:, :2], FACE)
+    assert set(parts) == {"mouth", "nose", "eyes", "brows", "forehead", "chin", "cheeks"}
+    np.testing.assert_array_equal(np.sum(list(parts.values()), axis=0), FACE)
+    assert all(part.sum() > 20 for part in parts.values())
+    heights = {name: np.flatnonzero(part.any(axis=1)).mean() for name, part in parts.items()}
+    order = ("forehead", "brows", "eyes", "nose", "mouth", "chin")
+    assert sorted(order, key=lambda name: heights[name]) == list(order)
+
+
+def test_networks_that_are_worse_than_the_fit_are_named() -> None:
+    errors = {"nose": {FIT: [2.0, 4.0], "ours": [1.0, np.nan]}, "mouth": {FIT: [2.0, 2.0], "ours": [2.0, 2.2]}}
+    lines = beside_fit("MAE %", errors).splitlines()
+    assert "| nose | 3.00 | 1.00 | 0.33 |" in lines
+    assert lines[-1] == "Worse than the fit by more than 3 %: ours, mouth."
+    assert beside_fit("MAE %", {"nose": errors["nose"]}).endswith("3 %: nowhere.\n")
+
+
 def pair(change: np.ndarray) -> Pair:
-    return Pair("mouth", np.zeros((2, SIZE, SIZE, 3), np.uint8), change, FACE)
+    empty = np.zeros((2, SIZE, SIZE, 4))
+    return Pair("mouth", empty[..., :3].astype(np.uint8), empty, np.stack([DEPTH, DEPTH + change]), FACE)
 
 
 def test_changes_are_compared_where_the_face_moves() -> None:
