@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import numpy as np
@@ -152,8 +152,12 @@ def corpus_section(title: str, corpus: Corpus, people: int, size: int, nets: Net
     """Print the tables of depth and landmarks of one corpus."""
     samples = make_samples(corpus, SEED, first=0, people=people, per_person=2, size=size)
     seen = next(iter(nets.values())).landmarker.find(samples.colour)
+    used = seen.confidence > 0.5
+    refused = f"; {np.sum(~used)} others the landmarker refuses, as in a build" if not used.all() else ""
+    samples = Samples(*(getattr(samples, field.name)[used] for field in fields(Samples)))
+    seen = FacePoints(seen.points[used], seen.confidence[used])
     found, landmarks = reconstructions(samples.colour, samples.fit.astype(np.float32), nets), ibug_landmarks(seen)
-    print(f"## {title}: {len(samples.colour)} photographs of {len(set(samples.identity))} people\n")
+    print(f"## {title}: {len(samples.colour)} photographs of {len(set(samples.identity))} people{refused}\n")
     header = ["depth", "MAE %", "RMSE %", "MAE mm", "RMSE mm", "normal °", "scale error", "tilt °", "correlation"]
     print(table([*header, "MAE, % of the posed mean's"], depth_rows(samples, found, seen)))
     print(beside_fit("MAE %, part of the face", part_errors(samples, found, landmarks)), flush=True)
