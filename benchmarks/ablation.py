@@ -81,7 +81,8 @@ def main() -> None:
             if chosen.real:
                 found = measure(read_heads(chosen.real)[0], Tools.load(BuildConfig(weights=weights)), with_views=False)
                 cells += [*np.median([scores.depth[OURS][:2] for scores in found.values()], axis=0)]
-            print(f"| {title} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |", flush=True)
+            shown = ["-" if np.isnan(cell) else f"{cell:.2f}" for cell in cells]
+            print(f"| {title} | " + " | ".join(shown) + " |", flush=True)
 
 
 if __name__ == "__main__":
