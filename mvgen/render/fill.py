@@ -2,8 +2,8 @@
 
 A face is nearly its own mirror image: what the picture's edge cuts off on one side the other may show. Filled surface
 is still: it adds no motion, and an expression of one side does not appear on the other. What the source did see,
-however slantingly, keeps its colours: on stand-ins at 45 degrees what was seen at 65 to 80 degrees is within 31 to 41 dB of the
-true side view, and on photographs the other half of a face is lit from elsewhere.
+however slantingly, keeps its colours: on stand-ins at 45 degrees what was seen at 65 to 80 degrees is within 31 to 41
+dB of the true side view, and on photographs the other half of a face is lit from elsewhere.
 
 Convention: images (S, S, 3) uint8; filled pixels are never `valid`.
 Sources: Perez, Gangnet & Blake, Poisson image editing, SIGGRAPH 2003 (match at the seam, spread inward); Gortler et
