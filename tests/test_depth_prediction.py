@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from mvgen.camera import crop_camera
+from mvgen.config import file_digest
 from mvgen.depth.data import Samples, make_samples
 from mvgen.depth.engine import OpenVinoEngine, TorchEngine, get_engine
 from mvgen.depth.network import (
@@ -29,7 +30,7 @@ from mvgen.depth.network import (
     network_input,
     normalise,
 )
-from mvgen.depth.predict import INPUT_SIZE, DepthEstimator, load_network, resize_fit, two_ways
+from mvgen.depth.predict import INPUT_SIZE, DepthEstimator, less_tilt, load_network, resize_fit, two_ways
 from mvgen.errors import ConfigError, WeightsError
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
@@ -194,6 +195,26 @@ def test_a_fit_keeps_its_outline_and_its_depth_when_it_is_resized(seed: int, siz
     assert np.nanmean(small[..., 0]) == pytest.approx(np.nanmean(fit[..., 0]), abs=0.02)
 
 
+@settings(max_examples=20)
+@given(down=st.floats(-0.3, 0.3), right=st.floats(-0.3, 0.3), level=st.floats(-0.3, 0.3))
+def test_most_of_the_tilt_of_a_correction_is_left_out_and_all_of_its_shape_stays(
+    down: float, right: float, level: float
+) -> None:
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, 48), torch.linspace(-1, 1, 48), indexing="ij")
+    known = ((rows - 0.1) ** 2 + (columns + 0.1) ** 2 < 0.5)[None]
+    bumps = torch.cos(9 * rows) * torch.cos(9 * columns)
+    plane = torch.stack([torch.ones_like(rows), rows, columns], dim=-1)[known[0]]
+    bumps[known[0]] -= plane @ torch.linalg.lstsq(plane, bumps[known[0]][:, None]).solution[:, 0]
+    tilt = down * rows + right * columns
+    found = less_tilt(torch.where(known, level + tilt + 0.05 * bumps, torch.nan))
+    assert not found[~known].any()
+    torch.testing.assert_close(found[known], (level + 0.25 * tilt + 0.05 * bumps)[known[0]], atol=1e-4, rtol=0)
+
+
+def test_a_correction_without_a_fit_is_none() -> None:
+    assert not less_tilt(torch.full((2, 8, 8), torch.nan)).any()
+
+
 def test_where_the_network_does_not_trust_itself_the_fit_stands() -> None:
     network = lively_network()
     with torch.no_grad():
@@ -318,7 +339,9 @@ def photograph(shipped: DepthEstimator) -> FacePrediction:
 
 def test_the_shipped_weights_are_small_and_have_a_card() -> None:
     assert shipped_weights().stat().st_size <= 30e6
-    assert "CC0" in shipped_weights().with_suffix(".md").read_text()
+    card = shipped_weights().with_suffix(".md").read_text()
+    assert "CC0" in card
+    assert file_digest(shipped_weights()) in card
 
 
 def test_heads_never_seen_are_read_far_better_than_as_a_plane(shipped: DepthEstimator, strangers: Samples) -> None:
@@ -334,7 +357,7 @@ def test_heads_never_seen_are_read_far_better_than_as_a_plane(shipped: DepthEsti
         plane.append(np.abs(truth[known] - np.median(truth[known])).mean())
     assert np.mean(errors) < 0.5 * np.mean(plane)
     # Eight pictures, some of them in bad light or out of focus; the mean over many is in the weights' card.
-    assert np.mean(errors) < 1.05 * np.mean(fitted)
+    assert np.mean(errors) < 0.9 * np.mean(fitted)
     asked = np.isfinite(fits[..., 0])
     found = (seen.face > 0.5) & asked
     assert (found & strangers.face).sum() / (found | strangers.face & asked).sum() > 0.85

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 
 from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.config import load_config
+from mvgen.config import file_digest, load_config
 from mvgen.depth.clip import clip_geometry
 from mvgen.errors import WeightsError
 from mvgen.faces.crop import crop_frames
@@ -149,8 +149,9 @@ def test_the_mean_face_is_its_own_mirror_image_and_of_unit_size() -> None:
     assert -2.1 < chin[1] < -1.5
 
 
-def test_the_shipped_model_is_small() -> None:
+def test_the_shipped_model_is_small_and_has_a_card() -> None:
     assert WEIGHTS.stat().st_size < 2e6
+    assert file_digest(WEIGHTS) in WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
     assert MODEL.mean.shape == (topology().count, 3)
     assert MODEL.depth_bias.shape == (LANDMARKS,)
     assert MODEL.point_deviation.shape == (LANDMARKS, 3)
@@ -501,7 +502,6 @@ def test_the_error_of_landmarks_is_in_world_units_with_depth_of_any_origin() -> 
 
 
 def test_a_model_is_made_of_rendered_heads(heads: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mvgen.config import file_digest
     from mvgen.faces.face_mesh import FaceMesh
     from mvgen.morphable.card import write_card
 

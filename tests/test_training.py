@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from factories import no_fit
+from safetensors.torch import save_file
 from scan_trees import stand_in, write_models, write_stirling
 
 from mvgen.camera import crop_camera
@@ -16,10 +17,10 @@ from mvgen.cli import run
 from mvgen.config import file_digest
 from mvgen.depth.data import Samples, Setting, make_samples, photograph, photograph_twice
 from mvgen.depth.loss import change_loss, depth_loss, trust_loss
-from mvgen.depth.network import DEPTH_RANGE, Prediction
+from mvgen.depth.network import DEPTH_RANGE, FaceDepthNetwork, Prediction
 from mvgen.depth.shards import Recipe, make_data, read_data
-from mvgen.depth.train import TrainingConfig, hold_out, learning_rate, load_training_config, train
-from mvgen.errors import ConfigError
+from mvgen.depth.train import TrainingConfig, hold_out, learning_rate, load_training_config, start_from, train
+from mvgen.errors import ConfigError, WeightsError
 from mvgen.scans.anny import AnnyCorpus
 from mvgen.scans.performing import draw_expression
 
@@ -228,6 +229,36 @@ def test_training_learns_and_a_stopped_run_ends_where_an_unstopped_one_does(tmp_
     after = json.loads((tmp_path / "further" / "progress.json").read_text())["history"]
     assert after[0]["loss"] < 0.95 * history[0]["loss"]
     assert file_digest(whole) in further.with_suffix(".md").read_text()
+
+
+def test_weights_that_saw_colours_alone_give_a_fitted_network_their_trunk(tmp_path):
+    plain, fitted = FaceDepthNetwork(fitted=False), FaceDepthNetwork(fitted=True)
+    save_file(plain.state_dict(), tmp_path / "plain.safetensors")
+    taken = start_from(fitted, tmp_path / "plain.safetensors")
+    theirs, ours = plain.state_dict(), fitted.state_dict()
+    assert taken == len(ours) - 2  # all but the last layer, which has an output more
+    first = "encoder.conv1.weight"
+    assert torch.equal(ours[first][:, :3], theirs[first])
+    assert not ours[first][:, 3:].any()
+    for name in theirs:
+        if name != first and not name.startswith("head."):
+            assert torch.equal(ours[name], theirs[name]), name
+    again = FaceDepthNetwork(fitted=True)
+    save_file(ours, tmp_path / "fitted.safetensors")
+    assert start_from(again, tmp_path / "fitted.safetensors") == len(ours)
+
+
+def test_weights_that_cannot_be_started_from_are_explained(tmp_path):
+    path = tmp_path / "start.safetensors"
+    with pytest.raises(WeightsError, match="cannot be read"):
+        start_from(FaceDepthNetwork(), path)
+    path.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        start_from(FaceDepthNetwork(), path)
+    for tensors in ({"head.bias": torch.zeros(3)}, {"encoder.conv1.weight": torch.zeros(32, 3, 7, 7)}):
+        save_file(tensors, path)
+        with pytest.raises(WeightsError, match="of another network"):
+            start_from(FaceDepthNetwork(), path)
 
 
 @pytest.fixture(scope="module")
