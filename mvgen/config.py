@@ -66,8 +66,8 @@ class BuildConfig(BaseModel):
     )
     fill: Literal["mirror", "none"] = Field(
         "mirror",
-        description="colour of surface that the source saw badly: where the face's other side shows it clearly better, "
-        "that side's (mirror), or what was seen (none); it is never marked as valid",
+        description="colour of surface that the source's picture cuts off: that of the face's other side (mirror), or "
+        "black (none); it is never marked as valid",
     )
     background: str = Field("black", description="what is behind the face: black, blurred (the source's), or #rrggbb")
     register_frames: bool = Field(True, description="bring every frame onto the onset frame")

@@ -3,8 +3,8 @@
 They are made from `geometry/` and the frontal frames in `views/source` by the code that a build uses, so an angle that
 was built comes out as it is stored. Three things are lost: frames kept as JPEG have been through JPEG once before they
 are draped; flow that is carried through the surface starts from the frontal flow as it is stored, rounded; and a store
-with a geometry per frame ("frame", "filtered", "residual") keeps the onset frame's only, so that here all frames are
-draped over that one.
+with a geometry per frame ("model", "per-frame") keeps the onset frame's only, so that here all frames are draped over
+that one.
 """
 
 from __future__ import annotations
