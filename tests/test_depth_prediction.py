@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from mvgen.camera import crop_camera
+from mvgen.camera import EYE_CENTRE, crop_camera
 from mvgen.config import file_digest
 from mvgen.depth.data import Samples, make_samples
 from mvgen.depth.engine import OpenVinoEngine, TorchEngine, get_engine
@@ -205,7 +205,7 @@ def test_most_of_the_tilt_of_a_correction_is_left_out_and_all_of_its_shape_stays
     bumps = torch.cos(9 * rows) * torch.cos(9 * columns)
     plane = torch.stack([torch.ones_like(rows), rows, columns], dim=-1)[known[0]]
     bumps[known[0]] -= plane @ torch.linalg.lstsq(plane, bumps[known[0]][:, None]).solution[:, 0]
-    tilt = down * rows + right * columns
+    tilt = down * (rows - (2 * EYE_CENTRE[1] - 1)) + right * columns  # about the eyes
     found = less_tilt(torch.where(known, level + tilt + 0.05 * bumps, torch.nan))
     assert not found[~known].any()
     torch.testing.assert_close(found[known], (level + 0.25 * tilt + 0.05 * bumps)[known[0]], atol=1e-4, rtol=0)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mvgen.camera import EYE_CENTRE
 from mvgen.config import file_digest
 from mvgen.depth.engine import Engine, get_engine
 from mvgen.depth.network import FIT_CHANNELS, FaceDepthNetwork, Prediction, mirror_fit, network_input, normalise
@@ -137,7 +138,14 @@ class DepthEstimator:
 def resize_fit(fit: Tensor, size: int) -> Tensor:
     """(B, 4, S, S) -> (B, 4, size, size): the mean of what is known; NaN where less than half of a pixel is."""
     there = fit[:, :1].isfinite().float()
-    both = _resize(torch.cat([fit.nan_to_num(), there], dim=1), size)
+    # Bilinear, also where it grows: a cubic overshoots at the outline.
+    both = nn.functional.interpolate(
+        torch.cat([fit.nan_to_num(), there], dim=1),
+        (size, size),
+        mode="bilinear",
+        align_corners=False,
+        antialias=fit.shape[-1] > size,
+    )
     return torch.where(both[:, 4:] > 0.5, both[:, :4] / both[:, 4:], torch.nan)
 
 
@@ -150,6 +158,7 @@ def less_tilt(correction: Tensor) -> Tensor:
     known = correction.isfinite()
     values = correction.nan_to_num()
     rows, columns = (torch.linspace(-1, 1, size, device=values.device) for size in values.shape[1:])
+    rows = rows - (2 * EYE_CENTRE[1] - 1)  # about the eyes, whose depth is 0
     plane = torch.stack(torch.broadcast_tensors(torch.ones(()).to(rows), rows[:, None], columns[None]), dim=-1)
     share = known[..., None] * plane
     normal = torch.einsum("brci,rcj->bij", share, plane) + 1e-6 * torch.eye(3, device=values.device)

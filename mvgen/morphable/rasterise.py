@@ -10,8 +10,8 @@ from mvgen.morphable.topology import topology
 
 Floats = NDArray[np.floating]
 
-_SMOOTHING, _OUTLINE = 1 / 160, 1 / 80  # sigmas, shares of the image's side
-_ASLANT = 0.15  # cosine of the angle that skin is seen at
+_SMOOTHING, _OUTLINE = 1 / 160, 1 / 30  # sigmas, shares of the image's side
+_ASLANT = 0.18  # cosine of the angle that skin is seen at
 
 
 def rasterise(camera: Camera, vertices: Floats, values: Floats, triangles: NDArray[np.integer] | None = None) -> Floats:
