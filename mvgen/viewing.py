@@ -77,6 +77,7 @@ def make_scene(  # noqa: PLR0917
     surfaces : the face's depth, NaN outside it: the clip's one, or each frame's
     """
     surface = surfaces[onset] if len(surfaces) > 1 else surfaces[0]
+    inside = _sampled_inside(inside)
     return Scene(
         crops=crops,
         onset=onset,
@@ -89,6 +90,13 @@ def make_scene(  # noqa: PLR0917
         face=SeenFace.of(surface, inside, landmarks),
         motion=motion,
     )
+
+
+def _sampled_inside(inside: Mask) -> Mask:
+    """(S, S) bool, where cubic interpolation reaches nothing but pixels inside: beyond them crops are black."""
+    from scipy.ndimage import binary_erosion
+
+    return np.asarray(binary_erosion(inside, np.ones((5, 5), bool), border_value=1))
 
 
 def surface_mesh(surface: DepthMap) -> Mesh:

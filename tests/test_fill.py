@@ -10,12 +10,14 @@ from factories import head_surface, mean_landmarks
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from mvgen.camera import crop_camera, pixel_grid
-from mvgen.config import load_config
+from mvgen.config import BuildConfig, load_config
 from mvgen.errors import ConfigError
 from mvgen.ibug import MIRROR
 from mvgen.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.render import get_renderer
 from mvgen.render.fill import (
     SeenFace,
     SymmetryPlane,
@@ -26,6 +28,7 @@ from mvgen.render.fill import (
     symmetry_plane,
 )
 from mvgen.surface import source_points
+from mvgen.viewing import look, make_scene, make_view
 
 SIZE = 128
 CAMERA = crop_camera(SIZE)
@@ -230,3 +233,16 @@ def test_a_background_that_is_none_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match="background"):
         load_config(None, {"background": value})
     assert load_config(None, {"background": "#FF0080"}).background == "#ff0080"
+
+
+@pytest.mark.parametrize("yaw", [-15.0, 0.0, 20.0])
+def test_no_dark_seam_shows_where_the_picture_ends(yaw: float) -> None:
+    inside = np.broadcast_to(np.arange(SIZE) < MIDDLE + 6, (SIZE, SIZE)).copy()
+    crops = np.repeat(np.where(inside, np.uint8(150), np.uint8(0))[None, ..., None], 3, axis=3)
+    nowhere = np.zeros((SIZE, SIZE), np.float32)
+    scene = make_scene(crops, 0, 0, inside, LANDMARKS, nowhere, [SURFACE])
+    config = BuildConfig(dataset="folder", size=SIZE)
+    view = make_view(scene, look(scene, yaw, 0.0, config, get_renderer("grid", "cpu")), config, with_flow=False)
+    face = ndimage.binary_erosion(np.isfinite(view.depth), iterations=3)
+    # Where a view shrinks the source its filter reaches a little further; black beside it would make 100 and more.
+    assert np.ptp(view.colour[0][face]) <= 8
