@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mvgen.attention import AttentionModel, attention_map, fit_head, pooled_change
 from mvgen.camera import Camera, crop_camera, pinhole_crop_camera
 from mvgen.config import BuildConfig
-from mvgen.depth.clip import clip_geometry, frames_needed
+from mvgen.depth.clip import DepthPredictor, clip_geometry, frames_needed
 from mvgen.device import resolved_device
 from mvgen.errors import ClipError, WeightsError
 from mvgen.faces.crop import crop_frames, track_face
@@ -33,7 +33,6 @@ from mvgen.records import (
     Clip,
     DepthMap,
     FacePoints,
-    FacePrediction,
     FaceTrack,
     Floats,
     Image,
@@ -51,16 +50,12 @@ from mvgen.viewing import Scene, Stopwatch, flow_methods, look, make_scene, make
 _GRAZING = 0.25
 
 
-class DepthEstimator(Protocol):
+class DepthEstimator(DepthPredictor, Protocol):
     """The depth network: see `mvgen.depth.predict`."""
 
     @property
     def encoder(self) -> Callable[[Any], Sequence[Any]]:
         """(N, 3, S, S) -> feature maps."""
-        ...
-
-    def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
-        """(T, S, S, 3) uint8 and their fits (T or 1, S, S, 4) -> depth and face of every crop."""
         ...
 
     def normalise(self, crops: Image) -> Any:
