@@ -28,7 +28,7 @@ _PATHS = ("root", "annotations", "out", "weights", "flow_weights")
 Geometry = Literal["clip", "model", "per-frame"]
 
 # What finds the motion between two pictures; see `mvgen.flow`.
-FlowMethod = Literal["dis", "farneback", "tvl1", "raft"]
+FlowMethod = Literal["joint", "dis", "farneback", "tvl1", "raft"]
 
 
 class BuildConfig(BaseModel):
@@ -82,7 +82,9 @@ class BuildConfig(BaseModel):
         description="motion of a view: the frontal clip's, carried through the face's surface (geometric), or found in "
         "the view's own pictures (image)",
     )
-    flow_method: FlowMethod = Field("dis", description="what finds motion; raft needs weights, see flow_weights")
+    flow_method: FlowMethod = Field(
+        "joint", description="what finds motion, joint in all frames at once; raft needs weights, see flow_weights"
+    )
     flow_weights: Path | None = Field(None, description="RAFT weights (.safetensors); torch's cache by default")
     attention_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
         0.6, description="a training view is kept when it sees at least this share of the attention"

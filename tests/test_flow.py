@@ -19,6 +19,7 @@ from mvgen.config import FlowMethod
 from mvgen.errors import ConfigError, MissingPartError, WeightsError
 from mvgen.flow import ClipFlow, Flow, clip_flow, flow, flow_between, get_flow_methods
 from mvgen.mesh import mesh_from_depth
+from mvgen.motion.flow import flows_from, flows_from_onset
 from mvgen.records import DepthMap, Floats, Image, ViewGeometry
 from mvgen.render import get_renderer
 from mvgen.surface_motion import clip_surface_motion, see_clip_motion, see_motion
@@ -75,7 +76,7 @@ def test_flow_does_not_depend_on_the_number_of_threads() -> None:
         cv2.setNumThreads(before)
 
 
-@pytest.mark.parametrize("method", ["dis", "farneback", "tvl1"])
+@pytest.mark.parametrize("method", ["joint", "dis", "farneback", "tvl1"])
 def test_every_method_finds_small_motion(method: FlowMethod) -> None:
     motion = flow_between(face(), shifted(face(), 0.8, -0.4), method)
     assert motion.dtype == np.float32
@@ -283,4 +284,105 @@ def test_a_clip_without_motion_between_onset_and_apex_has_no_apex_flow() -> None
     assert not clip_flow(frames, 1, 1, everywhere).apex.any()
     far = clip_flow(frames, 0, 2, everywhere)
     np.testing.assert_allclose(np.median(far.apex[20:-20, 20:-20], axis=(0, 1)), [2, 0], atol=0.1)
-    np.testing.assert_array_equal(far.frames, flow(frames, everywhere))
+    assert not clip_flow(frames, 2, 2, everywhere, get_flow_methods("dis")).apex.any()
+    pairs = clip_flow(frames, 0, 2, everywhere, get_flow_methods("dis"))
+    np.testing.assert_array_equal(pairs.frames, flow(frames, everywhere))
+
+
+SHARES = np.array([0.0, 0.0, 0.3, 0.7, 1.0, 0.6, 0.2, 0.0])
+EVERYWHERE = np.ones((192, 192), bool)
+
+
+def pull(x: float, y: float, pixels: float) -> Floats:
+    """(S, S, 2), skin that is lifted around a place."""
+    away = (pixel_grid(192, 192) - [x, y]) / 26
+    return np.exp(-(away**2).sum(axis=-1))[..., None] * np.array([0.2, -1.0]) * pixels
+
+
+SMILE = pull(96, 120, 1.5)
+
+
+def acted(shares: Floats, sigma: float, *, also: Floats | None = None) -> Image:
+    """(T, S, S, 3) uint8, lips that are lifted as far as `shares` say, and noise; also : (T, S, S, 2), more motion."""
+    frames = []
+    for index, share in enumerate(shares):
+        motion = share * SMILE + (0 if also is None else also[index])
+        back = motion
+        for _ in range(4):  # frame(p + motion(p)) = face(p)
+            at = (pixel_grid(192, 192) - 0.5 - back).astype(np.float32)
+            back = cv2.remap(motion.astype(np.float32), at, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+        at = (pixel_grid(192, 192) - 0.5 - back).astype(np.float32)
+        shown = cv2.remap(face(), at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        frames.append(noisy_clip(np.asarray(shown, np.uint8), 1, sigma, seed=index)[0])
+    return np.stack(frames)
+
+
+def share_of_error(found: Floats, true: Floats) -> float:
+    moving = np.linalg.norm(true, axis=-1) > 0.15
+    return float(np.linalg.norm(found - true, axis=-1)[moving].mean() / np.linalg.norm(true, axis=-1)[moving].mean())
+
+
+@pytest.mark.parametrize("sigma", [1.5, 4.0])
+def test_motion_of_a_clip_is_found_in_all_its_frames(sigma: float) -> None:
+    motion = flows_from_onset(acted(SHARES, sigma), 1, EVERYWHERE)
+    assert not motion[1].any()
+    assert share_of_error(motion[4], SMILE) < 0.12
+    for index in (2, 3, 5):
+        assert share_of_error(motion[index], SHARES[index] * SMILE) < 0.25
+    for index in (0, 7):
+        assert np.linalg.norm(motion[index], axis=-1).mean() < 0.03
+
+
+def test_all_frames_tell_more_than_two() -> None:
+    clip = acted(SHARES, 3.0)
+    two = clip_flow(clip[[1, 4]], 0, 1, EVERYWHERE).apex
+    assert share_of_error(clip_flow(clip, 1, 4, EVERYWHERE).apex, SMILE) < 0.9 * share_of_error(two, SMILE)
+
+
+def test_a_flicker_of_the_light_does_not_move_the_face() -> None:
+    flicker = np.array([1.0, 1.02, 0.98, 1.03, 1.0, 0.97, 1.01, 1.0])[:, None, None, None]
+    clip = np.clip(np.rint(acted(0 * SHARES, 1.5) * flicker), 0, 255).astype(np.uint8)
+    assert np.linalg.norm(flows_from_onset(clip, 1, EVERYWHERE), axis=-1).mean() < 0.006
+
+
+def test_brief_motion_of_another_part_keeps_its_own_course() -> None:
+    brow, frame = pull(60, 60, 1.5), 6
+    also = np.zeros((len(SHARES), 192, 192, 2))
+    also[frame] = brow
+    motion = flows_from_onset(acted(SHARES, 1.5, also=also), 1, EVERYWHERE)
+    assert share_of_error(motion[frame], SHARES[frame] * SMILE + brow) < 0.2
+    assert share_of_error(motion[4], SMILE) < 0.15
+
+
+def test_motion_to_the_next_frame_is_given_where_that_frame_shows_the_skin() -> None:
+    clip = np.stack([shifted(face(), share * 2, 0) for share in SHARES])
+    wide = np.zeros((192, 192), bool)
+    wide[20:170, 20:170] = True
+    found = clip_flow(clip, 1, 4, wide)
+    np.testing.assert_allclose(np.median(found.frames[:, wide], axis=1)[:, 0], 2 * np.diff(SHARES), atol=0.05)
+    assert not found.frames[:, ~wide].any()
+
+
+@pytest.mark.parametrize("size", [37, 100, 192])
+def test_surfaces_of_any_place_and_size(size: int) -> None:
+    clip = acted(SHARES, 1.5)[:, :size, :size]
+    for rows, columns in ((slice(0, 0), slice(0, 0)), (slice(size - 3, size), slice(0, 2)), (slice(5), slice(None))):
+        surface = np.zeros((size, size), bool)
+        surface[rows, columns] = True
+        motion = flows_from_onset(clip, 1, surface)
+        assert motion.shape == (len(SHARES), size, size, 2)
+        assert np.isfinite(motion).all()
+        assert not motion[:, ~surface].any()
+
+
+def test_heads_that_move_far_are_followed_roughly() -> None:
+    clip, true = [], []
+    for share in np.linspace(0, 1, 8):
+        matrix = cv2.getRotationMatrix2D((96, 96), 6 * share, 1.0)
+        matrix[:, 2] += 8 * share
+        clip.append(cv2.warpAffine(face(), matrix, (192, 192), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT))
+        places = pixel_grid(192, 192) - 0.5
+        true.append(places @ matrix[:, :2].T + matrix[:, 2] - places)
+    motion = flows_from(np.asarray(clip, np.uint8), 0)
+    away = np.linalg.norm(motion - np.array(true), axis=-1)[:, 40:-40, 40:-40]
+    assert np.median(away[-1]) < 0.3

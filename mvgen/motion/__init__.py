@@ -1,0 +1,1 @@
+"""Motion in a clip: what the head does, what the face does."""
