@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from mvgen.camera import pixel_grid
 from mvgen.flow import ClipFlow, Flow
 from mvgen.records import DepthMap, ViewGeometry
+
+if TYPE_CHECKING:
+    from mvgen.motion.scene_flow import SceneFlow
 
 Floats = NDArray[np.floating]
 
@@ -37,12 +40,17 @@ class SurfaceMotion(NamedTuple):
     apex: NDArray[np.float32]
 
 
-def clip_surface_motion(frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: int, apex: int) -> SurfaceMotion:
+def clip_surface_motion(
+    frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: int, apex: int, scene_flow: SceneFlow | None = None
+) -> SurfaceMotion:
     """The motion that the frontal clip's flow means on its surface.
 
-    surfaces : the clip's one, or each frame's; NaN outside the face. Of the one it is not known how an expression
-        changes it: skin then gains a part of the depth that it would gain by sliding over it
+    surfaces : the clip's one, or each frame's; NaN outside the face
+    scene_flow : tells, where there is one surface, how an expression changes it; where it is not given, skin gains a
+        part of the depth that it would gain by sliding over it
     """
+    if scene_flow is not None and len(surfaces) == 1:
+        return _in_depth(frontal, _Ground(surfaces[0]), scene_flow)
     sliding = _SLIDING if len(surfaces) == 1 else 1.0
     grounds = [_Ground(surface) for surface in surfaces]
     grounds = grounds * (len(frontal.frames) + 1) if len(grounds) == 1 else grounds
@@ -50,6 +58,17 @@ def clip_surface_motion(frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: 
     for index, motion in enumerate(frontal.frames):
         frames[index] = grounds[index].moved(motion, grounds[index + 1], sliding)
     return SurfaceMotion(_side_by_side(frames), grounds[onset].moved(frontal.apex, grounds[apex], sliding))
+
+
+def _in_depth(frontal: ClipFlow, ground: _Ground, scene_flow: SceneFlow) -> SurfaceMotion:
+    """The motion on a surface whose change in depth is inferred from all that is seen of it."""
+    flows = np.concatenate([frontal.frames, frontal.apex[None]])
+    depth = scene_flow.depth_motion(flows, frontal.apex)
+    ways = [ground.deeper(motion, change) for motion, change in zip(flows, depth, strict=True)]
+    frames = np.empty((len(flows) - 1, *ways[-1].shape), np.float32)
+    for index, way in enumerate(ways[:-1]):
+        frames[index] = way
+    return SurfaceMotion(_side_by_side(frames), ways[-1])
 
 
 def _side_by_side(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,7 +109,15 @@ class _Ground:
         Outside the face it is that of the nearest pixel of the face, so that outlines do not mix with rest.
         """
         pixels = self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)
-        depth = self._rest + sliding * (then._depth_at(pixels) - self._rest)
+        return self._way(pixels, self._rest + sliding * (then._depth_at(pixels) - self._rest))
+
+    def deeper(self, motion: Flow, change: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The way of what was at a pixel, moves by `motion` and gains `change` (S, S) in depth: as `moved`."""
+        pixels = self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)
+        return self._way(pixels, self._rest + change.ravel().take(self._face))
+
+    def _way(self, pixels: Floats, depth: Floats) -> NDArray[np.float32]:
+        """From the face's points to pixels with depth."""
         way = self._camera.unproject(np.column_stack([pixels, depth])) - self._points
         return way.astype(np.float32).take(self._number, axis=0)
 

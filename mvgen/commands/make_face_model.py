@@ -16,7 +16,8 @@ def make_face_model(
     """Make the linear face model that is fitted to landmarks, from the heads of Anny and ICT.
 
     Renders heads, runs the landmarker on the pictures, carries its points back to the surface, and takes principal
-    components over people. Two minutes; the same inputs give the same bytes. Writes the card beside the file.
+    components over people. Three minutes; the same inputs give the same bytes. Writes the card beside the file, and the
+    actions that motion in depth is inferred by.
 
     \b
     Example:
@@ -25,12 +26,16 @@ def make_face_model(
     from mvgen.device import one_thread
     from mvgen.faces.face_mesh import FaceMesh
     from mvgen.morphable.card import write_card
+    from mvgen.morphable.making import family_actions, shipped_families
     from mvgen.morphable.making import make_face_model as make
-    from mvgen.morphable.making import shipped_families
+    from mvgen.motion.scene_flow import WEIGHTS, MotionActions
 
     one_thread()
-    model = make(shipped_families(ict), FaceMesh("cpu"))
+    families, landmarker = shipped_families(ict), FaceMesh("cpu")
+    model = make(families, landmarker)
     model.save(out)
     write_card(model, out)
-    print(f"{out}; its card is beside it")
+    actions = out.with_name(WEIGHTS.name)
+    MotionActions.of(family_actions(families, landmarker)).save(actions)
+    print(f"{out}; its card is beside it, and {actions.name}")
     return 0

@@ -107,6 +107,18 @@ def make_face_model(
     )
 
 
+def family_actions(families: Mapping[str, Family], landmarker: FaceMesh) -> dict[str, tuple[tuple[str, ...], Floats]]:
+    """Every family's own facial actions on the vertices of the face model: names, and (A, N, 3) metres."""
+    laid = {}
+    for number, (name, family) in enumerate(families.items()):
+        generator = np.random.default_rng([_SEED, number])
+        model = family.heads.model
+        first = family.heads.sample_identities(generator, _MODELLED, family.spread)
+        anchors = correspondence(model, first, landmarker, generator)
+        laid[name] = model.action_names, np.stack([anchors @ each.astype(np.float64) for each in model.actions])
+    return laid
+
+
 def _action_names(models: list[HeadModel]) -> tuple[str, ...]:
     """The facial actions that all models show, alone or as a left and a right one."""
     known = [set(model.action_names) for model in models]
