@@ -28,7 +28,7 @@ from mvgen.scans.sensor import through_jpeg
 
 Floats = NDArray[np.floating]
 
-_VERSION = 1  # of what is kept; kept clips of another are made anew
+_VERSION = 2  # of what is kept; kept clips of another are made anew
 _FLICKER_HERTZ = (8.0, 14.0)  # what is left of a lamp's flicker in the frames of a fast camera
 
 
@@ -137,8 +137,8 @@ class Order:
 
 
 def make(order: Order, casting: Casting) -> Take:
-    """Film a clip. A person acts each act at a time and along a path of its own."""
-    generator = np.random.default_rng([hash_of(order.family, order.split, order.act), order.person])
+    """Film a clip. A person's acts share one timing and one path of the head, so that they differ in the act alone."""
+    generator = np.random.default_rng([hash_of(order.family, order.split), order.person])
     timing = Timing.draw(generator, order.frames, order.fps)
     path = head_path(generator, timing, *HEADS[order.head], EYES)
     groups = ACTS[order.act]

@@ -40,6 +40,7 @@ from mvgen.scans.rotation import rotation
 from mvgen.synth.actions import facial_action_weights
 
 Floats = NDArray[np.floating]
+Pictures = dict[tuple[float, ...], NDArray[np.float32]]
 
 SIDE, EYES = 320, 80.0
 _CENTRE = (0.5 * SIDE, 0.41 * SIDE)
@@ -95,9 +96,12 @@ class RenderedHead:
 
     def __init__(  # noqa: PLR0917
         self, heads: HeadModel, person: Identity, look: Look, generator: np.random.Generator,
-        groups: Sequence[tuple[str, ...]], largest: float,
+        groups: Sequence[tuple[str, ...]], largest: float, resting: Pictures | None = None,
     ) -> None:  # fmt: skip
-        """generator : of pose, light and wall; groups : see `motion_acts.ACTS`; largest : motion, pixels."""
+        """generator : of pose, light and wall; groups : see `motion_acts.ACTS`; largest : motion, pixels.
+
+        resting : pictures of this person by the head's row, without any act; gains what is missing
+        """
         self._heads, self._person, self._dressed = heads, person, DressedHead(heads, look)
         self.eyes = np.array(_CENTRE) + generator.uniform(-2, 2, 2)
         self._camera = Camera(SIDE, EYES, (float(self.eyes[0]), float(self.eyes[1])))
@@ -114,7 +118,8 @@ class RenderedHead:
         flat = [EYES * (each @ self._rest.T)[:, :2] for each in fields]
         strengths, self.reached = evenly(flat, seen, largest)
         self._weights = [share * each for share, each in zip(strengths, weights, strict=True)]
-        self._kept: dict[tuple[float, ...], NDArray[np.float32]] = {}
+        self._kept: Pictures = {}
+        self._resting = {} if resting is None else resting
 
     def _expressed(self, strengths: Floats) -> NDArray[np.float32]:
         weights = np.zeros(len(self._heads.action_names))
@@ -142,14 +147,15 @@ class RenderedHead:
         return Surface(seen.depth, seen.face & ~seen.mouth, motion)
 
     def frame(self, strengths: Floats, head: Floats) -> NDArray[np.float32]:
-        key = (*np.round(strengths, 9), *np.round(head, 9))
-        if key not in self._kept:
+        pictures = self._kept if np.any(strengths) else self._resting
+        key = (*(np.round(strengths, 9) if np.any(strengths) else ()), *np.round(head, 9))
+        if key not in pictures:
             posed = self._dressed.pose(self._expressed(strengths), *self._pose(head))
             colour, cover = shoot(posed, self._lighting, self._camera, self._pixels)
             light = np.asarray(colour + (1 - cover[..., None]) * self._wall, np.float32)
             light = np.asarray(cv2.GaussianBlur(light, (0, 0), _BLUR), np.float32) * self._exposure
-            self._kept[key] = np.clip(to_srgb(np.clip(light, 0, 1)), 0, 1).astype(np.float32)
-        return self._kept[key]
+            pictures[key] = np.clip(to_srgb(np.clip(light, 0, 1)), 0, 1).astype(np.float32)
+        return pictures[key]
 
 
 _STEP, _MARGIN = 3, 15  # of the grid that a portrait is laid over, and how far that goes on beyond the frame: pixels
@@ -294,6 +300,7 @@ class Casting:
     def __init__(self, family: str, split: str, ict: Path | None = None, portraits: Path | None = None) -> None:
         self.family, self._seed = family, self._SEEDS[split]
         self._lifted: dict[int, Lifted] = {}
+        self._resting: tuple[int, Pictures] = (-1, {})
         self._left: list[Path] = []
         if family == "portraits":
             assert portraits is not None
@@ -316,7 +323,9 @@ class Casting:
         spread = {"anny": 0.25, "ict": 1.0}[self.family]
         who = self._heads.sample_identities(generator, 1, spread=spread)[0]
         look = Look.draw(generator, plain=True)
-        return RenderedHead(self._heads.model, who, look, generator, groups, largest)
+        if self._resting[0] != person:
+            self._resting = person, {}
+        return RenderedHead(self._heads.model, who, look, generator, groups, largest, self._resting[1])
 
     def _lift_next(self) -> None:
         while True:
