@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import cv2
 import numpy as np
 import pytest
 from fake_build import FakeStages, list_clips, make_built, make_config, make_source
@@ -102,11 +103,41 @@ def test_jpeg_frames_are_written_without_chroma_subsampling() -> None:
     assert 10 * np.log10(255**2 / (error**2).mean()) > 44  # dB; 4:2:0 at the same quality stays below 43
 
 
-def test_lossless_frames_come_back_as_they_were() -> None:
+@pytest.mark.parametrize("image_format", ["PNG", "BMP"])
+def test_lossless_frames_come_back_as_they_were(image_format: str) -> None:
     photograph = astronaut()[:64, :64]
-    for image_format in ("PNG", "BMP"):
-        stored = Image.open(io.BytesIO(encode_frame(photograph, image_format, grey=False, quality=98)))
-        np.testing.assert_array_equal(np.asarray(stored), photograph)
+    stored = Image.open(io.BytesIO(encode_frame(photograph, image_format, grey=False, quality=98)))
+    np.testing.assert_array_equal(np.asarray(stored), photograph)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (33, 50), (256, 256)])
+@pytest.mark.parametrize("grey", [False, True])
+def test_every_reader_sees_the_pixels_of_a_png(shape: tuple[int, int], grey: bool) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    shades = np.broadcast_to((np.indices(shape).sum(axis=0) % 256)[..., None], (*shape, 3)).astype(np.uint8)
+    for picture in (noise, np.zeros_like(noise), np.full_like(noise, 255), shades):
+        content = encode_frame(picture, "PNG", grey=grey, quality=98)
+        assert content == encode_frame(picture.copy(), "PNG", grey=grey, quality=98)
+        with Image.open(io.BytesIO(content)) as stored:
+            assert stored.mode == ("L" if grey else "RGB")
+            pillow = np.asarray(stored)
+        known = picture[..., 0] if grey else picture
+        np.testing.assert_array_equal(pillow, known)
+        opencv = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(opencv, known if grey else known[..., ::-1])
+
+
+def test_png_frames_are_little_larger_than_a_patient_encoder_makes_them() -> None:
+    photograph, patient = astronaut()[:256, :256], io.BytesIO()
+    Image.fromarray(photograph).save(patient, format="PNG")
+    assert len(encode_frame(photograph, "PNG", grey=False, quality=98)) < 1.15 * len(patient.getvalue())
+
+
+def test_grey_jpeg_frames_have_one_channel() -> None:
+    grey = np.broadcast_to(astronaut()[:64, :64, :1], (64, 64, 3))
+    with Image.open(io.BytesIO(encode_frame(grey, "JPEG", grey=True, quality=98))) as stored:
+        assert stored.mode == "L"
+        assert np.abs(np.asarray(stored).astype(int) - grey[..., 0]).max() <= 4
 
 
 def test_npz_bytes_hold_no_time() -> None:

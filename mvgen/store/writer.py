@@ -28,6 +28,7 @@ from mvgen.ibug import COUNT
 from mvgen.records import BuiltClip, Clip, Image, Mask, Split, ViewClip
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, finite
+from mvgen.store.png import png_bytes
 
 FLOW_STEP = 1 / 128
 
@@ -128,13 +129,26 @@ def disk_errors(out: Path) -> Iterator[None]:
 
 def encode_frame(pixels: Image, image_format: str, grey: bool, quality: int) -> bytes:
     """Encode one frame, (S, S, 3) uint8 RGB, as JPEG (4:4:4: chroma blocks are motion too), PNG or BMP."""
+    picture = np.ascontiguousarray(pixels[..., 0] if grey else pixels)
+    if image_format == "PNG":
+        return png_bytes(picture)
+    if image_format == "JPEG":
+        return _jpeg_bytes(picture, quality)
     from PIL import Image as Pillow
 
-    picture = Pillow.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
-    options: dict[str, Any] = {"quality": quality, "subsampling": 0} if image_format == "JPEG" else {}
     buffer = io.BytesIO()
-    picture.save(buffer, format=image_format, **options)
+    Pillow.fromarray(picture).save(buffer, format=image_format)
     return buffer.getvalue()
+
+
+def _jpeg_bytes(picture: Image, quality: int) -> bytes:
+    import cv2
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if picture.ndim == 3:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", picture, options)[1].tobytes()
 
 
 def npz_bytes(arrays: dict[str, NDArray[Any]]) -> bytes:
