@@ -56,7 +56,7 @@ from mvgen.config import BuildConfig
 from mvgen.device import one_thread
 from mvgen.engine import local
 from mvgen.faces.crop import crop_frames
-from mvgen.flow import flow
+from mvgen.flow import clip_flow
 from mvgen.pipeline import Tools, build_clip
 from mvgen.records import BuiltClip, Clip, Frame, Image
 from mvgen.viewing import flow_methods
@@ -138,7 +138,7 @@ def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Cast
     found.pose_pixels, found.pose_degrees = (float(each[others].mean()) for each in pose)
     found.apex_pixels = float(pose.pixels[take.apex])
     found.moved = bool(built.registration.applied.any())
-    found.jump, found.jump_before = jumps(built, frames, config)
+    found.jump, found.jump_before = jumps(built, frames, (take.onset, take.apex), config)
     if condition.head == STILL and order.act != STILL:
         off = build_clip(clip, frames, config.model_copy(update={"register_frames": False, "angles": (0.0,)}), tools)
         found.off = moving_error(off.views[0].apex_flow, true.view(0.0, take.apex), off.views[0].valid)
@@ -151,11 +151,15 @@ def config_of(condition: Condition, settings: Settings) -> BuildConfig:
     return BuildConfig(size=condition.size, angles=ANGLES, weights=settings.weights, device="cpu")
 
 
-def jumps(built: BuiltClip, frames: Image, config: BuildConfig) -> tuple[float, float]:
-    """`largest_jump` of the frontal clip as built, and of the same crops before they were registered."""
+def jumps(built: BuiltClip, frames: Image, ends: tuple[int, int], config: BuildConfig) -> tuple[float, float]:
+    """`largest_jump` of the frontal clip as built, and of the same crops before they were registered.
+
+    ends : onset and apex frame
+    """
     front = built.views[0]
-    before = flow(crop_frames(frames, built.face), np.isfinite(front.depth), flow_methods(config).frames)
-    return largest_jump(front.flow, front.valid), largest_jump(before, front.valid)
+    crops = crop_frames(frames, built.face)
+    before = clip_flow(crops, *ends, np.isfinite(front.depth), flow_methods(config))
+    return largest_jump(front.flow, front.valid), largest_jump(before.frames, front.valid)
 
 
 def make_worker(settings: Settings) -> Callable[[Task], Scores]:
