@@ -28,11 +28,11 @@ Pictures = NDArray[np.float32]
 
 # Lengths are pixels of a picture of 256.
 _WHOLE = 256
-_SHADING = 4.0  # sigma; what is wider than this is light and shade, which changes with the expression
+_SHADING = 3.0  # sigma; what is wider than this is light and shade, which changes with the expression
 _CELL = 4  # the motion is found in the corners of squares of this side
 # From coarse to fine: sigma that the pictures are smoothed by, and how many cells one step of the grid spans.
 _STEPS = ((2.5, 2), (1.0, 2), (0.5, 1))
-_STRETCH, _BEND = 1.0, 30.0  # weights of the first and second differences of the motion
+_STRETCH, _BEND = 1.0, 10.0  # weights of the first and second differences of the motion
 _ANCHOR = 1e-3  # keeps the matrix invertible where nothing is seen
 _RIM = 2.0  # pictures mix with the background this near to the outline
 _COURSES = 4  # in time, at most
@@ -40,9 +40,12 @@ _COURSES = 4  # in time, at most
 _DOUBT, _LOCAL_DOUBT = 4.0, 2.0
 _NEIGHBOURS = 2.0  # sigma of "around", cells
 _NOISES = 3  # pictures of pure noise that tell what noise gives
+# Pixels whose variance over the frames stays so many times that of noise count half: the inside of a mouth, highlights.
+_STRANGE = 3.0
 _LEAST_NOISE = 0.02  # variance, grey levels squared: rounding
 
 _HEAD_SIZE = 128  # side that the motion of whole heads is found at
+_HEAD_SHADING, _HEAD_CONTRAST = 12.0, 3.0  # DIS reads whole grey levels, and skin has few of them
 
 
 @contextmanager
@@ -185,14 +188,15 @@ def _improved(motion: Flow, fine: Pictures, weight: Pictures, onset: int, step: 
     seen = weight > 0
     if not seen.any():
         return motion
-    variance = float(np.median(np.square(away).sum(axis=0)[seen])) / (frames - 1) / _chi_median(frames - 1)
-    variance = max(variance, _LEAST_NOISE)
+    spread = np.square(away).sum(axis=0) / np.float32(frames - 1)
+    variance = max(float(np.median(spread[seen])) / _chi_median(frames - 1), _LEAST_NOISE)
     noise = np.stack([_soft(one, sigma) for one in noises])
     noise *= np.float32(np.sqrt(variance)) / noise.std()
 
     right, down = (cv2.Scharr(mean, -1, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
     # Smoothed noise is alike in neighbours: so many pixels tell as much as one.
-    told = weight / np.float32(variance * max(4 * np.pi * sigma**2, 1.0))
+    alike = max(4 * np.pi * sigma**2, 1.0)
+    told = weight / (np.float32(variance * alike) * (1 + spread / np.float32(_STRANGE * variance)))
     across, down_told = told * right, told * down
     tensor = np.stack([_summed(one, side) for one in (across * right, across * down, down_told * down)])
     data = np.stack(
@@ -364,24 +368,53 @@ def _prior(height: int, width: int, side: float) -> Pictures:
 def flows_from(colour: Image, onset: int) -> Flow:
     """Motion from the onset frame to every frame of a clip as it was taken, head motion and all, coarsely.
 
-    colour : (T, S, S, 3) uint8. Returns (T, S, S, 2) float32, pixels. Each frame starts from its neighbour's motion.
+    colour : (T, S, S, 3) uint8. Returns (T, S, S, 2) float32, pixels.
+    Each frame is brought back by the affine motion of the face in the frame before it, so that little is left to find.
     Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
     """
     import cv2
 
     frames, size = len(colour), colour.shape[1]
     side = min(_HEAD_SIZE, size)
+    places, (rows, fit) = _places(side, side), _affine_fit(side)
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    method.setFinestScale(0)
+    method.setFinestScale(1)
     flow = np.zeros((frames, size, size, 2), np.float32)
     with one_thread():
-        small = [
-            cv2.resize(cv2.cvtColor(one, cv2.COLOR_RGB2GRAY), (side, side), interpolation=cv2.INTER_AREA)
-            for one in colour
-        ]
+        small = [_coarse_texture(one, side) for one in colour]
         for way in (range(onset + 1, frames), range(onset - 1, -1, -1)):
-            motion = np.zeros((side, side, 2), np.float32)
+            affine = np.eye(2, 3, dtype=np.float32)
             for index in way:
-                motion = np.asarray(method.calc(small[onset], small[index], motion.copy()), np.float32)
-                flow[index] = cv2.resize(motion, (size, size), interpolation=cv2.INTER_LINEAR) * np.float32(size / side)
+                back = cv2.warpAffine(
+                    small[index], affine, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                    borderMode=cv2.BORDER_REPLICATE,
+                )  # fmt: skip
+                rest = method.calc(small[onset], back, None)  # type: ignore[call-overload]
+                there = (places + rest) @ affine[:, :2].T + affine[:, 2]
+                affine = (fit @ there.reshape(-1, 2)[rows]).T
+                flow[index] = cv2.resize(there - places, (size, size)) * np.float32(size / side)
     return flow
+
+
+def _coarse_texture(frame: Image, side: int) -> Image:
+    """(side, side) uint8, a frame made small, its texture amplified and its shading left out."""
+    import cv2
+
+    grey = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (side, side), interpolation=cv2.INTER_AREA)
+    texture = grey - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _HEAD_SHADING * side / _WHOLE)
+    return np.asarray(np.clip(128 + _HEAD_CONTRAST * texture, 0, 255), np.uint8)
+
+
+@lru_cache(4)
+def _affine_fit(side: int) -> tuple[NDArray[np.intp], Pictures]:
+    """Pixels (N,) of a crop, row by row, and (3, N): what takes their places in a frame (N, 2) to an affine motion.
+
+    Least squares; the middle of the crop, where its face is, counts most.
+    """
+    grid = np.arange(0, side, 4)
+    down, right = (part.ravel() for part in np.meshgrid(grid, grid, indexing="ij"))
+    away = ((right / side - 0.5) / 0.25) ** 2 + ((down / side - 0.5) / 0.3) ** 2
+    line = np.stack([right, down, np.ones_like(right)], axis=-1).astype(np.float64)
+    weighted = line * np.exp(-0.5 * away)[:, None]
+    fit = np.linalg.solve(weighted.T @ line, weighted.T).astype(np.float32)
+    return down * side + right, fit
