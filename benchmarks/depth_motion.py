@@ -1,0 +1,254 @@
+"""How well motion in depth is inferred from a frontal flow: its error in side views; people and families held out.
+
+    .venv/bin/python benchmarks/depth_motion.py --ict ICT-FaceKit [--cache DIR] [--people 6]
+
+Heads of one family act; the fitted face and the frontal flow are known, as a flow method finds it: smoothed over 3
+pixels, with smooth noise of 0.1 pixels of 256, 2.5 pixels at the peak. Depth is inferred by the actions of the other
+family, of both, of the family itself.
+Error: mean length of (flow - true flow) over mean length of the true flow, of skin that moves by more than 0.15 pixels
+and faces the view, each pixel by its size in the view; mean over clips. With the true depth, what is left is the error
+of the frontal flow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.ndimage import gaussian_filter
+
+from mvgen.camera import crop_camera, pixel_grid
+from mvgen.device import one_thread
+from mvgen.faces.face_mesh import FaceMesh
+from mvgen.morphable.correspondence import correspondence
+from mvgen.morphable.fitting import FaceFit, fit_face
+from mvgen.morphable.model import face_model
+from mvgen.morphable.rasterise import face_region, fit_image
+from mvgen.morphable.topology import LANDMARKS
+from mvgen.motion.scene_flow import MotionActions, SceneFlow
+from mvgen.records import DepthMap, Mask
+from mvgen.scans.anny import anny_heads
+from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.ict import ict_heads
+from mvgen.scans.performing import Heads, draw_expression
+from mvgen.scans.raycast import RayScene
+from mvgen.scans.rotation import rotation
+
+Floats = NDArray[np.floating]
+Infer = Callable[["Acting"], Floats]
+
+YAWS = (15, 25, 45)
+SPREADS = {"anny": 0.3, "ict": 1.0}
+_CAMERA = crop_camera(256)
+_PEAK, _BLUR, _NOISE, _NOISE_BLUR = 2.5, 3.0, 0.1, 6.0  # pixels
+_MOVES, _FACES = 0.15, 0.2  # pixels; cosine
+_MIXTURES = 15  # of each person
+_SEED = 2_411
+
+# Actions without their sides; with a side after a slash where only that acts.
+ACTS: dict[str, tuple[str, ...]] = {
+    "smile": ("mouthSmile",), "smile, cheeks": ("mouthSmile", "cheekSquint", "cheekRaiser"),
+    "brow raise": ("browInnerUp", "browOuterUp"), "brow lower": ("browDown",), "jaw open": ("jawOpen",),
+    "pucker": ("mouthPucker",), "lip corner down": ("mouthFrown",), "dimple": ("mouthDimple",),
+    "nose wrinkle": ("noseSneer",), "cheek raise": ("cheekSquint", "cheekRaiser"), "eye squint": ("eyeSquint",),
+    "smile L": ("mouthSmile/Left",), "dimple R": ("mouthDimple/Right",), "brow raise L": ("browOuterUp/Left",),
+    "nose wrinkle R": ("noseSneer/Right",),
+}  # fmt: skip
+
+
+def strengths(names: tuple[str, ...], generator: np.random.Generator) -> dict[str, Floats]:
+    """Act -> (A,) weights of a family's actions; expressions as they are drawn for photographs follow the acts."""
+
+    def of(parts: tuple[str, ...], shares: Floats) -> Floats:
+        weights = np.zeros(len(names))
+        for part, share in zip(parts, shares, strict=True):
+            base, _, side = part.partition("/")
+            wanted = {f"{base}{side}"} if side else {base, f"{base}Left", f"{base}Right"}
+            weights += share * np.isin(names, list(wanted))
+        return weights
+
+    acts = {act: of(parts, np.ones(len(parts))) for act, parts in ACTS.items()}
+    while len(acts) < len(ACTS) + _MIXTURES:
+        drawn = draw_expression(generator, names) * [not name.startswith(("eye", "tongue")) for name in names]
+        if drawn.any():
+            acts[f"drawn {len(acts)}"] = drawn
+    return acts
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """A person who acts, seen from the front.
+
+    fit, surface : of the still face; skin : (S, S) bool, face that is seen; normal : (S, S, 3)
+    acts : their names; true : (N, S, S, 3) pixels, dx, dy and depth; seen : (N, S, S, 2), what a flow method finds
+    """
+
+    fit: FaceFit
+    surface: DepthMap
+    skin: Mask
+    normal: Floats
+    acts: tuple[str, ...]
+    true: NDArray[np.float32]
+    seen: NDArray[np.float32]
+
+    def errors(self, depth: Floats, yaw: float) -> Floats:
+        """(N,) of motion in depth (N, S, S), world units, seen from `yaw`."""
+        right, _, away = _CAMERA.at(yaw).rotation[0]
+        facing = self.normal @ _CAMERA.at(yaw).rotation[2]
+        shown = self.skin & (facing > _FACES)
+        size = (facing / np.maximum(self.normal[..., 2], 0.1))[shown]
+        result = []
+        for true, seen, deep in zip(self.true, self.seen, depth, strict=True):
+            want = np.stack([right * true[shown, 0] + away * true[shown, 2], true[shown, 1]])
+            have = np.stack([right * seen[shown, 0] + away * _CAMERA.scale * deep[shown], seen[shown, 1]])
+            length, error = np.linalg.norm(want, axis=0), np.linalg.norm(have - want, axis=0)
+            moving = (length > _MOVES) * size
+            result.append((error * moving).sum() / (length * moving).sum())
+        return np.array(result)
+
+
+def act_person(
+    heads: HeadModel, person: Identity, anchors: sparse.csr_matrix, generator: np.random.Generator
+) -> Acting:
+    """Every act of a person whose head is held a little askew."""
+    model, size = face_model(), _CAMERA.size
+    turn = rotation(*generator.normal(0, (3, 3, 2)))
+    vertices = person.vertices.astype(np.float64) @ turn.T
+    hits = RayScene(vertices, heads.triangles).cast(_CAMERA, pixel_grid(size, size))
+    where, hit = hits.where_hit(), hits.hit
+    within = np.zeros(len(vertices))
+    for name in ("mouth_cavity", "tongue", "eye_cavity", "teeth", "eye_left", "eye_right"):
+        within = np.maximum(within, heads.regions.get(name, 0.0))
+
+    def image(values: Floats) -> Floats:
+        drawn = np.zeros((size, size, values.shape[1]))
+        drawn[hit] = where.interpolate(heads.triangles, values)
+        return drawn
+
+    points = _CAMERA.project(anchors[:LANDMARKS] @ vertices)
+    off = generator.normal(0, 0.5, points.shape) * model.point_deviation
+    points = np.column_stack([points[:, :2], _CAMERA.scale * (points[:, 2] + 0.5 * model.depth_bias)])
+    fit = fit_face((points + _CAMERA.scale * off)[None], _CAMERA, model)
+    region = face_region(_CAMERA, fit.vertices[0])
+    depth = np.where(region, fit_image(_CAMERA, fit.vertices[0])[..., 0], np.nan).astype(np.float32)
+    skin = region & (image((within < 0.3)[:, None].astype(float))[..., 0] > 0.99)
+
+    acts = strengths(heads.action_names, generator)
+    true, seen = [], []
+    cover = np.maximum(gaussian_filter(hit.astype(float), _BLUR), 1e-9)
+    for weights in acts.values():
+        way = (heads.express(person, weights) - person.vertices) @ turn.T
+        moved = _CAMERA.scale * image(way) * [1, -1, 1]
+        moved *= _PEAK / np.linalg.norm(moved[skin, :2], axis=-1).max()
+        noise = gaussian_filter(generator.normal(0, 1, (size, size, 2)), (_NOISE_BLUR, _NOISE_BLUR, 0))
+        blurred = gaussian_filter(moved[..., :2], (_BLUR, _BLUR, 0)) / cover[..., None]
+        true.append(moved)
+        seen.append(np.where(region[..., None], blurred + noise * _NOISE / noise.std(), 0))
+    return Acting(
+        fit, DepthMap(depth, region.astype(np.float32), _CAMERA), skin, image(_normals(vertices, heads.triangles)),
+        tuple(acts), np.array(true, np.float32), np.array(seen, np.float32),
+    )  # fmt: skip
+
+
+def _normals(vertices: Floats, triangles: NDArray[np.integer]) -> Floats:
+    """(N, 3), unit, outward."""
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    total = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(total, triangles[:, corner], np.cross(b - a, c - a))
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+
+
+def anchors_of(name: str, heads: Heads, cache: Path | None) -> sparse.csr_matrix:
+    """`correspondence` of a family, kept in a file where there is a cache."""
+    path = None if cache is None else cache / f"anchors-{name}.npz"
+    if path is not None and path.is_file():
+        return sparse.load_npz(path)
+    generator = np.random.default_rng(_SEED)
+    found = correspondence(
+        heads.model, heads.sample_identities(generator, 24, SPREADS[name]), FaceMesh("cpu"), generator
+    )
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sparse.save_npz(path, found)
+    return found
+
+
+def slid(acting: Acting, share: float) -> Floats:
+    """(N, S, S) world units, what skin gains that slides over the face that stands still."""
+    depth = acting.surface.depth
+    down, right = np.gradient(gaussian_filter(np.where(np.isfinite(depth), depth, np.nanmin(depth)), 1.5))
+    steepest = 2 / _CAMERA.scale
+    slopes = np.clip(np.stack([right, down], axis=-1), -steepest, steepest)
+    return np.asarray(share * (acting.seen * slopes).sum(axis=-1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ict", type=Path, required=True, help="a clone of ICT-FaceKit")
+    parser.add_argument("--cache", type=Path, help="folder that correspondences are kept in")
+    parser.add_argument("--people", type=int, default=6, help="of each family")
+    chosen = parser.parse_args()
+    one_thread()
+    families: dict[str, Heads] = {"anny": anny_heads(), "ict": ict_heads(chosen.ict)}
+    anchors = {name: anchors_of(name, heads, chosen.cache) for name, heads in families.items()}
+    laid = {
+        name: (heads.model.action_names, np.stack([anchors[name] @ each for each in heads.model.actions]))
+        for name, heads in families.items()
+    }
+    for number, (family, heads) in enumerate(families.items()):
+        other = next(name for name in families if name != family)
+        known = {
+            "other family": MotionActions.of({other: laid[other]}), "both": MotionActions.of(laid),
+            "own": MotionActions.of({family: laid[family]}),
+        }  # fmt: skip
+        ways: dict[str, Infer] = {
+            "true depth": lambda acting: acting.true[..., 2] / _CAMERA.scale,
+            "no depth": lambda acting: np.zeros(acting.true.shape[:3]),
+            "third of sliding": lambda acting: slid(acting, 1 / 3),
+        }
+        spent: list[tuple[float, float]] = []
+
+        def infer(acting: Acting, actions: MotionActions, spent: list[tuple[float, float]] = spent) -> Floats:
+            start = time.perf_counter()
+            scene = SceneFlow(acting.fit, acting.surface, actions)
+            ready = time.perf_counter()
+            depth = scene.depth_motion(acting.seen)
+            spent.append((ready - start, (time.perf_counter() - ready) / len(depth)))
+            return depth
+
+        ways |= {name: partial(infer, actions=actions) for name, actions in known.items()}
+        generator = np.random.default_rng([_SEED, number])
+        errors: dict[str, list[Floats]] = {name: [] for name in ways}
+        for person in heads.sample_identities(generator, chosen.people, SPREADS[family]):
+            acting = act_person(heads.model, person, anchors[family], generator)
+            for name, way in ways.items():
+                depth = way(acting)
+                seen = [[acting.errors(depth, side * yaw) for side in (-1, 1)] for yaw in YAWS]
+                errors[name].append(np.mean(seen, axis=1))
+        table(family, errors, acting.acts)
+        once, frame = 1e3 * np.median(spent, axis=0)
+        print(f"{once:.0f} ms a clip and {frame:.1f} ms a flow\n")
+
+
+def table(family: str, errors: dict[str, list[Floats]], acts: tuple[str, ...]) -> None:
+    """Print the errors of a family's faces: by yaw, and by act at the largest."""
+    means = {name: np.mean(each, axis=0) for name, each in errors.items()}  # (yaws, acts)
+    print(f"{family + ' acts':20s}" + "".join(f"{name:>18s}" for name in means))
+    for index, yaw in enumerate(YAWS):
+        print(f"{f'yaw {yaw}':20s}" + "".join(f"{each[index].mean():18.3f}" for each in means.values()))
+    names = [act.split(" ")[0] if act.startswith("drawn") else act for act in acts]
+    for act in dict.fromkeys(names):
+        chosen = np.array(names) == act
+        print(f"{f'{act}, {YAWS[-1]}':20s}" + "".join(f"{each[-1, chosen].mean():18.3f}" for each in means.values()))
+
+
+if __name__ == "__main__":
+    main()
