@@ -2,14 +2,19 @@
 
     uv run benchmarks/throughput.py [--clips 12] [--frames 14] [--size 256] [--angles=-45:45:10] [--workers 2]
         [--no-plain] [--no-sweep]
+    uv run benchmarks/throughput.py --formats png,jpeg
 
 Clips of a stand-in, filmed first and repeated as often as needed, 640 x 480 JPEG. Build and plain composition run one
 after the other on the same clips, with as many workers, each with one thread and started afresh; a frame is one of the
 source, which all views are made of. The plain composition stands in `plain.py`. `ms a frame` is the work of all
-workers, by stage; the rest of it is start-up and what is not timed: of a build, reading, writing, and fitting the
-attention head. `once started` counts from when every worker has one clip behind it until the last clip is written. Peak
-memory is the largest worker's. Milliseconds of each renderer are measured by `renderers.py`. Prints Markdown tables
-with hardware and commit.
+workers, by stage; the rest of it is what is not timed: of a build, listing, fitting the attention head, and the table
+and sheet at the end. `once started` counts from when every worker has one clip behind it until the last clip is
+written. Peak memory is the largest worker's. Milliseconds of each renderer are measured by `renderers.py`. Prints
+Markdown tables with hardware and commit.
+
+`--formats` builds nothing but the clips as PNG and as JPEG frames, 12 of 60 frames unless told otherwise, and prints
+frames a second with start-up, and the work of a frame by stage. To compare with another commit, run this file in its
+tree: `git archive COMMIT | tar x -C /tmp/base`, copy it there, and PYTHONPATH=/tmp/base.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from memory import peak_memory, watched_children
+from PIL import Image
 from plain import PlainBuilder, PlainSettings
 from stages import commit, hardware
 from tables import table
@@ -120,12 +126,44 @@ def repeat(filmed: list[list[Path]], root: Path, job: Job) -> Path:
         name = f"s{number % len(filmed)}/clip{number}"
         (root / name).mkdir(parents=True)
         for index in range(job.frames):
-            shutil.copyfile(loop[index % len(loop)], root / name / f"img{index + 1:04d}.jpg")
+            frame = loop[index % len(loop)]
+            shutil.copyfile(frame, root / name / f"img{index + 1:04d}{frame.suffix}")
         emotion = ("happiness", "anger")[number % 2]
         rows.append((name, name[:2], emotion, "1", str(job.frames // 2), str(job.frames), "30"))
     with (root / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return root
+
+
+def as_png(filmed: list[list[Path]], folder: Path) -> list[list[Path]]:
+    """The same frames as PNG files in another folder."""
+    clips = []
+    for number, frames in enumerate(filmed):
+        (folder / str(number)).mkdir(parents=True)
+        clips.append([folder / str(number) / f"{frame.stem}.png" for frame in frames])
+        for frame, path in zip(frames, clips[-1], strict=True):
+            with Image.open(frame) as picture:
+                picture.save(path, compress_level=1)
+    return clips
+
+
+def by_format(filmed: list[list[Path]], folder: Path, job: Job, weights: Path | None, formats: list[str]) -> str:
+    """Frames a second by the format of the source's frames, which is that of the store's; the work of a frame."""
+    runs = {}
+    for name in formats:
+        frames = as_png(filmed, folder / "png") if name == "png" else filmed
+        runs[name] = measured(run_build, frames, folder, job, weights)
+    stages = dict.fromkeys(stage for run in runs.values() for stage in run.stages)
+    rows: list[list[str | float]] = [
+        ["frames/s, with start-up", *(job.pictures / run.wall for run in runs.values())],
+        ["frames/s, once started", *(steady(job, run) for run in runs.values())],
+        ["s", *(run.wall for run in runs.values())],
+    ]
+    rows += [
+        [f"ms a frame, {stage}", *(1000 * run.stages.get(stage, float("nan")) / job.pictures for run in runs.values())]
+        for stage in stages
+    ]
+    return table(["frames", *runs], rows, digits=1)
 
 
 def afresh(work: Callable[[], Result]) -> Result:
@@ -248,14 +286,24 @@ def measured(work: Callable[..., Run], filmed: list[list[Path]], folder: Path, j
 
 def main() -> None:
     parser = job_arguments(__doc__, Job())
+    parser.add_argument("--formats", help="png, jpeg or both, with a comma between; builds these and nothing else")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--no-plain", action="store_true")
     parser.add_argument("--no-sweep", action="store_true")
     chosen = parser.parse_args()
+    formats = chosen.formats.split(",") if chosen.formats else []
+    if set(formats) - {"png", "jpeg"}:
+        parser.error(f"formats are png and jpeg, not {chosen.formats}")
+    if formats and chosen.frames == Job().frames:
+        chosen.frames = 60
     job = Job.of(chosen)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         filmed = afresh(partial(film, folder / "filmed", min(chosen.frames, 14)))
+        if formats:
+            print(f"{hardware()}; commit {commit()}; {job}, {job.workers} workers\n")
+            print(by_format(filmed, folder, job, chosen.weights, formats))
+            return
         ways = {"mvgen build": run_build} | ({} if chosen.no_plain else {"plain composition": run_plain})
         runs = {name: measured(work, filmed, folder, job, chosen.weights) for name, work in ways.items()}
         print(f"{hardware()}; commit {commit()}; {job}, {job.workers} workers\n")

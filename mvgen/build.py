@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvgen.config import BuildConfig
+from mvgen.engine.local import Crew
 from mvgen.errors import SourceError, StoreError
 from mvgen.failures import source_failures
 from mvgen.records import Clip
@@ -48,7 +50,8 @@ class Summary:
     """What a build came to.
 
     clips, views, kept : in the finished store; failures : its lines; built : clips of this run
-    seconds : stage -> seconds of this run, over all workers
+    seconds : stage -> seconds of this run, over all workers; starting, observing, reading and writing among them
+    wall : seconds of this run on the clock
     nothing_to_do : the store was finished before
     """
 
@@ -59,6 +62,7 @@ class Summary:
     failures: tuple[Failure, ...]
     built: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+    wall: float = 0.0
     nothing_to_do: bool = False
 
     @property
@@ -81,6 +85,7 @@ def build(
     StoreError when the disk is full, EngineError when a worker cannot begin. What is finished then stays, and the same
     call goes on from there.
     """
+    began = time.perf_counter()
     stages = stages or _real_stages()
     progress = progress or Silent()
     # Workers of a cluster run in other folders.
@@ -108,7 +113,8 @@ def build(
     lost = source_failures(listing, config.root)
     splits = assign_splits((clip.subject_key for clip in clips), config.test_share, config.seed)
     plan = Plan(stages, config, software, out / layout.ATTENTION, splits)
-    with at_work(config), locked(out, shared=shard is not None):
+    spent: defaultdict[str, float] = defaultdict(float)
+    with at_work(config) as crew, locked(out, shared=shard is not None):
         with taking_turns(out, _PREPARING):
             check_folder(out, identity)  # another shard may have begun meanwhile
             begin(out, identity)
@@ -119,28 +125,28 @@ def build(
                 write_share(out, Share(shard, tuple(map(clip_key, ours)), tuple(lost)))
             done = _finished_clips(out, ours, config, retry_failed)
             training = [clip for clip in clips if clip.label and splits[clip.subject_key] == "train"]
-            done |= _fit_attention(training, plan, progress)
+            done |= _fit_attention(training, plan, progress, crew, spent)
         todo = [clip for clip in ours if clip.id not in done]
         progress.start(len(ours), len(ours) - len(todo))
-        built, seconds = build_clips(todo, plan, progress)
+        built = build_clips(todo, plan, progress, crew, spent)
         done |= built
         ends = [done[clip.id] for clip in ours]
         _tell_lost(ends, progress)
         if shard is None:
             finish(out, identity, ends, lost)
     new = sum(not marker.failure for marker in built.values())
-    if shard is None:
-        return _summary(out, new, seconds)
-    rows = [row for marker in ends for row in marker.rows]
-    return _summed(out, rows, [marker.failure for marker in ends if marker.failure], new, seconds)
+    summary = _summary(out) if shard is None else _summary_of(out, ends)
+    return replace(summary, built=new, seconds=dict(spent), wall=time.perf_counter() - began)
 
 
-def _fit_attention(training: Sequence[Clip], plan: Plan, progress: Progress) -> dict[str, Marker]:
+def _fit_attention(
+    training: Sequence[Clip], plan: Plan, progress: Progress, crew: Crew | None, spent: defaultdict[str, float]
+) -> dict[str, Marker]:
     """Fit the attention head where there is none yet; returns the failures of clips that cost their workers."""
     if plan.attention.is_file():
         return {}
     progress.note(f"fitting the attention head on {len(training)} training clips")
-    observed, failed = observe_clips(training, plan)
+    observed, failed = observe_clips(training, plan, crew, spent)
     fitted = plan.stages.fit_attention(observed, plan.config)
     with disk_errors(plan.config.out):
         write_atomically(plan.attention, fitted)
@@ -213,21 +219,22 @@ def _tell_lost(markers: Iterable[Marker], progress: Progress) -> None:
         )
 
 
-def _summary(out: Path, built: int = 0, seconds: Mapping[str, float] | None = None) -> Summary:
-    return _summed(out, read_table(out / layout.TABLE), read_failures(out / layout.FAILURES), built, seconds or {})
+def _summary(out: Path) -> Summary:
+    return _summed(out, read_table(out / layout.TABLE), read_failures(out / layout.FAILURES))
 
 
-def _summed(
-    out: Path, rows: Sequence[ViewRow], failures: Sequence[Failure], built: int, seconds: Mapping[str, float]
-) -> Summary:
+def _summary_of(out: Path, markers: Sequence[Marker]) -> Summary:
+    rows = [row for marker in markers for row in marker.rows]
+    return _summed(out, rows, [marker.failure for marker in markers if marker.failure])
+
+
+def _summed(out: Path, rows: Sequence[ViewRow], failures: Sequence[Failure]) -> Summary:
     return Summary(
         out=out,
         clips=len({row.clip for row in rows}),
         views=len(rows),
         kept=sum(row.kept for row in rows),
         failures=tuple(failures),
-        built=built,
-        seconds=seconds,
     )
 
 

@@ -96,6 +96,8 @@ def print_summary(summary: Summary) -> None:
     total = sum(summary.seconds.values())
     for stage, seconds in sorted(summary.seconds.items(), key=lambda entry: -entry[1]):
         rows.append((f"time in {stage}", f"{seconds:.1f} s ({seconds / total:.0%})"))
+    if summary.wall:
+        rows.append(("time on the clock", f"{summary.wall:.1f} s"))
     print_table(("", "build"), rows)
     print(f"dataset:       {summary.out}")
     print(f"contact sheet: {summary.out / layout.SHEET}")

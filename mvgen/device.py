@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from typing import Any
@@ -13,8 +14,8 @@ def resolved_device(device: str) -> str:
     """Where the networks run, "cpu" or "cuda", for a device as people give it. ConfigError when it is not there."""
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device {device!r} is unknown; it is auto, cpu or cuda")
-    if device == "cpu":
-        return device
+    if device == "cpu" or (device == "auto" and not _driver_installed()):
+        return "cpu"
     import torch
 
     if torch.cuda.is_available():
@@ -22,6 +23,17 @@ def resolved_device(device: str) -> str:
     if device == "cuda":
         raise ConfigError("device: cuda is not available on this machine; use --device cpu, or see `mvgen doctor`")
     return "cpu"
+
+
+def _driver_installed() -> bool:
+    """Whether torch may find a GPU: on Linux it takes a driver, which is known without loading torch."""
+    if sys.platform != "linux" or os.path.exists("/dev/kfd"):
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def start_warp() -> None:

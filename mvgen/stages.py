@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import platform
+import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvgen import __version__
-from mvgen.config import BuildConfig
+from mvgen.config import BuildConfig, file_digest
 from mvgen.device import one_thread, resolved_device
-from mvgen.records import BuiltClip, Clip
+from mvgen.paths import shipped_weights
+from mvgen.records import BuiltClip, Clip, Image
 
 if TYPE_CHECKING:
-    from mvgen.pipeline import Observation
+    from mvgen.pipeline import Observation, Tools
     from mvgen.sources.base import Listing
 
 # Packages whose version may change the bytes of a store.
@@ -64,37 +67,59 @@ class PipelineStages:
         }
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
+        if config.weights is None:  # they are what they are, and torch would have to load to look at them
+            return {"depth": file_digest(shipped_weights())}
         from mvgen.depth.predict import weights_digest
 
         return {"depth": weights_digest(config.weights)}
 
     def observer(self, config: BuildConfig) -> Callable[[Clip], Observation | None]:
-        from mvgen.pipeline import Tools, observe
+        from mvgen.pipeline import observe
         from mvgen.sources.frames import read_frames
 
         one_thread()
-        tools = Tools.load(config)
+        tools = _tools(config, self.weights(config)["depth"])
         return lambda clip: observe(clip, read_frames, config, tools)
 
     def fit_attention(self, observed: Sequence[Observation], config: BuildConfig) -> bytes:
         from safetensors.numpy import save
+        from threadpoolctl import threadpool_limits
 
         from mvgen.pipeline import fit_attention_on
 
-        one_thread()
+        threadpool_limits(1)  # no more is used here: torch need not load
         return save(dict(fit_attention_on(observed)))
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
-        from mvgen.pipeline import Tools, build_clip
+        from mvgen.pipeline import _read_attention, build_clip
         from mvgen.sources.frames import read_frames
 
         one_thread()
-        tools = Tools.load(config, attention)
+        tools = replace(_tools(config, self.weights(config)["depth"]), attention=_read_attention(attention))
 
         def build_one(clip: Clip) -> BuiltClip:
-            return build_clip(clip, read_frames(clip), config, tools)
+            took: list[float] = []
+
+            def read() -> Image:
+                began = time.perf_counter()
+                frames = read_frames(clip)
+                took.append(time.perf_counter() - began)
+                return frames
+
+            # Frames are not held here: `build_clip` lets them go once they are cropped.
+            built = build_clip(clip, read(), config, tools)
+            built.seconds["reading"] = took[0]
+            return built
 
         return build_one
+
+
+@lru_cache(maxsize=1)
+def _tools(config: BuildConfig, weights: str) -> Tools:
+    """What a process has loaded, without an attention head; weights : digest of the file, which may have changed."""
+    from mvgen.pipeline import Tools
+
+    return Tools.load(config)
 
 
 def package_version(name: str) -> str | None:

@@ -6,11 +6,12 @@ What is here crosses to worker processes, on this machine or another, and knows 
 from __future__ import annotations
 
 import socket
+import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -81,69 +82,87 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A worker's answer: the clip's marker, seconds per stage, and the traceback of a mistake of our own."""
+    """A worker's answer: the clip's marker, seconds per stage and of writing, and the traceback of our own mistake."""
 
     marker: Marker
     seconds: Mapping[str, float] = field(default_factory=dict)
     trace: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a worker saw of a training clip, see `Stages.observer`, and the seconds that it took."""
+
+    what: Any
+    seconds: float
+
+
 @contextmanager
-def at_work(config: BuildConfig) -> Iterator[None]:
-    """Hold what the engine needs for all it does for a build: a connection to a cluster, where it has one."""
+def at_work(config: BuildConfig) -> Iterator[local.Crew | None]:
+    """Hold what the engine needs for all it does for a build: its processes, or a connection to a cluster."""
     if config.engine == "local":
-        yield
+        with local.Crew() as crew:
+            yield crew
         return
     from mvgen.engine import ray
 
     with ray.connected(config.address, config.workers):
-        yield
+        yield None
 
 
-def observe_clips(clips: Sequence[Clip], plan: Plan) -> tuple[list[Any], dict[str, Marker]]:
+def observe_clips(
+    clips: Sequence[Clip], plan: Plan, crew: local.Crew | None, spent: defaultdict[str, float]
+) -> tuple[list[Any], dict[str, Marker]]:
     """Look at the training clips for the attention head.
 
     Returns what was seen, in the order of the clips, and the failures of those that cost their workers, by id: they
-    are recorded, so that nobody tries them again.
+    are recorded, so that nobody tries them again. Adds to the seconds `spent`, of all workers.
     """
     seen: dict[str, Any] = {}
     lost: dict[str, Marker] = {}
-    for outcome in _outcomes(clips, partial(_make_observer, plan), plan):
+    for outcome in _outcomes(clips, partial(_make_observer, plan), plan, crew):
+        spent["starting"] += outcome.starting
         if (reason := _worker_lost(outcome)) is not None:
             lost[outcome.item.id] = _give_up(outcome.item, reason, plan).marker
         elif outcome.error is not None:
             raise outcome.error
         else:
-            seen[outcome.item.id] = outcome.result
+            assert outcome.result is not None
+            seen[outcome.item.id] = outcome.result.what
+            spent["observing"] += outcome.result.seconds
     return [seen[clip.id] for clip in clips if seen.get(clip.id) is not None], lost
 
 
-def build_clips(clips: Sequence[Clip], plan: Plan, progress: Progress) -> tuple[dict[str, Marker], dict[str, float]]:
-    """Build clips; returns their markers by id, and the seconds per stage.
+def build_clips(
+    clips: Sequence[Clip], plan: Plan, progress: Progress, crew: local.Crew | None, spent: defaultdict[str, float]
+) -> dict[str, Marker]:
+    """Build clips; returns their markers by id. Adds to the seconds `spent`, of all workers.
 
     Raises what is no clip's fault: a full disk, weights that cannot be read, no worker that begins.
     """
     markers: dict[str, Marker] = {}
-    seconds: defaultdict[str, float] = defaultdict(float)
-    for outcome in _outcomes(clips, partial(_make_builder, plan), plan):
+    for outcome in _outcomes(clips, partial(_make_builder, plan), plan, crew):
+        spent["starting"] += outcome.starting
         reason = _worker_lost(outcome)
         if reason is None and outcome.error is not None:
             raise outcome.error
         done = outcome.result if reason is None else _give_up(outcome.item, reason, plan)
         assert done is not None
         markers[done.marker.clip] = done.marker
-        for stage, spent in done.seconds.items():
-            seconds[stage] += spent
+        for stage, seconds in done.seconds.items():
+            spent[stage] += seconds
         progress.advance(done.marker.clip, done.marker.failure, done.trace)
-    return markers, dict(seconds)
+    return markers
 
 
-def _outcomes(clips: Sequence[Clip], make: MakeWorker[Clip, Any], plan: Plan) -> Iterator[Outcome[Clip, Any]]:
+def _outcomes(
+    clips: Sequence[Clip], make: MakeWorker[Clip, Any], plan: Plan, crew: local.Crew | None
+) -> Iterator[Outcome[Clip, Any]]:
     config = plan.config
     limited = config.clip_timeout is None or config.clip_timeout > 0
     limits: Limits[Clip] = Limits(config.attempts, partial(_seconds, config) if limited else None)
     if config.engine == "local":
-        return local.run(clips, make, config.workers, limits)
+        return local.run(clips, make, config.workers, limits, crew)
     from mvgen.engine import ray
 
     gpus = config.worker_gpus
@@ -171,9 +190,16 @@ def _give_up(clip: Clip, reason: str, plan: Plan) -> Built:
     return _record(clip, plan, lambda: write_failure(plan.config.out, clip, failure))
 
 
-def _make_observer(plan: Plan) -> Callable[[Clip], Any]:
+def _make_observer(plan: Plan) -> Callable[[Clip], Seen]:
     _check_place(plan, plan.config.out)
-    return plan.stages.observer(plan.config)
+    observe_one = plan.stages.observer(plan.config)
+
+    def work(clip: Clip) -> Seen:
+        began = time.perf_counter()
+        what = observe_one(clip)
+        return Seen(what, time.perf_counter() - began)
+
+    return work
 
 
 def _make_builder(plan: Plan) -> Callable[[Clip], Built]:
@@ -186,7 +212,11 @@ def _make_builder(plan: Plan) -> Callable[[Clip], Built]:
         trace = None
         try:
             built = build_one(clip)
-            return _record(clip, plan, lambda: _write(clip, built, plan), built.seconds)
+            began, earlier = time.perf_counter(), sum(built.seconds.values())
+            done = _record(clip, plan, lambda: _write(clip, built, plan), built.seconds)
+            # Side views are made while they are written.
+            writing = time.perf_counter() - began - (sum(built.seconds.values()) - earlier)
+            return replace(done, seconds={**done.seconds, "writing": writing})
         except ClipError as error:
             failure = clip_failure(clip, error, plan.config.root)
         except (MvgenError, MemoryError):

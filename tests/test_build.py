@@ -17,6 +17,7 @@ from fake_build import FakeStages, list_clips, make_built, make_config, make_sou
 
 from mvgen.build import Silent, build
 from mvgen.config import BuildConfig, load_config
+from mvgen.console import print_summary
 from mvgen.engine.base import EngineError
 from mvgen.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.failures import without_folders
@@ -453,3 +454,31 @@ def test_messages_lose_the_folders_of_the_machine() -> None:
         without_folders("HS/micro/negative has 1/2 frames, and/or none")
         == "HS/micro/negative has 1/2 frames, and/or none"
     )
+
+
+def test_the_summary_tells_where_the_time_went(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_source(tmp_path / "root")
+    summary = build(make_config(root, tmp_path / "out"), FakeStages(root))
+    assert {"starting", "observing", "writing"} <= set(summary.seconds)
+    assert all(seconds >= 0 for seconds in summary.seconds.values())
+    assert summary.wall > 0
+    print_summary(summary)
+    printed = capsys.readouterr().out
+    assert "time in writing" in printed
+    assert "time on the clock" in printed
+
+
+def test_who_hands_out_clips_does_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from mvgen.config import BuildConfig\n"
+        "from mvgen.stages import PipelineStages\n"
+        "root = Path(sys.argv[1])\n"
+        "config = BuildConfig(dataset='folder', root=root, out=root / 'out', device='cpu')\n"
+        "stages = PipelineStages()\n"
+        "stages.software(config), stages.weights(config), stages.fit_attention([], config)\n"
+        "print('torch' in sys.modules)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"

@@ -32,12 +32,14 @@ class Outcome(Generic[Item, Result]):
     """What became of an item: a result, or the exception that its worker raised.
 
     attempts : how many workers tried it
+    starting : seconds until its worker was ready, told with the worker's first outcome
     """
 
     item: Item
     result: Result | None = None
     error: Exception | None = None
     attempts: int = 1
+    starting: float = 0.0
 
     @property
     def cost_a_worker(self) -> bool:

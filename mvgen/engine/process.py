@@ -9,8 +9,9 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -31,6 +32,7 @@ class Process:
         # Started fresh, because a forked copy of a process that has used OpenMP or GL may hang.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
+        self._began, self._starting = time.monotonic(), 0.0
         self._process = context.Process(target=_serve, args=(theirs, make_worker), daemon=True)
         with _no_interrupt():
             self._process.start()
@@ -45,6 +47,12 @@ class Process:
     def overdue(self) -> bool:
         """Whether the item takes longer than it may."""
         return time.monotonic() >= self.deadline
+
+    def become(self, make_worker: MakeWorker[Any, Any]) -> None:
+        """Let it do other work from now on. It says when it is ready; what it has loaded stays loaded."""
+        self._began = time.monotonic()
+        with suppress(BrokenPipeError):
+            self.connection.send(_OtherWork(make_worker))
 
     def give(self, item: Any, seconds: float | None = None) -> None:
         """Let it work on an item, for no longer than so many seconds."""
@@ -73,6 +81,7 @@ class Process:
             return self._end_item(result, error)
         if error is not None:
             raise error
+        self._starting += time.monotonic() - self._began
         return None
 
     def stall(self) -> Outcome[Any, Any]:
@@ -103,7 +112,8 @@ class Process:
 
     def _end_item(self, result: Any, error: Exception | None) -> Outcome[Any, Any]:
         item, self._item, self._busy, self.deadline = self._item, None, False, math.inf
-        return Outcome(item, result, error)
+        starting, self._starting = self._starting, 0.0
+        return Outcome(item, result, error, starting=starting)
 
     def _death(self) -> WorkerDiedError:
         self._process.join(_ENDING_SECONDS)
@@ -111,6 +121,13 @@ class Process:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         hint = "; memory may have run out" if code == -signal.SIGKILL else ""
         return WorkerDiedError(f"the worker process ended with {how}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class _OtherWork:
+    """Sent in the place of an item."""
+
+    make_worker: MakeWorker[Any, Any]
 
 
 @contextmanager
@@ -128,23 +145,33 @@ def _no_interrupt() -> Iterator[None]:
 
 def _serve(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    try:
-        work = make_worker()
-    except Exception as error:
-        connection.send((None, _portable(error)))
-        return
-    connection.send((None, None))
-    while True:
+    work = _begin(connection, make_worker)
+    while work is not None:
         try:
             item = connection.recv()
         except EOFError:
             # All is written. Taking torch and its thread pools down in order would take seconds.
             os._exit(0)
+        if isinstance(item, _OtherWork):
+            work = None  # not two at once in memory
+            work = _begin(connection, item.make_worker)
+            continue
         try:
             message: tuple[Any, Exception | None] = (work(item), None)
         except Exception as error:
             message = (None, _portable(error))
         connection.send(message)
+
+
+def _begin(connection: Connection, make_worker: MakeWorker[Any, Any]) -> Callable[[Any], Any] | None:
+    """Say that the work can begin, or why it cannot, which ends the process."""
+    try:
+        work = make_worker()
+    except Exception as error:
+        connection.send((None, _portable(error)))
+        return None
+    connection.send((None, None))
+    return work
 
 
 def _die_with_parent() -> None:
