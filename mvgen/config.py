@@ -70,12 +70,13 @@ class BuildConfig(BaseModel):
         "black (none); it is never marked as valid",
     )
     background: str = Field("black", description="what is behind the face: black, blurred (the source's), or #rrggbb")
-    register_frames: bool = Field(True, description="bring every frame onto the onset frame")
-    min_inliers: Annotated[int, Field(ge=4)] = Field(12, description="fewer RANSAC inliers than this: identity")
-    refine_registration: bool = Field(
-        True,
-        description="refine what RANSAC found on all pixels of the face, with what a turn of the head shifts, and "
-        "along one path of the head in time",
+    registration: Literal["head", "paper", "none"] = Field(
+        "head",
+        description="how frames are brought onto the onset frame: by the head's motion along one path through the clip "
+        "(head), by landmarks, ORB and RANSAC homographies (paper), or not at all (none)",
+    )
+    min_inliers: Annotated[int, Field(ge=4)] = Field(
+        12, description="paper: a frame with fewer RANSAC inliers goes the way between its neighbours"
     )
     flow: Literal["geometric", "image"] = Field(
         "geometric",

@@ -27,7 +27,10 @@ from mvgen.faces.landmarks import Landmarker, find_landmarks, ibug_landmarks
 from mvgen.flow import ClipFlow, clip_flow
 from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import FaceModel
-from mvgen.morphable.rasterise import fit_image, vertex_normals
+from mvgen.morphable.rasterise import face_region, fit_image, vertex_normals
+from mvgen.motion.paper import register_by_homography
+from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
+from mvgen.motion.scene_flow import SceneFlow
 from mvgen.records import (
     BuiltClip,
     Clip,
@@ -41,7 +44,6 @@ from mvgen.records import (
     Registration,
     ViewClip,
 )
-from mvgen.register import apply, face_region, leave, register, seen_in_all
 from mvgen.render import Renderer, get_renderer
 from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import Scene, Stopwatch, flow_methods, look, make_scene, make_view
@@ -119,7 +121,10 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         crops = crop_frames(frames, face)
         del frames  # they may be many times larger than what is cut out of them
     with clock("register"):
-        registration, crops = _register(crops, onset, face, config, tools, seconds=np.arange(len(crops)) / clip.fps)
+        registration, crops = _register(crops, onset, face, config, tools)
+        span = usable_span(registration, onset)
+        clip = only_usable(clip, span, registration)
+        registration, crops, onset = registration.part(span), crops[span], onset - span.start
         inside = seen_in_all(face.inside, registration)
     with clock("depth"):
         shown = crops[frames_needed(config.geometry, len(crops), onset)]
@@ -130,12 +135,13 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         surface = surfaces[onset if len(surfaces) > 1 else 0]
         face = settle_landmarks(face, points, fits[onset if len(fits) > 1 else 0], surface)
     with clock("attention"):
-        apex = clip.position(clip.apex, apex_position(crops, onset, face))
+        apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surface.depth)))
     with clock("flow"):
         face_seen = np.any([np.isfinite(each.depth) for each in surfaces], axis=0)
         frontal = clip_flow(crops, onset, apex, face_seen, flow_methods(config))
         carried = config.flow == "geometric"
-        motion = clip_surface_motion(frontal, surfaces, onset, apex) if carried else None
+        scene_flow = SceneFlow(fits[0], surface) if carried and len(surfaces) == 1 else None
+        motion = clip_surface_motion(frontal, surfaces, onset, apex, scene_flow) if carried else None
     with clock("attention"):
         attention = attention_map(
             crops[onset],
@@ -151,7 +157,8 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
     views = _Views(_source_view(crops, surface, inside, frontal), scene, config, tools.renderer, clock)
     # A release that marks no apex gets the one found here; the adapter's note on the clip says that it is an estimate.
     clip = replace(clip, apex=clip.frames[apex].number)
-    return BuiltClip(clip, face, registration, surface, attention, views, clock.seconds)
+    fit = fits[onset if len(fits) > 1 else 0]
+    return BuiltClip(clip, face, registration, surface, fit, attention, views, clock.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,31 +209,25 @@ def settle_landmarks(face: FaceTrack, points: FacePoints, fit: FaceFit, surface:
 
 
 def _register(
-    crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools, *, seconds: Floats
+    crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools
 ) -> tuple[Registration, Image]:
-    """How the frames, taken at `seconds` (T,), lie on the onset frame, and the frames brought there."""
-    if not config.register_frames:
-        return leave(len(crops), "registration is switched off"), crops
-    refine = config.refine_registration
-    depth = onset_depth(crops[onset], source_camera(face, config), tools) if refine else None
-    registration = register(
-        crops,
-        onset,
-        face.points,
-        config.min_inliers,
-        landmarks=face.landmarks,
-        refine=refine,
-        depth=depth,
-        seconds=seconds,
-    )
-    return registration, apply(crops, registration, depth)
+    """How the frames lie on the onset frame, and the frames brought there."""
+    if config.registration == "none":
+        return leave(len(crops)), crops
+    camera = source_camera(face, config)
+    if config.registration == "paper":
+        landmarks = ibug_landmarks(tools.landmarker.find(crops))
+        registration = register_by_homography(crops, onset, landmarks, face.inside, config.min_inliers)
+        return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
+    fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
+    registration = register(crops, onset, fit, camera, tools.model)
+    return registration, apply(crops, registration, depth_everywhere(camera, fit))
 
 
-def onset_depth(crop: Image, camera: Camera, tools: Tools) -> Floats:
-    """Depth of the fit to one crop (S, S, 3), (S, S) world units; beyond the face as at its nearest pixel."""
+def depth_everywhere(camera: Camera, fit: FaceFit) -> Floats:
+    """Depth of a fit, (S, S) world units; beyond the face as at its nearest pixel."""
     from scipy.ndimage import distance_transform_edt
 
-    fit = fit_face(tools.landmarker.find(crop[None]).points, camera, tools.model)
     depth = fit_image(camera, fit.vertices[0])[..., 0]
     nearest = distance_transform_edt(~np.isfinite(depth), return_distances=False, return_indices=True)
     return np.asarray(depth[tuple(nearest)], np.float64)
@@ -240,17 +241,16 @@ def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
     return pinhole_crop_camera(config.size, face.crop, config.focal, config.principal, pivot)
 
 
-def apex_position(crops: Image, onset: int, face: FaceTrack) -> int:
+def apex_position(crops: Image, onset: int, face: Mask) -> int:
     """Index of the frame that differs most from the onset frame in the face, for releases that mark no apex.
 
-    crops : (T, S, S, 3) uint8, registered
+    crops : (T, S, S, 3) uint8, registered; face : (S, S) bool
     Frames are smoothed first, so that the largest change is not the noisiest frame.
     """
     import cv2
 
     sigma = crops.shape[1] / 128
-    region = face_region(face.points, crops.shape[1])
-    smooth = [cv2.GaussianBlur(crop.astype(np.float32), (0, 0), sigma)[region] for crop in crops]
+    smooth = [cv2.GaussianBlur(crop.astype(np.float32), (0, 0), sigma)[face] for crop in crops]
     return int(np.argmax([np.abs(other - smooth[onset]).mean() for other in smooth]))
 
 
@@ -312,10 +312,11 @@ def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools
     onset = clip.position(clip.onset, 0)
     face = find_face(frames, onset, config, tools)
     crops = crop_frames(frames, face)
-    apex = None if clip.apex is None else clip.position(clip.apex, onset)
-    # The ends of a clip tell the head's path from the expression.
-    chosen = list(range(len(crops))) if apex is None else sorted({0, onset, apex, len(crops) - 1})
-    first = chosen.index(onset)
-    _, crops = _register(crops[chosen], first, face, config, tools, seconds=np.array(chosen) / clip.fps)
-    last = apex_position(crops, first, face) if apex is None else chosen.index(apex)
-    return crops[first], crops[last]
+    registration, crops = _register(crops, onset, face, config, tools)
+    span = usable_span(registration, onset)
+    clip, crops, first = only_usable(clip, span, registration), crops[span], onset - span.start
+    apex = first if clip.apex is None else clip.position(clip.apex, first)
+    if clip.apex is None:
+        fit = fit_face(tools.landmarker.find(crops[[first]]).points, source_camera(face, config), tools.model)
+        apex = apex_position(crops, first, face_region(source_camera(face, config), fit.vertices[0]))
+    return crops[first], crops[apex]

@@ -132,23 +132,56 @@ class FacePoints:
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
-    """How each frame of a clip was brought onto the onset frame.
+class FaceFit:
+    """A clip's face.
 
-    homography : (T, 3, 3) float64, crop pixel of frame t -> crop pixel of the onset frame
-    inliers : (T,) int, RANSAC inliers
-    residual : (T,) float, RMS reprojection error of the inliers, pixels; NaN where there are none
-    applied : (T,) bool, False where the identity was kept
-    reasons : T strings, why the identity was kept; empty where the homography was applied
-    parallax : (T, 2) float64, pixels of frame t per world unit of depth, what a turn of the head adds; None is none
+    vertices : (T, N, 3) float64, world of the crop, posed; the pupils' middle has depth 0
+    identity : (K,) weights; actions : (T, A) weights in [0, 1]
+    rotation : (T, 3, 3), model -> world; shift : (T, 3), world; scale : world units in one unit of the model
+    residual : (T,) median distance of the landmarks from the fit's, world units
     """
 
-    homography: Floats
-    inliers: NDArray[np.int64]
+    vertices: Floats
+    identity: Floats
+    actions: Floats
+    rotation: Floats
+    shift: Floats
+    scale: float
     residual: Floats
-    applied: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """How each of T frames of a clip was brought onto the onset frame.
+
+    pose : (T, 6) float64, the head's motion since the onset frame, see `mvgen.motion.head_motion`: shift (x, y) in crop
+        pixels, rotation vector (x, y, z) in radians, logarithm of the scale; NaN where a homography was found instead
+    homography : (T, 3, 3) float64, crop pixel of the onset frame -> where frame t shows it, for what is at depth 0
+    parallax : (T, 2) float64, pixels of frame t that a world unit of depth adds
+    length : (T,) float64, how far the face was moved, mean length in pixels
+    reasons : T strings, why a frame cannot be registered; empty where it can
+    """
+
+    pose: Floats
+    homography: Floats
+    parallax: Floats
+    length: Floats
     reasons: tuple[str, ...]
-    parallax: Floats | None = None
+
+    @property
+    def applied(self) -> Mask:
+        """(T,) bool, frames that were moved at all."""
+        return np.asarray(self.length > 0)
+
+    @property
+    def degrees(self) -> float:
+        """How far the head turned away from the onset frame, at most; NaN where only a homography is known."""
+        return float(np.degrees(np.linalg.norm(self.pose[:, 2:5], axis=1).max()))
+
+    def part(self, span: slice) -> Registration:
+        """Of some of the frames."""
+        rows = (self.pose, self.homography, self.parallax, self.length)
+        return Registration(*(row[span] for row in rows), self.reasons[span])
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +268,7 @@ class ViewClip:
 class BuiltClip:
     """Everything the pipeline makes of one clip, ready to be stored.
 
+    fit : the face model fitted to the registered clip
     attention : (S, S) float32, Grad-CAM on the registered crop, sums to 1 over the face; all zeros if there is none
     views : the frontal clip, then one per angle; they need not be in memory together
     seconds : stage name -> seconds spent so far; printed, never stored
@@ -244,6 +278,7 @@ class BuiltClip:
     face: FaceTrack
     registration: Registration
     depth: DepthMap
+    fit: FaceFit
     attention: NDArray[np.float32]
     views: Sequence[ViewClip]
     seconds: dict[str, float] = field(default_factory=dict)

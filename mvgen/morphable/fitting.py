@@ -10,16 +10,17 @@ McClure, "Statistical methods for tomographic image reconstruction", 1987.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import Camera
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS
+from mvgen.records import FaceFit
 
 Floats = NDArray[np.floating]
+
+__all__ = ["FaceFit", "fit_face", "pupils"]
 
 ACTION_DEVIATION = 0.25
 _STEPS = 8
@@ -27,25 +28,6 @@ _CORRELATED = 12.0  # landmarks err together: as many as this tell as much as on
 # Rendered heads say by how much the landmarker pitches faces too far back; photographs of people say less. Half of it.
 _BIAS_BELIEVED = 0.5
 _OUTLIER = 3.0  # deviations at which a landmark's weight is a quarter
-
-
-@dataclass(frozen=True, slots=True)
-class FaceFit:
-    """A clip's face.
-
-    vertices : (T, N, 3) float64, world of the crop, posed; the pupils' middle has depth 0
-    identity : (K,) weights; actions : (T, A) weights in [0, 1]
-    rotation : (T, 3, 3), model -> world; shift : (T, 3), world; scale : world units in one unit of the model
-    residual : (T,) median distance of the landmarks from the fit's, world units
-    """
-
-    vertices: Floats
-    identity: Floats
-    actions: Floats
-    rotation: Floats
-    shift: Floats
-    scale: float
-    residual: Floats
 
 
 def fit_face(points: Floats, camera: Camera, model: FaceModel) -> FaceFit:

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 
 from mvgen.angles import view_name
 
-SCHEMA = 3
+SCHEMA = 4
 DATASET = "dataset.json"
 TABLE = "clips.parquet"
 FAILURES = "failures.jsonl"

@@ -30,7 +30,8 @@ class ViewRow:
     view : folder of the view; yaw : degrees, None for the frontal clip `source`
     visible_attention, valid_fraction : in [0, 1]
     kept : the view passes the attention threshold, or is not for training (the threshold applies to training only)
-    registered : share of the frames that were moved onto the onset frame; inliers : median RANSAC inliers of the frames
+    registered : share of the frames that were moved onto the onset frame
+    head_pixels, head_degrees : how far the head moved the face and turned, at most, since the onset frame
     faces : how many faces were found; the largest was taken
     frames_directory, frame_names, frames_sha256 : the colour frames in the order of time
     maps, maps_sha256, geometry, geometry_sha256 : the arrays beside them
@@ -60,7 +61,8 @@ class ViewRow:
     valid_fraction: float
     kept: bool
     registered: float
-    inliers: float
+    head_pixels: float
+    head_degrees: float
     faces: int
     frames_directory: str
     frame_names: list[str]

@@ -26,8 +26,9 @@ from mvgen.angles import RandomAngles, view_name
 from mvgen.camera import Camera
 from mvgen.config import BuildConfig
 from mvgen.flow import ClipFlow
-from mvgen.records import DepthMap, Image, Registration, ViewGeometry
-from mvgen.register import seen_in_all
+from mvgen.motion.registration import seen_in_all
+from mvgen.motion.scene_flow import SceneFlow
+from mvgen.records import DepthMap, FaceFit, Image, Registration, ViewGeometry
 from mvgen.render import Renderer, get_renderer
 from mvgen.store.items import ViewItem, read_arrays, read_frames, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite
@@ -52,22 +53,39 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
     """
     stored = read_arrays(root / row.geometry)
     depth = DepthMap(stored["depth"], stored["confidence"], stored_camera(stored))
-    registration = Registration(
-        stored["homography"],
-        stored["inliers"],
-        stored["residual"],
-        stored["applied"],
-        tuple(stored["reasons"].tolist()),
-    )
     crops: Image = read_frames(root, row) if frames else np.zeros((0, *depth.depth.shape, 3), np.uint8)
     return make_scene(
         crops,
         row.onset_index,
         row.apex_index,
-        seen_in_all(stored["inside"], registration),
+        seen_in_all(stored["inside"], stored_registration(stored)),
         None if np.isnan(stored["landmarks"]).all() else stored["landmarks"],
         stored["attention"],
         [depth],
+    )
+
+
+def stored_registration(stored: dict[str, np.ndarray]) -> Registration:
+    """How a clip was registered, from the arrays of its `geometry/`."""
+    return Registration(
+        stored["head_pose"],
+        stored["homography"],
+        stored["parallax"],
+        stored["head_length"],
+        tuple(stored["reasons"].tolist()),
+    )
+
+
+def stored_fit(stored: dict[str, np.ndarray]) -> FaceFit:
+    """The fit of a clip's face, from the arrays of its `geometry/`."""
+    return FaceFit(
+        vertices=stored["fit_vertices"][None].astype(np.float64),
+        identity=stored["fit_identity"],
+        actions=stored["fit_actions"][None],
+        rotation=stored["fit_rotation"][None],
+        shift=stored["fit_shift"][None],
+        scale=float(stored["fit_scale"]),
+        residual=np.zeros(1),
     )
 
 
@@ -198,7 +216,10 @@ class RenderedViews(Dataset[ViewItem]):
         scene = self._scenes.pop(row.clip, None) or read_scene(self.root, row)
         if self.flow and self.config.flow == "geometric" and scene.motion is None:
             frontal = stored_flow(read_arrays(self.root / row.maps))
-            scene = replace(scene, motion=clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex))
+            stored = read_arrays(self.root / row.geometry)
+            scene_flow = SceneFlow(stored_fit(stored), scene.surface)
+            motion = clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex, scene_flow)
+            scene = replace(scene, motion=motion)
         self._scenes[row.clip] = scene
         while len(self._scenes) > 1 and sum(map(_bytes, self._scenes.values())) > self.memory:
             self._scenes.popitem(last=False)

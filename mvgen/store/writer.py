@@ -25,7 +25,7 @@ from mvgen.angles import view_name
 from mvgen.config import BuildConfig
 from mvgen.errors import ClipError, StoreError
 from mvgen.ibug import COUNT
-from mvgen.records import BuiltClip, Clip, Image, Mask, Split, ViewClip
+from mvgen.records import BuiltClip, Clip, FaceFit, Image, Mask, Split, ViewClip
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, finite
 from mvgen.store.png import png_bytes
@@ -44,7 +44,7 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
     Returns the marker, written as the very last file. Raises ClipError when two frames share a name, StoreError when
     the disk is full or the folder cannot be written.
     """
-    names = [layout.stored_name(frame.name, config.format) for frame in clip.frames]
+    names = [layout.stored_name(frame.name, config.format) for frame in built.clip.frames]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ClipError("store", f"two frames of the clip are both called {twice}")
@@ -253,12 +253,24 @@ def _geometry(built: BuiltClip) -> dict[str, NDArray[Any]]:
         "camera_focal": np.array(np.nan if camera.focal is None else camera.focal),
         "camera_principal": np.asarray(camera.principal or (np.nan, np.nan), dtype=np.float64),
         "homography": np.asarray(registration.homography, dtype=np.float64),
-        "parallax": _or_nan(registration.parallax, (len(registration.inliers), 2)),
-        "inliers": np.asarray(registration.inliers, dtype=np.int64),
-        "residual": np.asarray(registration.residual, dtype=np.float64),
-        "applied": np.asarray(registration.applied, dtype=bool),
+        "parallax": np.asarray(registration.parallax, dtype=np.float64),
+        "head_pose": np.asarray(registration.pose, dtype=np.float64),
+        "head_length": np.asarray(registration.length, dtype=np.float64),
         "reasons": np.array(registration.reasons, dtype=np.str_),
+        **_fit(built.fit),
         "attention": built.attention.astype(np.float32),
+    }
+
+
+def _fit(fit: FaceFit) -> dict[str, NDArray[Any]]:
+    """The fit of the clip's geometry, its first frame."""
+    return {
+        "fit_vertices": fit.vertices[0].astype(np.float32),
+        "fit_identity": fit.identity.astype(np.float32),
+        "fit_actions": fit.actions[0].astype(np.float32),
+        "fit_rotation": fit.rotation[0].astype(np.float64),
+        "fit_shift": fit.shift[0].astype(np.float64),
+        "fit_scale": np.array(fit.scale, dtype=np.float64),
     }
 
 
@@ -278,7 +290,7 @@ def _row(
     geometry: str,
 ) -> ViewRow:
     known = built.clip
-    last = len(clip.frames) - 1
+    last = len(known.frames) - 1
     return ViewRow(
         dataset=clip.dataset,
         clip=clip.id,
@@ -303,7 +315,8 @@ def _row(
         valid_fraction=finite(view.valid_fraction),
         kept=bool(view.kept) or split != "train",
         registered=finite(float(np.mean(built.registration.applied))),
-        inliers=finite(float(np.median(np.delete(built.registration.inliers, known.position(known.onset, 0))))),
+        head_pixels=finite(float(built.registration.length.max())),
+        head_degrees=finite(built.registration.degrees),
         faces=built.face.faces,
         frames_directory=str(layout.frames_directory(view.yaw, clip.directory)),
         frame_names=names,

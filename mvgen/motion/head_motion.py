@@ -1,0 +1,186 @@
+"""The motion of the head through a clip, told from that of the expression.
+
+Every frame's motion from the onset frame is found all over the face. It is fitted by the head's six parameters and,
+beside them, by what the facial actions of the face model move; places that neither explains count less. A frame alone
+still takes a part of a smile for a nod, so the heads of all frames are brought onto one smooth path, in which what goes
+the way of the expression is not believed: heads move before, after and through an expression, which rises and falls.
+
+Convention: crop pixels, centres at +0.5. A pose (6,) is a shift (x, y) in crop pixels, a turn as a rotation vector
+(x, y, z) in radians, world axes of `mvgen.camera`, about the middle of the eyes, and the logarithm of a scale; the
+onset frame's is zero. The head is seen in weak perspective.
+Sources: Geman and McClure, 1987 (weights of outliers); Rasmussen and Williams, Gaussian Processes for Machine Learning,
+2006, eq. 2.25 (prediction) and 5.8 (marginal likelihood).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import Camera, pixel_grid
+from mvgen.morphable.fitting import FaceFit
+from mvgen.morphable.model import FaceModel
+from mvgen.morphable.rasterise import face_region, rasterise
+
+Floats = NDArray[np.floating]
+
+POSE = 6
+"""Numbers of a pose."""
+
+# Lengths are pixels of a 256-pixel crop, over 256: of the crop's side.
+_SIDE = 64  # samples along the crop's side
+_STEPS = 8  # of a robust fit
+_LEAST_RESIDUAL = 0.03 / 256
+_UNLIKELY_ACTION = 10.0  # a full action counts like a miss of its root, in pixels, at one place
+_MISTAKEN = 0.2  # share of the expression's motion that may be in a frame's head motion
+_NOISE = 0.03 / 256  # of a frame's head motion
+_AMPLITUDES = tuple(amplitude / 256 for amplitude in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0))
+_LENGTHS = (6.0, 12.0, 24.0, 48.0)  # frames in which a head may change its way
+
+
+class HeadFitter:
+    """A face of the onset frame, ready to tell how its head moves.
+
+    fit : one frame's; camera : the source camera of the crop
+    """
+
+    def __init__(self, fit: FaceFit, camera: Camera, model: FaceModel) -> None:
+        self._size, self._scale = camera.size, camera.scale
+        self._centre = np.asarray(camera.centre)
+        vertices, few = fit.vertices[0], _coarse(camera)
+        actions = fit.scale * model.actions.astype(np.float64) @ fit.rotation[0].T
+        values = np.column_stack([vertices[:, 2:], actions.transpose(1, 0, 2).reshape(len(vertices), -1)])
+        seen = rasterise(few, vertices, values)
+        where = face_region(few, vertices) & np.isfinite(seen[..., 0])
+        step = camera.size / _SIDE
+        self.places = pixel_grid(_SIDE, _SIDE)[where] * step
+        self._points = np.column_stack([self._world(self.places), seen[where][:, 0]])
+        moved = seen[where][:, 1:].reshape(len(self.places), -1, 3)[..., :2] * [camera.scale, -camera.scale]
+        self._actions = moved.transpose(0, 2, 1).reshape(2 * len(self.places), -1)
+
+    def path(
+        self, flows: NDArray[np.float32], onset: int, believed: NDArray[np.bool_] | None = None
+    ) -> Floats:
+        """The head's poses (T, 6) along one smooth path.
+
+        flows : (T, S, S, 2) pixels, from the onset frame to every frame, wherever the head is there; zero at the onset
+        believed : (T,) bool, frames that tell of the path; None is all
+        All zero where a head at rest explains the motion as well.
+        """
+        if not len(self.places):
+            return np.zeros((len(flows), POSE))
+        motions = np.stack([_sampled(flow, self.places) for flow in flows])
+        alone = np.stack([self._pose(motion) for motion in motions])
+        alone[onset] = 0
+        telling = np.arange(len(flows)) != onset
+        return self._settled(alone, motions, onset, telling if believed is None else telling & believed)
+
+    def motion(self, pose: Floats) -> Floats:
+        """How the head's places (N, 2) move by a pose: (N, 2) pixels."""
+        return self._turned(pose)[:, :2] - self.places
+
+    def _world(self, pixels: Floats) -> Floats:
+        return (pixels - self._centre) * [1, -1] / self._scale
+
+    def _turned(self, pose: Floats) -> Floats:
+        """(N, 3), where the head's points are seen by a pose, pixels, and their depth, world units."""
+        points = np.exp(pose[5]) * self._points @ turn(pose[2:5]).T
+        return np.column_stack([self._centre + points[:, :2] * [self._scale, -self._scale] + pose[:2], points[:, 2]])
+
+    def _jacobian(self, pose: Floats) -> Floats:
+        """(2 N, 6), change of the places by a further shift, turn and scale."""
+        x, y, z = (np.exp(pose[5]) * self._points @ turn(pose[2:5]).T * self._scale).T
+        none, one = np.zeros_like(x), np.ones_like(x)
+        right = [one, none, none, z, -y, x]
+        down = [none, one, z, none, -x, -y]
+        return np.stack([np.stack(right, axis=-1), np.stack(down, axis=-1)], axis=1).reshape(-1, POSE)
+
+    def _pose(self, motion: Floats) -> Floats:
+        """The head's pose by one frame's motion (N, 2): robust, with the facial actions beside it."""
+        pose, weights = np.zeros(POSE), np.ones(len(motion))
+        least = _LEAST_RESIDUAL * self._size
+        # Actions are of micro-expressions' size in every crop: what they cost grows with the picture.
+        ridge = np.r_[np.full(POSE, 1e-6), np.full(self._actions.shape[1], _UNLIKELY_ACTION * (self._size / 256) ** 2)]
+        for _ in range(_STEPS):
+            basis = np.hstack([self._jacobian(pose), self._actions])
+            left = (motion - self.motion(pose)).reshape(-1)
+            weighted = basis * np.repeat(weights, 2)[:, None]
+            change = np.linalg.solve(weighted.T @ basis + np.diag(ridge), weighted.T @ left)
+            pose = _further(pose, change[:POSE])
+            miss = np.linalg.norm((left - basis @ change).reshape(-1, 2), axis=1)
+            reach = 2 * max(1.48 * float(np.median(miss)), least)
+            weights = 1 / (1 + (miss / reach) ** 2)
+        return pose
+
+    def _settled(self, alone: Floats, motions: Floats, onset: int, others: NDArray[np.bool_]) -> Floats:
+        """Poses (T, 6) found frame by frame, along the smooth path that makes the motions (T, N, 2) most likely."""
+        count = len(alone)
+        if not others.any():
+            return np.zeros_like(alone)
+        ways = alone @ self._jacobian(np.zeros(POSE)).T
+        expression = (motions - np.stack([self.motion(pose) for pose in alone])).reshape(count, -1)
+        both = np.ix_(others, others)
+        disturbed = _MISTAKEN**2 * expression @ expression.T / len(self.places)
+        disturbed = (disturbed + (_NOISE * self._size) ** 2 * np.eye(count))[both]
+        heads = (ways @ ways.T / len(self.places))[both]
+        best, chosen = np.inf, np.zeros((count, int(others.sum())))
+        for length, amplitude in product(_LENGTHS, _AMPLITUDES):
+            prior = (amplitude * self._size) ** 2 * _smooth(np.arange(count) - onset, length)
+            covariance = prior[both] + disturbed
+            unlikely = np.trace(np.linalg.solve(covariance, heads)) + POSE * np.linalg.slogdet(covariance)[1]
+            if unlikely < best:
+                best, chosen = unlikely, np.linalg.solve(covariance, prior[others]).T
+        return np.asarray(chosen @ alone[others])
+
+
+def seen_at(pose: Floats, camera: Camera) -> tuple[Floats, Floats]:
+    """Where a frame shows the onset frame's pixels: homography (3, 3) of the pixel, plus depth times parallax (2,).
+
+    camera : the source camera of the crop; depth in world units
+    """
+    flip = np.array([1.0, -1.0])
+    grown = np.exp(pose[5]) * turn(pose[2:5])
+    linear = grown[:2, :2] * flip * flip[:, None]
+    centre = np.asarray(camera.centre)
+    affine = np.column_stack([linear, centre - linear @ centre + pose[:2]])
+    return np.vstack([affine, [0, 0, 1]]), camera.scale * flip * grown[:2, 2]
+
+
+def turn(vector: Floats) -> Floats:
+    """The rotation (3, 3) about a vector (3,), radians (Rodrigues)."""
+    import cv2
+
+    return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64))[0])
+
+
+def _further(pose: Floats, change: Floats) -> Floats:
+    """A pose and a small change of it, together."""
+    import cv2
+
+    both = turn(change[2:5]) @ turn(pose[2:5])
+    return np.r_[pose[:2] + change[:2], cv2.Rodrigues(both)[0][:, 0], pose[5] + change[5]]
+
+
+def _smooth(frames: Floats, length: float) -> Floats:
+    """(T, T), covariance of a smooth path of unit amplitude, away from where it is at frame 0."""
+    alike = np.exp(-0.5 * (np.subtract.outer(frames, frames) / length) ** 2)
+    first = np.exp(-0.5 * (frames / length) ** 2)
+    return np.asarray(alike - first[:, None] - first + 1)
+
+
+def _coarse(camera: Camera) -> Camera:
+    """The orthographic camera whose pixels are the samples of a crop."""
+    share = _SIDE / camera.size
+    centre = (camera.centre[0] * share, camera.centre[1] * share)
+    return replace(camera, size=_SIDE, scale=camera.scale * share, centre=centre, focal=None, principal=None)
+
+
+def _sampled(flow: NDArray[np.float32], places: Floats) -> Floats:
+    """Flow (S, S, 2) at places (N, 2): (N, 2)."""
+    import cv2
+
+    at = (places - 0.5).astype(np.float32)[:, None]
+    return np.asarray(cv2.remap(flow, at[..., 0], at[..., 1], cv2.INTER_LINEAR), np.float64)[:, 0]

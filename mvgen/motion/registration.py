@@ -1,0 +1,155 @@
+"""Frames of a clip brought onto its onset frame, so that the head stands still and the expression is left.
+
+A clip is registered along its whole path: of frames between which the head moves smoothly, none is left where it was.
+Frames that cannot be registered, because the head has turned too far or something hides the face, are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.camera import Camera
+from mvgen.errors import ClipError
+from mvgen.morphable.fitting import FaceFit
+from mvgen.morphable.model import FaceModel
+from mvgen.motion.flow import flows_from
+from mvgen.motion.head_motion import POSE, HeadFitter, seen_at
+from mvgen.records import Clip, Image, Mask, Registration
+
+Floats = NDArray[np.floating]
+
+_FARTHEST_TURN = 15.0  # degrees from the onset frame: beyond, a cheek shows what the onset frame did not see
+_LEAST_LIKENESS = 0.5  # correlation of a registered frame with the onset frame, in the face
+_LONGEST_GAP = 5  # frames that are not believed, between others along whose path they are registered
+_SMOOTHING = 2 / 256  # of the crop's side
+
+
+def register(crops: Image, onset: int, fit: FaceFit, camera: Camera, model: FaceModel) -> Registration:
+    """Find the head's path through a clip.
+
+    crops : (T, S, S, 3) uint8; onset : its position, from 0
+    fit : of the onset frame
+    camera : the source camera of the crop
+    """
+    fitter = HeadFitter(fit, camera, model)
+    flows = flows_from(crops, onset)
+    path = fitter.path(flows, onset)
+    unlike = _unlike(crops, onset, fitter, path)
+    if unlike.any():
+        path = fitter.path(flows, onset, believed=~unlike)
+    degrees = np.degrees(np.linalg.norm(path[:, 2:5], axis=1))
+    reasons = np.where(degrees > _FARTHEST_TURN, "the head turns too far", np.where(unlike, "the face is hidden", ""))
+    homography, parallax = (np.stack(part) for part in zip(*(seen_at(pose, camera) for pose in path), strict=True))
+    length = np.array([np.linalg.norm(fitter.motion(pose), axis=1).sum() for pose in path]) / max(1, len(fitter.places))
+    return Registration(path, homography, parallax, length, tuple(reasons.tolist()))
+
+
+def leave(count: int) -> Registration:
+    """A registration that moves none of `count` frames."""
+    return Registration(
+        pose=np.zeros((count, POSE)),
+        homography=np.tile(np.eye(3), (count, 1, 1)),
+        parallax=np.zeros((count, 2)),
+        length=np.zeros(count),
+        reasons=("",) * count,
+    )
+
+
+def usable_span(registration: Registration, onset: int) -> slice:
+    """The frames around the onset frame that are registered, from the first to the last."""
+    good = np.array([not reason for reason in registration.reasons])
+    good[onset] = True
+    first = last = onset
+    for frame in np.flatnonzero(good[onset:]) + onset:
+        if frame - last > _LONGEST_GAP + 1:
+            break
+        last = int(frame)
+    for frame in np.flatnonzero(good[: onset + 1])[::-1]:
+        if first - frame > _LONGEST_GAP + 1:
+            break
+        first = int(frame)
+    return slice(first, last + 1)
+
+
+def only_usable(clip: Clip, span: slice, registration: Registration) -> Clip:
+    """The clip without the frames that are not registered.
+
+    Raises ClipError("register") where the marked apex is one of them, or the onset frame is alone.
+    """
+    count = len(clip.frames)
+    if (span.start, span.stop) == (0, count):
+        return clip
+    after, before = (registration.reasons[frame] for frame in (min(span.stop, count - 1), max(span.start - 1, 0)))
+    why = (after if span.stop < count else before) or before
+    kept = f"frames {clip.frames[span.start].number} to {clip.frames[span.stop - 1].number}"
+    if clip.apex is not None and not span.start <= clip.position(clip.apex, 0) < span.stop:
+        raise ClipError("register", f"the apex frame {clip.apex} cannot be brought onto the onset frame: {why}")
+    if span.stop - span.start < 2:
+        raise ClipError("register", f"no frame can be brought onto the onset frame: {why}")
+    note = f"{kept} of {count} frames are kept; in the next one {why}"
+    return replace(clip, frames=clip.frames[span], notes=(*clip.notes, note))
+
+
+def apply(crops: Image, registration: Registration, depth: Floats) -> Image:
+    """Move the frames onto the onset frame.
+
+    crops : (T, S, S, 3) uint8; depth : (S, S) world units, of the onset frame, known everywhere
+    Returns (T, S, S, 3) uint8. Frames whose head has not moved come back bit for bit; others are interpolated once.
+    """
+    import cv2
+
+    moved = crops.copy()
+    for index in np.flatnonzero(registration.applied):
+        at = _seen_at(registration.homography[index], registration.parallax[index], depth)
+        moved[index] = cv2.remap(
+            crops[index], at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+    return moved
+
+
+def seen_in_all(inside: Mask, registration: Registration) -> Mask:
+    """Pixels of the onset frame that every registered frame covers: (S, S) bool, from the crop's own cover `inside`."""
+    import cv2
+
+    seen = inside.copy()
+    if inside.all() and not registration.applied.any():
+        return seen
+    flat = np.zeros(inside.shape)
+    for index in np.flatnonzero(registration.applied):
+        at = _seen_at(registration.homography[index], registration.parallax[index], flat)
+        there = cv2.remap(
+            inside.astype(np.uint8), at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
+        )
+        seen &= there.astype(bool)
+    return seen
+
+
+def _seen_at(homography: Floats, parallax: Floats, depth: Floats) -> NDArray[np.float32]:
+    """Where a frame shows every pixel of the onset frame, as OpenCV counts pixels: (S, S, 2) float32."""
+    step = np.arange(len(depth)) + 0.5
+    x, y, w = (right * step + (down * step[:, None] + shift) for right, down, shift in homography)
+    at = np.empty((*depth.shape, 2), np.float32)
+    at[..., 0], at[..., 1] = x / w + depth * parallax[0] - 0.5, y / w + depth * parallax[1] - 0.5
+    return at
+
+
+def _unlike(crops: Image, onset: int, fitter: HeadFitter, path: Floats) -> NDArray[np.bool_]:
+    """(T,) bool, frames that do not show the face where the path has it."""
+    import cv2
+
+    if len(fitter.places) < 2:
+        return np.zeros(len(crops), bool)
+    sigma = max(_SMOOTHING * crops.shape[1], 0.5)
+
+    def read(index: int, places: Floats) -> Floats:
+        grey = cv2.GaussianBlur(cv2.cvtColor(crops[index], cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), sigma)
+        at = (places - 0.5).astype(np.float32)[:, None]
+        values = cv2.remap(grey, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]
+        return np.asarray((values - values.mean()) / max(float(values.std()), 1e-6))
+
+    first = read(onset, fitter.places)
+    seen = [read(index, fitter.places + fitter.motion(pose)) for index, pose in enumerate(path)]
+    return np.array([float((first * one).mean()) < _LEAST_LIKENESS for one in seen])
