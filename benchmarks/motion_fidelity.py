@@ -133,12 +133,14 @@ def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Cast
             found.false_motion[yaw] = mean_length(view.apex_flow, seen.face & view.valid)
         else:
             found.errors[yaw] = moving_error(view.apex_flow, seen, view.valid)
-    pose = pose_errors(true, built.registration)
-    others = np.arange(len(frames)) != take.onset
+    # A build may leave frames out, at the ends.
+    kept = [frame.number - 1 for frame in built.clip.frames]
+    pose = pose_errors(true, built.registration, kept)
+    others = np.array(kept) != take.onset
     found.pose_pixels, found.pose_degrees = (float(each[others].mean()) for each in pose)
-    found.apex_pixels = float(pose.pixels[take.apex])
+    found.apex_pixels = float(pose.pixels[kept.index(take.apex)])
     found.moved = bool(built.registration.applied.any())
-    found.jump, found.jump_before = jumps(built, frames, (take.onset, take.apex), config)
+    found.jump, found.jump_before = jumps(built, frames[kept], (kept.index(take.onset), kept.index(take.apex)), config)
     if condition.head == STILL and order.act != STILL:
         off = build_clip(clip, frames, config.model_copy(update={"register_frames": False, "angles": (0.0,)}), tools)
         found.off = moving_error(off.views[0].apex_flow, true.view(0.0, take.apex), off.views[0].valid)

@@ -16,7 +16,6 @@ from view_metrics import FlowErrors, flow_errors, relative_error, whole
 from mvgen.camera import crop_camera, pixel_grid
 from mvgen.morphable.rasterise import rasterise
 from mvgen.records import Mask, Registration
-from mvgen.register import transform
 
 Floats = NDArray[np.floating]
 
@@ -134,12 +133,8 @@ def seen_at(registration: Registration, points: Floats, depth: Floats) -> Floats
 
     The one place that knows how a registration is written down.
     """
-    parallax = registration.parallax
-    shifts = np.zeros((len(registration.homography), 2)) if parallax is None else parallax
-    return np.stack([
-        transform(np.linalg.inv(own), points) + depth[:, None] * shift
-        for own, shift in zip(registration.homography, shifts, strict=True)
-    ])  # fmt: skip
+    placed = np.column_stack([points, np.ones(len(points))]) @ registration.homography.transpose(0, 2, 1)
+    return np.asarray(placed[..., :2] / placed[..., 2:] + depth[:, None] * registration.parallax[:, None])
 
 
 class PoseErrors(NamedTuple):
@@ -149,14 +144,16 @@ class PoseErrors(NamedTuple):
     degrees: Floats
 
 
-def pose_errors(true: TrueCrop, registration: Registration) -> PoseErrors:
+def pose_errors(true: TrueCrop, registration: Registration, frames: Sequence[int] | None = None) -> PoseErrors:
     """The true motion of the head beside the registration's, on the points of the face.
 
+    frames : (T,) which of the take's frames the registration is of; all where not given
     Pixels are the mean distance; degrees that of the turns, by what depth and roll do to a point: exact for small ones.
     """
     points, depth = true.face_points()
     placed = np.column_stack([points - true.eyes, depth, np.ones(len(depth))])
     motions = true.head_motions()
+    motions = motions if frames is None else motions[list(frames)]
     there = seen_at(registration, points, depth) - true.eyes
     here = np.einsum("tij,nj->tni", motions, placed)
     # The motion that the registration amounts to: least squares, as a homography is no linear map.

@@ -18,7 +18,6 @@ from mvgen.camera import crop_camera, pixel_grid
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
 from mvgen.records import Registration
-from mvgen.register import leave
 from mvgen.scans.appearance import Look
 
 TIMING = Timing(frames=12, onset=2, apex=6, offset=10, fps=30.0)
@@ -45,14 +44,20 @@ def bump(head: str = "drifting", act: tuple[float, float, float] = (1.0, -0.5, 0
     )  # fmt: skip
 
 
+def nothing_moved(frames: int) -> Registration:
+    """A registration that leaves every frame where it is."""
+    eye, zeros = np.tile(np.eye(3), (frames, 1, 1)), np.zeros(frames)
+    return Registration(np.zeros((frames, 6)), eye, np.zeros((frames, 2)), zeros, ("",) * frames)
+
+
 def registration_of(true: TrueCrop) -> Registration:
     """What a perfect registration would write down."""
     homography, parallax = [], []
     for motion in true.head_motions():
         shift = motion[:, 3] + true.eyes - motion[:, :2] @ true.eyes
-        homography.append(np.linalg.inv(np.vstack([np.column_stack([motion[:, :2], shift]), [0, 0, 1]])))
+        homography.append(np.vstack([np.column_stack([motion[:, :2], shift]), [0, 0, 1]]))
         parallax.append(motion[:, 2])
-    return replace(leave(len(homography), ""), homography=np.stack(homography), parallax=np.stack(parallax))
+    return replace(nothing_moved(len(homography)), homography=np.stack(homography), parallax=np.stack(parallax))
 
 
 def test_a_still_head_does_not_move() -> None:
@@ -146,11 +151,11 @@ def test_a_perfect_registration_has_no_error() -> None:
 
 def test_without_registration_the_error_is_the_head_s_own_motion() -> None:
     take = bump("turning")
-    errors = pose_errors(TrueCrop(take, ONE_TO_ONE, 256), leave(TIMING.frames, ""))
+    errors = pose_errors(TrueCrop(take, ONE_TO_ONE, 256), nothing_moved(TIMING.frames))
     assert errors.pixels[TIMING.onset] == 0
     assert errors.pixels.max() > 3
     assert np.allclose(errors.degrees, np.linalg.norm(take.head[:, :3], axis=1), rtol=0.03)
-    still = pose_errors(TrueCrop(bump("still"), ONE_TO_ONE, 256), leave(TIMING.frames, ""))
+    still = pose_errors(TrueCrop(bump("still"), ONE_TO_ONE, 256), nothing_moved(TIMING.frames))
     assert still.pixels.max() == 0
 
 
