@@ -55,7 +55,7 @@ def built(clip: Clip, frames: Image, how: Geometry, tools: Tools) -> BuiltClip:
 def depth_changes(take: Take, tools: Tools) -> dict[Geometry, tuple[float, float, float]]:
     """For each way: RMS error of the change of depth over the RMS of the true change, correlation, best share."""
     plan = take.plan
-    face, crops = registered(take.frames, plan.onset, plan.fps, tools)
+    face, crops = registered(take.frames, plan.onset, tools)
     ways = geometries(crops, plan.onset, plan.fps, tools)
     seen = [truth(take, face.crop, SIZE, index) for index in range(len(crops))]
     true = np.stack([np.where(one.face, one.depth, np.nan) for one in seen])

@@ -13,9 +13,10 @@ from mvgen.camera import crop_camera
 from mvgen.config import BuildConfig, Geometry
 from mvgen.depth.clip import clip_geometry, frames_needed
 from mvgen.faces.crop import crop_frames
-from mvgen.pipeline import Tools, find_face, onset_depth
+from mvgen.morphable.fitting import fit_face
+from mvgen.motion.registration import apply, register
+from mvgen.pipeline import Tools, depth_everywhere, find_face
 from mvgen.records import FacePoints, FaceTrack, Image
-from mvgen.register import apply, register
 
 FRAMES, FPS, SIZE = 14, 30.0, 256
 MODES: tuple[Geometry, ...] = get_args(Geometry)
@@ -42,13 +43,13 @@ def noisy(still: Still, sigma: float, seed: int = 5) -> Image:
     return np.clip(still.picture + noise, 0, 255).round().astype(np.uint8)
 
 
-def registered(frames: Image, onset: int, fps: float, tools: Tools) -> tuple[FaceTrack, Image]:
+def registered(frames: Image, onset: int, tools: Tools) -> tuple[FaceTrack, Image]:
     """The face of a clip and its registered crops (T, SIZE, SIZE, 3), as a build makes them."""
     face = find_face(frames, onset, BuildConfig(size=SIZE), tools)
     crops = crop_frames(frames, face)
-    depth, seconds = onset_depth(crops[onset], crop_camera(SIZE), tools), np.arange(len(crops)) / fps
-    motion = register(crops, onset, face.points, landmarks=face.landmarks, depth=depth, seconds=seconds)
-    return face, apply(crops, motion, depth)
+    camera = crop_camera(SIZE)
+    fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
+    return face, apply(crops, register(crops, onset, fit, camera, tools.model), depth_everywhere(camera, fit))
 
 
 def geometries(crops: Image, onset: int, fps: float, tools: Tools) -> dict[Geometry, NDArray[np.float32]]:
@@ -66,7 +67,7 @@ def geometries(crops: Image, onset: int, fps: float, tools: Tools) -> dict[Geome
 
 def jitters(frames: Image, tools: Tools) -> dict[Geometry, float]:
     """RMS false change of depth from frame to frame, % of the inter-ocular distance, of a build's geometries."""
-    _, crops = registered(frames, 0, FPS, tools)
+    _, crops = registered(frames, 0, tools)
     found = geometries(crops, 0, FPS, tools)
     known = np.all([np.isfinite(depth).all(axis=0) for depth in found.values()], axis=0)
     return {how: jitter(depth, known) if len(depth) > 1 else 0.0 for how, depth in found.items()}

@@ -30,8 +30,8 @@ AS_PUBLISHED = "crop and depth of every frame, unregistered"
 
 # Builds that differ in these settings.
 BUILDS: dict[str, dict[str, Any]] = {
-    "without refinement": {"refine_registration": False},
-    "without registration": {"register_frames": False},
+    "registered as in the paper": {"registration": "paper"},
+    "without registration": {"registration": "none"},
     "depth of every frame": {"geometry": "per-frame"},
 }
 
@@ -128,7 +128,7 @@ def all_ways(
         )
     for name, settings in BUILDS.items():
         found[name] = side_views(build(take, config.model_copy(update=settings), tools))
-    found[AS_PUBLISHED] = frame_by_frame(take, config.model_copy(update={"register_frames": False}), tools)
+    found[AS_PUBLISHED] = frame_by_frame(take, config.model_copy(update={"registration": "none"}), tools)
     for name, depth in other_depths(np.isfinite(scene.surface.depth), true, mean).items():
         found[name] = on_surface(scene, built.attention, depth, config, tools.renderer)
     return built, true, found

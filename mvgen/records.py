@@ -180,8 +180,13 @@ class Registration:
 
     def part(self, span: slice) -> Registration:
         """Of some of the frames."""
-        rows = (self.pose, self.homography, self.parallax, self.length)
-        return Registration(*(row[span] for row in rows), self.reasons[span])
+        return Registration(
+            pose=self.pose[span],
+            homography=self.homography[span],
+            parallax=self.parallax[span],
+            length=self.length[span],
+            reasons=self.reasons[span],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from PIL import Image
 from mvgen.camera import crop_camera
 from mvgen.config import BuildConfig
 from mvgen.errors import ClipError
-from mvgen.records import BuiltClip, Clip, DepthMap, FaceTrack, Frame, Registration, ViewClip
+from mvgen.morphable.model import face_model
+from mvgen.motion.registration import leave
+from mvgen.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, ViewClip
 from mvgen.sources.base import ClipFailure, Listing
 
 SIZE = 64
@@ -92,17 +94,26 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
         )
         for yaw in (None, *config.angles)
     )
-    registration = Registration(
-        homography=np.tile(np.eye(3), (count, 1, 1)),
-        inliers=np.arange(count),
-        residual=np.full(count, np.nan),
-        applied=np.arange(count) > 0,
-        reasons=("onset", *[""] * (count - 1)),
-    )
+    registration = replace(leave(count), length=np.arange(count, dtype=float))
     face = FaceTrack(np.eye(3)[:2], size, np.zeros((5, 2)), 0.99, 1, np.ones((size, size), bool))
     confidence = np.ones((size, size), np.float32)
     attention = np.full((size, size), 1 / size**2, np.float32)
-    return BuiltClip(clip, face, registration, DepthMap(depth, confidence, camera), attention, views, {"views": 0.5})
+    surface = DepthMap(depth, confidence, camera)
+    return BuiltClip(clip, face, registration, surface, resting_fit(), attention, views, {"views": 0.5})
+
+
+def resting_fit() -> FaceFit:
+    """The mean face at rest, upright."""
+    model = face_model()
+    return FaceFit(
+        vertices=model.mean[None].astype(np.float64),
+        identity=np.zeros(len(model.identity)),
+        actions=np.zeros((1, len(model.actions))),
+        rotation=np.eye(3)[None],
+        shift=np.zeros((1, 3)),
+        scale=1.0,
+        residual=np.zeros(1),
+    )
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def test_a_pickle_in_a_store_is_never_run(tmp_path: Path, part: str, capsys: pyt
     path = out / getattr(rows[0], part)
     with np.load(path) as arrays:
         changed = {name: arrays[name] for name in arrays.files}
-    for name in ("valid", "flow", "residual"):
+    for name in ("valid", "flow", "parallax"):
         if name in changed:
             changed[name] = np.array([Touch(pwned)], dtype=object)
     np.savez_compressed(path, **changed)

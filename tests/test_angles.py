@@ -94,10 +94,10 @@ def test_angles_in_a_file_are_written_as_on_the_command_line(
     tmp_path: Path, text: str, angles: tuple[float, ...]
 ) -> None:
     file = tmp_path / "build.yaml"
-    file.write_text(f"angles: {text}\npivot_depth: -1.5\nattention_threshold: 1e-1\nregister_frames: false\n")
+    file.write_text(f"angles: {text}\npivot_depth: -1.5\nattention_threshold: 1e-1\nregistration: none\n")
     config = load_config(file, {})
     assert config.angles == angles
-    assert (config.pivot_depth, config.attention_threshold, config.register_frames) == (-1.5, 0.1, False)
+    assert (config.pivot_depth, config.attention_threshold, config.registration) == (-1.5, 0.1, "none")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,7 @@ def test_angles_in_a_file_are_written_as_on_the_command_line(
         ("camera: pinhole", "focal and principal"),
         ("camera: fisheye", "camera"),
         ("min_inliers: 3", "min_inliers"),
+        ("registration: true", "registration"),
         ("- 1", "list"),
         ("a: [", "not valid YAML"),
         ("weights: nowhere.safetensors", "does not exist"),

@@ -47,11 +47,17 @@ def register_by_homography(crops: Image, onset: int, landmarks: Floats, face: Ma
     homography = np.stack([np.interp(np.arange(count), frames, entry) for entry in matrices.T], axis=-1)
     homography = homography.reshape(count, 3, 3)
     places = pixel_grid(size, size)[face]
-    length = [np.linalg.norm(_carried(matrix, places) - places, axis=1).sum() / max(1, len(places)) for matrix in homography]
-    return Registration(np.full((count, POSE), np.nan), homography, np.zeros((count, 2)), np.array(length), ("",) * count)
+    moved = np.stack([_carried(matrix, places) - places for matrix in homography])
+    return Registration(
+        pose=np.full((count, POSE), np.nan),
+        homography=homography,
+        parallax=np.zeros((count, 2)),
+        length=np.linalg.norm(moved, axis=-1).sum(axis=1) / max(1, len(places)),
+        reasons=("",) * count,
+    )
 
 
-def _matches(first: tuple, second: tuple, farthest: float) -> tuple[Floats, Floats]:  # type: ignore[type-arg]
+def _matches(first: tuple, second: tuple, farthest: float) -> tuple[Floats, Floats]:
     """ORB features of two frames that are each other's best match: (N, 2) each, pixels."""
     import cv2
 

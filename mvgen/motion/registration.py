@@ -84,12 +84,13 @@ def only_usable(clip: Clip, span: slice, registration: Registration) -> Clip:
         return clip
     after, before = (registration.reasons[frame] for frame in (min(span.stop, count - 1), max(span.start - 1, 0)))
     why = (after if span.stop < count else before) or before
-    kept = f"frames {clip.frames[span.start].number} to {clip.frames[span.stop - 1].number}"
     if clip.apex is not None and not span.start <= clip.position(clip.apex, 0) < span.stop:
         raise ClipError("register", f"the apex frame {clip.apex} cannot be brought onto the onset frame: {why}")
     if span.stop - span.start < 2:
         raise ClipError("register", f"no frame can be brought onto the onset frame: {why}")
-    note = f"{kept} of {count} frames are kept; in the next one {why}"
+    first, last = clip.frames[span.start].number, clip.frames[span.stop - 1].number
+    left = count - (span.stop - span.start)
+    note = f"{left} of {count} frames cannot be registered and are left out, {first} to {last} stay: {why}"
     return replace(clip, frames=clip.frames[span], notes=(*clip.notes, note))
 
 
@@ -104,9 +105,7 @@ def apply(crops: Image, registration: Registration, depth: Floats) -> Image:
     moved = crops.copy()
     for index in np.flatnonzero(registration.applied):
         at = _seen_at(registration.homography[index], registration.parallax[index], depth)
-        moved[index] = cv2.remap(
-            crops[index], at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
+        moved[index] = cv2.remap(crops[index], at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return moved
 
 

@@ -184,7 +184,9 @@ def _outcome(metrics: Mapping[str, Any]) -> str:
         "\n".join(lines)
         + f"\n\nClasses: {_listed(metrics['labels'])}. Clips that could not be built: "
         + f"{_listed(metrics['failures']) or 'none'}. Of a clip's frames {metrics['registered']:.0%} were moved onto "
-        + f"the onset frame, on {metrics['inliers']:.0f} matches."
+        + f"the onset frame; heads moved the face by {metrics['head_pixels']:.1f} pixels and turned by "
+        + f"{metrics['head_degrees']:.1f} degrees at most, mean over clips. Frames left out because they could not be "
+        + f"registered: {metrics['left_out']}."
     )
 
 

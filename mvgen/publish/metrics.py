@@ -15,7 +15,9 @@ def describe(rows: Sequence[ViewRow], failures: Sequence[Failure]) -> dict[str, 
     """Numbers over all clips, none of which tells one clip from another.
 
     labels : 3-class label -> clips; failures : stage -> clips
-    registered : mean share of a clip's frames that were moved onto its onset frame; inliers : mean of RANSAC's medians
+    registered : mean share of a clip's frames that were moved onto its onset frame
+    head_pixels, head_degrees : how far a clip's head moved the face, in crop pixels, and turned, at most; means
+    left_out : frames that could not be registered
     views : per view the clips, how many of them are kept, mean visible attention and mean valid fraction
     """
     frontal = [row for row in rows if row.yaw is None]
@@ -23,7 +25,9 @@ def describe(rows: Sequence[ViewRow], failures: Sequence[Failure]) -> dict[str, 
         "labels": dict(sorted(Counter(row.label or "none" for row in frontal).items())),
         "failures": dict(sorted(Counter(failure.stage for failure in failures).items())),
         "registered": _mean(frontal, lambda row: row.registered),
-        "inliers": _mean(frontal, lambda row: row.inliers),
+        "head_pixels": _mean(frontal, lambda row: row.head_pixels),
+        "head_degrees": _mean(frontal, lambda row: row.head_degrees),
+        "left_out": sum(row.left_out for row in frontal),
         "views": {view: _of_view([row for row in rows if row.view == view]) for view in _views(rows)},
     }
 

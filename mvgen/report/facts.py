@@ -8,21 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mvgen.config import BuildConfig
 from mvgen.report.charts import Histogram, Spread, histogram, spreads
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout
-from mvgen.store.items import LABELS, read_arrays
+from mvgen.store.items import LABELS
 from mvgen.store.manifest import Failure, ViewRow
-from mvgen.store.sheet import spread
 
 NO_CLASS = "no class"
 MAX_LINES = 200
 """Subjects and failures listed at most."""
-_MAX_MEASURED = 400  # clips whose registration is read, each from a file of its own
-_LARGE = ("depth", "confidence", "attention", "inside")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +70,8 @@ class Facts:
     about : `dataset.json`; stand_in : the source is acted by parametric heads
     settings : name, value, what it means
     attention, valid : share per view of the sweep, over its clips
-    inliers, residual : per clip; residual in crop pixels, of the `measured` clips whose registration was read
+    head_pixels, head_degrees : how far each clip's head moved the face, in crop pixels, and turned, at most
+    shortened, left_out : clips of which frames could not be registered, and how many frames those are
     """
 
     about: Mapping[str, Any]
@@ -89,20 +85,19 @@ class Facts:
     stages: Mapping[str, int]
     attention: tuple[Spread, ...]
     valid: tuple[Spread, ...]
-    inliers: Histogram | None
-    residual: Histogram | None
-    measured: int
+    head_pixels: Histogram | None
+    head_degrees: Histogram | None
+    shortened: int
+    left_out: int
 
 
 def gather(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failures: Sequence[Failure]) -> Facts:
     """Say of a store what there is to say.
 
     about, rows, failures : its `dataset.json`, table and failures
-    Raises StoreError when a file of the registration is missing or damaged.
     """
     frontal = [row for row in rows if row.yaw is None]
     swept = {row.yaw: degrees(row.yaw) for row in sorted(_swept(rows), key=_yaw)}
-    measured = spread(frontal, _MAX_MEASURED)
     return Facts(
         about=about,
         stand_in=find_mark([out / layout.ANNOTATIONS]) is not None,
@@ -117,9 +112,10 @@ def gather(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failure
             {name: [row.visible_attention for row in rows if row.yaw == yaw] for yaw, name in swept.items()}
         ),
         valid=spreads({name: [row.valid_fraction for row in rows if row.yaw == yaw] for yaw, name in swept.items()}),
-        inliers=histogram(row.inliers for row in frontal),
-        residual=histogram(_residual(out, row) for row in measured),
-        measured=len(measured),
+        head_pixels=histogram(row.head_pixels for row in frontal),
+        head_degrees=histogram(row.head_degrees for row in frontal),
+        shortened=sum(row.left_out > 0 for row in frontal),
+        left_out=sum(row.left_out for row in frontal),
     )
 
 
@@ -171,11 +167,3 @@ def _subjects(frontal: Sequence[ViewRow]) -> tuple[SubjectCount, ...]:
 def _view(name: str, rows: Sequence[ViewRow]) -> ViewCount:
     training = [row for row in rows if row.split == "train"]
     return ViewCount(name, len(training), sum(row.kept for row in training), len(rows) - len(training))
-
-
-def _residual(out: Path, row: ViewRow) -> float:
-    """What motion registration leaves in a clip: median over its frames of the inliers' RMS error; NaN if unknown."""
-    stored = read_arrays(out / row.geometry, without=_LARGE)
-    residual = np.delete(stored["residual"], row.onset_index)
-    known = residual[np.isfinite(residual)]
-    return float(np.median(known)) if len(known) else float("nan")

@@ -111,8 +111,6 @@ def _about(row: ViewRow, frames: Sequence[int]) -> dict[str, Any]:
         "apex": frames.index(row.apex_index),
         "offset": frames.index(row.offset_index),
         "estimated": row.apex_estimated,
-        "registered": row.registered,
-        "inliers": row.inliers,
         "notes": row.notes,
     }
 

@@ -30,8 +30,10 @@ class ViewRow:
     view : folder of the view; yaw : degrees, None for the frontal clip `source`
     visible_attention, valid_fraction : in [0, 1]
     kept : the view passes the attention threshold, or is not for training (the threshold applies to training only)
+    left_out : how many of the source's frames could not be registered, and are not in the store
     registered : share of the frames that were moved onto the onset frame
-    head_pixels, head_degrees : how far the head moved the face and turned, at most, since the onset frame
+    head_pixels, head_degrees : how far the head moved the face and turned, at most, since the onset frame; a homography
+        tells no turn, and 0 is written
     faces : how many faces were found; the largest was taken
     frames_directory, frame_names, frames_sha256 : the colour frames in the order of time
     maps, maps_sha256, geometry, geometry_sha256 : the arrays beside them
@@ -55,6 +57,7 @@ class ViewRow:
     apex_estimated: bool
     fps: float
     frames: int
+    left_out: int
     view: str
     yaw: float | None
     visible_attention: float

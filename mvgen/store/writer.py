@@ -40,7 +40,7 @@ _FLUSHED_AT_ONCE = 16  # files; the file system commits together what is flushed
 def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: BuildConfig) -> Marker:
     """Put a built clip into the store.
 
-    clip : as its source lists it; `built.clip` may know more, for example an estimated apex
+    clip : as its source lists it; `built.clip` may know more, for example an estimated apex, and have fewer frames
     Returns the marker, written as the very last file. Raises ClipError when two frames share a name, StoreError when
     the disk is full or the folder cannot be written.
     """
@@ -309,6 +309,7 @@ def _row(
         apex_estimated=clip.apex is None,
         fps=float(clip.fps),
         frames=len(names),
+        left_out=len(clip.frames) - len(known.frames),
         view=view_name(view.yaw),
         yaw=view.yaw,
         visible_attention=finite(view.visible_attention),

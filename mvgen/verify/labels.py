@@ -46,7 +46,9 @@ def _differences(row: ViewRow, clip: Clip) -> Iterator[str]:
     names = ["subject", "subject_key", "name", "emotion", "label"]
     # Where frames are missing, which is said elsewhere, the annotated ones are moved to those that are left.
     if [frame.name for frame in clip.frames] == row.frame_names:
-        names += ["onset", "offset"]
+        names += ["onset"]
+        if not row.left_out:  # the offset may be one of the frames that could not be registered
+            names.append("offset")
         if clip.apex is not None:
             names.append("apex")
         elif not row.apex_estimated:

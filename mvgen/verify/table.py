@@ -197,6 +197,8 @@ def _problems(row: ViewRow, threshold: object) -> Iterator[str]:
         yield "its files are not where this view of this clip belongs"
     if not row.frames == len(row.frame_names) == len(row.frames_sha256):
         yield "it counts other frames than it names"
+    if row.left_out < 0:
+        yield "it leaves out fewer than no frames"
     if not all(0 <= at < row.frames for at in (row.onset_index, row.apex_index, row.offset_index)):
         yield "onset, apex or offset lies outside the clip"
     if not all(0 <= share <= 1 for share in (row.visible_attention, row.valid_fraction, row.registered)):

@@ -87,8 +87,8 @@ def frontal_sample(clip: Clip, entry: Entry, config: BuildConfig, tools: Tools, 
         built = build_clip(clip, read_frames(clip), config, tools)
     except ClipError as error:
         raise RecogniserError(f"clip {clip.id} cannot be used: {error}; mend it, or exclude the clip") from None
-    front, known, last = built.views[0], built.clip, len(clip.frames) - 1
+    front, known = built.views[0], built.clip
     onset = known.position(known.onset, 0)
-    times = (onset, known.position(known.apex, onset), known.position(known.offset, last))
+    times = (onset, known.position(known.apex, onset), known.position(known.offset, len(known.frames) - 1))
     frames = on_face(front.colour, np.isfinite(front.depth)) if face_only else front.colour
     return sample_of(entry, frames, front.flow, front.apex_flow, front.valid, times, built.face.landmarks)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,13 +21,15 @@ from mvgen.errors import StoreError
 from mvgen.faces.crop import covered, crop_frames
 from mvgen.flow import clip_flow
 from mvgen.ibug import five_points
-from mvgen.records import FaceTrack, Floats, Image, Mask
-from mvgen.register import apply, register, seen_in_all
+from mvgen.morphable.model import face_model
+from mvgen.motion.registration import apply, leave, register, seen_in_all
+from mvgen.pipeline import depth_everywhere
+from mvgen.records import FaceFit, FaceTrack, Floats, Image, Mask
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.items import read_arrays
 from mvgen.store.manifest import ViewRow, digest_of, read_table
-from mvgen.store.views import read_scene, stored_config
+from mvgen.store.views import read_scene, stored_config, stored_fit
 from mvgen.viewing import flow_methods
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
@@ -116,16 +118,11 @@ class TruthReader(Reader):
         assert points is not None
         track = FaceTrack(crop, size, points, 1.0, 1, covered(crop, size, *frames.shape[1:3]), landmarks)
         crops, onset = crop_frames(frames, track), row.onset_index
-        registration = register(
-            crops,
-            onset,
-            points,
-            config.min_inliers,
-            landmarks=landmarks,
-            refine=config.refine_registration,
-            seconds=np.arange(len(crops)) / row.fps,
-        )
-        crops = apply(crops, registration)
+        registration = leave(len(crops))
+        if config.registration != "none":
+            camera, fit = scene.surface.camera, turned_fit(stored_fit(stored), scene.surface.camera.at(yaw))
+            registration = register(crops, onset, fit, camera, face_model())
+            crops = apply(crops, registration, depth_everywhere(camera, fit))
         face = self._face(folder, yaw, onset, crop, size) & seen_in_all(track.inside, registration)
         motion = clip_flow(crops, onset, row.apex_index, face, flow_methods(config))
         times = (onset, row.apex_index, row.offset_index)
@@ -211,6 +208,19 @@ def side_crop(crop: Floats, eyes: Floats, seen: Camera, built: Camera) -> Floats
     """
     there, here = seen.project(eyes)[:2], built.project(np.zeros(3))[:2]
     return np.column_stack([crop[:, :2], here - crop[:, :2] @ there])
+
+
+def turned_fit(fit: FaceFit, camera: Camera) -> FaceFit:
+    """A fit in the frame of a turned camera, as the camera that is not turned would see it.
+
+    fit : in the world of the frontal crop; camera : of a view of it
+    """
+    return replace(
+        fit,
+        vertices=camera.to_view(fit.vertices),
+        rotation=camera.rotation @ fit.rotation,
+        shift=camera.to_view(fit.shift),
+    )
 
 
 def _camera(stored: Mapping[str, Any]) -> Camera:
