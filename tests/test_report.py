@@ -25,12 +25,13 @@ from mvgen.config import BuildConfig
 from mvgen.errors import StoreError
 from mvgen.mesh import mesh_from_depth
 from mvgen.render import get_renderer
-from mvgen.report import layers, page, viewer
+from mvgen.report import facts, layers, page, viewer
 from mvgen.report.charts import histogram, make_axis, spreads
 from mvgen.report.page import is_current, write_report
 from mvgen.sources.base import ClipFailure, Listing
 from mvgen.sources.marks import write_mark
 from mvgen.store import layout
+from mvgen.store.about import read_about
 from mvgen.store.manifest import read_table
 from mvgen.store.refine import refine
 
@@ -292,15 +293,25 @@ def test_even_noise_fits_the_smallest_size() -> None:
 
 def test_a_large_store_is_sampled_and_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewer.choose_clips, "__defaults__", (2,))
-    monkeypatch.setattr("mvgen.report.facts._MAX_MEASURED", 3)
     monkeypatch.setattr("mvgen.report.facts.MAX_LINES", 1)
     html = page_of(store)
     text = " ".join(Elements(html).text.split())
     assert len(shown_clips(html)) == 2
     assert "A sample: 2 of 5 clips" in text
-    assert "Residual motion is of a sample: 3 of 5 clips" in text
     assert "1 more are in failures.jsonl" in text
     assert "2 more subjects are in clips.parquet" in text
+
+
+def test_it_says_how_far_heads_moved_and_how_many_frames_were_left_out(store: Path) -> None:
+    rows = read_table(store / layout.TABLE)
+    first, second = sorted({row.clip for row in rows})[:2]
+    changed = [replace(row, left_out={first: 2, second: 1}.get(row.clip, 0)) for row in rows]
+    found = facts.gather(store, read_about(store), changed, [])
+    assert (found.shortened, found.left_out) == (2, 3)
+    assert found.head_pixels is not None
+    assert found.head_pixels.highest == max(row.head_pixels for row in rows)
+    assert found.head_degrees is not None
+    assert "3 frames of 2 clips could not be registered and are left out" in page.render(found, [], "0" * 64)
 
 
 def test_clips_of_every_class_are_shown(store: Path) -> None:

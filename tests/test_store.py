@@ -24,11 +24,13 @@ from mvgen.build import build
 from mvgen.errors import ClipError, StoreError
 from mvgen.records import Clip
 from mvgen.store import layout
-from mvgen.store.manifest import Marker, read_table, write_table
+from mvgen.store.items import read_arrays
+from mvgen.store.manifest import Marker, clip_digest, read_table, write_table
 from mvgen.store.reader import LABELS
 from mvgen.store.sheet import contact_sheet
 from mvgen.store.split import assign_splits
 from mvgen.store.state import begin, check_folder, locked
+from mvgen.store.views import stored_fit, stored_registration
 from mvgen.store.writer import FLOW_STEP, encode_frame, npz_bytes, quantise_flow, remove_clip, write_clip
 
 
@@ -215,8 +217,37 @@ def test_geometry_holds_what_another_angle_needs(clip: Clip, tmp_path: Path) -> 
 def test_two_frames_of_one_name_are_a_clip_error(clip: Clip, tmp_path: Path) -> None:
     frames = (clip.frames[0], replace(clip.frames[1], name="img8.png"), *clip.frames[2:])
     config = make_config(tmp_path / "root", tmp_path / "out", format="png")
+    changed = replace(clip, frames=frames)
     with pytest.raises(ClipError, match=r"img8\.png"):
-        write_clip(config.out, replace(clip, frames=frames), make_built(clip, config), "train", config)
+        write_clip(config.out, changed, make_built(changed, config), "train", config)
+
+
+def test_frames_that_were_left_out_are_counted_and_not_named(clip: Clip, tmp_path: Path) -> None:
+    config = make_config(tmp_path / "root", tmp_path / "out")
+    kept = replace(clip, frames=clip.frames[:3], notes=(*clip.notes, "1 of 4 frames cannot be registered"))
+    marker = write_clip(config.out, clip, make_built(kept, config), "train", config)
+    assert marker.source == clip_digest(clip)
+    for row in marker.rows:
+        assert (row.frames, row.left_out) == (3, 1)
+        assert row.frame_names == [frame.name for frame in clip.frames[:3]]
+        assert sorted(path.name for path in (config.out / row.frames_directory).iterdir()) == sorted(row.frame_names)
+        assert (row.offset, row.offset_index) == (clip.offset, 2)
+        assert row.notes == list(kept.notes)
+
+
+def test_the_registration_and_the_fit_of_a_clip_come_back(clip: Clip, tmp_path: Path) -> None:
+    config = make_config(tmp_path / "root", tmp_path / "out")
+    built = make_built(clip, config)
+    row = write_clip(config.out, clip, built, "train", config).rows[0]
+    stored = read_arrays(config.out / row.geometry)
+    registration, fit = stored_registration(stored), stored_fit(stored)
+    for name in ("pose", "homography", "parallax", "length"):
+        np.testing.assert_array_equal(getattr(registration, name), getattr(built.registration, name))
+    assert registration.reasons == built.registration.reasons
+    np.testing.assert_allclose(fit.vertices, built.fit.vertices, atol=1e-6)
+    np.testing.assert_array_equal(fit.rotation, built.fit.rotation)
+    assert fit.scale == built.fit.scale
+    assert (row.head_pixels, row.head_degrees, row.registered) == (3.0, 0.0, 0.75)
 
 
 def test_a_full_disk_is_a_message_and_leaves_no_marker(

@@ -37,6 +37,8 @@ def register_by_homography(crops: Image, onset: int, landmarks: Floats, face: Ma
     for frame in range(count):
         here, there = _matches(seen[onset], seen[frame], _FARTHEST * size)
         here, there = np.concatenate([landmarks[onset], here]), np.concatenate([landmarks[frame], there])
+        if len(here) < min_inliers:
+            continue
         cv2.setRNGSeed(0)
         matrix, used = cv2.findHomography(here, there, cv2.RANSAC, max(_INLIER_DISTANCE * size, 0.5))
         if frame != onset and matrix is not None and used.sum() >= min_inliers:
