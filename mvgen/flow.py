@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mvgen.camera import pixel_grid
 from mvgen.config import FlowMethod
 from mvgen.errors import ConfigError
-from mvgen.motion.flow import flows_from_onset, flows_of_clip, one_thread
+from mvgen.motion.flow import OnsetMotion, flows_from_onset, motion_from_onset, one_thread
 from mvgen.records import Image, Mask
 
 Floats = NDArray[np.floating]
@@ -231,14 +231,22 @@ def flow(colour: Image, surface: Mask, find: FindFlow = _DIS.frames) -> Flow:
     return motion
 
 
-def clip_flow(colour: Image, onset: int, apex: int, surface: Mask, methods: FlowMethods = _JOINT) -> ClipFlow:
+def clip_flow(  # noqa: PLR0917
+    colour: Image,
+    onset: int,
+    apex: int,
+    surface: Mask,
+    methods: FlowMethods = _JOINT,
+    known: OnsetMotion | None = None,
+) -> ClipFlow:
     """Motion found in the registered pictures of a view, see `flow`; onset, apex : positions in the clip, from 0.
 
     The joint method looks at all frames of the clip together, the others at two at a time.
+    known : what the joint method has found already
     """
     if methods.joint:
-        frames, far = flows_of_clip(colour, onset, apex, surface)
-        return ClipFlow(frames, far)
+        motion = known or motion_from_onset(colour, onset, surface)
+        return ClipFlow(motion.steps(), motion.flow(apex))
     far = np.zeros((*surface.shape, 2), np.float32)
     if onset != apex:
         far = _between(colour[onset], colour[apex], surface, methods.apex)

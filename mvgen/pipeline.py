@@ -28,9 +28,11 @@ from mvgen.flow import ClipFlow, clip_flow
 from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.rasterise import face_region, fit_image, vertex_normals
+from mvgen.motion.flow import OnsetMotion, motion_from_onset
 from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.motion.scene_flow import SceneFlow
+from mvgen.motion.signals import clip_signals
 from mvgen.records import (
     BuiltClip,
     Clip,
@@ -134,14 +136,17 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         # A clip with one geometry has one depth; otherwise the onset frame's is the one that is kept.
         surface = surfaces[onset if len(surfaces) > 1 else 0]
         face = settle_landmarks(face, points, fits[onset if len(fits) > 1 else 0], surface)
-    with clock("attention"):
-        apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surface.depth)))
     with clock("flow"):
         face_seen = np.any([np.isfinite(each.depth) for each in surfaces], axis=0)
-        frontal = clip_flow(crops, onset, apex, face_seen, flow_methods(config))
+        from_onset = motion_from_onset(crops, onset, face_seen)
+        apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surface.depth), from_onset))
+        frontal = clip_flow(crops, onset, apex, face_seen, flow_methods(config), from_onset)
+        fit = fits[onset if len(fits) > 1 else 0]
+        scene_flow = SceneFlow(fit, surface)
+        signals = clip_signals(registration.pose, from_onset, scene_flow)
         carried = config.flow == "geometric"
-        scene_flow = SceneFlow(fits[0], surface) if carried and len(surfaces) == 1 else None
-        motion = clip_surface_motion(frontal, surfaces, onset, apex, scene_flow) if carried else None
+        told = scene_flow if len(surfaces) == 1 else None
+        motion = clip_surface_motion(frontal, surfaces, onset, apex, told) if carried else None
     with clock("attention"):
         attention = attention_map(
             crops[onset],
@@ -157,8 +162,7 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
     views = _Views(_source_view(crops, surface, inside, frontal), scene, config, tools.renderer, clock)
     # A release that marks no apex gets the one found here; the adapter's note on the clip says that it is an estimate.
     clip = replace(clip, apex=clip.frames[apex].number)
-    fit = fits[onset if len(fits) > 1 else 0]
-    return BuiltClip(clip, face, registration, surface, fit, attention, views, clock.seconds)
+    return BuiltClip(clip, face, registration, signals, surface, fit, attention, views, clock.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +224,9 @@ def _register(
         registration = register_by_homography(crops, onset, landmarks, face.inside, config.min_inliers)
         return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
     fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
-    registration = register(crops, onset, fit, camera, tools.model)
-    return registration, apply(crops, registration, depth_everywhere(camera, fit))
+    depth = depth_everywhere(camera, fit)
+    registration = register(crops, onset, fit, depth, camera, tools.model)
+    return registration, apply(crops, registration, depth)
 
 
 def depth_everywhere(camera: Camera, fit: FaceFit) -> Floats:
@@ -241,13 +246,18 @@ def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
     return pinhole_crop_camera(config.size, face.crop, config.focal, config.principal, pivot)
 
 
-def apex_position(crops: Image, onset: int, face: Mask) -> int:
-    """Index of the frame that differs most from the onset frame in the face, for releases that mark no apex.
+def apex_position(crops: Image, onset: int, face: Mask, motion: OnsetMotion) -> int:
+    """Index of the frame to which the face has moved most since the onset, for releases that mark no apex.
 
-    crops : (T, S, S, 3) uint8, registered; face : (S, S) bool
-    Frames are smoothed first, so that the largest change is not the noisiest frame.
+    crops : (T, S, S, 3) uint8, registered; face : (S, S) bool; motion : of the crops
+    Where nothing moves, it is the frame that differs most from the onset frame in the face; frames are smoothed first,
+    so that the largest change is not the noisiest frame.
     """
     import cv2
+
+    farthest = motion.farthest()
+    if farthest is not None:
+        return farthest
 
     sigma = crops.shape[1] / 128
     smooth = [cv2.GaussianBlur(crop.astype(np.float32), (0, 0), sigma)[face] for crop in crops]
@@ -318,5 +328,6 @@ def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools
     apex = first if clip.apex is None else clip.position(clip.apex, first)
     if clip.apex is None:
         fit = fit_face(tools.landmarker.find(crops[[first]]).points, source_camera(face, config), tools.model)
-        apex = apex_position(crops, first, face_region(source_camera(face, config), fit.vertices[0]))
+        shown = face_region(source_camera(face, config), fit.vertices[0])
+        apex = apex_position(crops, first, shown, motion_from_onset(crops, first, shown))
     return crops[first], crops[apex]

@@ -190,6 +190,30 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class Signals:
+    """What a head and its face do in each of T frames, since the onset frame.
+
+    yaw, pitch, roll : (T,) float64 degrees; positive yaw turns the head to its left, pitch up, roll to its left
+        shoulder, see `mvgen.scans.rotation`
+    dx, dy : (T,) float64 crop pixels, right and down, of the middle between the eyes; scale : (T,) float64, 1 at the
+        onset. NaN where the clip was registered without a head's motion
+    actions : (T, A) float32, intensity of facial actions in crop pixels: how far an action moves what it moves most
+    deviation : (T, A) float32, crop pixels, one standard deviation of them; NaN where no face is seen
+    names : A action units of FACS such as AU12L, the left being the subject's; see `mvgen.motion.signals`
+    """
+
+    yaw: Floats
+    pitch: Floats
+    roll: Floats
+    dx: Floats
+    dy: Floats
+    scale: Floats
+    actions: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DepthMap:
     """Depth of a face crop.
 
@@ -282,6 +306,7 @@ class BuiltClip:
     clip: Clip
     face: FaceTrack
     registration: Registration
+    signals: Signals
     depth: DepthMap
     fit: FaceFit
     attention: NDArray[np.float32]

@@ -18,6 +18,7 @@ from mvgen.config import BuildConfig
 from mvgen.errors import ClipError
 from mvgen.morphable.model import face_model
 from mvgen.motion.registration import leave
+from mvgen.motion.signals import with_head
 from mvgen.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, ViewClip
 from mvgen.sources.base import ClipFailure, Listing
 
@@ -99,7 +100,10 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
     confidence = np.ones((size, size), np.float32)
     attention = np.full((size, size), 1 / size**2, np.float32)
     surface = DepthMap(depth, confidence, camera)
-    return BuiltClip(clip, face, registration, surface, resting_fit(), attention, views, {"views": 0.5})
+    names = ("AU1", "AU12L", "AU12R", "AU45")
+    strength, doubt = rng.random((2, count, len(names)))
+    signals = with_head(registration.pose, strength, 0.1 + doubt, names)
+    return BuiltClip(clip, face, registration, signals, surface, resting_fit(), attention, views, {"views": 0.5})
 
 
 def resting_fit() -> FaceFit:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from factories import EllipsoidEstimator, MeanLandmarker, acted_points, astronaut, known_tools, mean_points, noisy_clip
@@ -21,6 +22,7 @@ from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region as fit_region
+from mvgen.motion.flow import motion_from_onset
 from mvgen.pipeline import _read_attention, apex_position, build_clip, fit_attention_for
 from mvgen.reconstruct import read_photograph, reconstruct
 from mvgen.records import BuiltClip, Clip, FacePoints, FacePrediction, Frame, Image
@@ -217,10 +219,26 @@ def test_clip_without_a_face_names_the_stage() -> None:
     assert caught.value.stage == "face"
 
 
-def test_apex_is_the_frame_of_largest_change() -> None:
-    crops = built().views[0].colour.copy()
+def test_apex_is_the_frame_of_the_longest_motion_whatever_the_light_does() -> None:
+    still, grid = noisy_clip(built().views[0].colour[0], 9, 1.0), pixel_grid(128, 128) - 0.5
+    face = np.isfinite(built().depth.depth)
+    near = np.exp(-np.square(grid - [64, 92]).sum(axis=-1) / (2 * 9**2))
+    strength = np.array([0, 0.1, 0.3, 0.6, 0.9, 1.0, 0.8, 0.4, 0.1])
+    flicker = 1 + 0.05 * np.array([0, 1, -1, 0.5, -1, 0, 1, -1, 1])
+    crops = np.empty_like(still)
+    for index, frame in enumerate(still):
+        at = (grid + 1.5 * strength[index] * near[..., None]).astype(np.float32)
+        moved = cv2.remap(frame, at[..., 0], at[..., 1], cv2.INTER_CUBIC)
+        crops[index] = np.clip(moved * flicker[index], 0, 255).round()
+    assert apex_position(crops, 0, face, motion_from_onset(crops, 0, face)) == 5
+
+
+def test_apex_of_a_face_that_does_not_move_is_the_frame_of_largest_change() -> None:
+    crops = np.repeat(built().views[0].colour[:1], 4, axis=0)
+    face = np.isfinite(built().depth.depth)
+    motion = motion_from_onset(crops, 0, face)
     crops[2, 80:100, 40:90] = 255 - crops[2, 80:100, 40:90]
-    assert apex_position(crops, 0, np.isfinite(built().depth.depth)) == 2
+    assert apex_position(crops, 0, face, motion) == 2
 
 
 def smiling(seed: int, rows: slice) -> Image:

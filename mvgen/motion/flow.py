@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -94,24 +95,75 @@ class _Box(NamedTuple):
         return np.asarray(cv2.copyMakeBorder(inside, 0, below, 0, right, cv2.BORDER_REPLICATE))
 
 
-def flows_from_onset(colour: Image, onset: int, surface: Mask) -> Flow:
-    """Motion from the onset frame to every frame of a registered clip.
+@dataclass(frozen=True, slots=True)
+class OnsetMotion:
+    """Motion from the onset frame to every frame of a registered clip, as it is found: in the cells of a box.
+
+    nodes : (T, h, w, 2) float32, pixels, at the middles of the cells; zero for the onset frame
+    box : what part of the pictures the cells cover; surface : (S, S) bool, where the face is seen
+    """
+
+    nodes: Flow
+    box: _Box
+    surface: Mask
+
+    def flows(self) -> Flow:
+        """To every frame, (T, S, S, 2) float32, pixels; zero off the surface."""
+        return _spread(self.nodes, self.box, self.surface)
+
+    def flow(self, frame: int) -> Flow:
+        """To one frame, (S, S, 2) float32, pixels; zero off the surface."""
+        return _spread(self.nodes[frame : frame + 1], self.box, self.surface)[0]
+
+    def steps(self) -> Flow:
+        """From every frame to the next, (T-1, S, S, 2) float32, pixels; zero off the surface."""
+        cell = self.box.cell
+        steps = np.array([_seen_at(after - before, before / cell) for before, after in pairwise(self.nodes)])
+        return _spread(steps.reshape(len(self.nodes) - 1, *self.nodes.shape[1:]), self.box, self.surface)
+
+    def at(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
+        """To every frame, of places (P, 2) on the surface, pixels, centres at +0.5: (T, P, 2) pixels."""
+        if not len(places):
+            return np.zeros((len(self.nodes), 0, 2))
+        cells = (places - [self.box.left, self.box.top]) / self.box.cell - 0.5
+        last = np.array(self.nodes.shape[2:0:-1]) - 1
+        cells = np.clip(cells, 0, last)
+        first = np.minimum(cells.astype(np.intp), np.maximum(last - 1, 0))
+        second = np.minimum(first + 1, last)
+        right, down = (cells - first).T[:, None, :, None]
+        (left_at, top), (right_at, below) = first.T, second.T
+        above = self.nodes[:, top, left_at] * (1 - right) + self.nodes[:, top, right_at] * right
+        under = self.nodes[:, below, left_at] * (1 - right) + self.nodes[:, below, right_at] * right
+        return np.asarray(above * (1 - down) + under * down, np.float64)
+
+    def lengths(self) -> NDArray[np.float64]:
+        """(T,), mean length on the surface, pixels."""
+        if not self.nodes.any():
+            return np.zeros(len(self.nodes))
+        shown = self.box.cut(self.surface.astype(np.float32))
+        shown[self.surface.shape[0] - self.box.top :] = 0
+        shown[:, self.surface.shape[1] - self.box.left :] = 0
+        share = _summed(shown, self.box.cell).astype(np.float64)
+        return np.asarray((np.linalg.norm(self.nodes, axis=-1) * share).sum(axis=(1, 2)) / share.sum())
+
+    def farthest(self) -> int | None:
+        """The frame of the longest motion, of means over three frames; None where nothing moves."""
+        padded = np.pad(self.lengths(), 1, mode="edge")
+        smooth = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+        return int(smooth.argmax()) if smooth.any() else None
+
+
+def motion_from_onset(colour: Image, onset: int, surface: Mask) -> OnsetMotion:
+    """Find the motion from the onset frame to every frame of a registered clip.
 
     colour : (T, S, S, 3) uint8; surface : (S, S) bool, where the face is seen
-    Returns (T, S, S, 2) float32, pixels; zero for the onset frame and off the surface.
     """
-    return _spread(*_nodes(colour, onset, surface), surface)
+    return OnsetMotion(*_nodes(colour, onset, surface), surface)
 
 
-def flows_of_clip(colour: Image, onset: int, apex: int, surface: Mask) -> tuple[Flow, Flow]:
-    """Motion from every frame of a registered clip to the next, and from onset to apex.
-
-    Arguments as of `flows_from_onset`. Returns (T-1, S, S, 2) and (S, S, 2) float32, pixels; zero off the surface.
-    """
-    nodes, box = _nodes(colour, onset, surface)
-    steps = np.array([_seen_at(after - before, before / box.cell) for before, after in pairwise(nodes)])
-    steps = steps.reshape(len(colour) - 1, *nodes.shape[1:])
-    return _spread(steps, box, surface), _spread(nodes[apex : apex + 1], box, surface)[0]
+def flows_from_onset(colour: Image, onset: int, surface: Mask) -> Flow:
+    """The same as (T, S, S, 2) float32, pixels; zero for the onset frame and off the surface."""
+    return motion_from_onset(colour, onset, surface).flows()
 
 
 def _nodes(colour: Image, onset: int, surface: Mask) -> tuple[Flow, _Box]:

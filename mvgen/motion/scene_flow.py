@@ -108,6 +108,7 @@ class SceneFlow:
 
     fit : of the clip, its first frame counts; surface : the clip's depth, NaN outside the face
     actions : the shipped ones where not given
+    names : family/action, of the actions
     """
 
     def __init__(self, fit: FaceFit, surface: DepthMap, actions: MotionActions | None = None) -> None:
@@ -118,6 +119,7 @@ class SceneFlow:
         self._pixels, triangle, shares = _drawn(camera, vertices)
         triangles, count = topology().triangles, topology().count
         normals = vertex_normals(vertices)[:COARSE]
+        self.names = known.names
         self._size = camera.size
         self._slope = _slopes(surface)
         self._sites = _seen(camera, vertices, normals, triangles[triangle], np.isfinite(surface.depth))
@@ -150,13 +152,27 @@ class SceneFlow:
 
     def weights(self, flows: Floats, expression: Floats | None = None) -> Floats:
         """How much of each action is in flows: (N, A), pixels at the action's peak. Arguments as of `depth_motion`."""
-        found = np.zeros((len(flows), len(self._flat)))
+        seen = _sampled(flows, self._places)
+        return self.weights_at(seen, None if expression is None else _sampled(expression[None], self._places)[0])
+
+    @property
+    def places(self) -> Floats:
+        """(P, 2), the places that actions are told by, pixels, centres at +0.5."""
+        return np.asarray(self._places + 0.5)
+
+    @property
+    def ways(self) -> Floats:
+        """(A, P, 2), how each action moves the places, pixels a pixel at its peak."""
+        return self._flat.reshape(len(self._flat), -1, 2)
+
+    def weights_at(self, seen: Floats, expression: Floats | None = None) -> Floats:
+        """The same of flows at the places only: seen (N, P, 2); expression (P, 2)."""
+        found = np.zeros((len(seen), len(self._flat)))
         if not len(self._sites):
             return found
-        seen = _sampled(flows, self._places)
         peak = np.hypot(np.linalg.norm(seen, axis=-1).max(axis=1), _FAINT * self._size)
         if expression is not None:
-            along = (seen * _sampled(expression[None], self._places)).sum(axis=(1, 2))
+            along = (seen * expression).sum(axis=(1, 2))
             peak = np.where(along < 0, -peak, peak)
         few = _Few(self._flat, len(self._sites))
         for index, unit in enumerate(seen.reshape(len(seen), -1) / peak[:, None]):

@@ -15,13 +15,29 @@ from torch import Tensor
 
 from mvgen.errors import StoreError
 from mvgen.flow import ClipFlow
-from mvgen.records import Image, Label, Mask
+from mvgen.motion.signals import with_head
+from mvgen.records import Image, Label, Mask, Signals
 from mvgen.store.manifest import ViewRow
 
 # The order of the labels in `label`.
 LABELS: tuple[str, ...] = get_args(Label)
 # A view's motion in its maps, in the order of `ClipFlow`.
 FLOW_ARRAYS = ("flow", "apex_flow")
+# A clip's signals in its geometry.
+SIGNAL_ARRAYS = ("head_pose", "signal_names", "signal_actions", "signal_deviation")
+
+
+class SignalItem(TypedDict):
+    """What the head and the face do in the frames of a clip, see `mvgen.records.Signals`.
+
+    head : (T, 6) float32: yaw, pitch, roll in degrees, dx, dy in crop pixels, scale; NaN where it is not known
+    actions, deviation : (T, A) float32, crop pixels; names : A action units of FACS such as "AU12L"
+    """
+
+    head: Tensor
+    actions: Tensor
+    deviation: Tensor
+    names: tuple[str, ...]
 
 
 class ViewItem(TypedDict):
@@ -31,6 +47,7 @@ class ViewItem(TypedDict):
     flow : (T-1, 2, S, S) float32, (dx, dy) pixels from frame t to t+1
     apex_flow : (2, S, S) float32, the same from onset to apex
         A dataset that leaves flow out gives flow (0, 2, S, S) and apex_flow (0, S, S)
+    signals : what head and face do, of the frontal clip, the same for all its views
     valid : (S, S) bool, seen in the source; depth : (S, S) float32, world units, NaN where there is no surface
     label : index into LABELS, -1 for none; label_name : "" for none; emotion : as the source has it
     yaw, pitch : degrees, NaN for the frontal clip; view : the view's name, see `angles.view_name`
@@ -41,6 +58,7 @@ class ViewItem(TypedDict):
     clip: Tensor
     flow: Tensor
     apex_flow: Tensor
+    signals: SignalItem
     valid: Tensor
     depth: Tensor
     label: int
@@ -65,6 +83,7 @@ def view_item(  # noqa: PLR0917
     row: ViewRow,
     colour: Image,
     flow: ClipFlow | None,
+    signals: Signals,
     valid: Mask,
     depth: NDArray[np.float32],
     pitch: float = 0.0,
@@ -80,6 +99,7 @@ def view_item(  # noqa: PLR0917
         clip=torch.from_numpy(colour).permute(0, 3, 1, 2).contiguous(),
         flow=torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous(),
         apex_flow=torch.from_numpy(apex).permute(2, 0, 1).contiguous(),
+        signals=_signal_item(signals),
         valid=torch.from_numpy(valid),
         depth=torch.from_numpy(depth),
         label=-1 if row.label is None else LABELS.index(row.label),
@@ -99,6 +119,41 @@ def view_item(  # noqa: PLR0917
         visible_attention=row.visible_attention,
         kept=row.kept,
     )
+
+
+def _signal_item(signals: Signals) -> SignalItem:
+    head = np.stack([signals.yaw, signals.pitch, signals.roll, signals.dx, signals.dy, signals.scale], axis=-1)
+    return SignalItem(
+        head=torch.from_numpy(head.astype(np.float32)),
+        actions=torch.from_numpy(signals.actions),
+        deviation=torch.from_numpy(signals.deviation),
+        names=signals.names,
+    )
+
+
+def read_signals(root: Path, row: ViewRow) -> Signals:
+    """The signals of a row's clip. Raises StoreError when they are missing, damaged or of another shape."""
+    stored = read_arrays(root / row.geometry, only=SIGNAL_ARRAYS)
+    pose, names, actions, deviation = (stored.get(name, np.zeros(0)) for name in SIGNAL_ARRAYS)
+    wrong = [
+        name
+        for name, right in (
+            ("head_pose", pose.shape == (row.frames, 6) and pose.dtype == np.float64),
+            ("signal_names", names.ndim == 1 and names.dtype.kind == "U" and len(set(names.tolist())) == len(names)),
+            ("signal_actions", _is_strength(actions, (row.frames, len(names)))),
+            ("signal_deviation", _is_strength(np.nan_to_num(deviation), (row.frames, len(names)))),
+        )
+        if not right
+    ]
+    if wrong:
+        path = root / row.geometry
+        raise StoreError(f"{path} has no signals that can be used: {', '.join(wrong)}; build the dataset again")
+    return with_head(pose, actions, deviation, names.tolist())
+
+
+def _is_strength(values: np.ndarray, shape: tuple[int, int]) -> bool:
+    """Whether values are pixels, none of them negative."""
+    return values.shape == shape and values.dtype == np.float32 and bool((values >= 0).all())
 
 
 def read_frames(root: Path, row: ViewRow) -> Image:
@@ -121,10 +176,11 @@ def stored_flow(maps: Mapping[str, np.ndarray]) -> ClipFlow:
     return ClipFlow(*(np.float32(maps["flow_step"]) * maps[name] for name in FLOW_ARRAYS))
 
 
-def read_arrays(path: Path, without: Container[str] = ()) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, without: Container[str] = (), only: Container[str] | None = None) -> dict[str, np.ndarray]:
     """Arrays of a `.npz` in a store, but for those left out. Raises StoreError when it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if name not in without}
+            wanted = [name for name in stored.files if name not in without and (only is None or name in only)]
+            return {name: stored[name] for name in wanted}
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise StoreError(f"{path} cannot be read: {error}; the store is damaged, build it again") from None

@@ -47,7 +47,11 @@ def maps_path(yaw: float | None, directory: PurePosixPath) -> PurePosixPath:
 
 
 def geometry_path(clip_id: str) -> PurePosixPath:
-    """The clip's depth, crop, camera, registration and attention."""
+    """The clip's depth, crop, camera, registration, fit, signals and attention.
+
+    Signals, see `mvgen.records.Signals`: `head_pose` (T, 6), from which yaw, pitch, roll, dx, dy and scale follow;
+    `signal_names` (A,) action units, `signal_actions` and `signal_deviation` (T, A) float32, crop pixels.
+    """
     return PurePosixPath("geometry", f"{clip_id}.npz")
 
 

@@ -13,7 +13,16 @@ from mvgen.errors import StoreError
 from mvgen.records import Split
 from mvgen.store import layout
 from mvgen.store.about import read_about
-from mvgen.store.items import FLOW_ARRAYS, LABELS, ViewItem, read_arrays, read_frames, stored_flow, view_item
+from mvgen.store.items import (
+    FLOW_ARRAYS,
+    LABELS,
+    ViewItem,
+    read_arrays,
+    read_frames,
+    read_signals,
+    stored_flow,
+    view_item,
+)
 from mvgen.store.manifest import ViewRow, read_table
 
 if TYPE_CHECKING:
@@ -44,7 +53,7 @@ class MultiViewDataset(Dataset[ViewItem]):
         colour = read_frames(self.root, row)
         maps = read_arrays(self.root / row.maps, without=() if self.flow else FLOW_ARRAYS)
         flow = stored_flow(maps) if self.flow else None
-        return view_item(row, colour, flow, maps["valid"], maps["depth"])
+        return view_item(row, colour, flow, read_signals(self.root, row), maps["valid"], maps["depth"])
 
 
 @overload

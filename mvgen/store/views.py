@@ -30,7 +30,7 @@ from mvgen.motion.registration import seen_in_all
 from mvgen.motion.scene_flow import SceneFlow
 from mvgen.records import DepthMap, FaceFit, Image, Registration, ViewGeometry
 from mvgen.render import Renderer, get_renderer
-from mvgen.store.items import ViewItem, read_arrays, read_frames, stored_flow, view_item
+from mvgen.store.items import ViewItem, read_arrays, read_frames, read_signals, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite
 from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import Scene, look, make_scene, make_view, visible_share
@@ -164,7 +164,8 @@ class RenderedViews(Dataset[ViewItem]):
         camera = view.camera
         row = self._row(row, camera.yaw, camera.pitch, view.visible_attention)
         flow = ClipFlow(view.flow, view.apex_flow) if self.flow else None
-        return view_item(row, view.colour, flow, view.valid, view.depth, camera.pitch)
+        signals = read_signals(self.root, row)
+        return view_item(row, view.colour, flow, signals, view.valid, view.depth, camera.pitch)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_scenes": OrderedDict()}

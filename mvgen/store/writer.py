@@ -257,6 +257,9 @@ def _geometry(built: BuiltClip) -> dict[str, NDArray[Any]]:
         "head_pose": np.asarray(registration.pose, dtype=np.float64),
         "head_length": np.asarray(registration.length, dtype=np.float64),
         "reasons": np.array(registration.reasons, dtype=np.str_),
+        "signal_names": np.array(built.signals.names, dtype=np.str_),
+        "signal_actions": built.signals.actions.astype(np.float32),
+        "signal_deviation": built.signals.deviation.astype(np.float32),
         **_fit(built.fit),
         "attention": built.attention.astype(np.float32),
     }
