@@ -57,7 +57,7 @@ COLUMNS = (
     Column(
         "geometry",
         "bytes",
-        "NumPy `.npz`, byte for byte as in the dataset: depth, crop, landmarks, camera, registration and attention of "
-        "the clip; in the row of its frontal clip, null in the others",
+        "NumPy `.npz`, byte for byte as in the dataset: depth, crop, landmarks, camera, fit, registration and "
+        "attention of the clip; in the row of its frontal clip, null in the others",
     ),
 )
