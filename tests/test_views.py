@@ -71,6 +71,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def same(first: Any, second: Any) -> bool:
     if isinstance(first, torch.Tensor):
         return torch.equal(first.nan_to_num(7), second.nan_to_num(7))
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[name], second[name]) for name in first)
     return bool(first == second)
 
 

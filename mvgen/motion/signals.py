@@ -90,7 +90,7 @@ def head_angles(vectors: Floats) -> NDArray[np.float64]:
         turned = turn(vectors[index])
         yaw = np.arctan2(-turned[2, 0], np.hypot(turned[2, 1], turned[2, 2]))
         angles[index] = yaw, np.arctan2(-turned[2, 1], turned[2, 2]), np.arctan2(-turned[1, 0], turned[0, 0])
-    return np.degrees(angles)
+    return np.degrees(angles) + 0.0  # no negative zeros
 
 
 def unit_names() -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class FrontalClip:
     inside : (S, S) bool, pixels that the source's picture covers in every frame
     surface : the face's depth, NaN outside it
     grazing : degrees; surface seen at more than this counts as unseen
+    registered : whether the frames were brought onto the onset frame
     """
 
     crops: Image
@@ -43,6 +44,7 @@ class FrontalClip:
     inside: Mask
     surface: DepthMap
     grazing: float
+    registered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

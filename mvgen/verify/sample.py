@@ -12,7 +12,8 @@ import numpy as np
 from mvgen.config import BuildConfig
 from mvgen.errors import MvgenError
 from mvgen.flow import ClipFlow
-from mvgen.store.items import read_arrays, read_frames
+from mvgen.motion.jumps import find_jumps, jumps
+from mvgen.store.items import read_arrays, read_frames, read_signals
 from mvgen.store.manifest import ViewRow
 from mvgen.store.views import read_scene, stored_config
 from mvgen.verify.findings import Finding, of_clip
@@ -38,13 +39,27 @@ def check_sample(
         except (MvgenError, KeyError, ValueError) as error:
             yield of_clip(frontal[name].geometry, f"it cannot be used: {error}", name)
             continue
+        yield from (
+            of_clip(frontal[name].frames_directory, problem, name) for problem in _unsteady(frontal[name], clip)
+        )
         for row in some:
             yield from (of_clip(row.frames_directory, problem, name) for problem in _check_view(out, row, clip))
 
 
 def _frontal_clip(out: Path, row: ViewRow, config: BuildConfig) -> FrontalClip:
     scene = read_scene(out, row)
-    return FrontalClip(scene.crops, scene.onset, scene.apex, scene.inside, scene.surface, config.grazing)
+    read_signals(out, row)
+    registered = config.registration != "none"
+    return FrontalClip(scene.crops, scene.onset, scene.apex, scene.inside, scene.surface, config.grazing, registered)
+
+
+def _unsteady(row: ViewRow, clip: FrontalClip) -> list[str]:
+    """Where the face jumps, by the frames that are stored."""
+    found = jumps(clip.crops, np.isfinite(clip.surface.depth))
+    return [
+        f"the face jumps between frames {row.frame_names[at]} and {row.frame_names[at + 1]}, by {found[at]:.1f} pixels"
+        for at in find_jumps(found, len(clip.surface.depth), clip.registered)
+    ]
 
 
 def _check_view(out: Path, row: ViewRow, clip: FrontalClip) -> list[str]:
