@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factories import astronaut, known_tools
+from fake_build import resting_fit
 from PIL import Image
 from recognizer_trees import CLASSES, Copies, CopyingNetwork, Nearest, PatternReader, TinyNetwork, make_store
 
 from mvgen.camera import Camera, crop_camera
 from mvgen.config import load_config
 from mvgen.errors import AnglesError, StoreError
+from mvgen.morphable.model import face_model
 from mvgen.sources import get_source
 from mvgen.store import layout
 from mvgen.store.manifest import read_table
@@ -28,7 +30,7 @@ from recognizer.readers.flow_images import FlowImageReader
 from recognizer.readers.kept import KeptReader
 from recognizer.readers.source import frontal_sample
 from recognizer.readers.store import StoreReader, points_at
-from recognizer.readers.truth import TruthReader, clip_directory, eye_midpoint, side_crop
+from recognizer.readers.truth import TruthReader, clip_directory, eye_midpoint, side_crop, turned_fit
 from recognizer.records import Sample
 
 
@@ -139,6 +141,15 @@ def test_the_eyes_are_found_in_the_true_depth() -> None:
     crop = np.column_stack([np.eye(2), np.array(built.centre) - (150.0, 90.0)])
     depth = np.full((240, 320), 0.25)
     np.testing.assert_allclose(eye_midpoint(depth, crop, 128, filmed), [0, 0, 0.25], atol=1e-9)
+
+
+@pytest.mark.parametrize("yaw", [-35.0, 20.0])
+def test_a_turned_fit_is_seen_from_the_front_as_the_fit_is_from_the_side(yaw: float) -> None:
+    fit, camera = resting_fit(), crop_camera(128)
+    turned = turned_fit(fit, camera.at(yaw))
+    np.testing.assert_allclose(camera.project(turned.vertices), camera.at(yaw).project(fit.vertices), atol=1e-9)
+    rebuilt = turned.scale * face_model().mean @ turned.rotation[0].T + turned.shift[0]
+    np.testing.assert_allclose(rebuilt, turned.vertices[0], atol=1e-6)
 
 
 @pytest.fixture

@@ -87,7 +87,11 @@ def test_a_store_as_it_was_built_is_in_order(store: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"flow": "image", "camera": "pinhole"}, {"geometry": "per-frame", "fill": "none", "format": "png"}],
+    [
+        {"flow": "image", "camera": "pinhole"},
+        {"registration": "paper"},
+        {"geometry": "per-frame", "fill": "none", "format": "png"},
+    ],
 )
 def test_every_way_of_building_is_in_order(built: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     if "camera" in settings:
