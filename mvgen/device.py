@@ -64,6 +64,7 @@ def start_openvino() -> Any:
 def one_thread() -> None:
     """One thread per process: sums must not depend on how many there are, and clips already run side by side."""
     import cv2
+    import scipy.linalg  # noqa: F401  its threads are its own, and only what is loaded can be limited
     import torch
     from threadpoolctl import threadpool_limits
 

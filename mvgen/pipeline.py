@@ -225,7 +225,7 @@ def _register(
         return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
     fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
     depth = depth_everywhere(camera, fit)
-    registration = register(crops, onset, fit, depth, camera, tools.model)
+    registration = register(crops, onset, fit, depth, camera)
     return registration, apply(crops, registration, depth)
 
 

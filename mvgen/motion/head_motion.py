@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from mvgen.camera import Camera, pixel_grid
 from mvgen.morphable.fitting import FaceFit
-from mvgen.morphable.model import FaceModel
 from mvgen.morphable.rasterise import face_region, rasterise
+from mvgen.motion.scene_flow import MotionActions, all_vertices, motion_actions
 
 Floats = NDArray[np.floating]
 
@@ -31,11 +31,11 @@ POSE = 6
 """Numbers of a pose."""
 
 # Lengths are pixels of a 256-pixel crop, over 256: of the crop's side.
-_SIDE = 64  # samples along the crop's side
-_STEPS = 8  # of a robust fit
+_SIDE = 32  # samples along the crop's side
+_STEPS = 5  # of a robust fit
 _LEAST_RESIDUAL = 0.03 / 256
-_UNLIKELY_ACTION = 10.0  # a full action counts like a miss of its root, in pixels, at one place
-_MISTAKEN = 0.2  # share of the expression's motion that may be in a frame's head motion
+_UNLIKELY_ACTION = 100.0  # an action of one unit counts like so many missed places, by one pixel each
+_MISTAKEN = 0.1  # share of the expression's motion that may be in a frame's head motion
 _NOISE = 0.03 / 256  # of a frame's head motion
 _AMPLITUDES = tuple(amplitude / 256 for amplitude in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0))
 _LENGTHS = (6.0, 12.0, 24.0, 48.0)  # frames in which a head may change its way
@@ -44,38 +44,39 @@ _LENGTHS = (6.0, 12.0, 24.0, 48.0)  # frames in which a head may change its way
 class HeadFitter:
     """A face of the onset frame, ready to tell how its head moves.
 
-    fit : one frame's; camera : the source camera of the crop
+    fit : one frame's; camera : the source camera of the crop; actions : the shipped ones where not given
     """
 
-    def __init__(self, fit: FaceFit, camera: Camera, model: FaceModel) -> None:
+    def __init__(self, fit: FaceFit, camera: Camera, actions: MotionActions | None = None) -> None:
         self._size, self._scale = camera.size, camera.scale
         self._centre = np.asarray(camera.centre)
         vertices, few = fit.vertices[0], _coarse(camera)
-        actions = fit.scale * model.actions.astype(np.float64) @ fit.rotation[0].T
-        values = np.column_stack([vertices[:, 2:], actions.transpose(1, 0, 2).reshape(len(vertices), -1)])
+        actions = fit.scale * (motion_actions() if actions is None else actions).actions @ fit.rotation[0].T
+        values = all_vertices() @ actions.transpose(1, 0, 2).reshape(actions.shape[1], -1)
+        values = np.column_stack([vertices[:, 2:], values])
         seen = rasterise(few, vertices, values)
         where = face_region(few, vertices) & np.isfinite(seen[..., 0])
         step = camera.size / _SIDE
         self.places = pixel_grid(_SIDE, _SIDE)[where] * step
         self._points = np.column_stack([self._world(self.places), seen[where][:, 0]])
         moved = seen[where][:, 1:].reshape(len(self.places), -1, 3)[..., :2] * [camera.scale, -camera.scale]
-        self._actions = moved.transpose(0, 2, 1).reshape(2 * len(self.places), -1)
+        self._actions = moved.transpose(0, 2, 1).reshape(2 * len(self.places), -1).astype(np.float32)
 
-    def path(
-        self, flows: NDArray[np.float32], onset: int, believed: NDArray[np.bool_] | None = None
-    ) -> Floats:
+    def motions(self, flows: NDArray[np.float32]) -> Floats:
+        """Flows (T, S, S, 2), pixels, at the head's places: (T, N, 2)."""
+        return np.stack([_sampled(flow, self.places) for flow in flows])
+
+    def path(self, motions: Floats, onset: int, believed: NDArray[np.bool_] | None = None) -> Floats:
         """The head's poses (T, 6) along one smooth path.
 
-        flows : (T, S, S, 2) pixels, from the onset frame to every frame, wherever the head is there; zero at the onset
+        motions : (T, N, 2) pixels, of the head's places from the onset frame to every frame
         believed : (T,) bool, frames that tell of the path; None is all
         All zero where a head at rest explains the motion as well.
         """
         if not len(self.places):
-            return np.zeros((len(flows), POSE))
-        motions = np.stack([_sampled(flow, self.places) for flow in flows])
-        alone = np.stack([self._pose(motion) for motion in motions])
-        alone[onset] = 0
-        telling = np.arange(len(flows)) != onset
+            return np.zeros((len(motions), POSE))
+        alone = self._poses(motions, onset)
+        telling = np.arange(len(motions)) != onset
         return self._settled(alone, motions, onset, telling if believed is None else telling & believed)
 
     def motion(self, pose: Floats) -> Floats:
@@ -98,22 +99,36 @@ class HeadFitter:
         down = [none, one, z, none, -x, -y]
         return np.stack([np.stack(right, axis=-1), np.stack(down, axis=-1)], axis=1).reshape(-1, POSE)
 
-    def _pose(self, motion: Floats) -> Floats:
+    def _pose(self, motion: Floats, start: Floats) -> Floats:
         """The head's pose by one frame's motion (N, 2): robust, with the facial actions beside it."""
-        pose, weights = np.zeros(POSE), np.ones(len(motion))
+        pose, weights = start, np.ones(len(motion))
         least = _LEAST_RESIDUAL * self._size
+        basis = np.empty((2 * len(motion), POSE + self._actions.shape[1]), np.float32)
+        basis[:, POSE:] = self._actions
         # Actions are of micro-expressions' size in every crop: what they cost grows with the picture.
         ridge = np.r_[np.full(POSE, 1e-6), np.full(self._actions.shape[1], _UNLIKELY_ACTION * (self._size / 256) ** 2)]
         for _ in range(_STEPS):
-            basis = np.hstack([self._jacobian(pose), self._actions])
+            basis[:, :POSE] = self._jacobian(pose)
             left = (motion - self.motion(pose)).reshape(-1)
-            weighted = basis * np.repeat(weights, 2)[:, None]
-            change = np.linalg.solve(weighted.T @ basis + np.diag(ridge), weighted.T @ left)
+            root = np.repeat(np.sqrt(weights), 2)
+            weighted = basis * root[:, None].astype(np.float32)
+            normal = (weighted.T @ weighted).astype(np.float64) + np.diag(ridge)
+            change = np.linalg.solve(normal, weighted.T @ (root * left))
             pose = _further(pose, change[:POSE])
             miss = np.linalg.norm((left - basis @ change).reshape(-1, 2), axis=1)
             reach = 2 * max(1.48 * float(np.median(miss)), least)
             weights = 1 / (1 + (miss / reach) ** 2)
         return pose
+
+    def _poses(self, motions: Floats, onset: int) -> Floats:
+        """(T, 6), the pose of each frame by itself; the search starts from the frame before it, nearer to the onset."""
+        poses = np.zeros((len(motions), POSE))
+        for frames in (range(onset + 1, len(motions)), range(onset - 1, -1, -1)):
+            nearer = onset
+            for frame in frames:
+                poses[frame] = self._pose(motions[frame], poses[nearer])
+                nearer = frame
+        return poses
 
     def _settled(self, alone: Floats, motions: Floats, onset: int, others: NDArray[np.bool_]) -> Floats:
         """Poses (T, 6) found frame by frame, along the smooth path that makes the motions (T, N, 2) most likely."""

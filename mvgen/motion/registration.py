@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mvgen.camera import Camera
 from mvgen.errors import ClipError
 from mvgen.morphable.fitting import FaceFit
-from mvgen.morphable.model import FaceModel
-from mvgen.motion.flow import flows_from
+from mvgen.morphable.rasterise import face_region
+from mvgen.motion.flow import flows_from, flows_from_onset
 from mvgen.motion.head_motion import POSE, HeadFitter, seen_at
 from mvgen.records import Clip, Image, Mask, Registration
 
@@ -27,19 +27,28 @@ _LONGEST_GAP = 5  # frames that are not believed, between others along whose pat
 _SMOOTHING = 2 / 256  # of the crop's side
 
 
-def register(crops: Image, onset: int, fit: FaceFit, camera: Camera, model: FaceModel) -> Registration:
+def register(crops: Image, onset: int, fit: FaceFit, depth: Floats, camera: Camera) -> Registration:
     """Find the head's path through a clip.
 
     crops : (T, S, S, 3) uint8; onset : its position, from 0
-    fit : of the onset frame
+    fit : of the onset frame; depth : (S, S) world units, its depth, known everywhere
     camera : the source camera of the crop
     """
-    fitter = HeadFitter(fit, camera, model)
-    flows = flows_from(crops, onset)
-    path = fitter.path(flows, onset)
+    fitter = HeadFitter(fit, camera)
+    motions = fitter.motions(flows_from(crops, onset))
+    path = fitter.path(motions, onset)
     unlike = _unlike(crops, onset, fitter, path)
     if unlike.any():
-        path = fitter.path(flows, onset, believed=~unlike)
+        path = fitter.path(motions, onset, ~unlike)
+    # What is left is a pixel or less, which is found more exactly.
+    near = apply(crops, _along(path, fitter, camera, unlike), depth)
+    motions = fitter.motions(flows_from_onset(near, onset, face_region(camera, fit.vertices[0])))
+    path = fitter.path(motions + np.stack([fitter.motion(pose) for pose in path]), onset, ~unlike)
+    return _along(path, fitter, camera, unlike)
+
+
+def _along(path: Floats, fitter: HeadFitter, camera: Camera, unlike: Mask) -> Registration:
+    """The registration of a head's path (T, 6); unlike : (T,) bool, frames that do not show the face."""
     degrees = np.degrees(np.linalg.norm(path[:, 2:5], axis=1))
     reasons = np.where(degrees > _FARTHEST_TURN, "the head turns too far", np.where(unlike, "the face is hidden", ""))
     homography, parallax = (np.stack(part) for part in zip(*(seen_at(pose, camera) for pose in path), strict=True))

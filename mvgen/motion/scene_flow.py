@@ -134,7 +134,7 @@ class SceneFlow:
 
         ends = np.arange(0, 3 * len(triangle) + 1, 3)
         whole = sparse.csr_array((shares.ravel(), triangles[triangle].ravel(), ends), shape=(len(triangle), count))
-        self._image = sparse.csr_array(whole @ _middles()).astype(np.float32)
+        self._image = sparse.csr_array(whole @ all_vertices()).astype(np.float32)
 
     def depth_motion(self, flows: Floats, expression: Floats | None = None) -> NDArray[np.float32]:
         """Motion in depth of flows (N, S, S, 2), pixels: (N, S, S) float32, world units.
@@ -256,7 +256,7 @@ def _sampled(flows: Floats, places: Floats) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def _middles() -> sparse.csr_array:
+def all_vertices() -> sparse.csr_array:
     """(V, 540) sparse: the face model's vertices from the coarse ones; middles of edges are means of their ends."""
     from scipy import sparse
 
