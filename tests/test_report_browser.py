@@ -205,6 +205,28 @@ def test_layers_are_laid_over_both_pictures_and_explained(opened: Opened, layer:
     assert not opened.page.is_visible(f"[data-layer={layer}]")
 
 
+def test_the_curves_are_those_of_the_clip_and_the_upright_line_is_at_its_frame(out: Path, opened: Opened) -> None:
+    def shown() -> list[str]:
+        return opened.page.eval_on_selector_all(".signals:not([hidden])", "all => all.map(one => one.dataset.clip)")
+
+    def line() -> float:
+        script = "all => all.map(one => one.transform.baseVal.consolidate().matrix.e)"
+        places = opened.page.eval_on_selector_all(".signals:not([hidden]) .cursor", script)
+        assert places
+        assert len(set(places)) == 1
+        return float(places[0])
+
+    assert shown() == ["0"]
+    last = rows_of(out, 0)[None].frames - 1
+    for frame in (0, 1, last):
+        opened.page.fill("#frame", str(frame))
+        opened.drawn()
+        assert line() == pytest.approx(272 * frame / last, abs=0.01)
+    opened.press("]")
+    assert shown() == ["1"]
+    assert line() == pytest.approx(272 * opened.frame / (rows_of(out, 1)[None].frames - 1), abs=0.01)
+
+
 def test_dragging_the_picture_turns_it(opened: Opened) -> None:
     opened.press("Home")
     box = opened.page.locator("#view").bounding_box()

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 _BINS_PER_TICK = 4
+_WORD = 0.2  # of a chart's width
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,80 @@ class Spread:
     median: float
     upper: float
     highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A value in every frame, on a chart whose sides are 1; y goes down.
+
+    points : (x, y) of every frame; band : outline of one deviation around them; empty where none is known
+    highest : the value that is farthest from 0, as it was
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    band: tuple[tuple[float, float], ...]
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurveChart:
+    """Curves on one axis."""
+
+    axis: Axis
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment of a clip. name : what it is; place : 0 at the first frame, 1 at the last; row : of the word, from 0"""
+
+    name: str
+    place: float
+    row: int
+
+
+def curve_chart(
+    values: Mapping[str, NDArray[np.floating]], deviations: Mapping[str, NDArray[np.floating]] | None = None
+) -> CurveChart:
+    """Curves of values (T,), by their names, on one axis that holds 0 and them all.
+
+    deviations : (T,), of values that are not negative
+    """
+    known = {name: np.asarray(each, np.float64) for name, each in values.items()}
+    doubt = {name: np.nan_to_num(each).astype(np.float64) for name, each in (deviations or {}).items()}
+    highest = max(0.0, *(float((each + doubt.get(name, 0)).max()) for name, each in known.items()))
+    axis = make_axis(min(0.0, *(float(each.min()) for each in known.values())), highest)
+
+    def drawn(each: NDArray[np.float64]) -> list[tuple[float, float]]:
+        across = np.linspace(0, 1, len(each)).tolist() if len(each) > 1 else [0.5]
+        return [(x, 1 - axis.place(value)) for x, value in zip(across, each.tolist(), strict=True)]
+
+    def band(name: str, each: NDArray[np.float64]) -> list[tuple[float, float]]:
+        if name not in doubt:
+            return []
+        return drawn(each + doubt[name]) + drawn(np.maximum(each - doubt[name], 0))[::-1]
+
+    return CurveChart(
+        axis,
+        tuple(
+            Curve(name, tuple(drawn(each)), tuple(band(name, each)), float(each[np.abs(each).argmax()]))
+            for name, each in known.items()
+        ),
+    )
+
+
+def marks(moments: Mapping[str, int], frames: int) -> tuple[Mark, ...]:
+    """Moments, name -> position, of a clip of so many frames; words that would touch stand in other rows."""
+    at: dict[int, list[str]] = {}
+    for name, position in moments.items():
+        at.setdefault(position, []).append(name)
+    found: list[Mark] = []
+    for position, names in sorted(at.items()):
+        place = position / (frames - 1) if frames > 1 else 0.5
+        row = 1 - found[-1].row if found and place - found[-1].place < _WORD else 0
+        found.append(Mark(", ".join(names), place, row))
+    return tuple(found)
 
 
 def make_axis(lowest: float, highest: float, intervals: int = 4) -> Axis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from mvgen import __version__
 from mvgen.config import file_digest
-from mvgen.report import facts, layers, viewer
+from mvgen.report import facts, layers, signals, viewer
 from mvgen.report.charts import bin_edges
 from mvgen.store import layout
 from mvgen.store.about import read_about
@@ -37,7 +37,8 @@ def write_report(out: Path) -> Path:
     found = facts.gather(out, about, rows, read_failures(out / layout.FAILURES))
     chosen = viewer.choose_clips(rows)
     clips = [viewer.show_clip(out, of_clip, _PICTURES // len(chosen)) for of_clip in _by_clip(rows, chosen)]
-    page = render(found, clips, file_digest(out / layout.DATASET))
+    charts = [signals.show_signals(out, of_clip) for of_clip in _by_clip(rows, chosen)]
+    page = render(found, clips, file_digest(out / layout.DATASET), charts)
     path = out / layout.REPORT
     with disk_errors(out):
         write_atomically(path, page.encode())
@@ -53,14 +54,21 @@ def is_current(out: Path) -> bool:
         return file_digest(out / layout.DATASET).encode() in file.read(_HEAD)
 
 
-def render(found: facts.Facts, clips: list[dict[str, Any]], digest: str) -> str:
-    """The page's HTML. clips : as `viewer.show_clip` gives them; digest : sha256 of the store's `dataset.json`"""
+def render(
+    found: facts.Facts, clips: list[dict[str, Any]], digest: str, charts: Sequence[signals.ClipSignals] = ()
+) -> str:
+    """The page's HTML.
+
+    clips : as `viewer.show_clip` gives them; digest : sha256 of the store's `dataset.json`
+    charts : of the same clips
+    """
     # Everything is escaped but these two files beside the template.
     style, script = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "viewer.js"))
     template = _environment().get_template("page.html")
     return template.render(
         facts=found,
         clips=clips,
+        charts=charts,
         digest=digest,
         version=__version__,
         style=style,
@@ -83,7 +91,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["edges"] = bin_edges
+    environment.filters["points"] = _points
     return environment
+
+
+def _points(points: Iterable[tuple[float, float]]) -> str:
+    """Points of a chart whose sides are 1, as a polyline of one that is 272 wide and 104 high."""
+    return " ".join(f"{272 * x:.1f},{8 + 104 * y:.1f}" for x, y in points)
 
 
 def _by_clip(rows: Iterable[ViewRow], clips: list[str]) -> list[list[ViewRow]]:

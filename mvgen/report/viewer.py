@@ -107,6 +107,7 @@ def _about(row: ViewRow, frames: Sequence[int]) -> dict[str, Any]:
         "sampled": len(frames) < row.frames,
         "frames": [row.frame_names[index] for index in frames],
         "seconds": [index / row.fps for index in frames],
+        "places": [index / max(row.frames - 1, 1) for index in frames],
         "onset": frames.index(row.onset_index),
         "apex": frames.index(row.apex_index),
         "offset": frames.index(row.offset_index),

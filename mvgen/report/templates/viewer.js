@@ -56,6 +56,7 @@
     if ($("status").textContent !== status) $("status").textContent = status;
     for (const legend of document.querySelectorAll("#legends p")) legend.hidden = legend.dataset.layer !== layer();
     $("source-figure").hidden = !$("beside").checked;
+    for (const line of document.querySelectorAll(".signals:not([hidden]) .cursor")) line.setAttribute("transform", `translate(${272 * clip.places[index]} 0)`);
     draw();
   }
 
@@ -79,6 +80,7 @@
     chooser.value = index;
     clip = JSON.parse(blocks[index].textContent);
     pictures.clear();
+    for (const each of document.querySelectorAll(".signals")) each.hidden = each.dataset.clip !== String(index);
     const off = clip.views.map((each) => Math.abs(each.yaw - angle));
     yaw.max = clip.views.length - 1;
     yaw.value = off.indexOf(Math.min(...off));
