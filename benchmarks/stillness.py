@@ -49,7 +49,8 @@ def registered(frames: Image, onset: int, tools: Tools) -> tuple[FaceTrack, Imag
     crops = crop_frames(frames, face)
     camera = crop_camera(SIZE)
     fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
-    return face, apply(crops, register(crops, onset, fit, camera, tools.model), depth_everywhere(camera, fit))
+    depth = depth_everywhere(camera, fit)
+    return face, apply(crops, register(crops, onset, fit, depth, camera), depth)
 
 
 def geometries(crops: Image, onset: int, fps: float, tools: Tools) -> dict[Geometry, NDArray[np.float32]]:

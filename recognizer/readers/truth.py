@@ -21,7 +21,6 @@ from mvgen.errors import StoreError
 from mvgen.faces.crop import covered, crop_frames
 from mvgen.flow import clip_flow
 from mvgen.ibug import five_points
-from mvgen.morphable.model import face_model
 from mvgen.motion.registration import apply, leave, register, seen_in_all
 from mvgen.pipeline import depth_everywhere
 from mvgen.records import FaceFit, FaceTrack, Floats, Image, Mask
@@ -121,8 +120,9 @@ class TruthReader(Reader):
         registration = leave(len(crops))
         if config.registration != "none":
             camera, fit = scene.surface.camera, turned_fit(stored_fit(stored), scene.surface.camera.at(yaw))
-            registration = register(crops, onset, fit, camera, face_model())
-            crops = apply(crops, registration, depth_everywhere(camera, fit))
+            depth = depth_everywhere(camera, fit)
+            registration = register(crops, onset, fit, depth, camera)
+            crops = apply(crops, registration, depth)
         face = self._face(folder, yaw, onset, crop, size) & seen_in_all(track.inside, registration)
         motion = clip_flow(crops, onset, row.apex_index, face, flow_methods(config))
         times = (onset, row.apex_index, row.offset_index)
