@@ -147,6 +147,7 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         carried = config.flow == "geometric"
         told = scene_flow if len(surfaces) == 1 else None
         motion = clip_surface_motion(frontal, surfaces, onset, apex, told) if carried else None
+        lift = None if told is None else _lift(from_onset.flows(), frontal.apex, told)
     with clock("attention"):
         attention = attention_map(
             crops[onset],
@@ -158,11 +159,24 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
             motion=frontal.apex,
         )
     with clock("mesh"):
-        scene = make_scene(crops, onset, apex, inside, face.landmarks, attention, surfaces, motion)
+        scene = make_scene(crops, onset, apex, inside, face.landmarks, attention, surfaces, motion, lift)
     views = _Views(_source_view(crops, surface, inside, frontal), scene, config, tools.renderer, clock)
     # A release that marks no apex gets the one found here; the adapter's note on the clip says that it is an estimate.
     clip = replace(clip, apex=clip.frames[apex].number)
-    return BuiltClip(clip, face, registration, signals, surface, fit, attention, views, clock.seconds)
+    return BuiltClip(clip, face, registration, signals, surface, fit, attention, views, clock.seconds, lift)
+
+
+_LIFT_SIDE = 64  # of the grid that skin's motion in depth is kept on: it is as smooth as the flow
+
+
+def _lift(flows: NDArray[np.float32], expression: NDArray[np.float32], scene_flow: SceneFlow) -> NDArray[np.float16]:
+    """(T, s, s) float16, see `Scene`, of flows (T, S, S, 2) from the onset frame to every frame."""
+    import cv2
+
+    side = min(_LIFT_SIDE, flows.shape[1])
+    lifts = (scene_flow.lift(flow[None], expression)[0] for flow in flows)
+    few = [cv2.resize(lift, (side, side), interpolation=cv2.INTER_AREA) for lift in lifts]
+    return np.stack(few).astype(np.float16)
 
 
 @dataclass(frozen=True, slots=True)

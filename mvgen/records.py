@@ -301,6 +301,7 @@ class BuiltClip:
     attention : (S, S) float32, Grad-CAM on the registered crop, sums to 1 over the face; all zeros if there is none
     views : the frontal clip, then one per angle; they need not be in memory together
     seconds : stage name -> seconds spent so far; printed, never stored
+    lift : (T, s, s) float16, world units, how much nearer each frame has the skin, see `mvgen.viewing.Scene`; or None
     """
 
     clip: Clip
@@ -312,3 +313,4 @@ class BuiltClip:
     attention: NDArray[np.float32]
     views: Sequence[ViewClip]
     seconds: dict[str, float] = field(default_factory=dict)
+    lift: NDArray[np.float16] | None = None

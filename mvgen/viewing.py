@@ -17,6 +17,7 @@ from mvgen.mesh import mesh_from_depth, smooth_outline
 from mvgen.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.render import Renderer, drape, seen_inside
 from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
+from mvgen.render.lifting import lift_skin
 from mvgen.surface_motion import SurfaceMotion, see_clip_motion, see_motion
 
 
@@ -48,6 +49,8 @@ class Scene:
     meshes : of the clip's one geometry, or of each frame's
     face : how the source saw the surface
     motion : of the surface; for flow that is geometric
+    lift : (T, s, s) float16, world units, on a coarser grid of the source's pixels: how much nearer to the camera each
+        frame has the skin than the clip's one geometry; None leaves all frames on that geometry
     """
 
     crops: Image
@@ -60,6 +63,7 @@ class Scene:
     meshes: tuple[Mesh, ...]
     face: SeenFace
     motion: SurfaceMotion | None = None
+    lift: NDArray[np.float16] | None = None
 
 
 def make_scene(  # noqa: PLR0917
@@ -71,10 +75,12 @@ def make_scene(  # noqa: PLR0917
     attention: NDArray[np.float32],
     surfaces: Sequence[DepthMap],
     motion: SurfaceMotion | None = None,
+    lift: NDArray[np.float16] | None = None,
 ) -> Scene:
     """Make a clip ready to be seen from any angle.
 
     surfaces : the face's depth, NaN outside it: the clip's one, or each frame's
+    motion, lift : see `Scene`
     """
     surface = surfaces[onset] if len(surfaces) > 1 else surfaces[0]
     inside = _sampled_inside(inside)
@@ -89,6 +95,7 @@ def make_scene(  # noqa: PLR0917
         meshes=tuple(surface_mesh(each) for each in surfaces),
         face=SeenFace.of(surface, inside, landmarks),
         motion=motion,
+        lift=lift,
     )
 
 
@@ -131,6 +138,8 @@ def make_view(
     view = _kept_geometry(scene, seen)
     with clock("views"):
         colour = _drape(seen, scene.crops)
+        if scene.lift is not None and len(seen) == 1:
+            lift_skin(colour, scene.lift, view)
         hit, valid = _common(seen, scene.inside)
         if config.fill == "mirror":
             colour = fill_unseen(

@@ -150,6 +150,14 @@ class SceneFlow:
             depth[index].reshape(-1)[self._pixels] += told[index]
         return depth
 
+    def lift(self, flows: Floats, expression: Floats | None = None) -> NDArray[np.float32]:
+        """How much nearer skin is than the surface at rest is where it has gone to: (N, S, S) float32, world units.
+
+        Arguments as of `depth_motion`.
+        """
+        at_rest = self._slope[0] * flows[..., 0] + self._slope[1] * flows[..., 1]
+        return np.asarray(self.depth_motion(flows, expression) - at_rest, np.float32)
+
     def weights(self, flows: Floats, expression: Floats | None = None) -> Floats:
         """How much of each action is in flows: (N, A), pixels at the action's peak. Arguments as of `depth_motion`."""
         seen = _sampled(flows, self._places)

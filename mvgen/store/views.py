@@ -25,6 +25,7 @@ from torch.utils.data import Dataset, get_worker_info
 from mvgen.angles import RandomAngles, view_name
 from mvgen.camera import Camera
 from mvgen.config import BuildConfig
+from mvgen.errors import StoreError
 from mvgen.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
 from mvgen.motion.scene_flow import SceneFlow
@@ -62,7 +63,16 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
         None if np.isnan(stored["landmarks"]).all() else stored["landmarks"],
         stored["attention"],
         [depth],
+        lift=_lift(stored, root / row.geometry, row.frames),
     )
+
+
+def _lift(stored: dict[str, np.ndarray], path: Path, frames: int) -> np.ndarray | None:
+    """How much nearer each frame has the skin, see `mvgen.viewing.Scene`. Raises StoreError for what is none."""
+    lift = stored.get("lift")
+    if lift is not None and (lift.ndim != 3 or len(lift) != frames or not np.isfinite(lift).all()):
+        raise StoreError(f"{path}: lift {lift.shape} is not that of {frames} frames; build the clip again")
+    return lift
 
 
 def stored_registration(stored: dict[str, np.ndarray]) -> Registration:

@@ -261,6 +261,7 @@ def _geometry(built: BuiltClip) -> dict[str, NDArray[Any]]:
         "signal_actions": built.signals.actions.astype(np.float32),
         "signal_deviation": built.signals.deviation.astype(np.float32),
         **_fit(built.fit),
+        **({} if built.lift is None else {"lift": built.lift.astype(np.float16)}),
         "attention": built.attention.astype(np.float32),
     }
 
