@@ -18,7 +18,7 @@ from mvgen.records import Image, Mask
 # pair has more than 0.14; one frame, six in a row or every other frame 3 pixels beside the rest are found in all of
 # them, at 64 pixels a side as well.
 _SMALLEST = 1.0
-_CERTAIN = 2.0  # in frames that were registered, whatever the other pairs do
+_CERTAIN = 2.0  # whatever the other pairs do
 _DEVIATIONS = 4.0  # above the clip's other pairs
 _TO_SIGMA = 1.4826  # of a median absolute deviation
 _FEWEST = 3  # pairs; with fewer there is nothing to compare with
@@ -41,19 +41,17 @@ def jumps(frames: Image, face: Mask) -> NDArray[np.float64]:
     return np.minimum(np.r_[ends[0], unlike], np.r_[unlike, ends[1]])
 
 
-def find_jumps(found: NDArray[np.float64], size: int, registered: bool) -> list[int]:
-    """The frames after which the face jumps.
+def find_jumps(found: NDArray[np.float64], size: int) -> list[int]:
+    """The frames of a registered clip after which the face jumps.
 
     found : as `jumps` gives them, of frames of `size` pixels
-    registered : whether the frames were: if not, a head that shakes all the time is no mistake
     """
     if len(found) < _FEWEST:
         return []
     middle = float(np.median(found))
     others = middle + _DEVIATIONS * _TO_SIGMA * float(np.median(np.abs(found - middle)))
     scale = size / 256
-    limit = max(_SMALLEST * scale, min(others, _CERTAIN * scale) if registered else others)
-    return np.flatnonzero(found > limit).tolist()
+    return np.flatnonzero(found > max(_SMALLEST * scale, min(others, _CERTAIN * scale))).tolist()
 
 
 def _median_length(motion: NDArray[np.float32]) -> float:

@@ -54,11 +54,13 @@ def _frontal_clip(out: Path, row: ViewRow, config: BuildConfig) -> FrontalClip:
 
 
 def _unsteady(row: ViewRow, clip: FrontalClip) -> list[str]:
-    """Where the face jumps, by the frames that are stored."""
+    """Where the face jumps, by the frames that are stored. Where none was registered, a head may shake."""
+    if not clip.registered:
+        return []
     found = jumps(clip.crops, np.isfinite(clip.surface.depth))
     return [
         f"the face jumps between frames {row.frame_names[at]} and {row.frame_names[at + 1]}, by {found[at]:.1f} pixels"
-        for at in find_jumps(found, len(clip.surface.depth), clip.registered)
+        for at in find_jumps(found, len(clip.surface.depth))
     ]
 
 
