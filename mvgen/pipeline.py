@@ -145,9 +145,8 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         scene_flow = SceneFlow(fit, surface)
         signals = clip_signals(registration.pose, from_onset, scene_flow)
         carried = config.flow == "geometric"
-        told = scene_flow if len(surfaces) == 1 else None
-        motion = clip_surface_motion(frontal, surfaces, onset, apex, told) if carried else None
-        lift = None if told is None else _lift(from_onset.flows(), frontal.apex, told)
+        lift = _lift(from_onset.flows(), frontal.apex, scene_flow) if len(surfaces) == 1 else None
+        motion = clip_surface_motion(frontal, surfaces, onset, apex, lift) if carried else None
     with clock("attention"):
         attention = attention_map(
             crops[onset],

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.camera import pixel_grid
 from mvgen.flow import ClipFlow, Flow
+from mvgen.motion.scene_flow import slopes
 from mvgen.records import DepthMap, ViewGeometry
-
-if TYPE_CHECKING:
-    from mvgen.motion.scene_flow import SceneFlow
 
 Floats = NDArray[np.floating]
 
@@ -41,16 +39,29 @@ class SurfaceMotion(NamedTuple):
 
 
 def clip_surface_motion(
-    frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: int, apex: int, scene_flow: SceneFlow | None = None
+    frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: int, apex: int, lift: NDArray[np.floating] | None = None
 ) -> SurfaceMotion:
     """The motion that the frontal clip's flow means on its surface.
 
     surfaces : the clip's one, or each frame's; NaN outside the face
-    scene_flow : tells, where there is one surface, how an expression changes it; where it is not given, skin gains a
-        part of the depth that it would gain by sliding over it
+    lift : (T, s, s) world units, how much nearer each frame has the skin than the one surface has it where it is, see
+        `mvgen.viewing.Scene`; where it is not given, skin gains a part of the depth that it would gain by sliding
     """
-    if scene_flow is not None and len(surfaces) == 1:
-        return _in_depth(frontal, _Ground(surfaces[0]), scene_flow)
+    if lift is not None and len(surfaces) == 1:
+        ground = _Ground(surfaces[0])
+        size = frontal.apex.shape[0]
+        heights, (right, down) = lift.astype(np.float32), slopes(surfaces[0])
+
+        def gained(motion: Flow, nearer: NDArray[np.float32]) -> NDArray[np.float32]:
+            """Depth of a motion along the surface at rest, and what it is nearer in the end."""
+            return right * motion[..., 0] + down * motion[..., 1] + _resized(nearer, size)
+
+        frames = np.empty((len(frontal.frames), size, size, 3), np.float32)
+        for index, (before, after) in enumerate(pairwise(heights)):
+            motion = frontal.frames[index]
+            frames[index] = ground.moved(motion, ground, 0.0, gained(motion, after - before))
+        raised = gained(frontal.apex, heights[apex] - heights[onset])
+        return SurfaceMotion(_side_by_side(frames), ground.moved(frontal.apex, ground, 0.0, raised))
     sliding = _SLIDING if len(surfaces) == 1 else 1.0
     grounds = [_Ground(surface) for surface in surfaces]
     grounds = grounds * (len(frontal.frames) + 1) if len(grounds) == 1 else grounds
@@ -60,15 +71,11 @@ def clip_surface_motion(
     return SurfaceMotion(_side_by_side(frames), grounds[onset].moved(frontal.apex, grounds[apex], sliding))
 
 
-def _in_depth(frontal: ClipFlow, ground: _Ground, scene_flow: SceneFlow) -> SurfaceMotion:
-    """The motion on a surface whose change in depth is inferred from all that is seen of it."""
-    flows = np.concatenate([frontal.frames, frontal.apex[None]])
-    depth = scene_flow.depth_motion(flows, frontal.apex)
-    ways = [ground.deeper(motion, change) for motion, change in zip(flows, depth, strict=True)]
-    frames = np.empty((len(flows) - 1, *ways[-1].shape), np.float32)
-    for index, way in enumerate(ways[:-1]):
-        frames[index] = way
-    return SurfaceMotion(_side_by_side(frames), ways[-1])
+def _resized(lift: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """(s, s) -> (size, size)."""
+    import cv2
+
+    return np.asarray(cv2.resize(lift, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _side_by_side(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -102,19 +109,19 @@ class _Ground:
         index, weight = _bilinear(pixels - 0.5, self._depth.shape)
         return np.asarray((self._depth.ravel()[index] * weight).sum(axis=0))
 
-    def moved(self, motion: Flow, then: _Ground, sliding: float) -> NDArray[np.float32]:
+    def moved(
+        self, motion: Flow, then: _Ground, sliding: float, raised: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """The way of what was at a pixel of this ground and is at pixel + motion of the other: (S, S, 3) world units.
 
-        sliding : share of the depth between both places that it gains
+        sliding : share of the depth between both places that it gains; raised : (S, S), what it gains besides
         Outside the face it is that of the nearest pixel of the face, so that outlines do not mix with rest.
         """
         pixels = self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)
-        return self._way(pixels, self._rest + sliding * (then._depth_at(pixels) - self._rest))
-
-    def deeper(self, motion: Flow, change: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The way of what was at a pixel, moves by `motion` and gains `change` (S, S) in depth: as `moved`."""
-        pixels = self._pixels + motion.reshape(-1, 2).take(self._face, axis=0)
-        return self._way(pixels, self._rest + change.ravel().take(self._face))
+        depth = self._rest + sliding * (then._depth_at(pixels) - self._rest)
+        if raised is not None:
+            depth += raised.ravel().take(self._face)
+        return self._way(pixels, depth)
 
     def _way(self, pixels: Floats, depth: Floats) -> NDArray[np.float32]:
         """From the face's points to pixels with depth."""

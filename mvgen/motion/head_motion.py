@@ -51,8 +51,9 @@ class HeadFitter:
         self._size, self._scale = camera.size, camera.scale
         self._centre = np.asarray(camera.centre)
         vertices, few = fit.vertices[0], _coarse(camera)
-        actions = fit.scale * (motion_actions() if actions is None else actions).actions @ fit.rotation[0].T
-        values = all_vertices() @ actions.transpose(1, 0, 2).reshape(actions.shape[1], -1)
+        known = (motion_actions() if actions is None else actions).actions
+        ways = fit.scale * known @ fit.rotation[0].T
+        values = all_vertices() @ ways.transpose(1, 0, 2).reshape(ways.shape[1], -1)
         values = np.column_stack([vertices[:, 2:], values])
         seen = rasterise(few, vertices, values)
         where = face_region(few, vertices) & np.isfinite(seen[..., 0])
@@ -143,7 +144,7 @@ class HeadFitter:
         heads = (ways @ ways.T / len(self.places))[both]
         best, chosen = np.inf, np.zeros((count, int(others.sum())))
         for length, amplitude in product(_LENGTHS, _AMPLITUDES):
-            prior = (amplitude * self._size) ** 2 * _smooth(np.arange(count) - onset, length)
+            prior = (amplitude * self._size) ** 2 * _smooth(np.arange(count, dtype=np.float64) - onset, length)
             covariance = prior[both] + disturbed
             unlikely = np.trace(np.linalg.solve(covariance, heads)) + POSE * np.linalg.slogdet(covariance)[1]
             if unlikely < best:

@@ -121,7 +121,7 @@ class SceneFlow:
         normals = vertex_normals(vertices)[:COARSE]
         self.names = known.names
         self._size = camera.size
-        self._slope = _slopes(surface)
+        self._slope = slopes(surface)
         self._sites = _seen(camera, vertices, normals, triangles[triangle], np.isfinite(surface.depth))
         self._places = camera.project(vertices[self._sites])[:, :2] - 0.5
 
@@ -233,7 +233,7 @@ def _in_picture(camera: Camera, points: Floats, moved: Floats) -> Floats:
     return np.asarray(step[..., :2] / (_STEP * camera.scale))
 
 
-def _slopes(surface: DepthMap) -> NDArray[np.float32]:
+def slopes(surface: DepthMap) -> NDArray[np.float32]:
     """(2, S, S), how depth grows to the right and down, world units a pixel; beyond the face as at its outline."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 

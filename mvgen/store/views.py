@@ -28,7 +28,6 @@ from mvgen.config import BuildConfig
 from mvgen.errors import StoreError
 from mvgen.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
-from mvgen.motion.scene_flow import SceneFlow
 from mvgen.records import DepthMap, FaceFit, Image, Registration, ViewGeometry
 from mvgen.render import Renderer, get_renderer
 from mvgen.store.items import ViewItem, read_arrays, read_frames, read_signals, stored_flow, view_item
@@ -227,9 +226,7 @@ class RenderedViews(Dataset[ViewItem]):
         scene = self._scenes.pop(row.clip, None) or read_scene(self.root, row)
         if self.flow and self.config.flow == "geometric" and scene.motion is None:
             frontal = stored_flow(read_arrays(self.root / row.maps))
-            stored = read_arrays(self.root / row.geometry)
-            scene_flow = SceneFlow(stored_fit(stored), scene.surface)
-            motion = clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex, scene_flow)
+            motion = clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex, scene.lift)
             scene = replace(scene, motion=motion)
         self._scenes[row.clip] = scene
         while len(self._scenes) > 1 and sum(map(_bytes, self._scenes.values())) > self.memory:
