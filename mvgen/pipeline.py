@@ -308,11 +308,25 @@ def observe(clip: Clip, read_frames: Callable[[Clip], Image], config: BuildConfi
     """
     if clip.label is None:
         return None
+    few = _few_frames(clip)
     try:
-        onset, apex = _onset_and_apex(clip, read_frames(clip), config, tools)
+        onset, apex = _onset_and_apex(few, read_frames(few), config, tools)
     except ClipError:
         return None
     return Observation(pooled_change(onset[None], apex[None], tools.estimator), clip.label)
+
+
+_OBSERVED = 8  # frames, spread over a clip, beside its onset and apex, that tell the head's path well enough
+_OBSERVED_UNMARKED = 24  # among which the apex is looked for where the release marks none
+
+
+def _few_frames(clip: Clip) -> Clip:
+    """The clip with a few of its frames, the onset's and the apex's among them."""
+    last = len(clip.frames) - 1
+    most = _OBSERVED if clip.apex is not None else _OBSERVED_UNMARKED
+    spread = np.linspace(0, last, min(most, last + 1)).round().astype(int).tolist()
+    chosen = sorted({*spread, clip.position(clip.onset, 0), clip.position(clip.apex, 0)}) if last >= 0 else []
+    return replace(clip, frames=tuple(clip.frames[index] for index in chosen))
 
 
 def fit_attention_on(observed: Sequence[Observation]) -> dict[str, NDArray[Any]]:

@@ -32,7 +32,7 @@ POSE = 6
 
 # Lengths are pixels of a 256-pixel crop, over 256: of the crop's side.
 _SIDE = 32  # samples along the crop's side
-_STEPS = 5  # of a robust fit
+_STEPS = 4  # of a robust fit
 _LEAST_RESIDUAL = 0.03 / 256
 _UNLIKELY_ACTION = 100.0  # an action of one unit counts like so many missed places, by one pixel each
 _MISTAKEN = 0.07  # share of the expression's motion that may be in a frame's head motion

@@ -20,22 +20,26 @@ def lift_skin(colour: Image, lift: NDArray[np.float16], view: ViewGeometry) -> N
     import cv2
 
     camera, size, few = view.camera, colour.shape[1], lift.shape[1]
+    rows, columns = (np.flatnonzero(np.isfinite(view.source[..., 0]).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    shown = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     # Beyond the face the nearest skin tells, so that outlines do not tear.
-    source = _filled(view.source) * np.float32(few / size) - np.float32(0.5)
+    source = _filled(view.source[shown]) * np.float32(few / size) - np.float32(0.5)
+    height, width = source.shape[:2]
     step = max(1, size // few)
-    coarse = np.ascontiguousarray(source[step // 2 :: step, step // 2 :: step])
+    coarse = np.asarray(cv2.resize(source, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA))
     # How far a pixel moves in the view when its skin comes nearer by one world unit.
-    across, down = (camera.rotation[:2, 2] * [camera.scale, -camera.scale]).astype(np.float32)
-    places = (pixel_grid(size, size) - 0.5).astype(np.float32)
+    across, down = (camera.rotation[:2, 2] * [camera.scale, -camera.scale]).tolist()
+    right, below = np.ascontiguousarray(np.moveaxis(pixel_grid(height, width) - 0.5, -1, 0), np.float32)
     for picture, near in zip(colour, lift.astype(np.float32), strict=True):
         seen = cv2.remap(near, coarse[..., 0], coarse[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         if max(abs(across), abs(down)) * float(np.abs(seen).max()) < _LEAST:
             continue
-        seen = np.asarray(cv2.resize(seen, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
-        picture[:] = cv2.remap(
-            picture, places[..., 0] - across * seen, places[..., 1] - down * seen,
-            cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
+        seen = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
+        x = cv2.scaleAdd(seen, -across, right)
+        y = cv2.scaleAdd(seen, -down, below) if down else below
+        picture[shown] = cv2.remap(picture[shown], x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _filled(source: NDArray[np.float32]) -> NDArray[np.float32]:
