@@ -237,16 +237,21 @@ def _register(
         registration = register_by_homography(crops, onset, landmarks, face.inside, config.min_inliers)
         return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
     fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
-    depth = depth_everywhere(camera, fit)
+    shown = fit_image(camera, fit.vertices[0])
+    depth = known_everywhere(tools.estimator.predict(crops[[onset]], shown[None]).depth[0])
     registration = register(crops, onset, fit, depth, camera)
     return registration, apply(crops, registration, depth)
 
 
 def depth_everywhere(camera: Camera, fit: FaceFit) -> Floats:
     """Depth of a fit, (S, S) world units; beyond the face as at its nearest pixel."""
+    return known_everywhere(fit_image(camera, fit.vertices[0])[..., 0])
+
+
+def known_everywhere(depth: NDArray[np.floating]) -> Floats:
+    """Depth (S, S), where it is NaN as at the nearest pixel where it is not."""
     from scipy.ndimage import distance_transform_edt
 
-    depth = fit_image(camera, fit.vertices[0])[..., 0]
     nearest = distance_transform_edt(~np.isfinite(depth), return_distances=False, return_indices=True)
     return np.asarray(depth[tuple(nearest)], np.float64)
 

@@ -138,7 +138,7 @@ def test_the_fitter_moves_a_face_where_its_pixels_are_read(pose: Floats) -> None
 
 @cache
 def fitter_of_the_face() -> HeadFitter:
-    return HeadFitter(fitted(), CAMERA)
+    return HeadFitter(fitted(), depth(), CAMERA)
 
 
 def test_a_head_at_rest_is_read_where_it_is() -> None:

@@ -34,7 +34,7 @@ POSE = 6
 _SIDE = 32  # samples along the crop's side
 _STEPS = 4  # of a robust fit
 _LEAST_RESIDUAL = 0.03 / 256
-_UNLIKELY_ACTION = 100.0  # an action of one unit counts like so many missed places, by one pixel each
+_UNLIKELY_ACTION = 400.0  # an action of one unit counts like so many missed places, by one pixel each
 _MISTAKEN = 0.07  # share of the expression's motion that may be in a frame's head motion
 _NOISE = 0.03 / 256  # of a frame's head motion
 _AMPLITUDES = tuple(amplitude / 256 for amplitude in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0))
@@ -44,10 +44,11 @@ _LENGTHS = (6.0, 12.0, 24.0, 48.0)  # frames in which a head may change its way
 class HeadFitter:
     """A face of the onset frame, ready to tell how its head moves.
 
-    fit : one frame's; camera : the source camera of the crop; actions : the shipped ones where not given
+    fit : one frame's; depth : (S, S) world units, of the same frame, known everywhere
+    camera : the source camera of the crop; actions : the shipped ones where not given
     """
 
-    def __init__(self, fit: FaceFit, camera: Camera, actions: MotionActions | None = None) -> None:
+    def __init__(self, fit: FaceFit, depth: Floats, camera: Camera, actions: MotionActions | None = None) -> None:
         self._size, self._scale = camera.size, camera.scale
         self._centre = np.asarray(camera.centre)
         vertices, few = fit.vertices[0], _coarse(camera)
@@ -59,7 +60,7 @@ class HeadFitter:
         where = face_region(few, vertices) & np.isfinite(seen[..., 0])
         step = camera.size / _SIDE
         self.places = pixel_grid(_SIDE, _SIDE)[where] * step
-        self._points = np.column_stack([self._world(self.places), seen[where][:, 0]])
+        self._points = np.column_stack([self._world(self.places), _sampled(depth.astype(np.float32), self.places)])
         moved = seen[where][:, 1:].reshape(len(self.places), -1, 3)[..., :2] * [camera.scale, -camera.scale]
         self._actions = moved.transpose(0, 2, 1).reshape(2 * len(self.places), -1).astype(np.float32)
 
@@ -194,9 +195,9 @@ def _coarse(camera: Camera) -> Camera:
     return replace(camera, size=_SIDE, scale=camera.scale * share, centre=centre, focal=None, principal=None)
 
 
-def _sampled(flow: NDArray[np.float32], places: Floats) -> Floats:
-    """Flow (S, S, 2) at places (N, 2): (N, 2)."""
+def _sampled(image: NDArray[np.float32], places: Floats) -> Floats:
+    """An image (S, S, ...) at places (N, 2), pixels: (N, ...)."""
     import cv2
 
     at = (places - 0.5).astype(np.float32)[:, None]
-    return np.asarray(cv2.remap(flow, at[..., 0], at[..., 1], cv2.INTER_LINEAR), np.float64)[:, 0]
+    return np.asarray(cv2.remap(image, at[..., 0], at[..., 1], cv2.INTER_LINEAR), np.float64)[:, 0]

@@ -34,7 +34,7 @@ def register(crops: Image, onset: int, fit: FaceFit, depth: Floats, camera: Came
     fit : of the onset frame; depth : (S, S) world units, its depth, known everywhere
     camera : the source camera of the crop
     """
-    fitter = HeadFitter(fit, camera)
+    fitter = HeadFitter(fit, depth, camera)
     motions = fitter.motions(flows_from(crops, onset))
     path = fitter.path(motions, onset)
     unlike = _unlike(crops, onset, fitter, path)
