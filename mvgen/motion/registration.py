@@ -15,7 +15,7 @@ from mvgen.camera import Camera
 from mvgen.errors import ClipError
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.rasterise import face_region
-from mvgen.motion.flow import flows_from, flows_from_onset
+from mvgen.motion.flow import flows_from, motion_from_onset
 from mvgen.motion.head_motion import POSE, HeadFitter, seen_at
 from mvgen.records import Clip, Image, Mask, Registration
 
@@ -42,7 +42,7 @@ def register(crops: Image, onset: int, fit: FaceFit, depth: Floats, camera: Came
         path = fitter.path(motions, onset, ~unlike)
     # What is left is a pixel or less, which is found more exactly.
     near = apply(crops, _along(path, fitter, camera, unlike), depth)
-    motions = fitter.motions(flows_from_onset(near, onset, face_region(camera, fit.vertices[0])))
+    motions = motion_from_onset(near, onset, face_region(camera, fit.vertices[0])).at(fitter.places)
     path = fitter.path(motions + np.stack([fitter.motion(pose) for pose in path]), onset, ~unlike)
     return _along(path, fitter, camera, unlike)
 
