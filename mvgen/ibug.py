@@ -40,9 +40,6 @@ REGIONS: Final = {
     "mouth": MOUTH,
 }
 
-# What an expression moves without the head.
-EXPRESSIVE: Final = ("brow left", "brow right", "eye left", "eye right", "mouth")
-
 
 def _mirror() -> NDArray[np.int64]:
     """Left and right swapped, region by region; what lies in the middle is its own mirror image."""
