@@ -84,6 +84,11 @@ class Process:
         self._starting += time.monotonic() - self._began
         return None
 
+    @property
+    def lives(self) -> bool:
+        """Whether the process runs; its connection may hear of its end only later."""
+        return self._process.is_alive()
+
     def stall(self) -> Outcome[Any, Any]:
         """End the process, because its item takes longer than it may; the outcome says so."""
         self.alive = False
