@@ -30,7 +30,7 @@ class Crew:
         """One of them, else a new one; either says when it is ready."""
         while self._waiting:
             worker = self._waiting.pop()
-            if worker.lives and not worker.connection.poll():
+            if not worker.connection.poll():
                 worker.become(make_worker)
                 return worker
             worker.kill()  # it has died while it waited

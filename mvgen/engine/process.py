@@ -39,7 +39,7 @@ class Process:
         theirs.close()
         self.alive = True
         self.deadline = math.inf
-        self._busy = False
+        self._busy = self._changing = False
         self._item: Any = None
         self._seconds: float | None = None
 
@@ -50,7 +50,7 @@ class Process:
 
     def become(self, make_worker: MakeWorker[Any, Any]) -> None:
         """Let it do other work from now on. It says when it is ready; what it has loaded stays loaded."""
-        self._began = time.monotonic()
+        self._began, self._changing = time.monotonic(), True
         with suppress(BrokenPipeError):
             self.connection.send(_OtherWork(make_worker))
 
@@ -63,7 +63,7 @@ class Process:
             self.connection.send(item)
 
     def receive(self) -> Outcome[Any, Any] | None:
-        """The outcome of the item, or None when the process says that it is ready.
+        """The outcome of the item, or None when the process says that it is ready or died before it did other work.
 
         Raises the exception of a process that could not begin: another one in its place could not either.
         """
@@ -79,15 +79,13 @@ class Process:
             error = WorkerDiedError("memory ran out")
         if self._busy:
             return self._end_item(result, error)
+        changing, self._changing = self._changing, False
+        if changing and isinstance(error, WorkerDiedError):
+            return None  # it may have died while it waited, and a fresh one can begin
         if error is not None:
             raise error
         self._starting += time.monotonic() - self._began
         return None
-
-    @property
-    def lives(self) -> bool:
-        """Whether the process runs; its connection may hear of its end only later."""
-        return self._process.is_alive()
 
     def stall(self) -> Outcome[Any, Any]:
         """End the process, because its item takes longer than it may; the outcome says so."""
