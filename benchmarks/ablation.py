@@ -20,7 +20,7 @@ import torch
 from real_faces import OURS, measure, read_heads
 from stages import commit, hardware
 
-from mvgen.config import BuildConfig
+from mvgen.core.config import BuildConfig
 from mvgen.depth.data import make_samples
 from mvgen.depth.predict import load_network
 from mvgen.depth.train import evaluate, load_training_config, train

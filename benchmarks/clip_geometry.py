@@ -32,9 +32,9 @@ from stillness import MODES, SIZE, Still, astronaut, geometries, jitters, noisy,
 from tables import table
 from view_metrics import flow_errors, relative_error
 
-from mvgen.config import BuildConfig, Geometry
+from mvgen.core.config import BuildConfig, Geometry
+from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.pipeline import Tools, build_clip
-from mvgen.records import BuiltClip, Clip, Image
 from mvgen.scans.anny import anny_heads
 from mvgen.scans.appearance import Look
 from mvgen.synth.plan import ClipPlan, plan_release

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from stages import commit, hardware
 from tables import table
 
-from mvgen.camera import pixel_grid
-from mvgen.errors import ClipError
+from mvgen.core.camera import pixel_grid
+from mvgen.core.errors import ClipError
+from mvgen.core.records import Image
 from mvgen.faces.crop import crop_from_points, track_face, transform_points
 from mvgen.faces.detection import Detector, FaceDetector
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.faces.landmarks import Landmarker, find_landmarks
-from mvgen.records import Image
 
 Floats = NDArray[np.floating]
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
-from mvgen.camera import crop_camera, pixel_grid
-from mvgen.device import one_thread
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.device import one_thread
+from mvgen.core.records import DepthMap, Mask
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.morphable.correspondence import correspondence
 from mvgen.morphable.fitting import FaceFit, fit_face
@@ -33,7 +34,6 @@ from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, fit_image
 from mvgen.morphable.topology import LANDMARKS
 from mvgen.motion.scene_flow import MotionActions, SceneFlow
-from mvgen.records import DepthMap, Mask
 from mvgen.scans.anny import anny_heads
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.ict import ict_heads

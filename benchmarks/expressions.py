@@ -9,8 +9,8 @@ import numpy as np
 from depth_metrics import correlation, regression
 from numpy.typing import NDArray
 
+from mvgen.core.records import Image, Mask
 from mvgen.depth.data import Setting, fitter, photograph
-from mvgen.records import Image, Mask
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.records import Sitter

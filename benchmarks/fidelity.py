@@ -38,13 +38,13 @@ from stillness import Still, noisy
 from view_metrics import false_motion, flow_errors, psnr, ssim, whole
 from ways import AS_PUBLISHED, OURS, Views, all_ways, build, side_views
 
-from mvgen.angles import parse_angles
-from mvgen.config import BuildConfig
-from mvgen.device import one_thread
+from mvgen.core.angles import parse_angles
+from mvgen.core.config import BuildConfig
+from mvgen.core.device import one_thread
+from mvgen.core.records import BuiltClip, Image, ViewClip
 from mvgen.engine import local
 from mvgen.flow import flow_between
 from mvgen.pipeline import Tools, fit_attention_for
-from mvgen.records import BuiltClip, Image, ViewClip
 from mvgen.scans.anny import anny_heads
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity

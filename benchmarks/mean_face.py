@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.morphable.model import FaceModel
 from mvgen.scans.head import HeadModel
 from mvgen.scans.raycast import RayScene

@@ -21,8 +21,8 @@ from motion_acts import ACTS, HEADS, Timing, curves, head_path
 from motion_heads import EYES, SIDE, Casting
 from numpy.typing import NDArray
 
-from mvgen.device import one_thread
-from mvgen.records import Image, Mask
+from mvgen.core.device import one_thread
+from mvgen.core.records import Image, Mask
 from mvgen.scans.paint import to_linear, to_srgb
 from mvgen.scans.sensor import through_jpeg
 

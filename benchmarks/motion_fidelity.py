@@ -52,13 +52,13 @@ from stages import commit, hardware
 from tables import table
 from view_metrics import FlowErrors, relative_error
 
-from mvgen.config import BuildConfig
-from mvgen.device import one_thread
+from mvgen.core.config import BuildConfig
+from mvgen.core.device import one_thread
+from mvgen.core.records import BuiltClip, Clip, Frame, Image
 from mvgen.engine import local
 from mvgen.faces.crop import crop_frames
 from mvgen.flow import clip_flow
 from mvgen.pipeline import Tools, build_clip
-from mvgen.records import BuiltClip, Clip, Frame, Image
 from mvgen.viewing import flow_methods
 
 YAWS = (15.0, 25.0, 45.0)

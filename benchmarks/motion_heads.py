@@ -17,8 +17,9 @@ import numpy as np
 from motion_acts import placed
 from numpy.typing import NDArray
 
-from mvgen.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
-from mvgen.errors import ClipError, ScanError
+from mvgen.core.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
+from mvgen.core.errors import ClipError, ScanError
+from mvgen.core.records import Image, Mask
 from mvgen.faces.crop import covered, crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh import FaceMesh
@@ -26,7 +27,6 @@ from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import rasterise
 from mvgen.morphable.topology import LANDMARKS, topology
-from mvgen.records import Image, Mask
 from mvgen.scans.anny import anny_heads
 from mvgen.scans.appearance import Look
 from mvgen.scans.backgrounds import draw_background

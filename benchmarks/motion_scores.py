@@ -13,9 +13,9 @@ from motion_heads import EYES, SIDE
 from numpy.typing import NDArray
 from view_metrics import FlowErrors, flow_errors, relative_error, whole
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.records import Mask, Registration
 from mvgen.morphable.rasterise import rasterise
-from mvgen.records import Mask, Registration
 
 Floats = NDArray[np.floating]
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, crop_camera, pixel_grid
+from mvgen.core.camera import Camera, crop_camera, pixel_grid
+from mvgen.core.errors import ClipError
+from mvgen.core.records import Clip, DepthMap, FacePrediction, Image
 from mvgen.depth.clip import clip_geometry
-from mvgen.errors import ClipError
 from mvgen.faces.crop import crop_from_points
-from mvgen.records import Clip, DepthMap, FacePrediction, Image
 from mvgen.viewing import Stopwatch
 
 _NEAR, _FAR = 0.05, 6.0  # world units: clipping planes around a head

@@ -33,10 +33,11 @@ from stages import commit, hardware
 from tables import table
 from view_metrics import psnr
 
-from mvgen.angles import view_name
-from mvgen.camera import Camera, crop_camera
-from mvgen.config import BuildConfig
-from mvgen.errors import MvgenError
+from mvgen.core.angles import view_name
+from mvgen.core.camera import Camera, crop_camera
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import MvgenError
+from mvgen.core.records import Image, Mask
 from mvgen.faces.face_mesh_topology import TRIANGLES
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import FaceModel
@@ -44,7 +45,6 @@ from mvgen.morphable.rasterise import fit_image, rasterise
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LIPS
 from mvgen.pipeline import Tools
 from mvgen.reconstruct import read_photograph, reconstruct
-from mvgen.records import Image, Mask
 
 Floats = NDArray[np.floating]
 

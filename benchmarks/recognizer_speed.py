@@ -22,8 +22,8 @@ from stages import commit, hardware
 from tables import table
 from torch import Tensor
 
-from mvgen.camera import crop_camera
-from mvgen.device import resolved_device
+from mvgen.core.camera import crop_camera
+from mvgen.core.device import resolved_device
 from mvgen.scans.landmark_vertices import CANONICAL
 from recognizer.learning import Device, training_loss
 from recognizer.records import Sample

@@ -27,17 +27,17 @@ from stages import commit, hardware
 from stillness import MODES, Still, astronaut, jitters, noisy
 from tables import table
 
-from mvgen.camera import EYE_DISTANCE, crop_camera
-from mvgen.config import BuildConfig
+from mvgen.core.camera import EYE_DISTANCE, crop_camera
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import MvgenError
+from mvgen.core.landmarks68 import EYE_LEFT, EYE_RIGHT, MOUTH, REGIONS, region_mask
+from mvgen.core.records import FacePoints, Image, Mask
 from mvgen.depth.data import Samples, make_samples
-from mvgen.errors import MvgenError
 from mvgen.faces.landmarks import ibug_landmarks
-from mvgen.ibug import EYE_LEFT, EYE_RIGHT, MOUTH, REGIONS, region_mask
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
 from mvgen.pipeline import Tools
-from mvgen.records import FacePoints, Image, Mask
 from mvgen.scans import open_corpus
 from mvgen.scans.anny import AnnyHeads, anny_heads
 from mvgen.scans.appearance import Look

@@ -18,10 +18,10 @@ import numpy as np
 from stages import commit, hardware
 from tables import table
 
-from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.errors import MvgenError
+from mvgen.core.camera import Camera, crop_camera, pixel_grid
+from mvgen.core.errors import MvgenError
+from mvgen.core.records import DepthMap, Image, Mesh
 from mvgen.mesh import mesh_from_depth, smooth_outline
-from mvgen.records import DepthMap, Image, Mesh
 from mvgen.render import RENDERERS, Renderer, drape, get_renderer
 
 YAWS = tuple(range(-45, 46, 10))

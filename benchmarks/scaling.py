@@ -30,7 +30,7 @@ from stages import commit, hardware
 from tables import table
 from throughput import Job, Run, afresh, film, job_arguments, repeat, run_build, steady
 
-from mvgen.config import file_digest
+from mvgen.core.config import file_digest
 from mvgen.store import layout
 from mvgen.store.finish import finish
 from mvgen.store.manifest import Marker

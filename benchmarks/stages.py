@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from mvgen.angles import parse_angles
 from mvgen.build import build
-from mvgen.config import BuildConfig
+from mvgen.core.angles import parse_angles
+from mvgen.core.config import BuildConfig
 from mvgen.store.manifest import read_table
 
 

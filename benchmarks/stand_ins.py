@@ -9,8 +9,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.records import Clip, DepthMap, Frame, Image, Label, Mask
+from mvgen.core.camera import Camera, crop_camera, pixel_grid
+from mvgen.core.records import Clip, DepthMap, Frame, Image, Label, Mask
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.raycast import RayScene

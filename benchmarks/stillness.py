@@ -9,14 +9,14 @@ import numpy as np
 from depth_metrics import jitter
 from numpy.typing import NDArray
 
-from mvgen.camera import crop_camera
-from mvgen.config import BuildConfig, Geometry
+from mvgen.core.camera import crop_camera
+from mvgen.core.config import BuildConfig, Geometry
+from mvgen.core.records import FacePoints, FaceTrack, Image
 from mvgen.depth.clip import clip_geometry, frames_needed
 from mvgen.faces.crop import crop_frames
 from mvgen.morphable.fitting import fit_face
 from mvgen.motion.registration import apply, register
 from mvgen.pipeline import Tools, depth_everywhere, find_face
-from mvgen.records import FacePoints, FaceTrack, Image
 
 FRAMES, FPS, SIZE = 14, 30.0, 256
 MODES: tuple[Geometry, ...] = get_args(Geometry)

@@ -39,13 +39,13 @@ from plain import PlainBuilder, PlainSettings
 from stages import commit, hardware
 from tables import table
 
-from mvgen.angles import parse_angles
 from mvgen.build import Silent, build
-from mvgen.config import BuildConfig
-from mvgen.device import one_thread
+from mvgen.core.angles import parse_angles
+from mvgen.core.config import BuildConfig
+from mvgen.core.device import one_thread
+from mvgen.core.paths import shipped_weights
+from mvgen.core.records import Clip
 from mvgen.engine import local
-from mvgen.paths import shipped_weights
-from mvgen.records import Clip
 from mvgen.sources import get_source
 from mvgen.store.manifest import Failure
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.records import Image, Mask
+from mvgen.core.records import Image, Mask
 
 Floats = NDArray[np.floating]
 

@@ -12,10 +12,10 @@ from mean_face import posed_mean
 from numpy.typing import NDArray
 from stand_ins import Take, TrueClip, record
 
-from mvgen.config import BuildConfig
+from mvgen.core.config import BuildConfig
+from mvgen.core.records import BuiltClip, Mask, ViewClip
 from mvgen.flow import clip_flow
 from mvgen.pipeline import Tools, build_clip
-from mvgen.records import BuiltClip, Mask, ViewClip
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
 from mvgen.surface_motion import clip_surface_motion

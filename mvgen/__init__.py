@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mvgen.angles import RandomAngles as RandomAngles
+    from mvgen.core.angles import RandomAngles as RandomAngles
     from mvgen.store.reader import open_dataset as open_dataset
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return open_dataset
     if name == "RandomAngles":
-        from mvgen.angles import RandomAngles
+        from mvgen.core.angles import RandomAngles
 
         return RandomAngles
     raise AttributeError(f"module 'mvgen' has no attribute {name!r}")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import WeightsError
-from mvgen.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.core.errors import WeightsError
+from mvgen.core.records import DepthMap, Image, Mask, ViewGeometry
 from mvgen.surface import facing, source_normals, source_points
 
 if TYPE_CHECKING:

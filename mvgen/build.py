@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgen.config import BuildConfig
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import SourceError, StoreError
+from mvgen.core.records import Clip
 from mvgen.engine.local import Crew
-from mvgen.errors import SourceError, StoreError
 from mvgen.failures import source_failures
-from mvgen.records import Clip
 from mvgen.store import layout
 from mvgen.store.finish import copy_annotations, finish
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, read_failures, read_table

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from mvgen import __version__
-from mvgen.errors import MvgenError
+from mvgen.core.errors import MvgenError
 
 # Command -> (function in mvgen.commands.<name with underscores>, what it does), in the order of the help.
 COMMANDS = {

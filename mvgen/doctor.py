@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mvgen import __version__
-from mvgen.config import file_digest
-from mvgen.errors import MvgenError
-from mvgen.paths import cache_dir, shipped_weights
+from mvgen.core.config import file_digest
+from mvgen.core.errors import MvgenError
+from mvgen.core.paths import cache_dir, shipped_weights
 from mvgen.stages import PACKAGES, package_version
 
 INSTALL_PACKAGES = "uv sync --locked   (or: pip install .)"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvgen.errors import ClipError
-from mvgen.names import printable
-from mvgen.records import Clip
+from mvgen.core.errors import ClipError
+from mvgen.core.names import printable
+from mvgen.core.records import Clip
 from mvgen.store.manifest import Failure
 
 if TYPE_CHECKING:

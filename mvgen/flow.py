@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import pixel_grid
-from mvgen.config import FlowMethod
-from mvgen.errors import ConfigError
+from mvgen.core.camera import pixel_grid
+from mvgen.core.config import FlowMethod
+from mvgen.core.errors import ConfigError
+from mvgen.core.records import Image, Mask
 from mvgen.motion.flow import OnsetMotion, flows_from_onset, motion_from_onset, one_thread
-from mvgen.records import Image, Mask
 
 Floats = NDArray[np.floating]
 Flow = NDArray[np.float32]

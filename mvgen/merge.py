@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mvgen.config import file_digest
-from mvgen.errors import StoreError
+from mvgen.core.config import file_digest
+from mvgen.core.errors import StoreError
 from mvgen.store import layout
 from mvgen.store.finish import finish
 from mvgen.store.manifest import Marker

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, pixel_grid
-from mvgen.records import DepthMap, Floats, Image, Mask, Mesh
+from mvgen.core.camera import Camera, pixel_grid
+from mvgen.core.records import DepthMap, Floats, Image, Mask, Mesh
 from mvgen.surface import source_points
 
 _OUTLINE_STEPS = 20  # of smoothing along the outline, each over the two neighbours

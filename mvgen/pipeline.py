@@ -15,11 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.attention import AttentionModel, attention_map, fit_head, pooled_change
-from mvgen.camera import Camera, crop_camera, pinhole_crop_camera
-from mvgen.config import BuildConfig
+from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
+from mvgen.core.config import BuildConfig
+from mvgen.core.device import resolved_device
+from mvgen.core.errors import ClipError, WeightsError
+from mvgen.core.records import (
+    BuiltClip,
+    Clip,
+    DepthMap,
+    FacePoints,
+    FaceTrack,
+    Floats,
+    Image,
+    Label,
+    Mask,
+    Registration,
+    ViewClip,
+)
 from mvgen.depth.clip import DepthPredictor, clip_geometry, frames_needed
-from mvgen.device import resolved_device
-from mvgen.errors import ClipError, WeightsError
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import Detector
 from mvgen.faces.face_mesh_topology import IBUG
@@ -33,19 +46,6 @@ from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.motion.scene_flow import SceneFlow
 from mvgen.motion.signals import clip_signals
-from mvgen.records import (
-    BuiltClip,
-    Clip,
-    DepthMap,
-    FacePoints,
-    FaceTrack,
-    Floats,
-    Image,
-    Label,
-    Mask,
-    Registration,
-    ViewClip,
-)
 from mvgen.render import Renderer, get_renderer
 from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import Scene, Stopwatch, flow_methods, look, make_scene, make_view

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mvgen.device import resolved_device
-from mvgen.errors import MissingPartError, WeightsError
-from mvgen.records import Image
+from mvgen.core.device import resolved_device
+from mvgen.core.errors import MissingPartError, WeightsError
+from mvgen.core.records import Image
 
 _LEAST_SIDE = 128  # the network compares maps of an eighth of the image on four scales
 _WIDTH = "feature_encoder.convnormrelu.0.weight"  # 64 channels in the large network, 32 in the small one

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mvgen.angles import view_name
-from mvgen.config import BuildConfig
+from mvgen.core.angles import view_name
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import ClipError
+from mvgen.core.records import DepthMap, Floats, Image
 from mvgen.depth.clip import clip_geometry
-from mvgen.errors import ClipError
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.mesh import export_mesh
 from mvgen.pipeline import Tools, find_face, source_camera
-from mvgen.records import DepthMap, Floats, Image
 from mvgen.surface import source_normals
 from mvgen.viewing import look, make_scene, make_view
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvgen import __version__
-from mvgen.config import BuildConfig, file_digest
-from mvgen.device import one_thread, resolved_device
-from mvgen.paths import shipped_weights
-from mvgen.records import BuiltClip, Clip, Image
+from mvgen.core.config import BuildConfig, file_digest
+from mvgen.core.device import one_thread, resolved_device
+from mvgen.core.paths import shipped_weights
+from mvgen.core.records import BuiltClip, Clip, Image
 
 if TYPE_CHECKING:
     from mvgen.pipeline import Observation, Tools

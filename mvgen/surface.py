@@ -1,6 +1,6 @@
 """Shape of a surface seen by a camera: its points, its normals, and the angle at which it is looked at.
 
-Convention: points and normals in world units and axes, see `mvgen.camera`; normals are of unit length and point
+Convention: points and normals in world units and axes, see `mvgen.core.camera`; normals are of unit length and point
 outward, toward the camera that the surface was seen from.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, pixel_grid
-from mvgen.records import DepthMap, Mesh
+from mvgen.core.camera import Camera, pixel_grid
+from mvgen.core.records import DepthMap, Mesh
 
 Floats = NDArray[np.floating]
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import pixel_grid
+from mvgen.core.camera import pixel_grid
+from mvgen.core.records import DepthMap, ViewGeometry
 from mvgen.flow import ClipFlow, Flow
 from mvgen.motion.scene_flow import slopes
-from mvgen.records import DepthMap, ViewGeometry
 
 Floats = NDArray[np.floating]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.attention import AttendedSurface, visible_attention
-from mvgen.config import BuildConfig
+from mvgen.core.config import BuildConfig
+from mvgen.core.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
 from mvgen.mesh import mesh_from_depth, smooth_outline
-from mvgen.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.render import Renderer, drape, seen_inside
 from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
 from mvgen.render.lifting import lift_skin

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mvgen.config import canonical_json
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import StoreError
 from mvgen.engine import local
-from mvgen.errors import StoreError
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
 from mvgen.store.writer import disk_errors, write_atomically

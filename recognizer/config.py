@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 from recognizer.errors import RecogniserError
 from recognizer.protocols import Protocol, Views
 from recognizer.readers.config import DataConfig

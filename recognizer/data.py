@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.config import canonical_json
+from mvgen.core.config import canonical_json
 from mvgen.engine import local
 from mvgen.store.manifest import digest_of
 from mvgen.store.writer import disk_errors, write_atomically

@@ -1,8 +1,8 @@
-"""Errors of the recogniser bench; see `mvgen.errors`."""
+"""Errors of the recogniser bench; see `mvgen.core.errors`."""
 
 from __future__ import annotations
 
-from mvgen.errors import MvgenError
+from mvgen.core.errors import MvgenError
 
 
 class RecogniserError(MvgenError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 from recognizer import metrics
 from recognizer.data import prepare
 from recognizer.errors import RecogniserError

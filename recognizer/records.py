@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.records import Image, Mask
+from mvgen.core.records import Image, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Sample:
     apex_flow : (S, S, 2) float32, pixels, from the onset frame to the apex frame
     valid : (S, S) bool, pixels that the source saw; None is everywhere
     onset, apex, offset : positions in frames, 0 <= onset <= apex <= offset < T
-    landmarks : (68, 2) float32, pixels of this view, see `mvgen.ibug`; None where they are not known
+    landmarks : (68, 2) float32, pixels of this view, see `mvgen.core.landmarks68`; None where they are not known
     label : the class, from 0
     magnification : how much a training copy's motion is to be magnified; None leaves that to the system. Systems that
         magnify nothing do not look at it

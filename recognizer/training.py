@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from mvgen.config import canonical_json
-from mvgen.errors import ConfigError
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import ConfigError
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
 from mvgen.store.writer import disk_errors, write_atomically

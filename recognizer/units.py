@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from mvgen.config import canonical_json
-from mvgen.device import one_thread
+from mvgen.core.config import canonical_json
+from mvgen.core.device import one_thread
 from mvgen.store.manifest import digest_of
 from mvgen.store.writer import disk_errors, write_atomically
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from skimage.data import astronaut
 
+from mvgen.core.paths import face_mesh_tables, face_mesh_weights
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh_engine import INPUT_SIZE, get_engine
-from mvgen.paths import face_mesh_tables, face_mesh_weights
 
 _CONNECTIONS = "mediapipe/python/solutions/face_mesh_connections.py"
 _SHIFTS = (-6, 0, 6)  # pixels

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from mvgen.errors import ClipError
+from mvgen.core.errors import ClipError
 
 
 def make_worker(scale: int) -> Callable[[int], int]:

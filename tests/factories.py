@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.records import DepthMap, FacePoints, FacePrediction, Image
+from mvgen.core.camera import Camera, crop_camera, pixel_grid
+from mvgen.core.records import DepthMap, FacePoints, FacePrediction, Image
 
 if TYPE_CHECKING:
     from mvgen.faces.detection import Detector, Faces
@@ -42,9 +42,9 @@ def head_surface(camera: Camera) -> DepthMap:
 
 def mean_points(size: int) -> NDArray[np.float32]:
     """(468, 3) float32, the points of the face model's mean as the landmarker has them in its own canonical crop."""
+    from mvgen.core.landmarks68 import five_points
     from mvgen.faces.crop import crop_from_points, transform_points
     from mvgen.faces.face_mesh_topology import IBUG
-    from mvgen.ibug import five_points
     from mvgen.morphable.model import face_model
 
     camera = crop_camera(size)

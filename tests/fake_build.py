@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from mvgen.camera import crop_camera
-from mvgen.config import BuildConfig
-from mvgen.errors import ClipError
+from mvgen.core.camera import crop_camera
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import ClipError
+from mvgen.core.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, ViewClip
 from mvgen.morphable.model import face_model
 from mvgen.motion.registration import leave
 from mvgen.motion.signals import with_head
-from mvgen.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, ViewClip
 from mvgen.sources.base import ClipFailure, Listing
 
 SIZE = 64

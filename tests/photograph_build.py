@@ -12,10 +12,10 @@ import numpy as np
 from factories import astronaut, known_tools
 from fake_build import FakeStages
 
-from mvgen.camera import pixel_grid
-from mvgen.config import BuildConfig
+from mvgen.core.camera import pixel_grid
+from mvgen.core.config import BuildConfig
+from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.pipeline import build_clip
-from mvgen.records import BuiltClip, Clip, Image
 from mvgen.sources import get_source
 from mvgen.sources.base import Listing
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from fake_build import FakeStages, make_built, tree_bytes
 
 from mvgen.build import build
-from mvgen.config import BuildConfig
-from mvgen.records import BuiltClip, Clip
+from mvgen.core.config import BuildConfig
+from mvgen.core.records import BuiltClip, Clip
 from mvgen.sources import Listing, get_source
 from mvgen.sources.frames import read_frames
 from mvgen.store import layout

@@ -14,8 +14,8 @@ from fake_build import FakeStages, make_config, make_source
 from torch import Tensor, nn
 
 from mvgen.build import build
-from mvgen.config import BuildConfig
-from mvgen.records import BuiltClip, Clip
+from mvgen.core.config import BuildConfig
+from mvgen.core.records import BuiltClip, Clip
 from mvgen.sources.base import Listing
 from recognizer.readers.base import Entry, Reader, sample_of
 from recognizer.records import Sample

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from mvgen.camera import Camera, pixel_grid
+from mvgen.core.camera import Camera, pixel_grid
 from mvgen.scans.appearance import Look
 from mvgen.scans.baking import simplified
 from mvgen.scans.paint import to_srgb

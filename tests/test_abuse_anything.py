@@ -15,9 +15,9 @@ from hostile_trees import BOOKS, HOSTILE, jpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvgen.config import canonical_json
-from mvgen.errors import ClipError, SourceError
-from mvgen.names import unstorable
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import ClipError, SourceError
+from mvgen.core.names import unstorable
 from mvgen.sources import Listing, get_source
 from mvgen.sources.frames import read_frames
 from mvgen.synth.layouts import xlsx_bytes

@@ -14,8 +14,8 @@ from hostile_trees import HOSTILE, write_casme2
 from reading_build import build_all
 
 from mvgen.cli import run
-from mvgen.errors import SourceError
-from mvgen.names import LONGEST, printable, unstorable
+from mvgen.core.errors import SourceError
+from mvgen.core.names import LONGEST, printable, unstorable
 from mvgen.sources import get_source
 
 HARMLESS = [

@@ -14,8 +14,8 @@ from reading_build import build_all
 
 from mvgen import open_dataset
 from mvgen.cli import run
-from mvgen.config import canonical_json, file_digest
-from mvgen.errors import StoreError
+from mvgen.core.config import canonical_json, file_digest
+from mvgen.core.errors import StoreError
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import read_table, write_table

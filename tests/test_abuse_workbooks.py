@@ -11,7 +11,7 @@ import pytest
 from factories import write_frames, write_table
 from hostile_trees import BOOKS, write_casme2
 
-from mvgen.errors import SourceError
+from mvgen.core.errors import SourceError
 from mvgen.sources import get_source
 from mvgen.sources.workbook import number, read_sheets, text
 from mvgen.synth.layouts import xlsx_bytes

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.angles import RandomAngles, angle_pairs, parse_angles, view_name
-from mvgen.config import BuildConfig, load_config
-from mvgen.errors import AnglesError, ConfigError
+from mvgen.core.angles import RandomAngles, angle_pairs, parse_angles, view_name
+from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.errors import AnglesError, ConfigError
 
 
 def test_sweep_includes_both_ends() -> None:

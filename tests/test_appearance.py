@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.scans.appearance import Look
 from mvgen.scans.backgrounds import PHOTOGRAPHS, draw_background, photograph_path
 from mvgen.scans.glasses import Glasses

@@ -19,10 +19,10 @@ from mvgen.attention import (
     uniform_attention,
     visible_attention,
 )
-from mvgen.camera import crop_camera
-from mvgen.errors import WeightsError
+from mvgen.core.camera import crop_camera
+from mvgen.core.errors import WeightsError
+from mvgen.core.records import Image
 from mvgen.mesh import mesh_from_depth
-from mvgen.records import Image
 from mvgen.render import get_renderer
 
 SIZE = 128

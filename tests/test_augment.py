@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from skimage.data import astronaut
 from torch.nn import functional as F
 
-from mvgen.camera import crop_camera
+from mvgen.core.camera import crop_camera
 from mvgen.depth.augment import Reframing, jitter_colour, soil
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image

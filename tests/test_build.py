@@ -16,12 +16,12 @@ import pytest
 from fake_build import FakeStages, list_clips, make_built, make_config, make_source, tree_bytes
 
 from mvgen.build import Silent, build
-from mvgen.config import BuildConfig, load_config
 from mvgen.console import print_summary
+from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.errors import ConfigError, MissingPartError, SourceError, StoreError
+from mvgen.core.records import BuiltClip, Clip
 from mvgen.engine.base import EngineError
-from mvgen.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.failures import without_folders
-from mvgen.records import BuiltClip, Clip
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, ViewRow, read_table
@@ -472,7 +472,7 @@ def test_who_hands_out_clips_does_without_torch(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from mvgen.config import BuildConfig\n"
+        "from mvgen.core.config import BuildConfig\n"
         "from mvgen.stages import PipelineStages\n"
         "root = Path(sys.argv[1])\n"
         "config = BuildConfig(dataset='folder', root=root, out=root / 'out', device='cpu')\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, Camera, crop_camera, pinhole_crop_camera, pixel_grid
+from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, Camera, crop_camera, pinhole_crop_camera, pixel_grid
 
 ORTHOGRAPHIC = crop_camera(256)
 PINHOLE = pinhole_crop_camera(256, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), 900.0, (140.0, 100.0))

@@ -12,9 +12,9 @@ from fake_build import FakeStages, make_source
 import mvgen.build
 from mvgen import __version__
 from mvgen.cli import COMMANDS, run
-from mvgen.config import BuildConfig, load_config
-from mvgen.device import resolved_device
-from mvgen.errors import ConfigError, MvgenError
+from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.device import resolved_device
+from mvgen.core.errors import ConfigError, MvgenError
 from mvgen.store import layout
 
 REPOSITORY = Path(__file__).parent.parent

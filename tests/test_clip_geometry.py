@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mvgen.camera import crop_camera
-from mvgen.config import Geometry
+from mvgen.core.camera import crop_camera
+from mvgen.core.config import Geometry
+from mvgen.core.records import DepthMap, FacePoints, FacePrediction, Image
 from mvgen.depth.clip import clip_geometry, frames_needed, moved_by_actions
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, fit_image
-from mvgen.records import DepthMap, FacePoints, FacePrediction, Image
 
 SIZE, FPS = 96, 30.0
 CAMERA = crop_camera(SIZE)

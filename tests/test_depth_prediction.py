@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from mvgen.camera import EYE_CENTRE, crop_camera
-from mvgen.config import file_digest
+from mvgen.core.camera import EYE_CENTRE, crop_camera
+from mvgen.core.config import file_digest
+from mvgen.core.errors import ConfigError, WeightsError
+from mvgen.core.paths import shipped_weights
+from mvgen.core.records import FacePrediction, Image
 from mvgen.depth.data import Samples, make_samples
 from mvgen.depth.engine import OpenVinoEngine, TorchEngine, get_engine
 from mvgen.depth.network import (
@@ -31,7 +34,6 @@ from mvgen.depth.network import (
     normalise,
 )
 from mvgen.depth.predict import INPUT_SIZE, DepthEstimator, less_tilt, load_network, resize_fit, two_ways
-from mvgen.errors import ConfigError, WeightsError
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh import FaceMesh
@@ -39,8 +41,6 @@ from mvgen.faces.landmarks import find_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
-from mvgen.paths import shipped_weights
-from mvgen.records import FacePrediction, Image
 from mvgen.scans.rotation import rotation
 
 KINDS = {"fitted": True, "plain": False}

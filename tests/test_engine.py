@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from engine_work import cannot_begin, make_diary, make_teller, make_worker, runs
 
+from mvgen.core.errors import ClipError
 from mvgen.engine.base import Limits, WorkerDiedError, WorkerStalledError
 from mvgen.engine.local import Crew, run
-from mvgen.errors import ClipError
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -13,15 +13,15 @@ import pytest
 import torch
 from factories import AstronautDetector, astronaut
 
-from mvgen import ibug
-from mvgen.config import file_digest
+from mvgen.core import landmarks68 as ibug
+from mvgen.core.config import file_digest
+from mvgen.core.paths import face_mesh_weights
+from mvgen.core.records import FacePoints, FaceTrack, Image
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.faces.face_mesh_engine import INPUT_SIZE, get_engine
 from mvgen.faces.face_mesh_topology import IBUG, MIRROR, OVAL, POINTS, TRIANGLES
 from mvgen.faces.face_mesh_torch import TorchMeshEngine
-from mvgen.paths import face_mesh_weights
-from mvgen.records import FacePoints, FaceTrack, Image
 
 SIZE = 256
 EYES = 0.3125 * SIZE

@@ -10,11 +10,11 @@ from factories import astronaut, noisy_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
-from mvgen.errors import ClipError
+from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE
+from mvgen.core.errors import ClipError
+from mvgen.core.records import FaceTrack, Image
 from mvgen.faces.crop import crop_frames, crop_from_points, five_point_template, track_face, transform_points
 from mvgen.faces.detection import FaceDetector, Faces
-from mvgen.records import FaceTrack, Image
 
 
 @cache

@@ -22,8 +22,8 @@ from throughput import compare as compare_runs
 from view_metrics import FlowErrors, false_motion, flow_errors, psnr, relative_error, ssim, whole
 from ways import AS_PUBLISHED, BUILDS, OURS, PLANE, POSED_MEAN, TRUE_DEPTH, all_ways, flat, on_surface
 
-from mvgen.camera import crop_camera, pixel_grid
-from mvgen.config import BuildConfig
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.config import BuildConfig
 from mvgen.faces.detection import Faces
 from mvgen.render import get_renderer
 from mvgen.scans.appearance import Look

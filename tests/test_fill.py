@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mvgen.camera import crop_camera, pixel_grid
-from mvgen.config import BuildConfig, load_config
-from mvgen.errors import ConfigError
-from mvgen.ibug import MIRROR
-from mvgen.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.errors import ConfigError
+from mvgen.core.landmarks68 import MIRROR
+from mvgen.core.records import DepthMap, Image, Mask, ViewGeometry
 from mvgen.render import get_renderer
 from mvgen.render.fill import (
     SeenFace,

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, map_coordinates
 
-from mvgen.camera import crop_camera, pinhole_crop_camera, pixel_grid
-from mvgen.config import FlowMethod
-from mvgen.errors import ConfigError, MissingPartError, WeightsError
+from mvgen.core.camera import crop_camera, pinhole_crop_camera, pixel_grid
+from mvgen.core.config import FlowMethod
+from mvgen.core.errors import ConfigError, MissingPartError, WeightsError
+from mvgen.core.records import DepthMap, Floats, Image, ViewGeometry
 from mvgen.flow import ClipFlow, Flow, clip_flow, flow, flow_between, get_flow_methods
 from mvgen.mesh import mesh_from_depth
 from mvgen.motion.flow import flows_from, flows_from_onset
-from mvgen.records import DepthMap, Floats, Image, ViewGeometry
 from mvgen.render import get_renderer
 from mvgen.surface_motion import clip_surface_motion, see_clip_motion, see_motion
 

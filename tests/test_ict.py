@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mvgen.errors import ScanError
+from mvgen.core.errors import ScanError
 from mvgen.scans import open_corpus
 from mvgen.scans.ict import IctHeads
 from mvgen.scans.landmark_vertices import CANONICAL, ICT_VERTICES

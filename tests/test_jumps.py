@@ -14,9 +14,9 @@ from photograph_build import PhotographStages, photograph_config
 from test_verify import forge, redigest, rows_of, said
 
 from mvgen.build import build
-from mvgen.camera import pixel_grid
+from mvgen.core.camera import pixel_grid
+from mvgen.core.records import Image
 from mvgen.motion.jumps import find_jumps, jumps
-from mvgen.records import Image
 from mvgen.store import layout
 from mvgen.store.items import read_frames
 from mvgen.store.writer import encode_frame

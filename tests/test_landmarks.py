@@ -10,16 +10,16 @@ from factories import MeanLandmarker, astronaut, mean_landmarks, mean_points
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, crop_camera
-from mvgen.errors import ClipError
+from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, crop_camera
+from mvgen.core.errors import ClipError
+from mvgen.core.landmarks68 import COUNT, MIRROR, REGIONS, five_points, region_mask
+from mvgen.core.records import DepthMap, FacePoints, FaceTrack, Floats, Image
 from mvgen.faces.crop import crop_from_points, five_point_template, transform_points
 from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.faces.landmarks import find_landmarks
-from mvgen.ibug import COUNT, MIRROR, REGIONS, five_points, region_mask
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.pipeline import settle_landmarks
-from mvgen.records import DepthMap, FacePoints, FaceTrack, Floats, Image
 from mvgen.scans.rotation import rotation
 
 SIZE = 192

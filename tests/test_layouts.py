@@ -9,7 +9,7 @@ from factories import write_stand_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 from mvgen.sources import get_source
 from mvgen.sources.frames import read_frames
 from mvgen.sources.workbook import read_sheets, text

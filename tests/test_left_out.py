@@ -16,9 +16,9 @@ from photograph_build import PhotographStages, photograph_config, smiling
 
 from mvgen import open_dataset
 from mvgen.build import build
-from mvgen.config import BuildConfig
+from mvgen.core.config import BuildConfig
+from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.pipeline import build_clip
-from mvgen.records import BuiltClip, Clip, Image
 from mvgen.store import layout
 from mvgen.store.manifest import read_failures, read_table
 from mvgen.verify import verify

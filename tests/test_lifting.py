@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.records import Image, ViewGeometry
 from mvgen.flow import flow_between
-from mvgen.records import Image, ViewGeometry
 from mvgen.render.lifting import lift_skin
 
 SIZE, YAW = 128, 30.0

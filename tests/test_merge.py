@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import mvgen.build
 from mvgen.build import build
 from mvgen.cli import run
-from mvgen.errors import ConfigError, StoreError
+from mvgen.core.errors import ConfigError, StoreError
 from mvgen.merge import merge
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout

@@ -11,9 +11,9 @@ from factories import astronaut, head_surface
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.records import DepthMap, Mesh
 from mvgen.mesh import export_mesh, mesh_from_depth, smooth_outline
-from mvgen.records import DepthMap, Mesh
 from mvgen.surface import facing, source_normals, vertex_normals
 
 CAMERA = crop_camera(96)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 
-from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.config import file_digest, load_config
+from mvgen.core.camera import Camera, crop_camera, pixel_grid
+from mvgen.core.config import file_digest, load_config
+from mvgen.core.errors import WeightsError
+from mvgen.core.records import FacePoints
 from mvgen.depth.clip import clip_geometry
-from mvgen.errors import WeightsError
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.face_mesh_topology import MIRROR, OVAL
 from mvgen.faces.landmarks import ibug_landmarks
@@ -29,7 +30,6 @@ from mvgen.morphable.model import WEIGHTS, FaceModel, face_model
 from mvgen.morphable.rasterise import face_region, fit_image, rasterise, vertex_normals
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS, LIPS, RING, topology
 from mvgen.pipeline import Tools, find_face
-from mvgen.records import FacePoints
 from mvgen.scans.rotation import rotation
 from mvgen.synth.actions import FACIAL_ACTIONS, facial_action_weights
 from mvgen.viewing import look, make_scene, make_view

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from factories import astronaut, known_tools, noisy_clip
 
-from mvgen.camera import crop_camera, pixel_grid
-from mvgen.config import load_config
-from mvgen.errors import ConfigError
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.config import load_config
+from mvgen.core.errors import ConfigError
+from mvgen.core.records import BuiltClip, Clip, DepthMap, Frame, Image
 from mvgen.flow import ClipFlow
 from mvgen.pipeline import build_clip
-from mvgen.records import BuiltClip, Clip, DepthMap, Frame, Image
 from mvgen.surface_motion import clip_surface_motion
 
 MOUTH = (224.0, 141.0)

@@ -14,10 +14,10 @@ from motion_heads import EYES, SIDE, Lifted, PortraitHead, RenderedHead, evenly
 from motion_scores import TrueCrop, class_bias, largest_jump, mean_length, moving_error, pose_errors, true_crop
 from view_metrics import FlowErrors
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.records import Registration
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
-from mvgen.records import Registration
 from mvgen.scans.appearance import Look
 
 TIMING = Timing(frames=12, onset=2, apex=6, offset=10, fps=30.0)

@@ -8,10 +8,10 @@ import pytest
 from factories import astronaut
 from numpy.typing import NDArray
 
-from mvgen.camera import pixel_grid
+from mvgen.core.camera import pixel_grid
+from mvgen.core.records import Image, Registration
 from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply
-from mvgen.records import Image, Registration
 
 SIDE, FRAMES = 192, 5
 FACE = np.linalg.norm(pixel_grid(SIDE, SIDE) - SIDE / 2, axis=-1) < 0.42 * SIDE

@@ -8,9 +8,9 @@ from factories import no_fit
 from PIL import Image as PillowImage
 from skimage.data import astronaut
 
-from mvgen.camera import Camera
+from mvgen.core.camera import Camera
+from mvgen.core.errors import ScanError
 from mvgen.depth.data import Setting, make_samples, photograph
-from mvgen.errors import ScanError
 from mvgen.faces.crop import crop_from_points
 from mvgen.scans import open_corpus
 from mvgen.scans.lighting import Lighting

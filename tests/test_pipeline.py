@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from mvgen.attention import AttentionModel
-from mvgen.camera import crop_camera, pixel_grid
-from mvgen.config import BuildConfig, load_config
-from mvgen.errors import ClipError, WeightsError
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.errors import ClipError, WeightsError
+from mvgen.core.records import BuiltClip, Clip, FacePoints, FacePrediction, Frame, Image
 from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
@@ -25,7 +26,6 @@ from mvgen.morphable.rasterise import face_region as fit_region
 from mvgen.motion.flow import motion_from_onset
 from mvgen.pipeline import _read_attention, apex_position, build_clip, fit_attention_for
 from mvgen.reconstruct import read_photograph, reconstruct
-from mvgen.records import BuiltClip, Clip, FacePoints, FacePrediction, Frame, Image
 
 
 def config(**settings: Any) -> BuildConfig:

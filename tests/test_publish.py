@@ -24,8 +24,8 @@ from PIL import Image
 
 from mvgen.build import build
 from mvgen.cli import run
-from mvgen.config import file_digest
-from mvgen.errors import LicenceError, PublishError
+from mvgen.core.config import file_digest
+from mvgen.core.errors import LicenceError, PublishError
 from mvgen.publish.address import parse_target
 from mvgen.publish.columns import COLUMNS, DEPTH_STEP, DEPTH_ZERO
 from mvgen.publish.licence import allow_pixels

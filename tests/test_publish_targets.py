@@ -18,7 +18,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
-from mvgen.errors import LicenceError, MissingPartError, PublishError, StoreError
+from mvgen.core.errors import LicenceError, MissingPartError, PublishError, StoreError
 from mvgen.publish.address import parse_target
 from mvgen.publish.hub import Hub
 from mvgen.publish.plan import Part, Plan, part_of

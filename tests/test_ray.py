@@ -17,9 +17,9 @@ from fake_build import FakeStages, list_clips, make_config, make_source, tree_by
 from ray_nodes import actors_of, add_node, head, kill_an_actor
 
 from mvgen.build import Silent, build
+from mvgen.core.errors import ClipError
 from mvgen.engine.base import EngineError, Limits, WorkerDiedError, WorkerStalledError
 from mvgen.engine.ray import Cluster, run
-from mvgen.errors import ClipError
 from mvgen.store import layout
 from mvgen.store.manifest import Failure
 

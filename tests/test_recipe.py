@@ -19,8 +19,8 @@ from photograph_build import PhotographStages, photograph_config
 import mvgen.build
 from mvgen.build import Summary, build
 from mvgen.cli import run
-from mvgen.config import canonical_json
-from mvgen.errors import ConfigError, LicenceError, PublishError, RecipeError, StoreError
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import ConfigError, LicenceError, PublishError, RecipeError, StoreError
 from mvgen.publish.licence import terms_of
 from mvgen.publish.rebuild import Comparison, rebuild, rebuild_config
 from mvgen.publish.recipe import CARD, MANIFEST, RECIPE, manifest_bytes, parse_manifest, read_recipe

@@ -15,7 +15,7 @@ from recognizer_trees import PatternReader, install_systems, make_store
 
 import recognizer.units
 from mvgen.cli import run_app
-from mvgen.errors import ConfigError, StoreError
+from mvgen.core.errors import ConfigError, StoreError
 from mvgen.store import layout
 from recognizer.benchmark import run_bench
 from recognizer.cli import app

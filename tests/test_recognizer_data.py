@@ -12,9 +12,9 @@ from fake_build import resting_fit
 from PIL import Image
 from recognizer_trees import CLASSES, Copies, CopyingNetwork, Nearest, PatternReader, TinyNetwork, make_store
 
-from mvgen.camera import Camera, crop_camera
-from mvgen.config import load_config
-from mvgen.errors import AnglesError, StoreError
+from mvgen.core.camera import Camera, crop_camera
+from mvgen.core.config import load_config
+from mvgen.core.errors import AnglesError, StoreError
 from mvgen.morphable.model import face_model
 from mvgen.sources import get_source
 from mvgen.store import layout

@@ -18,7 +18,7 @@ from recognizer_trees import (
 )
 
 import recognizer.learning as training_room
-from mvgen.errors import ConfigError, WeightsError
+from mvgen.core.errors import ConfigError, WeightsError
 from recognizer.config import changed_training
 from recognizer.errors import RecogniserError
 from recognizer.evaluation import evaluate

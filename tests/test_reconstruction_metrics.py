@@ -22,7 +22,7 @@ from real_faces import depth_score, other_ways, view_score
 from reconstruction import FIT, beside_fit, face_parts
 from tables import table
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.scans.landmark_vertices import CANONICAL

@@ -11,7 +11,7 @@ from fake_build import FakeStages, list_clips, make_config, make_source, tree_by
 from mvgen import open_dataset
 from mvgen.build import build
 from mvgen.cli import run
-from mvgen.errors import ConfigError, StoreError
+from mvgen.core.errors import ConfigError, StoreError
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout
 from mvgen.store.manifest import read_table

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mvgen.camera import crop_camera, pixel_grid
-from mvgen.errors import ClipError
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.errors import ClipError
+from mvgen.core.records import Clip, FaceFit, Frame, Image, Registration
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
@@ -22,7 +23,6 @@ from mvgen.morphable.rasterise import face_region, rasterise
 from mvgen.motion.head_motion import HeadFitter, seen_at, turn
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.pipeline import depth_everywhere
-from mvgen.records import Clip, FaceFit, Frame, Image, Registration
 
 Floats = NDArray[np.floating]
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter
 
-from mvgen.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
-from mvgen.errors import ConfigError, MissingPartError
+from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
+from mvgen.core.errors import ConfigError, MissingPartError
+from mvgen.core.records import DepthMap, Floats, Mesh
 from mvgen.mesh import mesh_from_depth
-from mvgen.records import DepthMap, Floats, Mesh
 from mvgen.render import RENDERERS, Renderer, drape, get_renderer, seen_inside
 from mvgen.surface import facing
 
@@ -214,7 +214,7 @@ def test_triton_can_be_loaded_after_a_view_was_rendered() -> None:
 def test_missing_gl_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['pyrender'] = None\n"
-        "from mvgen.errors import MissingPartError\n"
+        "from mvgen.core.errors import MissingPartError\n"
         "import mvgen.render.pyrender as backend\n"
         "def nothing(name): raise ImportError('no ' + name)\n"
         "backend._open = nothing\n"

@@ -14,10 +14,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from mvgen.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
-from mvgen.errors import ConfigError
+from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
+from mvgen.core.errors import ConfigError
+from mvgen.core.records import DepthMap, Image, Mesh, ViewGeometry
 from mvgen.mesh import mesh_from_depth, smooth_outline
-from mvgen.records import DepthMap, Image, Mesh, ViewGeometry
 from mvgen.render import drape, get_renderer
 from mvgen.render.grid import GridRenderer
 

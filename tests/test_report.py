@@ -19,10 +19,10 @@ from fake_build import FakeStages, list_clips, make_config, make_source, tree_by
 from PIL import Image
 
 from mvgen.build import build
-from mvgen.camera import crop_camera
 from mvgen.cli import run
-from mvgen.config import BuildConfig
-from mvgen.errors import StoreError
+from mvgen.core.camera import crop_camera
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import StoreError
 from mvgen.mesh import mesh_from_depth
 from mvgen.render import get_renderer
 from mvgen.report import facts, layers, page, viewer

@@ -11,8 +11,8 @@ from fake_build import FakeStages, make_config, make_source
 from test_report import Elements
 
 from mvgen.build import build
+from mvgen.core.records import Signals
 from mvgen.motion.signals import with_head
-from mvgen.records import Signals
 from mvgen.report.charts import curve_chart, marks
 from mvgen.report.page import write_report
 from mvgen.report.signals import ACTIONS, _actions, show_signals

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from scan_trees import stand_in, write_models, write_obj, write_stirling, write_view_set
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.errors import ConfigError, MvgenError, ScanError
 from mvgen.depth.data import Setting, make_samples, photograph
-from mvgen.errors import ConfigError, MvgenError, ScanError
 from mvgen.faces.detection import FaceDetector
 from mvgen.scans import facescape, open_corpus, stirling
 from mvgen.scans.baking import sample_texture, simplified

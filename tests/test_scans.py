@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from mvgen.camera import Camera, crop_camera, pixel_grid
+from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.faces.crop import five_point_template
 from mvgen.scans.appearance import Look
 from mvgen.scans.backgrounds import draw_background

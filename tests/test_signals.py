@@ -17,11 +17,11 @@ from test_scene_flow import CAMERAS, SIDE, acted, fitted, surface_of
 
 from mvgen import open_dataset
 from mvgen.build import build
-from mvgen.errors import StoreError
+from mvgen.core.errors import StoreError
+from mvgen.core.records import Signals
 from mvgen.motion.flow import OnsetMotion, flows_from_onset, motion_from_onset
 from mvgen.motion.scene_flow import SceneFlow, motion_actions
 from mvgen.motion.signals import action_units, clip_signals, head_angles, unit_names
-from mvgen.records import Signals
 from mvgen.scans.rotation import rotation
 from mvgen.store import layout
 from mvgen.store.items import SIGNAL_ARRAYS, read_arrays, read_signals

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from factories import astronaut, noisy_clip, write_frames, write_stand_in, write_video
 
-from mvgen.errors import ClipError, SourceError
-from mvgen.records import Image
+from mvgen.core.errors import ClipError, SourceError
+from mvgen.core.records import Image
 from mvgen.sources import get_source
 from mvgen.sources.frames import read_frames
 

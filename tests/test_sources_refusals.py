@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from factories import write_frames, write_stand_in, write_table
 
-from mvgen.errors import SourceError
+from mvgen.core.errors import SourceError
 from mvgen.sources import SOURCES, describe_sources, get_source
 from mvgen.synth.layouts import xlsx_bytes
 

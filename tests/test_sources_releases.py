@@ -11,8 +11,8 @@ from factories import write_frames, write_stand_in, write_table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.errors import ClipError, SourceError
-from mvgen.records import Clip, Frame
+from mvgen.core.errors import ClipError, SourceError
+from mvgen.core.records import Clip, Frame
 from mvgen.sources import Listing, get_source, register, summarise
 from mvgen.sources.base import subject_key
 from mvgen.sources.casme2 import Casme2

@@ -11,7 +11,7 @@ from reading_build import ReadingStages
 
 from mvgen.build import build
 from mvgen.cli import run
-from mvgen.config import BuildConfig
+from mvgen.core.config import BuildConfig
 from mvgen.publish.recipe import CARD
 from mvgen.publish.writing import recipe_files
 from mvgen.report.page import write_report

@@ -21,8 +21,8 @@ from skimage.data import astronaut
 
 from mvgen import open_dataset
 from mvgen.build import build
-from mvgen.errors import ClipError, StoreError
-from mvgen.records import Clip
+from mvgen.core.errors import ClipError, StoreError
+from mvgen.core.records import Clip
 from mvgen.store import layout
 from mvgen.store.items import read_arrays
 from mvgen.store.manifest import Marker, clip_digest, read_table, write_table

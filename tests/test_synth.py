@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mvgen.errors import ConfigError, StoreError
+from mvgen.core.errors import ConfigError, StoreError
 from mvgen.sources import get_source
 from mvgen.sources.frames import read_frames
 from mvgen.sources.marks import MARK
@@ -109,7 +109,7 @@ def test_true_flow_carries_each_frame_onto_the_next(stand_in):
 
 
 def test_true_depth_of_a_side_view_reprojects_into_the_source(stand_in):
-    from mvgen.camera import Camera, pixel_grid
+    from mvgen.core.camera import Camera, pixel_grid
 
     entry = json.loads((stand_in[1] / "truth.json").read_text())["clips"][0]["camera"]
     camera = Camera(

@@ -12,15 +12,15 @@ from factories import no_fit
 from safetensors.torch import save_file
 from scan_trees import stand_in, write_models, write_stirling
 
-from mvgen.camera import crop_camera
 from mvgen.cli import run
-from mvgen.config import file_digest
+from mvgen.core.camera import crop_camera
+from mvgen.core.config import file_digest
+from mvgen.core.errors import ConfigError, WeightsError
 from mvgen.depth.data import Samples, Setting, make_samples, photograph, photograph_twice
 from mvgen.depth.loss import change_loss, depth_loss, trust_loss
 from mvgen.depth.network import DEPTH_RANGE, FaceDepthNetwork, Prediction
 from mvgen.depth.shards import Recipe, make_data, read_data
 from mvgen.depth.train import TrainingConfig, hold_out, learning_rate, load_training_config, start_from, train
-from mvgen.errors import ConfigError, WeightsError
 from mvgen.scans.anny import AnnyCorpus
 from mvgen.scans.performing import draw_expression
 

@@ -18,8 +18,8 @@ from photograph_build import PhotographStages, photograph_config
 
 from mvgen.build import build
 from mvgen.cli import run
-from mvgen.config import canonical_json, file_digest
-from mvgen.errors import StoreError
+from mvgen.core.config import canonical_json, file_digest
+from mvgen.core.errors import StoreError
 from mvgen.flow import ClipFlow
 from mvgen.store import layout
 from mvgen.store.items import read_arrays

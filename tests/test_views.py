@@ -19,11 +19,11 @@ from photograph_build import smiling
 from mvgen import RandomAngles, open_dataset
 from mvgen.attention import uniform_attention
 from mvgen.build import build
-from mvgen.camera import crop_camera, pixel_grid
-from mvgen.config import BuildConfig
-from mvgen.errors import AnglesError, StoreError
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import AnglesError, StoreError
+from mvgen.core.records import BuiltClip, Clip
 from mvgen.pipeline import build_clip
-from mvgen.records import BuiltClip, Clip
 from mvgen.store.views import RenderedViews
 from mvgen.store.writer import FLOW_STEP
 

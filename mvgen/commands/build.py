@@ -9,8 +9,8 @@ import typer
 
 from mvgen.build import build as run_build
 from mvgen.commands.report import tell_report
-from mvgen.config import BuildConfig, load_config
 from mvgen.console import BuildProgress, print_summary
+from mvgen.core.config import BuildConfig, load_config
 from mvgen.store.shards import Shard
 
 

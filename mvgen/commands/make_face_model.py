@@ -23,7 +23,7 @@ def make_face_model(
     Example:
       mvgen make-face-model --ict ICT-FaceKit --out face_model.safetensors
     """
-    from mvgen.device import one_thread
+    from mvgen.core.device import one_thread
     from mvgen.faces.face_mesh import FaceMesh
     from mvgen.morphable.card import write_card
     from mvgen.morphable.making import family_actions, shipped_families

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mvgen.commands.report import tell_report
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 from mvgen.merge import merge as run_merge
 from mvgen.store import layout
 

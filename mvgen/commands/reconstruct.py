@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mvgen.config import load_config
+from mvgen.core.config import load_config
 
 
 def reconstruct(

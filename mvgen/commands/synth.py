@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mvgen.angles import parse_angles
+from mvgen.core.angles import parse_angles
 
 
 def synth(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 
 
 def train_depth(

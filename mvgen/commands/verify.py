@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mvgen.names import printable
+from mvgen.core.names import printable
 from mvgen.store import layout
 from mvgen.verify import Verification
 from mvgen.verify import verify as run_verify

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgen.camera import EYE_DISTANCE
+from mvgen.core.camera import EYE_DISTANCE
 
 # Deviation of what a new frame does: zoom (natural logarithm), roll in degrees, shift in inter-ocular distances.
 _ZOOM, _ROLL, _SHIFT = 0.05, 3.0, 0.05

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mvgen.config import file_digest
+from mvgen.core.config import file_digest
 from mvgen.depth.predict import INPUT_SIZE
 from mvgen.scans.records import Corpus
 

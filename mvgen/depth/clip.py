@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
-from mvgen.config import Geometry
+from mvgen.core.camera import Camera
+from mvgen.core.config import Geometry
+from mvgen.core.records import DepthMap, FacePoints, FacePrediction, Image
 from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.rasterise import face_region, fit_image
-from mvgen.records import DepthMap, FacePoints, FacePrediction, Image
 
 Floats = NDArray[np.floating]
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
-from mvgen.errors import ScanError
+from mvgen.core.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
+from mvgen.core.errors import ScanError
 from mvgen.faces.crop import crop_from_points, transform_points
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.morphable.fitting import fit_face

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mvgen.core.device import start_openvino
 from mvgen.depth.network import COLOURS, FIT_CHANNELS, FaceDepthNetwork, Prediction
-from mvgen.device import start_openvino
 
 
 class Engine(Protocol):

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mvgen.camera import EYE_CENTRE
-from mvgen.config import file_digest
+from mvgen.core.camera import EYE_CENTRE
+from mvgen.core.config import file_digest
+from mvgen.core.device import resolved_device
+from mvgen.core.errors import WeightsError
+from mvgen.core.paths import shipped_weights
+from mvgen.core.records import FacePrediction
 from mvgen.depth.engine import Engine, get_engine
 from mvgen.depth.network import FIT_CHANNELS, FaceDepthNetwork, Prediction, mirror_fit, network_input, normalise
-from mvgen.device import resolved_device
-from mvgen.errors import WeightsError
-from mvgen.paths import shipped_weights
-from mvgen.records import FacePrediction
 
 # The network sees crops at the size it was trained on, whatever the size of the views; its file says which. It says no
 # more: safetensors writes several entries in any order, and the same network must give the same bytes.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mvgen.core.device import one_thread
 from mvgen.depth.data import Samples, make_samples
-from mvgen.device import one_thread
 from mvgen.engine import local
 from mvgen.engine.base import Limits
 from mvgen.scans import open_corpus

@@ -22,15 +22,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvgen.config import canonical_json, file_digest
+from mvgen.core.config import canonical_json, file_digest
+from mvgen.core.device import resolved_device
+from mvgen.core.errors import ConfigError, WeightsError
 from mvgen.depth.augment import Reframing, jitter_colour, soil
 from mvgen.depth.card import RunFacts, finish
 from mvgen.depth.data import PEOPLE_PER_CORPUS, Samples
 from mvgen.depth.loss import change_loss, depth_loss, trust_loss
 from mvgen.depth.network import FaceDepthNetwork, mirror_fit, network_input, normalise
 from mvgen.depth.shards import Recipe, Report, make_data, read_data
-from mvgen.device import resolved_device
-from mvgen.errors import ConfigError, WeightsError
 from mvgen.scans import open_corpus
 from mvgen.scans.records import Corpus
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mvgen.errors import MvgenError
+from mvgen.core.errors import MvgenError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mvgen.core.errors import MissingPartError
 from mvgen.engine.base import EngineError, Item, Limits, MakeWorker, Outcome, Result, WorkerDiedError
 from mvgen.engine.process import Process
-from mvgen.errors import MissingPartError
 
 # An item whose actor or node is lost so often, through no fault that could be pinned on it, is given up.
 _LOSSES = 5

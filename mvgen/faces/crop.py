@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, pixel_grid
-from mvgen.errors import ClipError
+from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, pixel_grid
+from mvgen.core.errors import ClipError
+from mvgen.core.records import FaceTrack, Image, Mask
 from mvgen.faces.detection import Detector, Faces
-from mvgen.records import FaceTrack, Image, Mask
 
 Floats = NDArray[np.floating]
 
@@ -32,7 +32,7 @@ def five_point_template() -> Floats:
 
 
 def crop_from_points(points: Floats, size: int) -> Floats:
-    """Least-squares similarity that brings five points of a face onto the canonical crop of `mvgen.camera`.
+    """Least-squares similarity that brings five points of a face onto the canonical crop of `mvgen.core.camera`.
 
     points : (..., 5, 2) source pixels
     size : side of the crop, pixels

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.device import resolved_device
-from mvgen.records import Image
+from mvgen.core.device import resolved_device
+from mvgen.core.records import Image
 
 Floats = NDArray[np.floating]
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.device import resolved_device
+from mvgen.core.device import resolved_device
+from mvgen.core.paths import face_mesh_weights
+from mvgen.core.records import FacePoints, Image
 from mvgen.faces.face_mesh_engine import INPUT_SIZE, get_engine
 from mvgen.faces.face_mesh_topology import MIRROR, POINTS
-from mvgen.paths import face_mesh_weights
-from mvgen.records import FacePoints, Image
 
 Arrays = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.device import start_openvino
+from mvgen.core.device import start_openvino
 
 Arrays = NDArray[np.float32]
 

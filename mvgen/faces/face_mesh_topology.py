@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.paths import face_mesh_tables
+from mvgen.core.paths import face_mesh_tables
 
 POINTS: Final = 468
 
@@ -41,7 +41,7 @@ OVAL: Final = _frozen(
     np.int64,
 )  # fmt: skip
 
-# (68,) int64, the point at each landmark of `mvgen.ibug`.
+# (68,) int64, the point at each landmark of `mvgen.core.landmarks68`.
 IBUG: Final = _frozen(
     (
         127, 234, 132, 58, 172, 150, 149, 148, 152, 377, 378, 379, 397, 288, 361, 454, 356,  # jaw

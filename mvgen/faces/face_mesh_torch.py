@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mvgen.device import start_openvino
+from mvgen.core.device import start_openvino
 
 Arrays = NDArray[np.float32]
 

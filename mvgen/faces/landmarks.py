@@ -11,12 +11,12 @@ from typing import Protocol
 
 import numpy as np
 
-from mvgen.camera import EYE_CENTRE, EYE_DISTANCE
-from mvgen.errors import ClipError
+from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE
+from mvgen.core.errors import ClipError
+from mvgen.core.landmarks68 import five_points
+from mvgen.core.records import FacePoints, FaceTrack, Floats, Image
 from mvgen.faces.crop import covered, crop_frames, crop_from_points, looked_at, transform_points
 from mvgen.faces.face_mesh_topology import IBUG
-from mvgen.ibug import five_points
-from mvgen.records import FacePoints, FaceTrack, Floats, Image
 
 # Landmarks that ask for a crop further away than this from the detector's are not the face's; size as a factor, roll in
 # degrees, shift in inter-ocular distances. The detector's own spread is a quarter of it.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvgen.config import file_digest
+from mvgen.core.config import file_digest
 from mvgen.morphable.model import FaceModel
 
 

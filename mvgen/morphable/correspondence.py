@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mvgen.camera import crop_camera, pixel_grid
+from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.faces.face_mesh_topology import MIRROR, OVAL
 from mvgen.morphable.topology import LANDMARKS, LOWER_LIP, UPPER_LIP, topology

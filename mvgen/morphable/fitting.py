@@ -13,10 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
+from mvgen.core.camera import Camera
+from mvgen.core.records import FaceFit
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS
-from mvgen.records import FaceFit
 
 Floats = NDArray[np.floating]
 

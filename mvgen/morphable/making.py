@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import crop_camera
+from mvgen.core.camera import crop_camera
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.morphable.correspondence import correspondence, picture
 from mvgen.morphable.model import FaceModel

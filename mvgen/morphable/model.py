@@ -1,7 +1,7 @@
 """The linear face model: mean, identity and facial actions on the topology of the face mesh (a 3D morphable model).
 
-Convention: world axes, see `mvgen.camera`: x right, y up, z toward the camera; the unit is the inter-ocular distance of
-the mean face, the origin midway between its pupils.
+Convention: world axes, see `mvgen.core.camera`: x right, y up, z toward the camera; the unit is the inter-ocular
+distance of the mean face, the origin midway between its pupils.
 Source: Blanz and Vetter, "A morphable model for the synthesis of 3D faces", SIGGRAPH 1999.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import WeightsError
+from mvgen.core.errors import WeightsError
 from mvgen.morphable.topology import topology
 
 Floats = NDArray[np.floating]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
+from mvgen.core.camera import Camera
 from mvgen.morphable.topology import topology
 
 Floats = NDArray[np.floating]

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.records import Image, Mask
+from mvgen.core.records import Image, Mask
 
 Flow = NDArray[np.float32]
 Pictures = NDArray[np.float32]

@@ -6,7 +6,7 @@ still takes a part of a smile for a nod, so the heads of all frames are brought 
 the way of the expression is not believed: heads move before, after and through an expression, which rises and falls.
 
 Convention: crop pixels, centres at +0.5. A pose (6,) is a shift (x, y) in crop pixels, a turn as a rotation vector
-(x, y, z) in radians, world axes of `mvgen.camera`, about the middle of the eyes, and the logarithm of a scale; the
+(x, y, z) in radians, world axes of `mvgen.core.camera`, about the middle of the eyes, and the logarithm of a scale; the
 onset frame's is zero. The head is seen in weak perspective.
 Sources: Geman and McClure, 1987 (weights of outliers); Rasmussen and Williams, Gaussian Processes for Machine Learning,
 2006, eq. 2.25 (prediction) and 5.8 (marginal likelihood).
@@ -20,7 +20,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, pixel_grid
+from mvgen.core.camera import Camera, pixel_grid
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.rasterise import face_region, rasterise
 from mvgen.motion.scene_flow import MotionActions, all_vertices, motion_actions

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import pixel_grid
+from mvgen.core.camera import pixel_grid
+from mvgen.core.records import Image, Mask, Registration
 from mvgen.motion.head_motion import POSE
-from mvgen.records import Image, Mask, Registration
 
 Floats = NDArray[np.floating]
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
-from mvgen.errors import ClipError
+from mvgen.core.camera import Camera
+from mvgen.core.errors import ClipError
+from mvgen.core.records import Clip, Image, Mask, Registration
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.rasterise import face_region
 from mvgen.motion.flow import flows_from, motion_from_onset
 from mvgen.motion.head_motion import POSE, HeadFitter, seen_at
-from mvgen.records import Clip, Image, Mask, Registration
 
 Floats = NDArray[np.floating]
 

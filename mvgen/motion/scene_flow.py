@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
-from mvgen.errors import WeightsError
+from mvgen.core.camera import Camera
+from mvgen.core.errors import WeightsError
+from mvgen.core.records import DepthMap, Mask
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.rasterise import rasterise, vertex_normals
 from mvgen.morphable.topology import LANDMARKS, RING, topology
-from mvgen.records import DepthMap, Mask
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -17,10 +17,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.core.records import Signals
 from mvgen.motion.flow import OnsetMotion
 from mvgen.motion.head_motion import turn
 from mvgen.motion.scene_flow import SceneFlow, motion_actions
-from mvgen.records import Signals
 from mvgen.synth.actions import FACIAL_ACTIONS
 
 Floats = NDArray[np.floating]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mvgen.errors import PublishError
+from mvgen.core.errors import PublishError
 from mvgen.publish.bucket import Bucket
 from mvgen.publish.folder import Folder
 from mvgen.publish.hub import Hub

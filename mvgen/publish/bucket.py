@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mvgen.errors import LicenceError, MissingPartError, PublishError
+from mvgen.core.errors import LicenceError, MissingPartError, PublishError
 from mvgen.publish.target import FileRecord, Target
 
 _DIGEST = "sha256"

@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 import yaml
 
+from mvgen.core.records import Label
 from mvgen.publish.columns import COLUMNS
 from mvgen.publish.recipe import CROISSANT, MANIFEST, RECIPE, Recipe
 from mvgen.publish.statement import Statement
-from mvgen.records import Label
 from mvgen.store import layout
 
 # Sizes as hubs count them, by rows.

@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 from typing import Any, get_args
 
 from mvgen import __version__
-from mvgen.config import canonical_json
+from mvgen.core.config import canonical_json
+from mvgen.core.records import Label
 from mvgen.publish.card import link_in
 from mvgen.publish.columns import COLUMNS, Column, Kind
 from mvgen.publish.statement import Statement
 from mvgen.publish.target import FileRecord
-from mvgen.records import Label
 
 _MEDIA = {
     ".parquet": "application/x-parquet",

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mvgen.config import file_digest
-from mvgen.errors import PublishError
+from mvgen.core.config import file_digest
+from mvgen.core.errors import PublishError
 from mvgen.publish.target import FileRecord, Target
 
 _STAGE = ".publishing"

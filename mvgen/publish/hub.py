@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvgen.errors import LicenceError, MissingPartError, PublishError
+from mvgen.core.errors import LicenceError, MissingPartError, PublishError
 from mvgen.publish.target import FileRecord, Target
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from mvgen.errors import LicenceError, SourceError
+from mvgen.core.errors import LicenceError, SourceError
+from mvgen.core.records import Redistribution
 from mvgen.publish.target import Visibility
-from mvgen.records import Redistribution
 
 _STRICTEST = ("forbidden", "gated", "open")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from mvgen.core.records import Label
 from mvgen.publish.columns import COLUMNS, Kind
 from mvgen.publish.samples import Sample
-from mvgen.records import Label
 
 if TYPE_CHECKING:
     import pyarrow as pa

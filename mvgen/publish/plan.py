@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvgen.config import file_digest
+from mvgen.core.config import file_digest
 from mvgen.publish.target import FileRecord, Target
 from mvgen.store.writer import disk_errors
 

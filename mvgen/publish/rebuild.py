@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvgen.build import Silent, Summary, build
-from mvgen.config import BuildConfig, file_digest, load_config
-from mvgen.errors import ConfigError, RecipeError
+from mvgen.core.config import BuildConfig, file_digest, load_config
+from mvgen.core.errors import ConfigError, RecipeError
 from mvgen.publish.recipe import Recipe
 from mvgen.store import layout
 from mvgen.store.manifest import clip_digest

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mvgen.errors import RecipeError
-from mvgen.records import Redistribution
+from mvgen.core.errors import RecipeError
+from mvgen.core.records import Redistribution
 
 RECIPE = "recipe.json"
 MANIFEST = "manifest-sha256.txt"

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import PublishError
+from mvgen.core.errors import PublishError
+from mvgen.core.records import Mask
 from mvgen.publish.columns import DEPTH_STEP, DEPTH_ZERO
-from mvgen.records import Mask
 from mvgen.store.manifest import ViewRow
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mvgen.core.records import Redistribution
 from mvgen.publish.target import Visibility
-from mvgen.records import Redistribution
 
 Format = Literal["parquet", "webdataset"]
 

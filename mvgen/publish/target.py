@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mvgen.errors import PublishError
+from mvgen.core.errors import PublishError
 
 Visibility = Literal["private", "gated", "public"]
 

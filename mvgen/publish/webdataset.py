@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
-from mvgen.config import canonical_json
+from mvgen.core.config import canonical_json
+from mvgen.core.records import Label
 from mvgen.publish.samples import Sample
-from mvgen.records import Label
 from mvgen.store.manifest import ViewRow
 
 SUFFIX = ".tar"

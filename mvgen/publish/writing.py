@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mvgen.config import canonical_json, file_digest
-from mvgen.errors import PublishError
+from mvgen.core.config import canonical_json, file_digest
+from mvgen.core.errors import PublishError
 from mvgen.publish import metrics
 from mvgen.publish.address import parse_target
 from mvgen.publish.card import recipe_card

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 from mvgen.render.base import Renderer, seen_inside
 from mvgen.render.draping import drape
 

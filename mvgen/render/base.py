@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, pixel_grid
-from mvgen.records import Mask, Mesh, ViewGeometry
+from mvgen.core.camera import Camera, pixel_grid
+from mvgen.core.records import Mask, Mesh, ViewGeometry
 from mvgen.surface import facing, vertex_normals
 
 Floats = NDArray[np.floating]

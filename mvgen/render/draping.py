@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.records import Image, Mask, ViewGeometry
+from mvgen.core.records import Image, Mask, ViewGeometry
 from mvgen.render.warp import open_warp, uploaded
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.ibug import COUNT, MIRROR
-from mvgen.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.core.landmarks68 import COUNT, MIRROR
+from mvgen.core.records import DepthMap, Image, Mask, ViewGeometry
 from mvgen.surface import facing, source_normals, source_points
 
 Floats = NDArray[np.floating]

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
-from mvgen.records import Floats, Mesh, ViewGeometry
+from mvgen.core.camera import Camera
+from mvgen.core.records import Floats, Mesh, ViewGeometry
 from mvgen.render.base import cosine_on_pixels
 from mvgen.render.warp import open_warp, uploaded
 

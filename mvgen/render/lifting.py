@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import pixel_grid
-from mvgen.records import Image, ViewGeometry
+from mvgen.core.camera import pixel_grid
+from mvgen.core.records import Image, ViewGeometry
 
 _LEAST = 0.02  # pixels; a frame whose skin is lifted by less stays as it is
 

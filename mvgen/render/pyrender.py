@@ -1,6 +1,6 @@
 """Depth of a mesh by OpenGL, off screen: pyrender through EGL, or through OSMesa where there is no EGL.
 
-Convention: the camera looks along its own -z; pixel centres at +0.5; see `mvgen.camera` for everything else.
+Convention: the camera looks along its own -z; pixel centres at +0.5; see `mvgen.core.camera` for everything else.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
-from mvgen.errors import MissingPartError
-from mvgen.records import Mesh, ViewGeometry
+from mvgen.core.camera import Camera
+from mvgen.core.errors import MissingPartError
+from mvgen.core.records import Mesh, ViewGeometry
 from mvgen.render.base import source_cosine, view_geometry
 
 _BACKENDS = ("egl", "osmesa")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, pixel_grid
-from mvgen.errors import MissingPartError
-from mvgen.records import Floats, Mask, Mesh, ViewGeometry
+from mvgen.core.camera import Camera, pixel_grid
+from mvgen.core.errors import MissingPartError
+from mvgen.core.records import Floats, Mask, Mesh, ViewGeometry
 from mvgen.render.base import source_cosine, view_geometry
 from mvgen.scans.raycast import camera_rays
 

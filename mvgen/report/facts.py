@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mvgen.config import BuildConfig
+from mvgen.core.config import BuildConfig
 from mvgen.report.charts import Histogram, Spread, histogram, spreads
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout

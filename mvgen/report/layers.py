@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, pixel_grid
-from mvgen.records import Floats, Mask
+from mvgen.core.camera import Camera, pixel_grid
+from mvgen.core.records import Floats, Mask
 
 Layer = NDArray[np.uint8]
 

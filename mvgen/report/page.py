@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mvgen import __version__
-from mvgen.config import file_digest
+from mvgen.core.config import file_digest
 from mvgen.report import facts, layers, signals, viewer
 from mvgen.report.charts import bin_edges
 from mvgen.store import layout

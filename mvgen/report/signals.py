@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mvgen.core.records import Signals
 from mvgen.motion.jumps import jumps
-from mvgen.records import Signals
 from mvgen.report.charts import CurveChart, Mark, curve_chart, marks
 from mvgen.store.items import read_arrays, read_frames, read_signals
 from mvgen.store.manifest import ViewRow

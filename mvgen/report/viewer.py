@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from mvgen.records import Image
+from mvgen.core.records import Image
 from mvgen.report import layers
 from mvgen.report.facts import NO_CLASS, degrees
 from mvgen.store.items import read_arrays, read_frames

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from mvgen.scans.records import Corpus

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.device import start_warp
+from mvgen.core.device import start_warp
 from mvgen.scans.head import HeadModel, Identity, find_five_points
 from mvgen.scans.landmark_vertices import landmark_vertices
 from mvgen.scans.performing import ModelCorpus

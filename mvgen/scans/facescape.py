@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import ScanError
+from mvgen.core.errors import ScanError
 from mvgen.scans.baking import simplified
 from mvgen.scans.meshfiles import find_texture, read_ply
 from mvgen.scans.records import Scan

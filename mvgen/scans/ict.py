@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import ScanError
+from mvgen.core.errors import ScanError
 from mvgen.scans.head import HeadModel, Identity, find_five_points
 from mvgen.scans.landmark_vertices import CANONICAL, ICT_VERTICES
 from mvgen.scans.meshfiles import read_obj, read_obj_vertices

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import ScanError
+from mvgen.core.errors import ScanError
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 # Textures reach 8192 pixels; what a face crop can show of them is a tenth.

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, crop_camera, pixel_grid
-from mvgen.errors import ClipError, ScanError
+from mvgen.core.camera import Camera, crop_camera, pixel_grid
+from mvgen.core.errors import ClipError, ScanError
+from mvgen.core.records import FaceTrack, Image, Mask
 from mvgen.faces.crop import covered, crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh import FaceMesh
@@ -23,7 +24,6 @@ from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import rasterise
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS, topology
-from mvgen.records import FaceTrack, Image, Mask
 from mvgen.scans.head import HeadModel
 from mvgen.scans.paint import ramp, to_linear
 from mvgen.scans.raycast import edge_nodes

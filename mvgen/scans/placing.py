@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, pixel_grid
-from mvgen.errors import ScanError
+from mvgen.core.camera import Camera, pixel_grid
+from mvgen.core.errors import ScanError
+from mvgen.core.records import Image
 from mvgen.faces.detection import Detector
-from mvgen.records import Image
 from mvgen.scans.appearance import above_jaw
 from mvgen.scans.baking import bake, sample_texture, simplified
 from mvgen.scans.head import HeadModel

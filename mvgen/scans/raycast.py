@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
+from mvgen.core.camera import Camera
 
 Floats = NDArray[np.floating]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
+from mvgen.core.camera import Camera
 from mvgen.scans.appearance import Look
 from mvgen.scans.garments import Garment
 from mvgen.scans.head import HeadModel

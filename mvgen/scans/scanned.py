@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvgen.errors import ScanError
+from mvgen.core.errors import ScanError
 from mvgen.faces.detection import FaceDetector
 from mvgen.scans.meshfiles import read_obj, read_texture
 from mvgen.scans.placing import place

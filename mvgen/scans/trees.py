@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mvgen.errors import ScanError
+from mvgen.core.errors import ScanError
 
 # What each corpus is recognised by: a pattern of a file or folder in it, as a path with forward slashes.
 _SIGNS = {

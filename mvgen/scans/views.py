@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import ScanError
+from mvgen.core.errors import ScanError
 from mvgen.scans.meshfiles import read_texture
 from mvgen.scans.raycast import RayScene
 

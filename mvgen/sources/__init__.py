@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mvgen.errors import SourceError
-from mvgen.records import Redistribution
+from mvgen.core.errors import SourceError
+from mvgen.core.records import Redistribution
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source
 from mvgen.sources.casme2 import Casme2
 from mvgen.sources.casme_ii import CasmeII

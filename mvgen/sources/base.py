@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mvgen.errors import SourceError
-from mvgen.names import printable, unstorable
-from mvgen.records import Clip, Redistribution
+from mvgen.core.errors import SourceError
+from mvgen.core.names import printable, unstorable
+from mvgen.core.records import Clip, Redistribution
 from mvgen.sources.marks import MARK, find_mark
 from mvgen.sources.workbook import LARGEST_NUMBER
 

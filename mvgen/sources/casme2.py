@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mvgen.errors import SourceError
-from mvgen.records import Label
+from mvgen.core.errors import SourceError
+from mvgen.core.records import Label
 from mvgen.sources.release import Findings, Release, Row, make_row, written
 from mvgen.sources.trees import FoundTree, Tree, clip_folders
 from mvgen.sources.workbook import Sheet, text

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mvgen.records import Label
+from mvgen.core.records import Label
 from mvgen.sources.release import Findings, Release, Row, make_row, written
 from mvgen.sources.trees import FoundTree, Tree
 from mvgen.sources.workbook import Sheet, find_table, text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from mvgen.paths import cache_dir
-from mvgen.records import Clip
+from mvgen.core.paths import cache_dir
+from mvgen.core.records import Clip
 from mvgen.sources.base import Listing, Source, Variant, store_annotations
 from mvgen.sources.casme2 import Casme2
 from mvgen.sources.folder import Folder

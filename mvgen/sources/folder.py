@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from mvgen.errors import ClipError, SourceError
-from mvgen.records import Clip, Frame, Label
+from mvgen.core.errors import ClipError, SourceError
+from mvgen.core.records import Clip, Frame, Label
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_frames, list_video
 from mvgen.sources.spans import NO_APEX, settle_span

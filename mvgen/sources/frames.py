@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import ClipError
-from mvgen.records import Clip, Frame, Image
+from mvgen.core.errors import ClipError
+from mvgen.core.records import Clip, Frame, Image
 
 if TYPE_CHECKING:
     from av import VideoFrame

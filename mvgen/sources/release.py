@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from mvgen.errors import ClipError, SourceError
-from mvgen.names import unstorable
-from mvgen.records import Clip, Label, Redistribution
+from mvgen.core.errors import ClipError, SourceError
+from mvgen.core.names import unstorable
+from mvgen.core.records import Clip, Label, Redistribution
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import list_frames
 from mvgen.sources.spans import NO_APEX, gaps, settle_span

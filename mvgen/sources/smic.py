@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mvgen.errors import SourceError
-from mvgen.records import Label
+from mvgen.core.errors import SourceError
+from mvgen.core.records import Label
 from mvgen.sources.base import Listing, Variant, subject_key
 from mvgen.sources.frames import list_frames
 from mvgen.sources.release import Findings, Release, Row, make_row, written

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mvgen.errors import ClipError
-from mvgen.records import Frame
+from mvgen.core.errors import ClipError
+from mvgen.core.records import Frame
 
 NO_APEX = "no apex in the annotations: the frame of largest change from onset is taken"
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
-from mvgen.errors import SourceError
+from mvgen.core.errors import SourceError
 
 Cells = tuple[object, ...]
 

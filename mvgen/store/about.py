@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mvgen.errors import StoreError
+from mvgen.core.errors import StoreError
 from mvgen.store import layout
 
 

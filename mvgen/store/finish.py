@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mvgen.config import canonical_json, file_digest
-from mvgen.errors import StoreError
+from mvgen.core.config import canonical_json, file_digest
+from mvgen.core.errors import StoreError
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, Marker, ViewRow, counts, digest_of, failure_lines, write_table
 from mvgen.store.sheet import contact_sheet

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mvgen.errors import StoreError
+from mvgen.core.errors import StoreError
+from mvgen.core.records import Image, Label, Mask, Signals
 from mvgen.flow import ClipFlow
 from mvgen.motion.signals import with_head
-from mvgen.records import Image, Label, Mask, Signals
 from mvgen.store.manifest import ViewRow
 
 # The order of the labels in `label`.
@@ -28,7 +28,7 @@ SIGNAL_ARRAYS = ("head_pose", "signal_names", "signal_actions", "signal_deviatio
 
 
 class SignalItem(TypedDict):
-    """What the head and the face do in the frames of a clip, see `mvgen.records.Signals`.
+    """What the head and the face do in the frames of a clip, see `mvgen.core.records.Signals`.
 
     head : (T, 6) float32: yaw, pitch, roll in degrees, dx, dy in crop pixels, scale; NaN where it is not known
     actions, deviation : (T, A) float32, crop pixels; names : A action units of FACS such as "AU12L"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from mvgen.angles import view_name
+from mvgen.core.angles import view_name
 
 SCHEMA = 4
 DATASET = "dataset.json"
@@ -49,7 +49,7 @@ def maps_path(yaw: float | None, directory: PurePosixPath) -> PurePosixPath:
 def geometry_path(clip_id: str) -> PurePosixPath:
     """The clip's depth, crop, camera, registration, fit, signals and attention.
 
-    Signals, see `mvgen.records.Signals`: `head_pose` (T, 6), from which yaw, pitch, roll, dx, dy and scale follow;
+    Signals, see `mvgen.core.records.Signals`: `head_pose` (T, 6), from which yaw, pitch, roll, dx, dy and scale follow;
     `signal_names` (A,) action units, `signal_actions` and `signal_deviation` (T, A) float32, crop pixels.
     """
     return PurePosixPath("geometry", f"{clip_id}.npz")

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgen.config import canonical_json
-from mvgen.errors import StoreError
-from mvgen.records import Clip
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import StoreError
+from mvgen.core.records import Clip
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,7 @@ import struct
 
 import numpy as np
 
-from mvgen.records import Image
+from mvgen.core.records import Image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB = 0, 2  # colour types

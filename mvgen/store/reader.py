@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from torch.utils.data import Dataset
 
-from mvgen.angles import RandomAngles, angle_pairs, view_name
-from mvgen.errors import StoreError
-from mvgen.records import Split
+from mvgen.core.angles import RandomAngles, angle_pairs, view_name
+from mvgen.core.errors import StoreError
+from mvgen.core.records import Split
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.items import (

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mvgen.config import canonical_json
-from mvgen.errors import ConfigError
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import ConfigError
 from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about
 from mvgen.store.finish import describe

@@ -14,9 +14,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
-from mvgen.config import canonical_json
-from mvgen.errors import ConfigError, StoreError
-from mvgen.records import Clip
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import ConfigError, StoreError
+from mvgen.core.records import Clip
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, digest_of
 from mvgen.store.writer import disk_errors, write_atomically

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from mvgen.records import Split
+from mvgen.core.records import Split
 
 
 def assign_splits(subject_keys: Iterable[str], test_share: float, seed: int) -> dict[str, Split]:

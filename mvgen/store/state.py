@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mvgen.config import canonical_json
-from mvgen.errors import StoreError
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import StoreError
 from mvgen.store import layout
 from mvgen.store.manifest import Marker
 from mvgen.store.writer import disk_errors, write_atomically

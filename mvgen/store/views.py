@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from mvgen.angles import RandomAngles, view_name
-from mvgen.camera import Camera
-from mvgen.config import BuildConfig
-from mvgen.errors import StoreError
+from mvgen.core.angles import RandomAngles, view_name
+from mvgen.core.camera import Camera
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import StoreError
+from mvgen.core.records import DepthMap, FaceFit, Image, Registration, ViewGeometry
 from mvgen.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
-from mvgen.records import DepthMap, FaceFit, Image, Registration, ViewGeometry
 from mvgen.render import Renderer, get_renderer
 from mvgen.store.items import ViewItem, read_arrays, read_frames, read_signals, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite

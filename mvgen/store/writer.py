@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.angles import view_name
-from mvgen.config import BuildConfig
-from mvgen.errors import ClipError, StoreError
-from mvgen.ibug import COUNT
-from mvgen.records import BuiltClip, Clip, FaceFit, Image, Mask, Split, ViewClip
+from mvgen.core.angles import view_name
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import ClipError, StoreError
+from mvgen.core.landmarks68 import COUNT
+from mvgen.core.records import BuiltClip, Clip, FaceFit, Image, Mask, Split, ViewClip
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, finite
 from mvgen.store.png import png_bytes

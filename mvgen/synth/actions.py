@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 
 # Action unit -> facial actions at full strength. A name without side stands for its Left and Right.
 FACIAL_ACTIONS: dict[str, dict[str, float]] = {

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mvgen.angles import view_name
-from mvgen.config import canonical_json
+from mvgen.core.angles import view_name
+from mvgen.core.config import canonical_json
+from mvgen.core.errors import ConfigError, StoreError
 from mvgen.engine import local
-from mvgen.errors import ConfigError, StoreError
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.sources import get_source

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera, pixel_grid
+from mvgen.core.camera import Camera, pixel_grid
 from mvgen.scans.appearance import Look
 from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.head import HeadModel, Identity

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 from mvgen.synth.plan import ClipPlan
 from mvgen.synth.releases import get_layout
 

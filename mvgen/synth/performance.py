@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import EYE_DISTANCE
+from mvgen.core.camera import EYE_DISTANCE
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.rotation import rotation
 from mvgen.synth.actions import facial_action_weights

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 from mvgen.synth.emotions import combinations, one_sided
 from mvgen.synth.releases import Layout, get_layout
 

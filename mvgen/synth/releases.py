@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

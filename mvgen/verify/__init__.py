@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from mvgen.errors import StoreError
+from mvgen.core.errors import StoreError
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from mvgen.config import file_digest
+from mvgen.core.config import file_digest
 from mvgen.store import layout
 from mvgen.store.manifest import ViewRow
 from mvgen.verify.findings import WHOLE, Finding, of_clip

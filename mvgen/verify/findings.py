@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mvgen.names import printable
+from mvgen.core.names import printable
 
 WHOLE = "build the dataset again"
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import pixel_grid
+from mvgen.core.camera import pixel_grid
+from mvgen.core.records import DepthMap, Floats, Image, Mask
 from mvgen.flow import ClipFlow
-from mvgen.records import DepthMap, Floats, Image, Mask
 from mvgen.surface import facing, source_normals, source_points
 
 # The demonstration's views at 256 pixels give 0.0, 0.997 or more, 0.965 or more, 0.84 or less; and 1.0 where hardly

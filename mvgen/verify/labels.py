@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mvgen.angles import view_name
-from mvgen.errors import SourceError
-from mvgen.records import Clip
+from mvgen.core.angles import view_name
+from mvgen.core.errors import SourceError
+from mvgen.core.records import Clip
 from mvgen.store import layout
 from mvgen.store.manifest import ViewRow
 from mvgen.verify.findings import WHOLE, Finding, of_clip

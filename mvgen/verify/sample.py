@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mvgen.config import BuildConfig
-from mvgen.errors import MvgenError
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import MvgenError
 from mvgen.flow import ClipFlow
 from mvgen.motion.jumps import find_jumps, jumps
 from mvgen.store.items import read_arrays, read_frames, read_signals

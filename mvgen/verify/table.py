@@ -9,10 +9,10 @@ from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
-from mvgen.angles import view_name
-from mvgen.config import canonical_json, load_config
-from mvgen.errors import ConfigError
-from mvgen.records import Label, Split
+from mvgen.core.angles import view_name
+from mvgen.core.config import canonical_json, load_config
+from mvgen.core.errors import ConfigError
+from mvgen.core.records import Label, Split
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, Marker, ViewRow, counts, digest_of, table_schema
 from mvgen.verify.findings import WHOLE, Finding, of_clip

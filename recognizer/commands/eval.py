@@ -43,8 +43,8 @@ def evaluate(
       recognizer eval --weights runs/multiview/weights.safetensors --data out --truth truth
       recognizer eval --weights runs/multiview/weights.safetensors --data out --angles -60:60:10 --out figures.json
     """
-    from mvgen.config import canonical_json
     from mvgen.console import print_table
+    from mvgen.core.config import canonical_json
     from mvgen.store.writer import disk_errors, write_atomically
     from recognizer.evaluation import evaluate as run_evaluation
     from recognizer.readers.config import open_data

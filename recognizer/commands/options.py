@@ -44,8 +44,8 @@ def device_of(device: str, precision: str = "auto", compile_network: bool = Fals
     """The device that the shared options name. Raises ConfigError when it is not there."""
     from typing import get_args
 
-    from mvgen.device import resolved_device
-    from mvgen.errors import ConfigError
+    from mvgen.core.device import resolved_device
+    from mvgen.core.errors import ConfigError
     from recognizer.learning import Device, Precision
 
     if precision not in get_args(Precision):

@@ -30,7 +30,7 @@ def saliency(
       recognizer saliency --weights runs/stcnn/weights.safetensors clip.mp4 --out saliency.png
       recognizer saliency --weights runs/stcnn/weights.safetensors clip.mp4 --class surprise --out saliency.png
     """
-    from mvgen.errors import ConfigError
+    from mvgen.core.errors import ConfigError
     from mvgen.store.writer import disk_errors, write_atomically
     from recognizer.prediction import load_tools, predict, read_video, sample_of_video
     from recognizer.saliency import saliency as find_saliency

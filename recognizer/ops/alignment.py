@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import EYE_DISTANCE
-from mvgen.ibug import five_points
+from mvgen.core.camera import EYE_DISTANCE
+from mvgen.core.landmarks68 import five_points
 from recognizer.ops.faces import mean_landmarks
 from recognizer.records import Sample
 

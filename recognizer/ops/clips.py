@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.records import Image
+from mvgen.core.records import Image
 from recognizer.errors import RecogniserError
 from recognizer.records import Sample
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mvgen.ibug import MIRROR
+from mvgen.core.landmarks68 import MIRROR
 from recognizer.records import Sample
 
 

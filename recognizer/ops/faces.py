@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import crop_camera
+from mvgen.core.camera import crop_camera
 from mvgen.scans.landmark_vertices import CANONICAL
 from recognizer.records import Sample
 

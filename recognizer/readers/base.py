@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from mvgen.records import Floats, Image, Label, Mask
+from mvgen.core.records import Floats, Image, Label, Mask
 from recognizer.errors import RecogniserError
 from recognizer.records import Sample
 

@@ -75,7 +75,7 @@ def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
 
         return FlowImageReader(config.flow_images, None if config.classes is None else tuple(config.classes))
     if config.source is not None:
-        from mvgen.config import load_config
+        from mvgen.core.config import load_config
         from recognizer.readers.source import SourceReader
 
         reader = SourceReader(

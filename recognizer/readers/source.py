@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mvgen.config import BuildConfig
-from mvgen.device import one_thread
-from mvgen.errors import ClipError
+from mvgen.core.config import BuildConfig
+from mvgen.core.device import one_thread
+from mvgen.core.errors import ClipError
+from mvgen.core.records import Clip
 from mvgen.pipeline import Tools, build_clip
-from mvgen.records import Clip
 from mvgen.sources import get_source
 from mvgen.sources.base import Variant
 from mvgen.sources.frames import read_frames

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mvgen.angles import angle_pairs, view_name
-from mvgen.errors import StoreError
-from mvgen.records import Floats
+from mvgen.core.angles import angle_pairs, view_name
+from mvgen.core.errors import StoreError
+from mvgen.core.records import Floats
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, digest_of, read_table

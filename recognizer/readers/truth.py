@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from mvgen.angles import view_name
-from mvgen.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
-from mvgen.errors import StoreError
+from mvgen.core.angles import view_name
+from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
+from mvgen.core.errors import StoreError
+from mvgen.core.landmarks68 import five_points
+from mvgen.core.records import FaceFit, FaceTrack, Floats, Image, Mask
 from mvgen.faces.crop import covered, crop_frames
 from mvgen.flow import clip_flow
-from mvgen.ibug import five_points
 from mvgen.motion.registration import apply, leave, register, seen_in_all
 from mvgen.pipeline import depth_everywhere
-from mvgen.records import FaceFit, FaceTrack, Floats, Image, Mask
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.items import read_arrays

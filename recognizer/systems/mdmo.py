@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mvgen.camera import pixel_grid
+from mvgen.core.camera import pixel_grid
 from recognizer.ops.clips import expression, resized_flow
 from recognizer.ops.faces import landmarks_of
 from recognizer.records import Sample

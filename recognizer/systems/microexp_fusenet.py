@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mvgen.ibug import EYE_LEFT, EYE_RIGHT, MOUTH
+from mvgen.core.landmarks68 import EYE_LEFT, EYE_RIGHT, MOUTH
 from recognizer.ops.faces import box_around, landmarks_of
 from recognizer.records import Sample
 from recognizer.systems.base import Inputs, NeuralSystem, Share

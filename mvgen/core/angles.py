@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mvgen.errors import AnglesError
+from mvgen.core.errors import AnglesError
 
 LIMIT = 90.0
 _EXAMPLE = "write first:last:step such as -45:45:10 (both ends included), or a list such as -30,0,30"

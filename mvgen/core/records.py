@@ -1,6 +1,6 @@
 """What flows from stage to stage: frozen records with their shapes, units and axes.
 
-Images are (H, W, 3) uint8 RGB; the axes, the world frame and the meaning of yaw and depth stand in `mvgen.camera`.
+Images are (H, W, 3) uint8 RGB; the axes, the world frame and the meaning of yaw and depth stand in `mvgen.core.camera`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import Camera
+from mvgen.core.camera import Camera
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -94,7 +94,7 @@ class FaceTrack:
     confidence : MTCNN's probability of the face
     faces : how many faces were found in the frames looked at; the largest one was taken
     inside : (S, S) bool, crop pixels that the source image covers
-    landmarks : (68, 2) float64, crop pixels, see `mvgen.ibug`; None where nobody has looked for them
+    landmarks : (68, 2) float64, crop pixels, see `mvgen.core.landmarks68`; None where nobody has looked for them
     visible : (68,) float64 in [0, 1], probability that nothing hides the landmark; None with them
     """
 

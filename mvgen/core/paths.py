@@ -15,14 +15,14 @@ def cache_dir() -> Path:
 
 def shipped_weights() -> Path:
     """The depth weights inside the package."""
-    return Path(__file__).parent / "depth" / "weights" / "face_depth.safetensors"
+    return Path(__file__).parents[1] / "depth" / "weights" / "face_depth.safetensors"
 
 
 def face_mesh_weights() -> Path:
     """MediaPipe's face landmark model inside the package."""
-    return Path(__file__).parent / "faces" / "weights" / "face_landmark.tflite"
+    return Path(__file__).parents[1] / "faces" / "weights" / "face_landmark.tflite"
 
 
 def face_mesh_tables() -> Path:
     """The tables of the face mesh inside the package."""
-    return Path(__file__).parent / "faces" / "face_mesh_topology.npz"
+    return Path(__file__).parents[1] / "faces" / "face_mesh_topology.npz"

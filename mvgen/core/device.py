@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from mvgen.errors import ConfigError
+from mvgen.core.errors import ConfigError
 
 
 def resolved_device(device: str) -> str:

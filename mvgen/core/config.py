@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mvgen.angles import parse_angles
-from mvgen.errors import AnglesError, ConfigError
+from mvgen.core.angles import parse_angles
+from mvgen.core.errors import AnglesError, ConfigError
 
 # Settings that say where and how fast a build runs; they may change between a build and its resumption.
 _RUN_ONLY = frozenset(

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.camera import EYE_DISTANCE
+from mvgen.core.camera import EYE_DISTANCE
 
 Floats = NDArray[np.floating]
 

@@ -1,0 +1,1 @@
+"""What every room knows: records, camera, angles, config, errors, files."""
