@@ -16,7 +16,7 @@ import pytest
 from fake_build import FakeStages, list_clips, make_built, make_config, make_source, tree_bytes
 
 from mvgen.build import Silent, build
-from mvgen.console import print_summary
+from mvgen.commands.console import print_summary
 from mvgen.core.config import BuildConfig, load_config
 from mvgen.core.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.core.records import BuiltClip, Clip

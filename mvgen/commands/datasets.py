@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mvgen.console import print_table
+from mvgen.commands.console import print_table
 from mvgen.sources import describe_sources, get_source, summarise
 from mvgen.sources.base import Variant
 

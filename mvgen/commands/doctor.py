@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mvgen.console import print_table
+from mvgen.commands.console import print_table
 from mvgen.doctor import diagnose
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mvgen.console import BuildProgress, print_summary, print_table
+from mvgen.commands.console import BuildProgress, print_summary, print_table
 from mvgen.publish.rebuild import Comparison, rebuild_config
 from mvgen.publish.rebuild import rebuild as run_rebuild
 from mvgen.publish.recipe import read_recipe

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mvgen.commands.console import print_table
 from mvgen.commands.report import tell_report
-from mvgen.console import print_table
 from mvgen.store import layout
 from mvgen.store.refine import ViewChange
 from mvgen.store.refine import refine as run_refine

@@ -43,7 +43,7 @@ def evaluate(
       recognizer eval --weights runs/multiview/weights.safetensors --data out --truth truth
       recognizer eval --weights runs/multiview/weights.safetensors --data out --angles -60:60:10 --out figures.json
     """
-    from mvgen.console import print_table
+    from mvgen.commands.console import print_table
     from mvgen.core.config import canonical_json
     from mvgen.store.writer import disk_errors, write_atomically
     from recognizer.evaluation import evaluate as run_evaluation
