@@ -21,11 +21,11 @@ from real_faces import OURS, measure, read_heads
 from stages import commit, hardware
 
 from mvgen.core.config import BuildConfig
-from mvgen.depth.data import make_samples
-from mvgen.depth.predict import load_network
-from mvgen.depth.train import evaluate, load_training_config, train
+from mvgen.depth.estimator import load_network
 from mvgen.pipeline import Tools
 from mvgen.scans import open_corpus
+from mvgen.training.depth import evaluate, load_training_config, train
+from mvgen.training.depth_data import make_samples
 
 SEED = 730_003  # training draws from other seeds
 CONFIG = Path(__file__).parent.parent / "configs" / "depth.yaml"

@@ -28,7 +28,6 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.device import one_thread
 from mvgen.core.records import DepthMap, Mask
 from mvgen.faces.face_mesh import FaceMesh
-from mvgen.morphable.correspondence import correspondence
 from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, fit_image
@@ -40,6 +39,7 @@ from mvgen.scans.ict import ict_heads
 from mvgen.scans.performing import Heads, draw_expression
 from mvgen.scans.raycast import RayScene
 from mvgen.scans.rotation import rotation
+from mvgen.training.correspondence import correspondence
 
 Floats = NDArray[np.floating]
 Infer = Callable[["Acting"], Floats]

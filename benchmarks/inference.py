@@ -27,11 +27,11 @@ from torch import Tensor, nn
 
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import FaceTrack
-from mvgen.depth.data import fitter
-from mvgen.depth.engine import OpenVinoEngine, TorchEngine, openvino_installed
+from mvgen.depth.backends import OpenVinoEngine, TorchEngine, openvino_installed
+from mvgen.depth.estimator import load_network
 from mvgen.depth.network import FaceDepthNetwork, Prediction, network_input, normalise
-from mvgen.depth.predict import load_network
 from mvgen.faces.crop import crop_frames, crop_from_points, transform_points
+from mvgen.training.depth_data import fitter
 
 BATCHES = (1, 8, 32)
 # Eyes, nose and mouth corners of the photograph that comes with scikit-image.

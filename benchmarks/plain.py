@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip, DepthMap, FacePrediction, Image
-from mvgen.depth.clip import clip_geometry
+from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_from_points
 from mvgen.viewing import Stopwatch
 
@@ -40,7 +40,7 @@ class PlainBuilder:
     def __init__(self, settings: PlainSettings) -> None:
         from facenet_pytorch import MTCNN
 
-        from mvgen.depth.predict import load_network
+        from mvgen.depth.estimator import load_network
         from mvgen.faces.face_mesh import FaceMesh
         from mvgen.morphable.model import face_model
         from mvgen.render import get_renderer
@@ -104,12 +104,12 @@ class PlainBuilder:
         return np.asarray(cv2.warpAffine(picture, matrix, (self.settings.size,) * 2, flags=cv2.INTER_CUBIC), np.uint8)
 
     def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
-        """The depth network, see `mvgen.depth.clip.DepthPredictor`, each crop seen once."""
+        """The depth network, see `mvgen.depth.clip_geometry.DepthPredictor`, each crop seen once."""
         import torch
         from torch.nn.functional import interpolate
 
+        from mvgen.depth.estimator import resize_fit
         from mvgen.depth.network import network_input, normalise
-        from mvgen.depth.predict import resize_fit
 
         with torch.inference_mode():
             small = interpolate(normalise(crops), (self._input,) * 2, mode="bilinear", antialias=True)

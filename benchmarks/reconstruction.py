@@ -32,7 +32,6 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.errors import MvgenError
 from mvgen.core.landmarks68 import EYE_LEFT, EYE_RIGHT, MOUTH, REGIONS, region_mask
 from mvgen.core.records import FacePoints, Image, Mask
-from mvgen.depth.data import Samples, make_samples
 from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
@@ -43,6 +42,7 @@ from mvgen.scans.anny import AnnyHeads, anny_heads
 from mvgen.scans.appearance import Look
 from mvgen.scans.ict import IctHeads, ict_heads
 from mvgen.scans.records import Corpus
+from mvgen.training.depth_data import Samples, make_samples
 
 Floats = NDArray[np.floating]
 Nets = Mapping[str, Tools]

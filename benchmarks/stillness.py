@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig, Geometry
 from mvgen.core.records import FacePoints, FaceTrack, Image
-from mvgen.depth.clip import clip_geometry, frames_needed
+from mvgen.depth.clip_geometry import clip_geometry, frames_needed
 from mvgen.faces.crop import crop_frames
 from mvgen.morphable.fitting import fit_face
 from mvgen.motion.registration import apply, register

@@ -32,7 +32,7 @@ from mvgen.core.records import (
     Registration,
     ViewClip,
 )
-from mvgen.depth.clip import DepthPredictor, clip_geometry, frames_needed
+from mvgen.depth.clip_geometry import DepthPredictor, clip_geometry, frames_needed
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import Detector
 from mvgen.faces.face_mesh_topology import IBUG
@@ -55,7 +55,7 @@ _GRAZING = 0.25
 
 
 class DepthEstimator(DepthPredictor, Protocol):
-    """The depth network: see `mvgen.depth.predict`."""
+    """The depth network: see `mvgen.depth.estimator`."""
 
     @property
     def encoder(self) -> Callable[[Any], Sequence[Any]]:
@@ -85,7 +85,7 @@ class Tools:
         attention : the head that `fit_attention_for` gave, as safetensors; None before there is one
         Raises WeightsError for weights that do not fit, MissingPartError without what the renderer needs.
         """
-        from mvgen.depth.predict import DepthEstimator as Network
+        from mvgen.depth.estimator import DepthEstimator as Network
         from mvgen.faces.detection import FaceDetector
         from mvgen.faces.face_mesh import FaceMesh
         from mvgen.morphable.model import face_model

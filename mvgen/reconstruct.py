@@ -12,7 +12,7 @@ from mvgen.core.angles import view_name
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
 from mvgen.core.records import DepthMap, Floats, Image
-from mvgen.depth.clip import clip_geometry
+from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.mesh import export_mesh

@@ -69,7 +69,7 @@ class PipelineStages:
     def weights(self, config: BuildConfig) -> dict[str, str]:
         if config.weights is None:  # they are what they are, and torch would have to load to look at them
             return {"depth": file_digest(shipped_weights())}
-        from mvgen.depth.predict import weights_digest
+        from mvgen.depth.estimator import weights_digest
 
         return {"depth": weights_digest(config.weights)}
 

@@ -120,7 +120,7 @@ class MeanLandmarker:
 
 
 def no_fit(picture: Image) -> NDArray[np.float16]:
-    """(S, S, 3) uint8 -> (S, S, 4), in place of `mvgen.depth.data.Fitter` where nobody looks at the fit."""
+    """(S, S, 3) uint8 -> (S, S, 4), in place of `mvgen.training.depth_data.Fitter` where nobody looks at the fit."""
     return np.full((*picture.shape[:2], 4), np.nan, np.float16)
 
 

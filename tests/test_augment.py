@@ -11,10 +11,10 @@ from skimage.data import astronaut
 from torch.nn import functional as F
 
 from mvgen.core.camera import crop_camera
-from mvgen.depth.augment import Reframing, jitter_colour, soil
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
 from mvgen.scans.rotation import rotation
+from mvgen.training.augment import Reframing, jitter_colour, soil
 
 
 def generator(seed: int = 0) -> torch.Generator:

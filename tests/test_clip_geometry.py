@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import Geometry
 from mvgen.core.records import DepthMap, FacePoints, FacePrediction, Image
-from mvgen.depth.clip import clip_geometry, frames_needed, moved_by_actions
+from mvgen.depth.clip_geometry import clip_geometry, frames_needed, moved_by_actions
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, fit_image

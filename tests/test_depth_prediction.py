@@ -21,8 +21,8 @@ from mvgen.core.config import file_digest
 from mvgen.core.errors import ConfigError, WeightsError
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import FacePrediction, Image
-from mvgen.depth.data import Samples, make_samples
-from mvgen.depth.engine import OpenVinoEngine, TorchEngine, get_engine
+from mvgen.depth.backends import OpenVinoEngine, TorchEngine, get_engine
+from mvgen.depth.estimator import INPUT_SIZE, DepthEstimator, less_tilt, load_network, resize_fit, two_ways
 from mvgen.depth.network import (
     COLOURS,
     DEPTH_RANGE,
@@ -33,7 +33,6 @@ from mvgen.depth.network import (
     network_input,
     normalise,
 )
-from mvgen.depth.predict import INPUT_SIZE, DepthEstimator, less_tilt, load_network, resize_fit, two_ways
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh import FaceMesh
@@ -42,6 +41,7 @@ from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
 from mvgen.scans.rotation import rotation
+from mvgen.training.depth_data import Samples, make_samples
 
 KINDS = {"fitted": True, "plain": False}
 
@@ -119,7 +119,7 @@ def test_the_fast_engine_does_not_report_to_anybody() -> None:
 def test_without_openvino_torch_runs_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     network, cpu = lively_network(), torch.device("cpu")
     assert get_engine(network, 32, cpu).name == "openvino"
-    monkeypatch.setattr("mvgen.depth.engine.openvino_installed", lambda: False)
+    monkeypatch.setattr("mvgen.depth.backends.openvino_installed", lambda: False)
     assert get_engine(network, 32, cpu).name == "torch"
 
 

@@ -20,11 +20,10 @@ from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.config import file_digest, load_config
 from mvgen.core.errors import WeightsError
 from mvgen.core.records import FacePoints
-from mvgen.depth.clip import clip_geometry
+from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.face_mesh_topology import MIRROR, OVAL
 from mvgen.faces.landmarks import ibug_landmarks
-from mvgen.morphable import making
 from mvgen.morphable.fitting import FaceFit, fit_face, pupils
 from mvgen.morphable.model import WEIGHTS, FaceModel, face_model
 from mvgen.morphable.rasterise import face_region, fit_image, rasterise, vertex_normals
@@ -32,6 +31,7 @@ from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS, LIPS, RING,
 from mvgen.pipeline import Tools, find_face
 from mvgen.scans.rotation import rotation
 from mvgen.synth.actions import FACIAL_ACTIONS, facial_action_weights
+from mvgen.training import face_model as making
 from mvgen.viewing import look, make_scene, make_view
 
 Floats = NDArray[np.floating]
@@ -503,7 +503,7 @@ def test_the_error_of_landmarks_is_in_world_units_with_depth_of_any_origin() -> 
 
 def test_a_model_is_made_of_rendered_heads(heads: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mvgen.faces.face_mesh import FaceMesh
-    from mvgen.morphable.card import write_card
+    from mvgen.training.face_model_card import write_card
 
     monkeypatch.setattr(making, "_MODELLED", 8)
     monkeypatch.setattr(making, "_JUDGED", 4)

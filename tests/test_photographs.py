@@ -10,7 +10,6 @@ from skimage.data import astronaut
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import ScanError
-from mvgen.depth.data import Setting, make_samples, photograph
 from mvgen.faces.crop import crop_from_points
 from mvgen.scans import open_corpus
 from mvgen.scans.lighting import Lighting
@@ -18,6 +17,7 @@ from mvgen.scans.photographs import extended
 from mvgen.scans.rendering import rigid
 from mvgen.scans.rotation import rotation
 from mvgen.scans.sensor import Sensor
+from mvgen.training.depth_data import Setting, make_samples, photograph
 
 SIZE = 96
 CAMERA = Camera(size=256, scale=70.0, centre=(128.0, 110.0))

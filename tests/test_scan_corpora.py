@@ -16,7 +16,6 @@ from scan_trees import stand_in, write_models, write_obj, write_stirling, write_
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.errors import ConfigError, MvgenError, ScanError
-from mvgen.depth.data import Setting, make_samples, photograph
 from mvgen.faces.detection import FaceDetector
 from mvgen.scans import facescape, open_corpus, stirling
 from mvgen.scans.baking import sample_texture, simplified
@@ -25,6 +24,7 @@ from mvgen.scans.placing import TEMPLATE, fit_five, picture_scan, place
 from mvgen.scans.records import Scan
 from mvgen.scans.rendering import see_surface
 from mvgen.scans.rotation import rotation
+from mvgen.training.depth_data import Setting, make_samples, photograph
 
 
 @pytest.fixture(scope="module")

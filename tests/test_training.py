@@ -16,13 +16,13 @@ from mvgen.cli import run
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import file_digest
 from mvgen.core.errors import ConfigError, WeightsError
-from mvgen.depth.data import Samples, Setting, make_samples, photograph, photograph_twice
-from mvgen.depth.loss import change_loss, depth_loss, trust_loss
 from mvgen.depth.network import DEPTH_RANGE, FaceDepthNetwork, Prediction
-from mvgen.depth.shards import Recipe, make_data, read_data
-from mvgen.depth.train import TrainingConfig, hold_out, learning_rate, load_training_config, start_from, train
 from mvgen.scans.anny import AnnyCorpus
 from mvgen.scans.performing import draw_expression
+from mvgen.training.depth import TrainingConfig, hold_out, learning_rate, load_training_config, start_from, train
+from mvgen.training.depth_data import Samples, Setting, make_samples, photograph, photograph_twice
+from mvgen.training.loss import change_loss, depth_loss, trust_loss
+from mvgen.training.shards import Recipe, make_data, read_data
 
 
 def test_the_loss_is_zero_on_the_truth_and_blind_outside_the_face():

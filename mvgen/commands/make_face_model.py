@@ -25,10 +25,10 @@ def make_face_model(
     """
     from mvgen.core.device import one_thread
     from mvgen.faces.face_mesh import FaceMesh
-    from mvgen.morphable.card import write_card
-    from mvgen.morphable.making import family_actions, shipped_families
-    from mvgen.morphable.making import make_face_model as make
     from mvgen.motion.scene_flow import WEIGHTS, MotionActions
+    from mvgen.training.face_model import family_actions, shipped_families
+    from mvgen.training.face_model import make_face_model as make
+    from mvgen.training.face_model_card import write_card
 
     one_thread()
     families, landmarker = shipped_families(ict), FaceMesh("cpu")

@@ -54,7 +54,7 @@ def train_depth(
     corpora = {name: _root_of(name, root or [], alone=len(names) == 1) for name in names}
     if photos is not None:
         corpora["photos"] = photos
-    from mvgen.depth.train import load_training_config, train
+    from mvgen.training.depth import load_training_config, train
 
     settings = load_training_config(config)
     weights = train(

@@ -24,7 +24,7 @@ _RUN_ONLY = frozenset(
 # Settings that name a file or a folder.
 _PATHS = ("root", "annotations", "out", "weights", "flow_weights")
 
-# How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip`.
+# How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip_geometry`.
 Geometry = Literal["clip", "model", "per-frame"]
 
 # What finds the motion between two pictures; see `mvgen.flow`.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mvgen.core.config import file_digest
-from mvgen.depth.predict import INPUT_SIZE
+from mvgen.depth.estimator import INPUT_SIZE
 from mvgen.scans.records import Corpus
 
 if TYPE_CHECKING:

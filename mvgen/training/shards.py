@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.core.device import one_thread
-from mvgen.depth.data import Samples, make_samples
 from mvgen.engine import local
 from mvgen.engine.base import Limits
 from mvgen.scans import open_corpus
 from mvgen.scans.records import Corpus
+from mvgen.training.depth_data import Samples, make_samples
 
 Report = Callable[[str], None]
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import crop_camera
 from mvgen.faces.face_mesh import FaceMesh
-from mvgen.morphable.correspondence import correspondence, picture
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS
 from mvgen.scans.head import HeadModel
 from mvgen.scans.performing import Heads
+from mvgen.training.correspondence import correspondence, picture
 
 Floats = NDArray[np.floating]
 

@@ -25,14 +25,14 @@ from torch.nn import functional as F
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.device import resolved_device
 from mvgen.core.errors import ConfigError, WeightsError
-from mvgen.depth.augment import Reframing, jitter_colour, soil
-from mvgen.depth.card import RunFacts, finish
-from mvgen.depth.data import PEOPLE_PER_CORPUS, Samples
-from mvgen.depth.loss import change_loss, depth_loss, trust_loss
 from mvgen.depth.network import FaceDepthNetwork, mirror_fit, network_input, normalise
-from mvgen.depth.shards import Recipe, Report, make_data, read_data
 from mvgen.scans import open_corpus
 from mvgen.scans.records import Corpus
+from mvgen.training.augment import Reframing, jitter_colour, soil
+from mvgen.training.depth_card import RunFacts, finish
+from mvgen.training.depth_data import PEOPLE_PER_CORPUS, Samples
+from mvgen.training.loss import change_loss, depth_loss, trust_loss
+from mvgen.training.shards import Recipe, Report, make_data, read_data
 
 _PEOPLE_OF_A_MODEL = 1536
 _SECONDS_BETWEEN_REPORTS = 30

@@ -26,7 +26,7 @@ _MEAN_FRAMES = 8  # sensor noise averages out over as many
 
 
 class DepthPredictor(Protocol):
-    """The depth network: see `mvgen.depth.predict`."""
+    """The depth network: see `mvgen.depth.estimator`."""
 
     def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
         """(T, S, S, 3) uint8 and their fits (T or 1, S, S, 4) -> depth and face of every crop."""

@@ -16,7 +16,7 @@ from mvgen.core.device import resolved_device
 from mvgen.core.errors import WeightsError
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import FacePrediction
-from mvgen.depth.engine import Engine, get_engine
+from mvgen.depth.backends import Engine, get_engine
 from mvgen.depth.network import FIT_CHANNELS, FaceDepthNetwork, Prediction, mirror_fit, network_input, normalise
 
 # The network sees crops at the size it was trained on, whatever the size of the views; its file says which. It says no
