@@ -57,7 +57,7 @@ from mvgen.core.device import one_thread
 from mvgen.core.records import BuiltClip, Clip, Frame, Image
 from mvgen.engine import local
 from mvgen.faces.crop import crop_frames
-from mvgen.flow import clip_flow
+from mvgen.motion.flow import clip_flow
 from mvgen.pipeline import Tools, build_clip
 from mvgen.viewing import flow_methods
 

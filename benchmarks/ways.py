@@ -14,11 +14,11 @@ from stand_ins import Take, TrueClip, record
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Mask, ViewClip
-from mvgen.flow import clip_flow
+from mvgen.motion.flow import clip_flow
+from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline import Tools, build_clip
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
-from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import Scene, flow_methods, look, make_scene, make_view
 
 Floats = NDArray[np.floating]

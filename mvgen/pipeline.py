@@ -37,17 +37,17 @@ from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import Detector
 from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.faces.landmarks import Landmarker, find_landmarks, ibug_landmarks
-from mvgen.flow import ClipFlow, clip_flow
 from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.rasterise import face_region, fit_image, vertex_normals
-from mvgen.motion.flow import OnsetMotion, motion_from_onset
+from mvgen.motion.flow import ClipFlow, clip_flow
+from mvgen.motion.joint_flow import OnsetMotion, motion_from_onset
 from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.motion.scene_flow import SceneFlow
 from mvgen.motion.signals import clip_signals
+from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.render import Renderer, get_renderer
-from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import Scene, Stopwatch, flow_methods, look, make_scene, make_view
 
 # A landmark on skin that is seen this much aslant (the cosine) or more is on its way out of sight.

@@ -15,9 +15,9 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import load_config
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import BuiltClip, Clip, DepthMap, Frame, Image
-from mvgen.flow import ClipFlow
+from mvgen.motion.flow import ClipFlow
+from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline import build_clip
-from mvgen.surface_motion import clip_surface_motion
 
 MOUTH = (224.0, 141.0)
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
 from mvgen.core.errors import WeightsError
 from mvgen.core.records import DepthMap
-from mvgen.flow import ClipFlow
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, fit_image, rasterise
+from mvgen.motion.flow import ClipFlow
 from mvgen.motion.scene_flow import COARSE, WEIGHTS, MotionActions, SceneFlow, motion_actions
+from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.scans.rotation import rotation
-from mvgen.surface_motion import clip_surface_motion
 
 Floats = NDArray[np.floating]
 

@@ -27,7 +27,7 @@ _PATHS = ("root", "annotations", "out", "weights", "flow_weights")
 # How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip_geometry`.
 Geometry = Literal["clip", "model", "per-frame"]
 
-# What finds the motion between two pictures; see `mvgen.flow`.
+# What finds the motion between two pictures; see `mvgen.motion.flow`.
 FlowMethod = Literal["joint", "dis", "farneback", "tvl1", "raft"]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask
-from mvgen.motion.flow import flows_from
+from mvgen.motion.joint_flow import flows_from
 
 # Pixels of a picture of 256. In 45 registered clips of acted faces, heads still or drifting, noise of sigma 1.5, no
 # pair has more than 0.14; one frame, six in a row or every other frame 3 pixels beside the rest are found in all of

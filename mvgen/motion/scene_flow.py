@@ -4,7 +4,7 @@ A flow in the picture's plane is explained as a sum of few facial actions of kno
 as it is large beside their motion in the plane, for that is where families of faces agree (a jaw that opens, lips that
 pucker). What the actions do not say is left to skin that slides over the fitted face and gains a part of its depth.
 
-Convention: flow (dx, dy) in pixels, see `mvgen.motion.flow`; depth in world units, positive toward the camera.
+Convention: flow (dx, dy) in pixels, see `mvgen.motion.joint_flow`; depth in world units, positive toward the camera.
 Source: Tibshirani, "Regression shrinkage and selection via the lasso", JRSS B 1996; without negative weights, solved by
 Lawson and Hanson, "Solving Least Squares Problems", 1974.
 """

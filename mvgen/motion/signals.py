@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Signals
-from mvgen.motion.flow import OnsetMotion
 from mvgen.motion.head_motion import turn
+from mvgen.motion.joint_flow import OnsetMotion
 from mvgen.motion.scene_flow import SceneFlow, motion_actions
 from mvgen.synth.actions import FACIAL_ACTIONS
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mvgen.core.errors import StoreError
 from mvgen.core.records import Image, Label, Mask, Signals
-from mvgen.flow import ClipFlow
+from mvgen.motion.flow import ClipFlow
 from mvgen.motion.signals import with_head
 from mvgen.store.manifest import ViewRow
 

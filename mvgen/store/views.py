@@ -27,12 +27,12 @@ from mvgen.core.camera import Camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import StoreError
 from mvgen.core.records import DepthMap, FaceFit, Image, Registration, ViewGeometry
-from mvgen.flow import ClipFlow
+from mvgen.motion.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
+from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.render import Renderer, get_renderer
 from mvgen.store.items import ViewItem, read_arrays, read_frames, read_signals, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite
-from mvgen.surface_motion import clip_surface_motion
 from mvgen.viewing import Scene, look, make_scene, make_view, visible_share
 
 _DRAWS = 16  # random angles tried for a view that is to be kept

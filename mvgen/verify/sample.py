@@ -11,7 +11,7 @@ import numpy as np
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import MvgenError
-from mvgen.flow import ClipFlow
+from mvgen.motion.flow import ClipFlow
 from mvgen.motion.jumps import find_jumps, jumps
 from mvgen.store.items import read_arrays, read_frames, read_signals
 from mvgen.store.manifest import ViewRow

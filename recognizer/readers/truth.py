@@ -21,7 +21,7 @@ from mvgen.core.errors import StoreError
 from mvgen.core.landmarks68 import five_points
 from mvgen.core.records import FaceFit, FaceTrack, Floats, Image, Mask
 from mvgen.faces.crop import covered, crop_frames
-from mvgen.flow import clip_flow
+from mvgen.motion.flow import clip_flow
 from mvgen.motion.registration import apply, leave, register, seen_in_all
 from mvgen.pipeline import depth_everywhere
 from mvgen.store import layout

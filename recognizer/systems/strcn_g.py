@@ -1,7 +1,7 @@
 """STRCN-G: the motion from the onset frame to the apex, found in magnified frames.
 
 Source: Xia et al., IEEE Transactions on Multimedia 2020, section III-C2, eq. 5, table I; see `strcn`. The paper's flow
-is Sun et al.'s (CVPR 2010); here it is `mvgen.flow`'s.
+is Sun et al.'s (CVPR 2010); here it is `mvgen.motion.flow`'s.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from mvgen.flow import flow_between
+from mvgen.motion.flow import flow_between
 from recognizer.ops.alignment import aligned_face
 from recognizer.ops.clips import expression, grey, resized
 from recognizer.ops.magnification import magnified

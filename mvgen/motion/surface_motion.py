@@ -1,6 +1,6 @@
 """How a clip's surface moves, and what of that a view sees: flow carried from the frontal clip into any view.
 
-Convention: flow (S, S, 2) float32 in pixels, (dx, dy), see `mvgen.flow`. Motion of a surface (S, S, 3) float32 in world
+Convention: flow (S, S, 2) float32 in pixels, (dx, dy), see `mvgen.motion.flow`. Motion of a surface (S, S, 3) float32 in world
 units is given at the source's pixels: what is at pixel q moves by it.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import pixel_grid
 from mvgen.core.records import DepthMap, ViewGeometry
-from mvgen.flow import ClipFlow, Flow
+from mvgen.motion.flow import ClipFlow, Flow
 from mvgen.motion.scene_flow import slopes
 
 Floats = NDArray[np.floating]
