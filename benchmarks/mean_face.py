@@ -10,8 +10,8 @@ from scipy.optimize import least_squares
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.morphable.model import FaceModel
+from mvgen.render.rays import RayScene
 from mvgen.scans.head import HeadModel
-from mvgen.scans.raycast import RayScene
 from mvgen.scans.rotation import rotation
 
 Floats = NDArray[np.floating]

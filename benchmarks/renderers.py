@@ -21,8 +21,8 @@ from tables import table
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.errors import MvgenError
 from mvgen.core.records import DepthMap, Image, Mesh
-from mvgen.mesh import mesh_from_depth, smooth_outline
 from mvgen.render import RENDERERS, Renderer, drape, get_renderer
+from mvgen.render.mesh import mesh_from_depth, smooth_outline
 
 YAWS = tuple(range(-45, 46, 10))
 SWEEPS = 5  # over the yaws, in a row: what is timed is a renderer at work, not one that is woken

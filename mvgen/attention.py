@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import WeightsError
 from mvgen.core.records import DepthMap, Image, Mask, ViewGeometry
-from mvgen.surface import facing, source_normals, source_points
+from mvgen.render.surface import facing, source_normals, source_points
 
 if TYPE_CHECKING:
     import torch

@@ -15,9 +15,9 @@ from mvgen.core.records import DepthMap, Floats, Image
 from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.landmarks import ibug_landmarks
-from mvgen.mesh import export_mesh
 from mvgen.pipeline import Tools, find_face, source_camera
-from mvgen.surface import source_normals
+from mvgen.render.mesh import export_mesh
+from mvgen.render.surface import source_normals
 from mvgen.viewing import look, make_scene, make_view
 
 _LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder

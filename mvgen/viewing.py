@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from mvgen.attention import AttendedSurface, visible_attention
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
-from mvgen.mesh import mesh_from_depth, smooth_outline
 from mvgen.motion.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
 from mvgen.motion.surface_motion import SurfaceMotion, see_clip_motion, see_motion
 from mvgen.render import Renderer, drape, seen_inside
 from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
 from mvgen.render.lifting import lift_skin
+from mvgen.render.mesh import mesh_from_depth, smooth_outline
 
 
 @dataclass(slots=True)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from mvgen.core.camera import Camera, pixel_grid
+from mvgen.render.rays import RayScene
 from mvgen.scans.appearance import Look
 from mvgen.scans.baking import simplified
 from mvgen.scans.paint import to_srgb
-from mvgen.scans.raycast import RayScene
 from mvgen.scans.rendering import DressedHead
 
 Floats = NDArray[np.floating]

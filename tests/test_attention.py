@@ -22,8 +22,8 @@ from mvgen.attention import (
 from mvgen.core.camera import crop_camera
 from mvgen.core.errors import WeightsError
 from mvgen.core.records import Image
-from mvgen.mesh import mesh_from_depth
 from mvgen.render import get_renderer
+from mvgen.render.mesh import mesh_from_depth
 
 SIZE = 128
 CAMERA = crop_camera(SIZE)

@@ -27,7 +27,7 @@ from mvgen.render.fill import (
     push_pull,
     symmetry_plane,
 )
-from mvgen.surface import source_points
+from mvgen.render.surface import source_points
 from mvgen.viewing import look, make_scene, make_view
 
 SIZE = 128

@@ -18,11 +18,11 @@ from mvgen.core.camera import crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.core.config import FlowMethod
 from mvgen.core.errors import ConfigError, MissingPartError, WeightsError
 from mvgen.core.records import DepthMap, Floats, Image, ViewGeometry
-from mvgen.mesh import mesh_from_depth
 from mvgen.motion.flow import ClipFlow, Flow, clip_flow, flow, flow_between, get_flow_methods
 from mvgen.motion.joint_flow import flows_from, flows_from_onset
 from mvgen.motion.surface_motion import clip_surface_motion, see_clip_motion, see_motion
 from mvgen.render import get_renderer
+from mvgen.render.mesh import mesh_from_depth
 
 
 def shifted(image: Image, dx: float, dy: float) -> Image:

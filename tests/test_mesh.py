@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.records import DepthMap, Mesh
-from mvgen.mesh import export_mesh, mesh_from_depth, smooth_outline
-from mvgen.surface import facing, source_normals, vertex_normals
+from mvgen.render.mesh import export_mesh, mesh_from_depth, smooth_outline
+from mvgen.render.surface import facing, source_normals, vertex_normals
 
 CAMERA = crop_camera(96)
 

@@ -331,7 +331,7 @@ def test_a_picture_of_half_the_size_has_the_same_fit() -> None:
 @settings(max_examples=8, derandomize=True)
 @given(seed=st.integers(0, 1000), turn=turns, kind=st.sampled_from(sorted(CAMERAS)))
 def test_rasterising_agrees_with_casting_rays(seed: int, turn: tuple[float, float, float], kind: str) -> None:
-    from mvgen.scans.raycast import RayScene
+    from mvgen.render.rays import RayScene
 
     vertices, camera = posed(*person(seed), rotation(*turn)), CAMERAS[kind]
     drawn = rasterise(camera, vertices, np.column_stack([vertices, np.ones(len(vertices))]))

@@ -163,7 +163,7 @@ def test_two_landmarks_do_not_tell_a_pose() -> None:
 
 
 def test_the_mean_face_posed_onto_its_own_landmarks_is_the_mean_face(heads) -> None:
-    from mvgen.scans.raycast import RayScene
+    from mvgen.render.rays import RayScene
 
     model = heads.model
     turned = (model.canonical.astype(np.float64) @ rotation(6, -5, 3).T).astype(np.float32)

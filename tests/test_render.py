@@ -17,9 +17,9 @@ from scipy.ndimage import maximum_filter
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.core.errors import ConfigError, MissingPartError
 from mvgen.core.records import DepthMap, Floats, Mesh
-from mvgen.mesh import mesh_from_depth
 from mvgen.render import RENDERERS, Renderer, drape, get_renderer, seen_inside
-from mvgen.surface import facing
+from mvgen.render.mesh import mesh_from_depth
+from mvgen.render.surface import facing
 
 SIZE = 192
 ORTHOGRAPHIC = crop_camera(SIZE)

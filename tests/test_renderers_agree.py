@@ -17,9 +17,9 @@ from scipy import ndimage
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import DepthMap, Image, Mesh, ViewGeometry
-from mvgen.mesh import mesh_from_depth, smooth_outline
 from mvgen.render import drape, get_renderer
 from mvgen.render.grid import GridRenderer
+from mvgen.render.mesh import mesh_from_depth, smooth_outline
 
 SIZE = 128
 ORTHOGRAPHIC = crop_camera(SIZE)

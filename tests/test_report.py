@@ -23,8 +23,8 @@ from mvgen.cli import run
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import StoreError
-from mvgen.mesh import mesh_from_depth
 from mvgen.render import get_renderer
+from mvgen.render.mesh import mesh_from_depth
 from mvgen.report import facts, layers, page, viewer
 from mvgen.report.charts import histogram, make_axis, spreads
 from mvgen.report.page import is_current, write_report

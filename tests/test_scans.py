@@ -8,12 +8,12 @@ import trimesh
 
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.faces.crop import five_point_template
+from mvgen.render.rays import RayScene, edge_nodes, vertex_normals
 from mvgen.scans.appearance import Look
 from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.lighting import Lighting
 from mvgen.scans.noise import SolidNoise
 from mvgen.scans.paint import to_linear, to_srgb
-from mvgen.scans.raycast import RayScene, edge_nodes, vertex_normals
 from mvgen.scans.rendering import DressedHead, see_surface, shoot
 from mvgen.scans.rotation import rotation
 from mvgen.scans.sensor import Sensor

@@ -7,7 +7,7 @@ from functools import cache
 
 from mvgen.core.errors import ConfigError
 from mvgen.render.base import Renderer, seen_inside
-from mvgen.render.draping import drape
+from mvgen.render.texture import drape
 
 __all__ = ["RENDERERS", "Renderer", "drape", "get_renderer", "seen_inside"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, pixel_grid
 from mvgen.core.records import Mask, Mesh, ViewGeometry
-from mvgen.surface import facing, vertex_normals
+from mvgen.render.surface import facing, vertex_normals
 
 Floats = NDArray[np.floating]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.landmarks68 import COUNT, MIRROR
 from mvgen.core.records import DepthMap, Image, Mask, ViewGeometry
-from mvgen.surface import facing, source_normals, source_points
+from mvgen.render.surface import facing, source_normals, source_points
 
 Floats = NDArray[np.floating]
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera
 from mvgen.core.records import Floats, Mesh, ViewGeometry
 from mvgen.render.base import cosine_on_pixels
-from mvgen.render.warp import open_warp, uploaded
+from mvgen.render.kernels.runtime import open_warp, uploaded
 
 _ON_ROW = 1e-3  # pixels; a vertex this near to the centre of a row lies on it, whatever rounding says
 _JUMP = 3.0  # pixels; a larger difference in depth at the end of a surface is another surface behind it
@@ -101,7 +101,7 @@ class _Drawing:
 
 
 class GridRenderer:
-    """Draws views with the kernels of `mvgen.render.kernels`, on "cpu" (one core) or "cuda"."""
+    """Draws views with the kernels of `mvgen.render.kernels.rasterise`, on "cpu" (one core) or "cuda"."""
 
     def __init__(self, device: str = "cpu") -> None:
         self._warp = open_warp(device)
@@ -124,7 +124,7 @@ class GridRenderer:
         return uploaded(array, kind, self._device)
 
     def _prepare(self, mesh: Mesh, source: Camera) -> _Known:
-        from mvgen.render import cutting
+        from mvgen.render.kernels.rasterise import mesh as cutting
 
         warp = self._warp
         # On the CPU whatever the device: sums of normals depend on their order.
@@ -156,7 +156,7 @@ class GridRenderer:
         Returns points (3, P): x and z in the world, and 1 where a line leads here from the point before, else 0; and
         (S + 1,), where the points of each row begin.
         """
-        from mvgen.render import cutting
+        from mvgen.render.kernels.rasterise import mesh as cutting
 
         warp = self._warp
         level = mesh.uv[:, 1] - np.float32(0.5)
@@ -182,7 +182,8 @@ class GridRenderer:
         return points, np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
 
     def _plan(self, known: _Known, least: float, along_rows: bool) -> _Drawing:
-        from mvgen.render import kernels, outlines
+        from mvgen.render.kernels.rasterise import rasterise as kernels
+        from mvgen.render.kernels.rasterise import silhouette as outlines
 
         warp, device, size = self._warp, self._device, known.source.size
         pixels = size * size

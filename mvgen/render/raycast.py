@@ -12,7 +12,7 @@ from mvgen.core.camera import Camera, pixel_grid
 from mvgen.core.errors import MissingPartError
 from mvgen.core.records import Floats, Mask, Mesh, ViewGeometry
 from mvgen.render.base import source_cosine, view_geometry
-from mvgen.scans.raycast import camera_rays
+from mvgen.render.rays import camera_rays
 
 _SAMPLES = 4  # rays a side through a pixel that an outline runs through
 _BEYOND = 1e-4  # world units; a ray that met the inside of the surface starts again this far behind it

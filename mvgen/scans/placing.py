@@ -15,11 +15,11 @@ from mvgen.core.camera import Camera, pixel_grid
 from mvgen.core.errors import ScanError
 from mvgen.core.records import Image
 from mvgen.faces.detection import Detector
+from mvgen.render.rays import RayScene, edge_nodes
 from mvgen.scans.appearance import above_jaw
 from mvgen.scans.baking import bake, sample_texture, simplified
 from mvgen.scans.head import HeadModel
 from mvgen.scans.paint import to_srgb
-from mvgen.scans.raycast import RayScene, edge_nodes
 from mvgen.scans.records import Scan, Sitter
 from mvgen.scans.rendering import DressedHead
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
+from mvgen.render.rays import Hits, RayScene, vertex_normals
 from mvgen.scans.appearance import Look
 from mvgen.scans.garments import Garment
 from mvgen.scans.head import HeadModel
 from mvgen.scans.lighting import Lighting, Points
-from mvgen.scans.raycast import Hits, RayScene, vertex_normals
 
 Floats = NDArray[np.floating]
 

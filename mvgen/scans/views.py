@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import ScanError
+from mvgen.render.rays import RayScene
 from mvgen.scans.meshfiles import read_texture
-from mvgen.scans.raycast import RayScene
 
 Floats = NDArray[np.floating]
 

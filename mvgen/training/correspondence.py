@@ -15,10 +15,10 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.faces.face_mesh_topology import MIRROR, OVAL
 from mvgen.morphable.topology import LANDMARKS, LOWER_LIP, UPPER_LIP, topology
+from mvgen.render.rays import RayScene
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.lighting import Lighting
-from mvgen.scans.raycast import RayScene
 from mvgen.scans.rendering import DressedHead, shoot
 
 Floats = NDArray[np.floating]
@@ -97,7 +97,7 @@ class _Surface:
         """(P, N) weights of the vertices whose triangle is nearest to points (P, 3), among those `allowed` (N,)."""
         from open3d import t
 
-        from mvgen.scans.raycast import tensor
+        from mvgen.render.rays import tensor
 
         triangles = self._triangles[allowed[self._triangles].all(axis=1)]
         scene = t.geometry.RaycastingScene(nthreads=1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import pixel_grid
 from mvgen.core.records import DepthMap, Floats, Image, Mask
 from mvgen.motion.flow import ClipFlow
-from mvgen.surface import facing, source_normals, source_points
+from mvgen.render.surface import facing, source_normals, source_points
 
 # The demonstration's views at 256 pixels give 0.0, 0.997 or more, 0.965 or more, 0.84 or less; and 1.0 where hardly
 # more than a blink moves, which no flow explains. Views 10 degrees apart, exchanged, give 1.9 or more, 0.95 or less,

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import warp as wp
 
-from mvgen.render.places import area, first_from, project, seen_at
-from mvgen.render.warp import CPU_FLAGS
+from mvgen.render.kernels.coordinates import area, first_from, project, seen_at
+from mvgen.render.kernels.runtime import CPU_FLAGS
 
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
 

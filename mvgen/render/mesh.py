@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, pixel_grid
 from mvgen.core.records import DepthMap, Floats, Image, Mask, Mesh
-from mvgen.surface import source_points
+from mvgen.render.surface import source_points
 
 _OUTLINE_STEPS = 20  # of smoothing along the outline, each over the two neighbours
 _WITHIN_PIXEL = 0.49

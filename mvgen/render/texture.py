@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask, ViewGeometry
-from mvgen.render.warp import open_warp, uploaded
+from mvgen.render.kernels.runtime import open_warp, uploaded
 
 
 def drape(view: ViewGeometry, crops: Image) -> Image:
@@ -19,7 +19,7 @@ def drape(view: ViewGeometry, crops: Image) -> Image:
     Source: Keys, Cubic convolution interpolation for digital image processing, IEEE TASSP 1981.
     """
     warp = open_warp("cpu")
-    from mvgen.render import resampling
+    from mvgen.render.kernels.rasterise import resampling
 
     shown = np.isfinite(view.source[..., 0])
     colour = np.zeros_like(crops)

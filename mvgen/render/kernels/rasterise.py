@@ -5,7 +5,7 @@
 
 Convention: images lie flat, row by row: pixel (row, column) is row S + column. Nothing depends on the order in which
 threads run: what meets in one place is the largest, the smallest or an integer sum. `matrices` are P and B of the view,
-see `mvgen.render.grid`; for `ends` and `marked` see `mvgen.render.outlines`.
+see `mvgen.render.grid`; for `ends` and `marked` see `mvgen.render.kernels.silhouette`.
 
 `nearness` of a point in a view is what is linear in its image and grows toward the camera: its depth z for an
 orthographic camera, 1 / (eye - z) for a pinhole. `depth` is z, NaN where there is no surface.
@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import warp as wp
 
-from mvgen.render import rows
-from mvgen.render.outlines import mark
-from mvgen.render.places import area, first_from, project
-from mvgen.render.warp import CPU_FLAGS
+from mvgen.render.kernels.coordinates import area, first_from, project
+from mvgen.render.kernels.rasterise import scanline as rows
+from mvgen.render.kernels.runtime import CPU_FLAGS
+from mvgen.render.kernels.silhouette import mark
 
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
 
