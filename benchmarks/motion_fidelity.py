@@ -59,7 +59,7 @@ from mvgen.engine import local
 from mvgen.faces.crop import crop_frames
 from mvgen.motion.flow import clip_flow
 from mvgen.pipeline import Tools, build_clip
-from mvgen.viewing import flow_methods
+from mvgen.views.view import flow_methods
 
 YAWS = (15.0, 25.0, 45.0)
 ANGLES = (-45.0, -25.0, -15.0, 15.0, 25.0, 45.0)

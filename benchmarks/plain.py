@@ -19,7 +19,7 @@ from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip, DepthMap, FacePrediction, Image
 from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_from_points
-from mvgen.viewing import Stopwatch
+from mvgen.views.view import Stopwatch
 
 _NEAR, _FAR = 0.05, 6.0  # world units: clipping planes around a head
 

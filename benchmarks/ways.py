@@ -19,7 +19,7 @@ from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline import Tools, build_clip
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
-from mvgen.viewing import Scene, flow_methods, look, make_scene, make_view
+from mvgen.views.view import Scene, flow_methods, look, make_scene, make_view
 
 Floats = NDArray[np.floating]
 Views = dict[float, ViewClip]

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.attention import AttentionModel, attention_map, fit_head, pooled_change
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import resolved_device
@@ -48,7 +47,8 @@ from mvgen.motion.scene_flow import SceneFlow
 from mvgen.motion.signals import clip_signals
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.render import Renderer, get_renderer
-from mvgen.viewing import Scene, Stopwatch, flow_methods, look, make_scene, make_view
+from mvgen.views.attention import AttentionModel, attention_map, fit_head, pooled_change
+from mvgen.views.view import Scene, Stopwatch, flow_methods, look, make_scene, make_view
 
 # A landmark on skin that is seen this much aslant (the cosine) or more is on its way out of sight.
 _GRAZING = 0.25

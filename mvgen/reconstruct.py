@@ -18,7 +18,7 @@ from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.pipeline import Tools, find_face, source_camera
 from mvgen.render.mesh import export_mesh
 from mvgen.render.surface import source_normals
-from mvgen.viewing import look, make_scene, make_view
+from mvgen.views.view import look, make_scene, make_view
 
 _LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder
 _CAPTION = 18  # pixels

@@ -129,10 +129,10 @@ def known_tools(detector: Detector | None = None, noise: float = 0.0) -> Tools:
 
     noise : see `EllipsoidEstimator`
     """
-    from mvgen.attention import AttentionModel
     from mvgen.morphable.model import face_model
     from mvgen.pipeline import Tools
     from mvgen.render import get_renderer
+    from mvgen.views.attention import AttentionModel
 
     return Tools(
         detector=detector or AstronautDetector(),

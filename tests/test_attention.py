@@ -9,7 +9,12 @@ import pytest
 from factories import EllipsoidEstimator, astronaut, head_surface
 from numpy.typing import NDArray
 
-from mvgen.attention import (
+from mvgen.core.camera import crop_camera
+from mvgen.core.errors import WeightsError
+from mvgen.core.records import Image
+from mvgen.render import get_renderer
+from mvgen.render.mesh import mesh_from_depth
+from mvgen.views.attention import (
     AttendedSurface,
     AttentionModel,
     attention_map,
@@ -19,11 +24,6 @@ from mvgen.attention import (
     uniform_attention,
     visible_attention,
 )
-from mvgen.core.camera import crop_camera
-from mvgen.core.errors import WeightsError
-from mvgen.core.records import Image
-from mvgen.render import get_renderer
-from mvgen.render.mesh import mesh_from_depth
 
 SIZE = 128
 CAMERA = crop_camera(SIZE)

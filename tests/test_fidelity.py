@@ -30,7 +30,7 @@ from mvgen.scans.appearance import Look
 from mvgen.scans.rendering import DressedHead
 from mvgen.sources import get_source
 from mvgen.synth.plan import plan_release
-from mvgen.viewing import Scene, make_scene
+from mvgen.views.view import Scene, make_scene
 
 SIZE = 64
 CAMERA = crop_camera(SIZE)

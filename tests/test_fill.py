@@ -28,7 +28,7 @@ from mvgen.render.fill import (
     symmetry_plane,
 )
 from mvgen.render.surface import source_points
-from mvgen.viewing import look, make_scene, make_view
+from mvgen.views.view import look, make_scene, make_view
 
 SIZE = 128
 CAMERA = crop_camera(SIZE)

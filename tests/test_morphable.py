@@ -32,7 +32,7 @@ from mvgen.pipeline import Tools, find_face
 from mvgen.scans.rotation import rotation
 from mvgen.synth.actions import FACIAL_ACTIONS, facial_action_weights
 from mvgen.training import face_model as making
-from mvgen.viewing import look, make_scene, make_view
+from mvgen.views.view import look, make_scene, make_view
 
 Floats = NDArray[np.floating]
 

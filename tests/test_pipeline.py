@@ -14,7 +14,6 @@ from factories import EllipsoidEstimator, MeanLandmarker, acted_points, astronau
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from mvgen.attention import AttentionModel
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig, load_config
 from mvgen.core.errors import ClipError, WeightsError
@@ -26,6 +25,7 @@ from mvgen.morphable.rasterise import face_region as fit_region
 from mvgen.motion.joint_flow import motion_from_onset
 from mvgen.pipeline import _read_attention, apex_position, build_clip, fit_attention_for
 from mvgen.reconstruct import read_photograph, reconstruct
+from mvgen.views.attention import AttentionModel
 
 
 def config(**settings: Any) -> BuildConfig:

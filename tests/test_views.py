@@ -17,7 +17,6 @@ from fake_build import FakeStages, make_config, make_source
 from photograph_build import smiling
 
 from mvgen import RandomAngles, open_dataset
-from mvgen.attention import uniform_attention
 from mvgen.build import build
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
@@ -26,6 +25,7 @@ from mvgen.core.records import BuiltClip, Clip
 from mvgen.pipeline import build_clip
 from mvgen.store.views import RenderedViews
 from mvgen.store.writer import FLOW_STEP
+from mvgen.views.attention import uniform_attention
 
 SIZE = 96
 ANGLES = "-40,0,20"

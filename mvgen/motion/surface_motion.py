@@ -45,7 +45,7 @@ def clip_surface_motion(
 
     surfaces : the clip's one, or each frame's; NaN outside the face
     lift : (T, s, s) world units, how much nearer each frame has the skin than the one surface has it where it is, see
-        `mvgen.viewing.Scene`; where it is not given, skin gains a part of the depth that it would gain by sliding
+        `mvgen.views.view.Scene`; where it is not given, skin gains a part of the depth that it would gain by sliding
     """
     if lift is not None and len(surfaces) == 1:
         ground = _Ground(surfaces[0])

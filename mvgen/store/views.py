@@ -33,7 +33,7 @@ from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.render import Renderer, get_renderer
 from mvgen.store.items import ViewItem, read_arrays, read_frames, read_signals, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite
-from mvgen.viewing import Scene, look, make_scene, make_view, visible_share
+from mvgen.views.view import Scene, look, make_scene, make_view, visible_share
 
 _DRAWS = 16  # random angles tried for a view that is to be kept
 
@@ -67,7 +67,7 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
 
 
 def _lift(stored: dict[str, np.ndarray], path: Path, frames: int) -> np.ndarray | None:
-    """How much nearer each frame has the skin, see `mvgen.viewing.Scene`. Raises StoreError for what is none."""
+    """How much nearer each frame has the skin, see `mvgen.views.view.Scene`. Raises StoreError for what is none."""
     lift = stored.get("lift")
     if lift is not None and (lift.ndim != 3 or len(lift) != frames or not np.isfinite(lift).all()):
         raise StoreError(f"{path}: lift {lift.shape} is not that of {frames} frames; build the clip again")

@@ -15,7 +15,7 @@ from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from mvgen.store.reader import open_dataset
 from mvgen.store.views import read_scene, stored_config
-from mvgen.viewing import Scene, look, visible_share
+from mvgen.views.view import Scene, look, visible_share
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
 from recognizer.records import Sample
 

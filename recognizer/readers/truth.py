@@ -29,7 +29,7 @@ from mvgen.store.about import read_about
 from mvgen.store.items import read_arrays
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from mvgen.store.views import read_scene, stored_config, stored_fit
-from mvgen.viewing import flow_methods
+from mvgen.views.view import flow_methods
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
 from recognizer.readers.store import points_at

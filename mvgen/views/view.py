@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.attention import AttendedSurface, visible_attention
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.motion.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
@@ -19,6 +18,7 @@ from mvgen.render import Renderer, drape, seen_inside
 from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
 from mvgen.render.lifting import lift_skin
 from mvgen.render.mesh import mesh_from_depth, smooth_outline
+from mvgen.views.attention import AttendedSurface, visible_attention
 
 
 @dataclass(slots=True)

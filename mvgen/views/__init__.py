@@ -1,0 +1,1 @@
+"""What makes a view of a clip: its colour, its motion, and how much of the attention it sees."""
