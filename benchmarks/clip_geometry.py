@@ -34,7 +34,7 @@ from view_metrics import flow_errors, relative_error
 
 from mvgen.core.config import BuildConfig, Geometry
 from mvgen.core.records import BuiltClip, Clip, Image
-from mvgen.pipeline import Tools, build_clip
+from mvgen.pipeline.clip import Tools, build_clip
 from mvgen.scans.anny import anny_heads
 from mvgen.scans.appearance import Look
 from mvgen.synth.plan import ClipPlan, plan_release

@@ -44,7 +44,7 @@ from mvgen.core.device import one_thread
 from mvgen.core.records import BuiltClip, Image, ViewClip
 from mvgen.engine import local
 from mvgen.motion.flow import flow_between
-from mvgen.pipeline import Tools, fit_attention_for
+from mvgen.pipeline.clip import Tools, fit_attention_for
 from mvgen.scans.anny import anny_heads
 from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity

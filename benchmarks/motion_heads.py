@@ -185,7 +185,7 @@ def lift(path: Path, detector: FaceDetector, landmarker: FaceMesh) -> Lifted:
     """Fit the face of a portrait. Raises ScanError where none can be fitted, or it is too small or turned too far."""
     from scipy.ndimage import distance_transform_edt
 
-    from mvgen.reconstruct import read_photograph
+    from mvgen.pipeline.reconstruct import read_photograph
 
     crop = crop_camera(round(EYES / EYE_DISTANCE))
     try:

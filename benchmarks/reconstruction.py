@@ -36,7 +36,7 @@ from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
-from mvgen.pipeline import Tools
+from mvgen.pipeline.clip import Tools
 from mvgen.scans import open_corpus
 from mvgen.scans.anny import AnnyHeads, anny_heads
 from mvgen.scans.appearance import Look

@@ -239,6 +239,6 @@ def _summed(out: Path, rows: Sequence[ViewRow], failures: Sequence[Failure]) -> 
 
 
 def _real_stages() -> Stages:
-    from mvgen.stages import PipelineStages
+    from mvgen.pipeline.stages import PipelineStages
 
     return PipelineStages()

@@ -14,7 +14,7 @@ from mvgen import __version__
 from mvgen.core.config import file_digest
 from mvgen.core.errors import MvgenError
 from mvgen.core.paths import cache_dir, shipped_weights
-from mvgen.stages import PACKAGES, package_version
+from mvgen.pipeline.stages import PACKAGES, package_version
 
 INSTALL_PACKAGES = "uv sync --locked   (or: pip install .)"
 INSTALL_GL = "sudo apt-get install libegl1 libgl1   (or, for OSMesa: libosmesa6)"

@@ -15,7 +15,7 @@ from fake_build import FakeStages
 from mvgen.core.camera import pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip, Image
-from mvgen.pipeline import build_clip
+from mvgen.pipeline.clip import build_clip
 from mvgen.sources import get_source
 from mvgen.sources.base import Listing
 

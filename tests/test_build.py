@@ -473,7 +473,7 @@ def test_who_hands_out_clips_does_without_torch(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from mvgen.core.config import BuildConfig\n"
-        "from mvgen.stages import PipelineStages\n"
+        "from mvgen.pipeline.stages import PipelineStages\n"
         "root = Path(sys.argv[1])\n"
         "config = BuildConfig(dataset='folder', root=root, out=root / 'out', device='cpu')\n"
         "stages = PipelineStages()\n"

@@ -18,7 +18,7 @@ from mvgen import open_dataset
 from mvgen.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip, Image
-from mvgen.pipeline import build_clip
+from mvgen.pipeline.clip import build_clip
 from mvgen.store import layout
 from mvgen.store.manifest import read_failures, read_table
 from mvgen.verify import verify

@@ -17,7 +17,7 @@ from mvgen.core.errors import ConfigError
 from mvgen.core.records import BuiltClip, Clip, DepthMap, Frame, Image
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.surface_motion import clip_surface_motion
-from mvgen.pipeline import build_clip
+from mvgen.pipeline.clip import build_clip
 
 MOUTH = (224.0, 141.0)
 

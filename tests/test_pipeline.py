@@ -23,8 +23,8 @@ from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region as fit_region
 from mvgen.motion.joint_flow import motion_from_onset
-from mvgen.pipeline import _read_attention, apex_position, build_clip, fit_attention_for
-from mvgen.reconstruct import read_photograph, reconstruct
+from mvgen.pipeline.clip import _read_attention, apex_position, build_clip, fit_attention_for
+from mvgen.pipeline.reconstruct import read_photograph, reconstruct
 from mvgen.views.attention import AttentionModel
 
 

@@ -22,7 +22,7 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import AnglesError, StoreError
 from mvgen.core.records import BuiltClip, Clip
-from mvgen.pipeline import build_clip
+from mvgen.pipeline.clip import build_clip
 from mvgen.store.views import RenderedViews
 from mvgen.store.writer import FLOW_STEP
 from mvgen.views.attention import uniform_attention
@@ -57,7 +57,7 @@ def make_store(folder: Path, subjects: int, stages: type[FakeStages] = Photograp
     root = make_source(folder / "root", subjects=subjects, clips=1, frames=3)
     config = make_config(root, folder / "out", angles=ANGLES, size=SIZE, **settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mvgen.pipeline.attention_map", lambda *_, face, **__: uniform_attention(face))
+        patch.setattr("mvgen.pipeline.clip.attention_map", lambda *_, face, **__: uniform_attention(face))
         build(config, stages(root))
     return folder / "out"
 

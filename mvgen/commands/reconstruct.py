@@ -31,7 +31,7 @@ def reconstruct(
     """
     flags: dict[str, Any] = {"angles": angles, "size": size, "weights": weights, "device": device}
     settings = load_config(config, flags)
-    from mvgen.reconstruct import reconstruct as run_reconstruct
+    from mvgen.pipeline.reconstruct import reconstruct as run_reconstruct
 
     outcomes = run_reconstruct(images, out, settings.angles, settings.size, settings)
     return 0 if all(outcome.folder is not None for outcome in outcomes) else 1

@@ -126,7 +126,7 @@ def compare(out: Path, manifest: Mapping[str, str], software: Sequence[str] = ()
 
 
 def _real_stages() -> Stages:
-    from mvgen.stages import PipelineStages
+    from mvgen.pipeline.stages import PipelineStages
 
     return PipelineStages()
 

@@ -117,7 +117,7 @@ def sitter_of(path: Path) -> Sitter:
 
     Raises ScanError when the file cannot be read, or shows no face, or one too small, too far turned or hidden.
     """
-    from mvgen.reconstruct import read_photograph
+    from mvgen.pipeline.reconstruct import read_photograph
 
     detector, landmarker = _tools()
     try:

@@ -19,7 +19,7 @@ from mvgen.core.paths import shipped_weights
 from mvgen.core.records import BuiltClip, Clip, Image
 
 if TYPE_CHECKING:
-    from mvgen.pipeline import Observation, Tools
+    from mvgen.pipeline.clip import Observation, Tools
     from mvgen.sources.base import Listing
 
 # Packages whose version may change the bytes of a store.
@@ -49,7 +49,7 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class PipelineStages:
-    """`build.Stages` by `mvgen.sources` and `mvgen.pipeline`."""
+    """`build.Stages` by `mvgen.sources` and `mvgen.pipeline.clip`."""
 
     def read(self, config: BuildConfig) -> Listing:
         from mvgen.sources import get_source
@@ -74,7 +74,7 @@ class PipelineStages:
         return {"depth": weights_digest(config.weights)}
 
     def observer(self, config: BuildConfig) -> Callable[[Clip], Observation | None]:
-        from mvgen.pipeline import observe
+        from mvgen.pipeline.clip import observe
         from mvgen.sources.frames import read_frames
 
         one_thread()
@@ -85,13 +85,13 @@ class PipelineStages:
         from safetensors.numpy import save
         from threadpoolctl import threadpool_limits
 
-        from mvgen.pipeline import fit_attention_on
+        from mvgen.pipeline.clip import fit_attention_on
 
         threadpool_limits(1)  # no more is used here: torch need not load
         return save(dict(fit_attention_on(observed)))
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
-        from mvgen.pipeline import _read_attention, build_clip
+        from mvgen.pipeline.clip import _read_attention, build_clip
         from mvgen.sources.frames import read_frames
 
         one_thread()
@@ -117,7 +117,7 @@ class PipelineStages:
 @lru_cache(maxsize=1)
 def _tools(config: BuildConfig, weights: str) -> Tools:
     """What a process has loaded, without an attention head; weights : digest of the file, which may have changed."""
-    from mvgen.pipeline import Tools
+    from mvgen.pipeline.clip import Tools
 
     return Tools.load(config)
 

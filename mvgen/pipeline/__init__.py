@@ -1,0 +1,1 @@
+"""The order of the stages: a clip from frames to views, and one photograph."""
