@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mvgen.build import build
+from mvgen.build.build import build
 from mvgen.core.angles import parse_angles
 from mvgen.core.config import BuildConfig
 from mvgen.store.manifest import read_table

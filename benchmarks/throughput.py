@@ -39,7 +39,7 @@ from plain import PlainBuilder, PlainSettings
 from stages import commit, hardware
 from tables import table
 
-from mvgen.build import Silent, build
+from mvgen.build.build import Silent, build
 from mvgen.core.angles import parse_angles
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fake_build import FakeStages, make_built, tree_bytes
 
-from mvgen.build import build
+from mvgen.build.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip
 from mvgen.sources import Listing, get_source

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from fake_build import FakeStages, list_clips, make_built, make_config, make_source, tree_bytes
 
-from mvgen.build import Silent, build
+from mvgen.build.build import Silent, build
+from mvgen.build.failures import without_folders
 from mvgen.commands.console import print_summary
 from mvgen.core.config import BuildConfig, load_config
 from mvgen.core.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.core.records import BuiltClip, Clip
 from mvgen.engine.base import EngineError
-from mvgen.failures import without_folders
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, ViewRow, read_table

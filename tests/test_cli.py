@@ -9,7 +9,7 @@ import pytest
 import torch
 from fake_build import FakeStages, make_source
 
-import mvgen.build
+import mvgen.build.build
 from mvgen import __version__
 from mvgen.cli import COMMANDS, run
 from mvgen.core.config import BuildConfig, load_config
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parent.parent
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A command line of a small build, on stages without networks."""
     root = make_source(tmp_path / "root")
-    monkeypatch.setattr(mvgen.build, "_real_stages", lambda: FakeStages(root))
+    monkeypatch.setattr(mvgen.build.build, "_real_stages", lambda: FakeStages(root))
     return ["build", "--dataset", "fake", "--angles", "-45:45:45", "--root", str(root), "--out", str(tmp_path / "out")]
 
 

@@ -13,7 +13,7 @@ from factories import astronaut, noisy_clip, write_stand_in
 from photograph_build import PhotographStages, photograph_config
 from test_verify import forge, redigest, rows_of, said
 
-from mvgen.build import build
+from mvgen.build.build import build
 from mvgen.core.camera import pixel_grid
 from mvgen.core.records import Image
 from mvgen.motion.jumps import find_jumps, jumps

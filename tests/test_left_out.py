@@ -15,7 +15,7 @@ from fake_build import tree_bytes
 from photograph_build import PhotographStages, photograph_config, smiling
 
 from mvgen import open_dataset
-from mvgen.build import build
+from mvgen.build.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.pipeline.clip import build_clip

@@ -9,7 +9,7 @@ import pytest
 from factories import write_frames, write_stand_in
 from reading_build import ReadingStages
 
-from mvgen.build import build
+from mvgen.build.build import build
 from mvgen.cli import run
 from mvgen.core.config import BuildConfig
 from mvgen.publish.recipe import CARD

@@ -20,7 +20,7 @@ from PIL import Image, JpegImagePlugin
 from skimage.data import astronaut
 
 from mvgen import open_dataset
-from mvgen.build import build
+from mvgen.build.build import build
 from mvgen.core.errors import ClipError, StoreError
 from mvgen.core.records import Clip
 from mvgen.store import layout

@@ -16,7 +16,7 @@ from factories import write_stand_in
 from fake_build import tree_bytes
 from photograph_build import PhotographStages, photograph_config
 
-from mvgen.build import build
+from mvgen.build.build import build
 from mvgen.cli import run
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import StoreError

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from mvgen.build import build as run_build
+from mvgen.build.build import build as run_build
 from mvgen.commands.console import BuildProgress, print_summary
 from mvgen.commands.report import tell_report
 from mvgen.core.config import BuildConfig, load_config

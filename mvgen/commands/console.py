@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from mvgen.build import Summary
+from mvgen.build.build import Summary
 from mvgen.store import layout
 from mvgen.store.manifest import Failure
 

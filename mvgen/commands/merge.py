@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mvgen.build.merge import merge as run_merge
 from mvgen.commands.report import tell_report
 from mvgen.core.errors import ConfigError
-from mvgen.merge import merge as run_merge
 from mvgen.store import layout
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgen.build import Silent, Summary, build
+from mvgen.build.build import Silent, Summary, build
+from mvgen.build.work import Progress, Stages
 from mvgen.core.config import BuildConfig, file_digest, load_config
 from mvgen.core.errors import ConfigError, RecipeError
 from mvgen.publish.recipe import Recipe
 from mvgen.store import layout
 from mvgen.store.manifest import clip_digest
 from mvgen.verify.files import walk
-from mvgen.work import Progress, Stages
 
 if TYPE_CHECKING:
     from mvgen.sources.base import Listing

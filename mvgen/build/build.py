@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mvgen.build.failures import source_failures
+from mvgen.build.work import WORKER_STAGE, Plan, Progress, Stages, at_work, build_clips, observe_clips
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import SourceError, StoreError
 from mvgen.core.records import Clip
 from mvgen.engine.local import Crew
-from mvgen.failures import source_failures
 from mvgen.store import layout
 from mvgen.store.finish import copy_annotations, finish
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, read_failures, read_table
@@ -22,7 +23,6 @@ from mvgen.store.shards import Shard, Share, check_shards, clip_key, clips_diges
 from mvgen.store.split import assign_splits
 from mvgen.store.state import begin, check_folder, locked, read_marker, taking_turns
 from mvgen.store.writer import disk_errors, remove_clip, write_atomically
-from mvgen.work import WORKER_STAGE, Plan, Progress, Stages, at_work, build_clips, observe_clips
 
 if TYPE_CHECKING:
     from mvgen.sources.base import Listing
@@ -80,7 +80,7 @@ def build(
     """Build a dataset, or go on with one.
 
     retry_failed : try clips again that failed before
-    shard : build a share of the clips only; `mvgen.merge` makes a dataset of all shards
+    shard : build a share of the clips only; `mvgen.build.merge` makes a dataset of all shards
     Raises SourceError or StoreError before anything is written when the source or the output folder will not do,
     StoreError when the disk is full, EngineError when a worker cannot begin. What is finished then stays, and the same
     call goes on from there.

@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mvgen.build.failures import clip_failure
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError, MvgenError
 from mvgen.core.records import BuiltClip, Clip, Split
 from mvgen.engine import local
 from mvgen.engine.base import EngineError, Limits, MakeWorker, Outcome
-from mvgen.failures import clip_failure
 from mvgen.store.manifest import Failure, Marker, clip_digest
 from mvgen.store.state import differences, read_marker, taking_turns
 from mvgen.store.writer import write_clip, write_failure

@@ -1,0 +1,1 @@
+"""A build: from a source to a finished store, clip by clip."""
