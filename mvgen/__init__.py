@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mvgen.core.angles import RandomAngles as RandomAngles
-    from mvgen.store.reader import open_dataset as open_dataset
+    from mvgen.dataset.reader import open_dataset as open_dataset
 
 __version__ = "0.1.0"
 __all__ = ["RandomAngles", "__version__", "open_dataset"]
@@ -17,7 +17,7 @@ __all__ = ["RandomAngles", "__version__", "open_dataset"]
 
 def __getattr__(name: str) -> Any:
     if name == "open_dataset":
-        from mvgen.store.reader import open_dataset
+        from mvgen.dataset.reader import open_dataset
 
         return open_dataset
     if name == "RandomAngles":

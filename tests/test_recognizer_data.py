@@ -15,12 +15,12 @@ from recognizer_trees import CLASSES, Copies, CopyingNetwork, Nearest, PatternRe
 from mvgen.core.camera import Camera, crop_camera
 from mvgen.core.config import load_config
 from mvgen.core.errors import AnglesError, StoreError
+from mvgen.dataset.reader import open_dataset
+from mvgen.dataset.views import read_scene
 from mvgen.morphable.model import face_model
 from mvgen.sources import get_source
 from mvgen.store import layout
 from mvgen.store.manifest import read_table
-from mvgen.store.reader import open_dataset
-from mvgen.store.views import read_scene
 from recognizer.data import prepare
 from recognizer.errors import RecogniserError
 from recognizer.prediction import read_video

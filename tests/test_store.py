@@ -23,14 +23,14 @@ from mvgen import open_dataset
 from mvgen.build.build import build
 from mvgen.core.errors import ClipError, StoreError
 from mvgen.core.records import Clip
+from mvgen.dataset.reader import LABELS
+from mvgen.dataset.views import stored_fit, stored_registration
 from mvgen.store import layout
 from mvgen.store.items import read_arrays
 from mvgen.store.manifest import Marker, clip_digest, read_table, write_table
-from mvgen.store.reader import LABELS
 from mvgen.store.sheet import contact_sheet
 from mvgen.store.split import assign_splits
 from mvgen.store.state import begin, check_folder, locked
-from mvgen.store.views import stored_fit, stored_registration
 from mvgen.store.writer import FLOW_STEP, encode_frame, npz_bytes, quantise_flow, remove_clip, write_clip
 
 

@@ -22,8 +22,8 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import AnglesError, StoreError
 from mvgen.core.records import BuiltClip, Clip
+from mvgen.dataset.views import RenderedViews
 from mvgen.pipeline.clip import build_clip
-from mvgen.store.views import RenderedViews
 from mvgen.store.writer import FLOW_STEP
 from mvgen.views.attention import uniform_attention
 

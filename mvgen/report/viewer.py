@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image as Pillow
 
 from mvgen.core.records import Image
+from mvgen.dataset.views import stored_camera
 from mvgen.report import layers
 from mvgen.report.facts import NO_CLASS, degrees
 from mvgen.store.items import read_arrays, read_frames
 from mvgen.store.manifest import ViewRow
 from mvgen.store.sheet import spread
-from mvgen.store.views import stored_camera
 
 MAX_CLIPS = 12
 MAX_VIEWS = 13

@@ -11,11 +11,11 @@ import numpy as np
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import MvgenError
+from mvgen.dataset.views import read_scene, stored_config
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.jumps import find_jumps, jumps
 from mvgen.store.items import read_arrays, read_frames, read_signals
 from mvgen.store.manifest import ViewRow
-from mvgen.store.views import read_scene, stored_config
 from mvgen.verify.findings import Finding, of_clip
 from mvgen.verify.geometry import FrontalClip, StoredView, disagreements, flow_disagreements
 

@@ -10,11 +10,11 @@ import numpy as np
 from mvgen.core.angles import angle_pairs, view_name
 from mvgen.core.errors import StoreError
 from mvgen.core.records import Floats
+from mvgen.dataset.reader import open_dataset
+from mvgen.dataset.views import read_scene, stored_config
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, digest_of, read_table
-from mvgen.store.reader import open_dataset
-from mvgen.store.views import read_scene, stored_config
 from mvgen.views.view import Scene, look, visible_share
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
 from recognizer.records import Sample

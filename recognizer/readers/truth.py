@@ -20,6 +20,7 @@ from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
 from mvgen.core.errors import StoreError
 from mvgen.core.landmarks68 import five_points
 from mvgen.core.records import FaceFit, FaceTrack, Floats, Image, Mask
+from mvgen.dataset.views import read_scene, stored_config, stored_fit
 from mvgen.faces.crop import covered, crop_frames
 from mvgen.motion.flow import clip_flow
 from mvgen.motion.registration import apply, leave, register, seen_in_all
@@ -28,7 +29,6 @@ from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.items import read_arrays
 from mvgen.store.manifest import ViewRow, digest_of, read_table
-from mvgen.store.views import read_scene, stored_config, stored_fit
 from mvgen.views.view import flow_methods
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of

@@ -26,7 +26,7 @@ from mvgen.store.items import (
 from mvgen.store.manifest import ViewRow, read_table
 
 if TYPE_CHECKING:
-    from mvgen.store.views import RenderedViews
+    from mvgen.dataset.views import RenderedViews
 
 __all__ = ["LABELS", "MultiViewDataset", "ViewItem", "open_dataset"]
 
@@ -98,7 +98,7 @@ def open_dataset(
     kept : True drops training views below the attention threshold, False leaves only those; test views are always kept
     views : "all", "sweep" (without the frontal clip), "source" (only it), or names such as "yaw+15"
     angles : render these instead, whether they were built or not: a sweep such as "-30:30:5", yaws, pairs of yaw and
-        pitch, or `RandomAngles()` for another angle of every clip in every epoch; see `mvgen.store.views`
+        pitch, or `RandomAngles()` for another angle of every clip in every epoch; see `mvgen.dataset.views`
     flow : False leaves flow out, which is faster
     Raises StoreError for a folder that is no store, is unfinished, has another schema, or lacks a view asked for, and
     AnglesError for angles that cannot be read.
@@ -110,7 +110,7 @@ def open_dataset(
         raise StoreError(f"split {split!r} is unknown; a store has 'train' and 'test'")
     rows = [row for row in rows if split in (None, row.split)]
     if angles is not None:
-        from mvgen.store.views import RenderedViews
+        from mvgen.dataset.views import RenderedViews
 
         if yaw is not None or views != "all":
             raise StoreError("angles are rendered, yaw and views choose among those that are stored: give one of them")
