@@ -47,7 +47,7 @@ def distance(crop: Floats, other: Floats) -> float:
 def from_truth(count: int, detector: Detector, landmarker: Landmarker) -> Floats:
     """(N, 3), distance of the crops of N rendered heads to the true ones; heads that are not found are left out."""
     from mvgen.scans import open_corpus
-    from mvgen.scans.rendering import rigid
+    from mvgen.scans.imaging.rendering import rigid
     from mvgen.training.depth_data import Setting, fitter, photograph
 
     generator = np.random.default_rng(SEED)

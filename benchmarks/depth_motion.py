@@ -34,11 +34,11 @@ from mvgen.morphable.rasterise import face_region, fit_image
 from mvgen.morphable.topology import LANDMARKS
 from mvgen.motion.scene_flow import MotionActions, SceneFlow
 from mvgen.render.rays import RayScene
-from mvgen.scans.anny import anny_heads
+from mvgen.scans.corpora.anny import anny_heads
+from mvgen.scans.corpora.ict import ict_heads
+from mvgen.scans.corpora.performing import Heads, draw_expression
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.ict import ict_heads
-from mvgen.scans.performing import Heads, draw_expression
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.rotation import rotation
 from mvgen.training.correspondence import correspondence
 
 Floats = NDArray[np.floating]

@@ -10,10 +10,10 @@ from depth_metrics import correlation, regression
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask
-from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.imaging.rendering import DressedHead
+from mvgen.scans.looks.appearance import Look
 from mvgen.scans.records import Sitter
-from mvgen.scans.rendering import DressedHead
 from mvgen.training.depth_data import Setting, fitter, photograph
 
 Floats = NDArray[np.floating]

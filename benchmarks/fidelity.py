@@ -45,10 +45,10 @@ from mvgen.core.records import BuiltClip, Image, ViewClip
 from mvgen.engine import local
 from mvgen.motion.flow import flow_between
 from mvgen.pipeline.clip import Tools, fit_attention_for
-from mvgen.scans.anny import anny_heads
-from mvgen.scans.appearance import Look
+from mvgen.scans.corpora.anny import anny_heads
+from mvgen.scans.corpora.ict import ict_heads
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.ict import ict_heads
+from mvgen.scans.looks.appearance import Look
 from mvgen.synth.emotions import one_sided
 from mvgen.synth.plan import ClipPlan, plan_release
 

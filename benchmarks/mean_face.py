@@ -12,7 +12,7 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.morphable.model import FaceModel
 from mvgen.render.rays import RayScene
 from mvgen.scans.head import HeadModel
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.rotation import rotation
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -25,7 +25,7 @@ _POINT_SPREAD, _ANGLE_SPREAD = 0.05, (8, 8, 4)
 class Pose:
     """A similarity of the world seen by an orthographic camera.
 
-    angles : (3,) yaw, pitch, roll, degrees, as in `mvgen.scans.rotation`; scale : factor; shift : (2,) world units
+    angles : (3,) yaw, pitch, roll, degrees, as in `mvgen.scans.imaging.rotation`; scale : factor; shift : (2,) world units
     """
 
     angles: Floats

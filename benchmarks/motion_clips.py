@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from mvgen.core.device import one_thread
 from mvgen.core.records import Image, Mask
-from mvgen.scans.paint import to_linear, to_srgb
-from mvgen.scans.sensor import through_jpeg
+from mvgen.scans.imaging.sensor import through_jpeg
+from mvgen.scans.looks.paint import to_linear, to_srgb
 
 Floats = NDArray[np.floating]
 

@@ -27,16 +27,16 @@ from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import rasterise
 from mvgen.morphable.topology import LANDMARKS, topology
-from mvgen.scans.anny import anny_heads
-from mvgen.scans.appearance import Look
-from mvgen.scans.backgrounds import draw_background
+from mvgen.scans.corpora.anny import anny_heads
+from mvgen.scans.corpora.ict import ict_heads
+from mvgen.scans.corpora.photographs import extended
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.ict import ict_heads
-from mvgen.scans.lighting import Lighting
-from mvgen.scans.paint import ramp, to_srgb
-from mvgen.scans.photographs import extended
-from mvgen.scans.rendering import TURN_CENTRE, DressedHead, see_surface, shoot
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.rendering import TURN_CENTRE, DressedHead, see_surface, shoot
+from mvgen.scans.imaging.rotation import rotation
+from mvgen.scans.looks.appearance import Look
+from mvgen.scans.looks.backgrounds import draw_background
+from mvgen.scans.looks.paint import ramp, to_srgb
 from mvgen.synth.actions import facial_action_weights
 
 Floats = NDArray[np.floating]

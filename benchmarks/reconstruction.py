@@ -38,9 +38,9 @@ from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
 from mvgen.pipeline.clip import Tools
 from mvgen.scans import open_corpus
-from mvgen.scans.anny import AnnyHeads, anny_heads
-from mvgen.scans.appearance import Look
-from mvgen.scans.ict import IctHeads, ict_heads
+from mvgen.scans.corpora.anny import AnnyHeads, anny_heads
+from mvgen.scans.corpora.ict import IctHeads, ict_heads
+from mvgen.scans.looks.appearance import Look
 from mvgen.scans.records import Corpus
 from mvgen.training.depth_data import Samples, make_samples
 

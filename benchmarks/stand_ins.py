@@ -13,9 +13,9 @@ from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.records import Clip, DepthMap, Frame, Image, Label, Mask
 from mvgen.render.rays import RayScene
 from mvgen.render.surface import facing, source_normals, source_points
-from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.rendering import DressedHead, PosedGarment, PosedHead, rigid, see_surface, shoot
+from mvgen.scans.imaging.rendering import DressedHead, PosedGarment, PosedHead, rigid, see_surface, shoot
+from mvgen.scans.looks.appearance import Look
 from mvgen.synth.filming import Stage
 from mvgen.synth.performance import perform
 from mvgen.synth.plan import ClipPlan

@@ -13,6 +13,6 @@ settings.load_profile("untimed")
 @pytest.fixture(scope="session")
 def heads():
     """The parametric heads: seconds to load, so once for the whole run."""
-    from mvgen.scans.anny import anny_heads
+    from mvgen.scans.corpora.anny import anny_heads
 
     return anny_heads()

@@ -13,10 +13,10 @@ from PIL import Image as PillowImage
 
 from mvgen.core.camera import Camera, pixel_grid
 from mvgen.render.rays import RayScene
-from mvgen.scans.appearance import Look
-from mvgen.scans.baking import simplified
-from mvgen.scans.paint import to_srgb
-from mvgen.scans.rendering import DressedHead
+from mvgen.scans.imaging.rendering import DressedHead
+from mvgen.scans.looks.appearance import Look
+from mvgen.scans.looks.baking import simplified
+from mvgen.scans.looks.paint import to_srgb
 
 Floats = NDArray[np.floating]
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from mvgen.core.camera import crop_camera, pixel_grid
-from mvgen.scans.appearance import Look
-from mvgen.scans.backgrounds import PHOTOGRAPHS, draw_background, photograph_path
-from mvgen.scans.glasses import Glasses
-from mvgen.scans.headwear import Headwear
-from mvgen.scans.lighting import Lighting
-from mvgen.scans.rendering import DressedHead, see_surface, shoot
-from mvgen.scans.rotation import rotation
-from mvgen.scans.sensor import Sensor
+from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.rendering import DressedHead, see_surface, shoot
+from mvgen.scans.imaging.rotation import rotation
+from mvgen.scans.imaging.sensor import Sensor
+from mvgen.scans.looks.appearance import Look
+from mvgen.scans.looks.backgrounds import PHOTOGRAPHS, draw_background, photograph_path
+from mvgen.scans.looks.glasses import Glasses
+from mvgen.scans.looks.headwear import Headwear
 
 SIZE = 64
 LIGHT = Lighting(np.array([[0.0, 0.3, 0.95]]), np.full((1, 3), 0.7), np.full(3, 0.4), np.full(3, 0.2))

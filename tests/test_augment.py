@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mvgen.core.camera import crop_camera
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.rotation import rotation
 from mvgen.training.augment import Reframing, jitter_colour, soil
 
 

@@ -40,7 +40,7 @@ from mvgen.faces.landmarks import find_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.rotation import rotation
 from mvgen.training.depth_data import Samples, make_samples
 
 KINDS = {"fitted": True, "plain": False}

@@ -26,8 +26,8 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.faces.detection import Faces
 from mvgen.render import get_renderer
-from mvgen.scans.appearance import Look
-from mvgen.scans.rendering import DressedHead
+from mvgen.scans.imaging.rendering import DressedHead
+from mvgen.scans.looks.appearance import Look
 from mvgen.sources import get_source
 from mvgen.synth.plan import plan_release
 from mvgen.views.view import Scene, make_scene

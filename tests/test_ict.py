@@ -7,8 +7,8 @@ import pytest
 
 from mvgen.core.errors import ScanError
 from mvgen.scans import open_corpus
-from mvgen.scans.ict import IctHeads
-from mvgen.scans.landmark_vertices import CANONICAL, ICT_VERTICES
+from mvgen.scans.corpora.ict import IctHeads
+from mvgen.scans.corpora.landmark_vertices import CANONICAL, ICT_VERTICES
 
 VERTICES = 26719
 UNIT = 6.2  # centimetres between the eyes

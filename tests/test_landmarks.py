@@ -20,7 +20,7 @@ from mvgen.faces.landmarks import find_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.pipeline.clip import settle_landmarks
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.rotation import rotation
 
 SIZE = 192
 MEAN = mean_points(SIZE)[IBUG, :2].astype(float)

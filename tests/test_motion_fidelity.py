@@ -18,7 +18,7 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.records import Registration
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
-from mvgen.scans.appearance import Look
+from mvgen.scans.looks.appearance import Look
 
 TIMING = Timing(frames=12, onset=2, apex=6, offset=10, fps=30.0)
 STILL_ROW = np.array([0, 0, 0, 0, 0, 1.0])

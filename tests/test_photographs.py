@@ -12,11 +12,11 @@ from mvgen.core.camera import Camera
 from mvgen.core.errors import ScanError
 from mvgen.faces.crop import crop_from_points
 from mvgen.scans import open_corpus
-from mvgen.scans.lighting import Lighting
-from mvgen.scans.photographs import extended
-from mvgen.scans.rendering import rigid
-from mvgen.scans.rotation import rotation
-from mvgen.scans.sensor import Sensor
+from mvgen.scans.corpora.photographs import extended
+from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.rendering import rigid
+from mvgen.scans.imaging.rotation import rotation
+from mvgen.scans.imaging.sensor import Sensor
 from mvgen.training.depth_data import Setting, make_samples, photograph
 
 SIZE = 96

@@ -25,8 +25,8 @@ from tables import table
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
-from mvgen.scans.landmark_vertices import CANONICAL
-from mvgen.scans.rotation import rotation
+from mvgen.scans.corpora.landmark_vertices import CANONICAL
+from mvgen.scans.imaging.rotation import rotation
 
 SIZE, METRE = 96, 0.063
 CAMERA = crop_camera(SIZE)

@@ -17,13 +17,14 @@ from scan_trees import stand_in, write_models, write_obj, write_stirling, write_
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.errors import ConfigError, MvgenError, ScanError
 from mvgen.faces.detection import FaceDetector
-from mvgen.scans import facescape, open_corpus, stirling
-from mvgen.scans.baking import sample_texture, simplified
-from mvgen.scans.meshfiles import read_obj, read_ply, read_texture
-from mvgen.scans.placing import TEMPLATE, fit_five, picture_scan, place
+from mvgen.scans import open_corpus
+from mvgen.scans.corpora import facescape, stirling
+from mvgen.scans.corpora.meshfiles import read_obj, read_ply, read_texture
+from mvgen.scans.corpora.placing import TEMPLATE, fit_five, picture_scan, place
+from mvgen.scans.imaging.rendering import see_surface
+from mvgen.scans.imaging.rotation import rotation
+from mvgen.scans.looks.baking import sample_texture, simplified
 from mvgen.scans.records import Scan
-from mvgen.scans.rendering import see_surface
-from mvgen.scans.rotation import rotation
 from mvgen.training.depth_data import Setting, make_samples, photograph
 
 

@@ -9,15 +9,15 @@ import trimesh
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.faces.crop import five_point_template
 from mvgen.render.rays import RayScene, edge_nodes, vertex_normals
-from mvgen.scans.appearance import Look
-from mvgen.scans.backgrounds import draw_background
-from mvgen.scans.lighting import Lighting
-from mvgen.scans.noise import SolidNoise
-from mvgen.scans.paint import to_linear, to_srgb
-from mvgen.scans.rendering import DressedHead, see_surface, shoot
-from mvgen.scans.rotation import rotation
-from mvgen.scans.sensor import Sensor
-from mvgen.scans.subdivision import loop_subdivision
+from mvgen.scans.corpora.subdivision import loop_subdivision
+from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.rendering import DressedHead, see_surface, shoot
+from mvgen.scans.imaging.rotation import rotation
+from mvgen.scans.imaging.sensor import Sensor
+from mvgen.scans.looks.appearance import Look
+from mvgen.scans.looks.backgrounds import draw_background
+from mvgen.scans.looks.noise import SolidNoise
+from mvgen.scans.looks.paint import to_linear, to_srgb
 
 
 def test_subdivision_agrees_with_trimesh_on_a_closed_mesh():

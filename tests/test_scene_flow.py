@@ -18,7 +18,7 @@ from mvgen.morphable.rasterise import face_region, fit_image, rasterise
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.scene_flow import COARSE, WEIGHTS, MotionActions, SceneFlow, motion_actions
 from mvgen.motion.surface_motion import clip_surface_motion
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.rotation import rotation
 
 Floats = NDArray[np.floating]
 

@@ -22,7 +22,7 @@ from mvgen.core.records import Signals
 from mvgen.motion.joint_flow import OnsetMotion, flows_from_onset, motion_from_onset
 from mvgen.motion.scene_flow import SceneFlow, motion_actions
 from mvgen.motion.signals import action_units, clip_signals, head_angles, unit_names
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.rotation import rotation
 from mvgen.store import layout
 from mvgen.store.items import SIGNAL_ARRAYS, read_arrays, read_signals
 from mvgen.store.manifest import read_table

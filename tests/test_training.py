@@ -17,8 +17,8 @@ from mvgen.core.camera import crop_camera
 from mvgen.core.config import file_digest
 from mvgen.core.errors import ConfigError, WeightsError
 from mvgen.depth.network import DEPTH_RANGE, FaceDepthNetwork, Prediction
-from mvgen.scans.anny import AnnyCorpus
-from mvgen.scans.performing import draw_expression
+from mvgen.scans.corpora.anny import AnnyCorpus
+from mvgen.scans.corpora.performing import draw_expression
 from mvgen.training.depth import TrainingConfig, hold_out, learning_rate, load_training_config, start_from, train
 from mvgen.training.depth_data import Samples, Setting, make_samples, photograph, photograph_twice
 from mvgen.training.loss import change_loss, depth_loss, trust_loss

@@ -194,7 +194,7 @@ class Signals:
     """What a head and its face do in each of T frames, since the onset frame.
 
     yaw, pitch, roll : (T,) float64 degrees; positive yaw turns the head to its left, pitch up, roll to its left
-        shoulder, see `mvgen.scans.rotation`
+        shoulder, see `mvgen.scans.imaging.rotation`
     dx, dy : (T,) float64 crop pixels, right and down, of the middle between the eyes; scale : (T,) float64, 1 at the
         onset. NaN where the clip was registered without a head's motion
     actions : (T, A) float32, intensity of facial actions in crop pixels: how far an action moves what it moves most

@@ -26,7 +26,7 @@ def open_corpus(name: str, root: Path | None = None) -> Corpus:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ConfigError(f"unknown scans {name!r}; {hint}Known: {', '.join(CORPORA)}")
     if name == "anny":
-        from mvgen.scans.anny import AnnyCorpus
+        from mvgen.scans.corpora.anny import AnnyCorpus
 
         if root is not None:
             raise ConfigError(f"--scans anny takes no root, it comes with the package; leave out --root anny={root}")
@@ -34,17 +34,17 @@ def open_corpus(name: str, root: Path | None = None) -> Corpus:
     if root is None:
         raise ConfigError(f"--scans {name} needs its data: --root {name}=DIR")
     if name == "ict":
-        from mvgen.scans.ict import IctCorpus
+        from mvgen.scans.corpora.ict import IctCorpus
 
         return IctCorpus(root)
     if name == "facescape":
-        from mvgen.scans.facescape import facescape_corpus
+        from mvgen.scans.corpora.facescape import facescape_corpus
 
         return facescape_corpus(root)
     if name == "photos":
-        from mvgen.scans.photographs import PhotoCorpus
+        from mvgen.scans.corpora.photographs import PhotoCorpus
 
         return PhotoCorpus(root)
-    from mvgen.scans.stirling import stirling_corpus
+    from mvgen.scans.corpora.stirling import stirling_corpus
 
     return stirling_corpus(root)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from mvgen.scans.rendering import DressedHead
+    from mvgen.scans.imaging.rendering import DressedHead
 
 
 @dataclass(frozen=True, slots=True)

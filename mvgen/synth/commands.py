@@ -15,8 +15,8 @@ from mvgen.core.angles import view_name
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.engine import local
-from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.looks.appearance import Look
 from mvgen.sources import get_source
 from mvgen.sources.marks import write_mark
 from mvgen.synth.filming import Film, Stage, TrueView
@@ -62,7 +62,7 @@ def synth(
             )
     plans = plan_release(layout, subjects, clips, frames, seed)
 
-    from mvgen.scans.anny import anny_heads
+    from mvgen.scans.corpora.anny import anny_heads
 
     report("loading the parametric heads (about a minute the first time on a machine)")
     heads = anny_heads()
@@ -90,7 +90,7 @@ def synth(
 
 def _draw_person(heads: object, layout: str, seed: int, subject: int) -> tuple[Identity, Look]:
     """One subject: the same for every number of subjects and clips."""
-    from mvgen.scans.anny import AnnyHeads
+    from mvgen.scans.corpora.anny import AnnyHeads
 
     assert isinstance(heads, AnnyHeads)
     generator = np.random.default_rng([seed, subject, *layout.encode()])

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, pixel_grid
-from mvgen.scans.appearance import Look
-from mvgen.scans.backgrounds import draw_background
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.lighting import Lighting
-from mvgen.scans.rendering import DressedHead, PosedHead, see_surface, shoot
-from mvgen.scans.sensor import Sensor
+from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.rendering import DressedHead, PosedHead, see_surface, shoot
+from mvgen.scans.imaging.sensor import Sensor
+from mvgen.scans.looks.appearance import Look
+from mvgen.scans.looks.backgrounds import draw_background
 from mvgen.synth.performance import Performance
 from mvgen.synth.plan import ClipPlan
 

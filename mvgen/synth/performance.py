@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import EYE_DISTANCE
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.rotation import rotation
+from mvgen.scans.imaging.rotation import rotation
 from mvgen.synth.actions import facial_action_weights
 from mvgen.synth.plan import ClipPlan
 

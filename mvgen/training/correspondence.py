@@ -16,10 +16,10 @@ from mvgen.faces.face_mesh import FaceMesh
 from mvgen.faces.face_mesh_topology import MIRROR, OVAL
 from mvgen.morphable.topology import LANDMARKS, LOWER_LIP, UPPER_LIP, topology
 from mvgen.render.rays import RayScene
-from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.lighting import Lighting
-from mvgen.scans.rendering import DressedHead, shoot
+from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.rendering import DressedHead, shoot
+from mvgen.scans.looks.appearance import Look
 
 Floats = NDArray[np.floating]
 

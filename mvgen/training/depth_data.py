@@ -21,12 +21,12 @@ from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
 from mvgen.scans import CORPORA
-from mvgen.scans.backgrounds import draw_background
-from mvgen.scans.lighting import Lighting
+from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.rendering import PosedHead, rigid, see_surface, shoot
+from mvgen.scans.imaging.rotation import rotation
+from mvgen.scans.imaging.sensor import Sensor
+from mvgen.scans.looks.backgrounds import draw_background
 from mvgen.scans.records import Corpus, Sitter, Subject
-from mvgen.scans.rendering import PosedHead, rigid, see_surface, shoot
-from mvgen.scans.rotation import rotation
-from mvgen.scans.sensor import Sensor
 
 Floats = NDArray[np.floating]
 

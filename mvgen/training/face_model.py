@@ -13,8 +13,8 @@ from mvgen.core.camera import crop_camera
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS
+from mvgen.scans.corpora.performing import Heads
 from mvgen.scans.head import HeadModel
-from mvgen.scans.performing import Heads
 from mvgen.training.correspondence import correspondence, picture
 
 Floats = NDArray[np.floating]
@@ -55,8 +55,8 @@ def shipped_families(ict: Path) -> dict[str, Family]:
     ICT's people are scans of real ones and count for more; Anny's local shapes are held nearer to the mean than in
     pictures to train on, where strange faces do no harm.
     """
-    from mvgen.scans.anny import anny_heads
-    from mvgen.scans.ict import ict_heads
+    from mvgen.scans.corpora.anny import anny_heads
+    from mvgen.scans.corpora.ict import ict_heads
 
     return {"anny": Family(anny_heads(), 0.25, 500), "ict": Family(ict_heads(ict), 1.0, 700)}
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from mvgen.core.errors import ScanError
 from mvgen.faces.detection import FaceDetector
-from mvgen.scans.meshfiles import read_obj, read_texture
-from mvgen.scans.placing import place
+from mvgen.scans.corpora.meshfiles import read_obj, read_texture
+from mvgen.scans.corpora.placing import place
 from mvgen.scans.records import Scan, ScanProblem, Sitter, Subject
 
 

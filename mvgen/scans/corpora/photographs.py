@@ -25,11 +25,11 @@ from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import rasterise
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS, topology
 from mvgen.render.rays import edge_nodes
+from mvgen.scans.corpora.trees import checked_root, nothing_found, walk
 from mvgen.scans.head import HeadModel
-from mvgen.scans.paint import ramp, to_linear
+from mvgen.scans.imaging.rendering import DressedHead
+from mvgen.scans.looks.paint import ramp, to_linear
 from mvgen.scans.records import ScanProblem, Sitter, Subject
-from mvgen.scans.rendering import DressedHead
-from mvgen.scans.trees import checked_root, nothing_found, walk
 from mvgen.sources.frames import IMAGE_SUFFIXES
 
 Floats = NDArray[np.floating]

@@ -16,12 +16,12 @@ from mvgen.core.errors import ScanError
 from mvgen.core.records import Image
 from mvgen.faces.detection import Detector
 from mvgen.render.rays import RayScene, edge_nodes
-from mvgen.scans.appearance import above_jaw
-from mvgen.scans.baking import bake, sample_texture, simplified
 from mvgen.scans.head import HeadModel
-from mvgen.scans.paint import to_srgb
+from mvgen.scans.imaging.rendering import DressedHead
+from mvgen.scans.looks.appearance import above_jaw
+from mvgen.scans.looks.baking import bake, sample_texture, simplified
+from mvgen.scans.looks.paint import to_srgb
 from mvgen.scans.records import Scan, Sitter
-from mvgen.scans.rendering import DressedHead
 
 Floats = NDArray[np.floating]
 

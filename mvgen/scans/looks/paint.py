@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.noise import SolidNoise
+from mvgen.scans.looks.noise import SolidNoise
 
 Floats = NDArray[np.floating]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.paint import to_linear
+from mvgen.scans.looks.paint import to_linear
 
 Floats = NDArray[np.floating]
 

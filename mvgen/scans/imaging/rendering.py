@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.render.rays import Hits, RayScene, vertex_normals
-from mvgen.scans.appearance import Look
-from mvgen.scans.garments import Garment
 from mvgen.scans.head import HeadModel
-from mvgen.scans.lighting import Lighting, Points
+from mvgen.scans.imaging.lighting import Lighting, Points
+from mvgen.scans.looks.appearance import Look
+from mvgen.scans.looks.garments import Garment
 
 Floats = NDArray[np.floating]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import ScanError
 from mvgen.render.rays import RayScene
-from mvgen.scans.meshfiles import read_texture
+from mvgen.scans.corpora.meshfiles import read_texture
 
 Floats = NDArray[np.floating]
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.eyes import Eyes
-from mvgen.scans.garments import Garment, join
-from mvgen.scans.glasses import Glasses
-from mvgen.scans.hair import Hair
 from mvgen.scans.head import HeadModel
-from mvgen.scans.headwear import Headwear, locks
-from mvgen.scans.paint import Places, lay, ramp, to_linear
-from mvgen.scans.skin import Skin
+from mvgen.scans.looks.eyes import Eyes
+from mvgen.scans.looks.garments import Garment, join
+from mvgen.scans.looks.glasses import Glasses
+from mvgen.scans.looks.hair import Hair
+from mvgen.scans.looks.headwear import Headwear, locks
+from mvgen.scans.looks.paint import Places, lay, ramp, to_linear
+from mvgen.scans.looks.skin import Skin
 
 Floats = NDArray[np.floating]
 

@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.appearance import Look
 from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.imaging.rendering import DressedHead
+from mvgen.scans.looks.appearance import Look
 from mvgen.scans.records import ScanProblem, Sitter, Subject
-from mvgen.scans.rendering import DressedHead
 
 # Actions that are seen together: emotions after Ekman and Friesen (Facial Action Coding System, 1978), and speech.
 _TOGETHER = (
@@ -81,7 +81,7 @@ class ActedSubject:
 
 
 class Heads(Protocol):
-    """A model that people are drawn from; see `mvgen.scans.anny.AnnyHeads`."""
+    """A model that people are drawn from; see `mvgen.scans.corpora.anny.AnnyHeads`."""
 
     model: HeadModel
 

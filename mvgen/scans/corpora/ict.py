@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import ScanError
 from mvgen.render.rays import edge_nodes
+from mvgen.scans.corpora.landmark_vertices import CANONICAL, ICT_VERTICES
+from mvgen.scans.corpora.meshfiles import read_obj, read_obj_vertices
+from mvgen.scans.corpora.performing import ModelCorpus
 from mvgen.scans.head import HeadModel, Identity, find_five_points
-from mvgen.scans.landmark_vertices import CANONICAL, ICT_VERTICES
-from mvgen.scans.meshfiles import read_obj, read_obj_vertices
-from mvgen.scans.performing import ModelCorpus
 
 Floats = NDArray[np.floating]
 

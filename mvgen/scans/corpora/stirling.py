@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mvgen.scans.meshfiles import find_texture
+from mvgen.scans.corpora.meshfiles import find_texture
+from mvgen.scans.corpora.scanned import Listing, ScanCorpus, ScanFile, ScanProblem, read_textured_obj
+from mvgen.scans.corpora.trees import checked_root, nothing_found, walk
 from mvgen.scans.records import Scan
-from mvgen.scans.scanned import Listing, ScanCorpus, ScanFile, ScanProblem, read_textured_obj
-from mvgen.scans.trees import checked_root, nothing_found, walk
 
 LICENCE = "Stirling ESRC 3D face database: signed agreement, academic research only, no redistribution"
 _EXPECTED = """The Stirling ESRC 3D face database is expected as:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.paint import Places, lay, ramp, to_linear
+from mvgen.scans.looks.paint import Places, lay, ramp, to_linear
 
 Floats = NDArray[np.floating]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.garments import Garment, garment, join, tube
 from mvgen.scans.head import HeadModel
-from mvgen.scans.paint import to_linear
+from mvgen.scans.looks.garments import Garment, garment, join, tube
+from mvgen.scans.looks.paint import to_linear
 
 Floats = NDArray[np.floating]
 

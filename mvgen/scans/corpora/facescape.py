@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import ScanError
-from mvgen.scans.baking import simplified
-from mvgen.scans.meshfiles import find_texture, read_ply
+from mvgen.scans.corpora.meshfiles import find_texture, read_ply
+from mvgen.scans.corpora.scanned import Listing, ScanCorpus, ScanFile, ScanProblem, read_textured_obj
+from mvgen.scans.corpora.trees import checked_root, nothing_found, walk
+from mvgen.scans.corpora.views import colour_from_views, read_views
+from mvgen.scans.looks.baking import simplified
 from mvgen.scans.records import Scan
-from mvgen.scans.scanned import Listing, ScanCorpus, ScanFile, ScanProblem, read_textured_obj
-from mvgen.scans.trees import checked_root, nothing_found, walk
-from mvgen.scans.views import colour_from_views, read_views
 
 LICENCE = "FaceScape: signed licence agreement, non-commercial research only, no redistribution"
 EXPRESSIONS = (

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.garments import Garment, garment
-from mvgen.scans.hair import Hair
 from mvgen.scans.head import HeadModel
-from mvgen.scans.noise import SolidNoise
-from mvgen.scans.paint import Places, lay, ramp, to_linear
+from mvgen.scans.looks.garments import Garment, garment
+from mvgen.scans.looks.hair import Hair
+from mvgen.scans.looks.noise import SolidNoise
+from mvgen.scans.looks.paint import Places, lay, ramp, to_linear
 
 Floats = NDArray[np.floating]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.paint import to_srgb
+from mvgen.scans.looks.paint import to_srgb
 
 Floats = NDArray[np.floating]
 

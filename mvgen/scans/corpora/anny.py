@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from mvgen.core.device import start_warp
 from mvgen.render.rays import edge_nodes
+from mvgen.scans.corpora.landmark_vertices import landmark_vertices
+from mvgen.scans.corpora.performing import ModelCorpus
+from mvgen.scans.corpora.subdivision import loop_subdivision
 from mvgen.scans.head import HeadModel, Identity, find_five_points
-from mvgen.scans.landmark_vertices import landmark_vertices
-from mvgen.scans.performing import ModelCorpus
-from mvgen.scans.subdivision import loop_subdivision
 
 Floats = NDArray[np.floating]
 

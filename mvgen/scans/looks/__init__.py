@@ -1,0 +1,1 @@
+"""What heads look like: skin, eyes, hair, clothes, glasses, backgrounds."""
