@@ -26,12 +26,12 @@ from mvgen.build.build import build
 from mvgen.cli import run
 from mvgen.core.config import file_digest
 from mvgen.core.errors import LicenceError, PublishError
-from mvgen.publish.address import parse_target
-from mvgen.publish.columns import COLUMNS, DEPTH_STEP, DEPTH_ZERO
+from mvgen.publish.formats.columns import COLUMNS, DEPTH_STEP, DEPTH_ZERO
+from mvgen.publish.formats.samples import depth_png, plan_shards, read_samples
+from mvgen.publish.formats.webdataset import sample_key
 from mvgen.publish.licence import allow_pixels
 from mvgen.publish.pixels import pixel_parts
-from mvgen.publish.samples import depth_png, plan_shards, read_samples
-from mvgen.publish.webdataset import sample_key
+from mvgen.publish.targets.address import parse_target
 from mvgen.publish.writing import plan_publishing
 from mvgen.sources.marks import write_mark
 from mvgen.store import layout

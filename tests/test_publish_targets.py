@@ -19,10 +19,10 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
 from mvgen.core.errors import LicenceError, MissingPartError, PublishError, StoreError
-from mvgen.publish.address import parse_target
-from mvgen.publish.hub import Hub
 from mvgen.publish.plan import Part, Plan, part_of
-from mvgen.publish.target import FileRecord, Target
+from mvgen.publish.targets.address import parse_target
+from mvgen.publish.targets.base import FileRecord, Target
+from mvgen.publish.targets.hub import Hub
 
 CARD, SHARD, LAST = "README.md", "data/train-00000-of-00001.parquet", "manifest-sha256.txt"
 

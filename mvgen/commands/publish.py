@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from mvgen.publish.folder import Folder
 from mvgen.publish.plan import Plan
 from mvgen.publish.recipe import RECIPE
+from mvgen.publish.targets.folder import Folder
 from mvgen.publish.writing import plan_publishing
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import yaml
 
 from mvgen.core.records import Label
-from mvgen.publish.columns import COLUMNS
+from mvgen.publish.formats.columns import COLUMNS
 from mvgen.publish.recipe import CROISSANT, MANIFEST, RECIPE, Recipe
 from mvgen.publish.statement import Statement
 from mvgen.store import layout

@@ -8,7 +8,7 @@ from typing import Any
 
 from mvgen.core.errors import LicenceError, SourceError
 from mvgen.core.records import Redistribution
-from mvgen.publish.target import Visibility
+from mvgen.publish.targets.base import Visibility
 
 _STRICTEST = ("forbidden", "gated", "open")
 

@@ -8,16 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mvgen.publish import metrics, parquet, webdataset
+from mvgen.publish import metrics
 from mvgen.publish.card import dataset_card
 from mvgen.publish.citation import citation
-from mvgen.publish.croissant import croissant
+from mvgen.publish.formats import parquet, webdataset
+from mvgen.publish.formats.croissant import croissant
+from mvgen.publish.formats.samples import Shard, plan_shards, read_samples
 from mvgen.publish.licence import access_to, terms_of
 from mvgen.publish.plan import Part, part_of
 from mvgen.publish.recipe import CARD, CROISSANT, MANIFEST, manifest_bytes
-from mvgen.publish.samples import Shard, plan_shards, read_samples
 from mvgen.publish.statement import Format, Statement
-from mvgen.publish.target import FileRecord, Target
+from mvgen.publish.targets.base import FileRecord, Target
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, ViewRow

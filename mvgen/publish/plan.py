@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mvgen.core.config import file_digest
-from mvgen.publish.target import FileRecord, Target
+from mvgen.publish.targets.base import FileRecord, Target
 from mvgen.store.writer import disk_errors
 
 

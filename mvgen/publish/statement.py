@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mvgen.core.records import Redistribution
-from mvgen.publish.target import Visibility
+from mvgen.publish.targets.base import Visibility
 
 Format = Literal["parquet", "webdataset"]
 

@@ -10,13 +10,13 @@ from typing import Any
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import PublishError
 from mvgen.publish import metrics
-from mvgen.publish.address import parse_target
 from mvgen.publish.card import recipe_card
 from mvgen.publish.licence import access_to, allow_pixels, check_permission, terms_of
 from mvgen.publish.pixels import pixel_parts
 from mvgen.publish.plan import Plan, part_of
 from mvgen.publish.recipe import CARD, MANIFEST, RECIPE, Recipe, RecipeResult, RecipeSource, manifest_bytes
 from mvgen.publish.statement import Format
+from mvgen.publish.targets.address import parse_target
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, read_failures, read_table

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mvgen.core.config import file_digest
 from mvgen.core.errors import PublishError
-from mvgen.publish.target import FileRecord, Target
+from mvgen.publish.targets.base import FileRecord, Target
 
 _STAGE = ".publishing"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mvgen.core.errors import LicenceError, MissingPartError, PublishError
-from mvgen.publish.target import FileRecord, Target
+from mvgen.publish.targets.base import FileRecord, Target
 
 _DIGEST = "sha256"
 

@@ -13,9 +13,9 @@ from mvgen import __version__
 from mvgen.core.config import canonical_json
 from mvgen.core.records import Label
 from mvgen.publish.card import link_in
-from mvgen.publish.columns import COLUMNS, Column, Kind
+from mvgen.publish.formats.columns import COLUMNS, Column, Kind
 from mvgen.publish.statement import Statement
-from mvgen.publish.target import FileRecord
+from mvgen.publish.targets.base import FileRecord
 
 _MEDIA = {
     ".parquet": "application/x-parquet",

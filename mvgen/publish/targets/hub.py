@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvgen.core.errors import LicenceError, MissingPartError, PublishError
-from mvgen.publish.target import FileRecord, Target
+from mvgen.publish.targets.base import FileRecord, Target
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import PublishError
 from mvgen.core.records import Mask
-from mvgen.publish.columns import DEPTH_STEP, DEPTH_ZERO
+from mvgen.publish.formats.columns import DEPTH_STEP, DEPTH_ZERO
 from mvgen.store.manifest import ViewRow
 
 

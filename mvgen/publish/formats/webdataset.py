@@ -10,7 +10,7 @@ from typing import get_args
 
 from mvgen.core.config import canonical_json
 from mvgen.core.records import Label
-from mvgen.publish.samples import Sample
+from mvgen.publish.formats.samples import Sample
 from mvgen.store.manifest import ViewRow
 
 SUFFIX = ".tar"

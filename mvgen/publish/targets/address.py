@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from mvgen.core.errors import PublishError
-from mvgen.publish.bucket import Bucket
-from mvgen.publish.folder import Folder
-from mvgen.publish.hub import Hub
-from mvgen.publish.target import Target
+from mvgen.publish.targets.base import Target
+from mvgen.publish.targets.bucket import Bucket
+from mvgen.publish.targets.folder import Folder
+from mvgen.publish.targets.hub import Hub
 
 
 def parse_target(address: str, *, public: bool = False) -> Target:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mvgen.core.records import Label
-from mvgen.publish.columns import COLUMNS, Kind
-from mvgen.publish.samples import Sample
+from mvgen.publish.formats.columns import COLUMNS, Kind
+from mvgen.publish.formats.samples import Sample
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,0 +1,1 @@
+"""Where a dataset is published to, one file each."""
