@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mvgen.commands.console import print_table
-from mvgen.doctor import diagnose
+from mvgen.verify.machine import diagnose
 
 
 def doctor() -> int:
