@@ -25,7 +25,8 @@ _POINT_SPREAD, _ANGLE_SPREAD = 0.05, (8, 8, 4)
 class Pose:
     """A similarity of the world seen by an orthographic camera.
 
-    angles : (3,) yaw, pitch, roll, degrees, as in `mvgen.scans.imaging.rotation`; scale : factor; shift : (2,) world units
+    angles : (3,) yaw, pitch, roll, degrees, as in `mvgen.scans.imaging.rotation`; scale : factor
+    shift : (2,) world units
     """
 
     angles: Floats

@@ -1,8 +1,8 @@
 """What the faces of the motion benchmark do: acts, how they come and go, and paths of heads. No pixels here.
 
 Convention: a head's motion is one row (yaw, pitch, roll, dx, dy, scale) about the eyes of the onset frame: degrees as
-in `mvgen.scans.imaging.rotation`, shifts of the eyes in pixels of the frames, v down. A point X of the onset frame's head,
-world units from its eyes, goes to scale * R X + shift. The onset frame's own row is (0, 0, 0, 0, 0, 1).
+in `mvgen.scans.imaging.rotation`, shifts of the eyes in pixels of the frames, v down. A point X of the onset frame's
+head, world units from its eyes, goes to scale * R X + shift. The onset frame's own row is (0, 0, 0, 0, 0, 1).
 """
 
 from __future__ import annotations

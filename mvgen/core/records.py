@@ -301,7 +301,7 @@ class BuiltClip:
     attention : (S, S) float32, Grad-CAM on the registered crop, sums to 1 over the face; all zeros if there is none
     views : the frontal clip, then one per angle; they need not be in memory together
     seconds : stage name -> seconds spent so far; printed, never stored
-    lift : (T, s, s) float16, world units, how much nearer each frame has the skin, see `mvgen.views.view.Scene`; or None
+    lift : (T, s, s) float16, world units, how much nearer each frame has the skin, see `mvgen.views.view.Scene`
     """
 
     clip: Clip

@@ -84,7 +84,7 @@ def with_head(pose: Floats, actions: Floats, deviation: Floats, names: Sequence[
 
 
 def head_angles(vectors: Floats) -> NDArray[np.float64]:
-    """Yaw, pitch, roll (T, 3), degrees, see `mvgen.scans.imaging.rotation`, of rotation vectors (T, 3), radians; NaN of NaN."""
+    """Yaw, pitch, roll (T, 3) in degrees, see `mvgen.scans.imaging.rotation`, of rotation vectors (T, 3) in radians."""
     angles = np.full((len(vectors), 3), np.nan)
     for index in np.flatnonzero(np.isfinite(vectors).all(axis=1)):
         turned = turn(vectors[index])

@@ -1,7 +1,7 @@
 """How a clip's surface moves, and what of that a view sees: flow carried from the frontal clip into any view.
 
-Convention: flow (S, S, 2) float32 in pixels, (dx, dy), see `mvgen.motion.flow`. Motion of a surface (S, S, 3) float32 in world
-units is given at the source's pixels: what is at pixel q moves by it.
+Convention: flow (S, S, 2) float32 in pixels, (dx, dy), see `mvgen.motion.flow`. Motion of a surface (S, S, 3) float32
+in world units is given at the source's pixels: what is at pixel q moves by it.
 """
 
 from __future__ import annotations

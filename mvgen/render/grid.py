@@ -124,7 +124,7 @@ class GridRenderer:
         return uploaded(array, kind, self._device)
 
     def _prepare(self, mesh: Mesh, source: Camera) -> _Known:
-        from mvgen.render.kernels.rasterise import mesh as cutting
+        from mvgen.render.kernels import mesh as mesh_kernels
 
         warp = self._warp
         # On the CPU whatever the device: sums of normals depend on their order.
@@ -132,7 +132,7 @@ class GridRenderer:
         triangles = uploaded(mesh.triangles, warp.vec3i, "cpu")
         normals, turns = np.zeros((len(mesh.vertices), 3)), np.zeros(len(mesh.vertices), np.int32)
         sums = [uploaded(normals, warp.vec3d, "cpu"), uploaded(turns, warp.int32, "cpu")]
-        warp.launch(cutting.sum_triangles, len(mesh.triangles), [vertices, triangles, *sums], device="cpu")
+        warp.launch(mesh_kernels.sum_triangles, len(mesh.triangles), [vertices, triangles, *sums], device="cpu")
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
         points, starts = self._lines(mesh, source.size, vertices, triangles)
         return _Known(
@@ -156,7 +156,7 @@ class GridRenderer:
         Returns points (3, P): x and z in the world, and 1 where a line leads here from the point before, else 0; and
         (S + 1,), where the points of each row begin.
         """
-        from mvgen.render.kernels.rasterise import mesh as cutting
+        from mvgen.render.kernels import mesh as mesh_kernels
 
         warp = self._warp
         level = mesh.uv[:, 1] - np.float32(0.5)
@@ -166,7 +166,7 @@ class GridRenderer:
         lines = np.empty((len(mesh.triangles), _MOST_CUTS, 4), np.float32)
         inputs = [vertices, uploaded(level, warp.float32, "cpu"), triangles]
         outputs = [uploaded(rows, warp.int32, "cpu"), uploaded(lines, warp.vec4, "cpu")]
-        warp.launch(cutting.cut_triangles, len(mesh.triangles), inputs, outputs, device="cpu")
+        warp.launch(mesh_kernels.cut_triangles, len(mesh.triangles), inputs, outputs, device="cpu")
         cut = (rows >= 0) & (rows < size)
         row, line = rows[cut], lines[cut]
         # Row and start in one number: sorting by one is much faster than by two.
@@ -182,8 +182,7 @@ class GridRenderer:
         return points, np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
 
     def _plan(self, known: _Known, least: float, along_rows: bool) -> _Drawing:
-        from mvgen.render.kernels.rasterise import rasterise as kernels
-        from mvgen.render.kernels.rasterise import silhouette as outlines
+        from mvgen.render.kernels import rasterise, silhouette
 
         warp, device, size = self._warp, self._device, known.source.size
         pixels = size * size
@@ -197,7 +196,7 @@ class GridRenderer:
         matrices = empty(warp.mat44, 2)
         images = tuple(empty(kind) for kind in (warp.float32, warp.vec2, warp.bool, warp.float32, warp.float32))
         depth, source, _, coverage, blend = images
-        ends = warp.full(2 * pixels, float(outlines.NOWHERE), dtype=warp.float32, device=device)
+        ends = warp.full(2 * pixels, float(silhouette.NOWHERE), dtype=warp.float32, device=device)
         marked = warp.zeros(1 + 2 * pixels, dtype=warp.int32, device=device)
         eye = 0.0 if known.source.focal is None else float(known.source.position[2])
         perspective = int(known.source.focal is not None)
@@ -207,30 +206,30 @@ class GridRenderer:
             landed = empty(warp.float32, 2 * len(known.points) // 3)
             inputs = [known.points, known.starts, matrices, *surface, ends, marked, landed]
             draw = [
-                launch(kernels.sweep_rows, size, inputs, images),
-                launch(outlines.mark_outline, len(edges), [vertices, edges, matrices, size], [ends, marked]),
+                launch(rasterise.sweep_rows, size, inputs, images),
+                launch(silhouette.mark_outline, len(edges), [vertices, edges, matrices, size], [ends, marked]),
             ]
         else:
             landed, turns = empty(warp.vec3, len(vertices)), empty(warp.int32, len(vertices))
             nearness = empty(warp.float32)
             draw = [
-                launch(kernels.project_vertices, len(vertices), [vertices, matrices, perspective], [landed, turns]),
-                launch(kernels.empty_pixels, pixels, [], [nearness]),
-                launch(kernels.draw_triangles, len(triangles), [landed, triangles, size], [nearness, turns]),
-                launch(kernels.read_depth, pixels, [nearness, eye, perspective], [depth]),
-                launch(outlines.mark_contours, len(triangles), [landed, triangles, turns, size], [ends, marked]),
-                launch(kernels.look_back_rows, size, [depth, *lens, *surface], images[1:]),
+                launch(rasterise.project_vertices, len(vertices), [vertices, matrices, perspective], [landed, turns]),
+                launch(rasterise.empty_pixels, pixels, [], [nearness]),
+                launch(rasterise.draw_triangles, len(triangles), [landed, triangles, size], [nearness, turns]),
+                launch(rasterise.read_depth, pixels, [nearness, eye, perspective], [depth]),
+                launch(silhouette.mark_contours, len(triangles), [landed, triangles, turns, size], [ends, marked]),
+                launch(rasterise.look_back_rows, size, [depth, *lens, *surface], images[1:]),
             ]
         inputs = [marked, depth, ends, *lens, _JUMP / known.source.scale, size]
         finish = [
-            launch(outlines.soften, (outlines.STRIDE, 2), inputs, [source, coverage, blend]),
-            launch(outlines.forget, outlines.STRIDE, [marked], [ends]),
+            launch(silhouette.soften, (silhouette.STRIDE, 2), inputs, [source, coverage, blend]),
+            launch(silhouette.forget, silhouette.STRIDE, [marked], [ends]),
         ]
         on_host = device == "cpu"  # where NumPy sees the same memory
         return _Drawing(
             asked=(least, along_rows),
             turn=partial(np.copyto, matrices.numpy()) if on_host else matrices.assign,
-            launches=(launch(outlines.begin, 1, [], [marked]), *draw, *finish),
+            launches=(launch(silhouette.begin, 1, [], [marked]), *draw, *finish),
             images=tuple(image.numpy().copy if on_host else image.numpy for image in images),
         )
 

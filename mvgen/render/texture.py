@@ -19,7 +19,7 @@ def drape(view: ViewGeometry, crops: Image) -> Image:
     Source: Keys, Cubic convolution interpolation for digital image processing, IEEE TASSP 1981.
     """
     warp = open_warp("cpu")
-    from mvgen.render.kernels.rasterise import resampling
+    from mvgen.render.kernels import resampling
 
     shown = np.isfinite(view.source[..., 0])
     colour = np.zeros_like(crops)

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import warp as wp
 
+from mvgen.render.kernels import scanline
 from mvgen.render.kernels.coordinates import area, first_from, project
-from mvgen.render.kernels.rasterise import scanline as rows
 from mvgen.render.kernels.runtime import CPU_FLAGS
 from mvgen.render.kernels.silhouette import mark
 
@@ -53,19 +53,19 @@ def sweep_rows(
     count = landed.shape[0] / 2
     begin = starts[row]
     end = starts[row + 1]
-    rows.land(points, count, begin, end, matrices[0], landed)
-    rows.fill(depth, base, size, wp.nan)
+    scanline.land(points, count, begin, end, matrices[0], landed)
+    scanline.fill(depth, base, size, wp.nan)
     u = wp.float32(0.0)
     z = wp.float32(0.0)
     column = wp.int32(0)
     running = wp.bool(False)
     for index in range(begin, end):
-        u_next = rows.read(landed, index)
-        z_next = rows.read(landed, count + index)
+        u_next = scanline.read(landed, index)
+        z_next = scanline.read(landed, count + index)
         column_next = wp.min(first_from(u_next), size)
-        front = rows.read(points, 2 * count + index) > 0.0 and u_next > u
+        front = scanline.read(points, 2 * count + index) > 0.0 and u_next > u
         if front and column < column_next:
-            rows.draw(depth, base, column, column_next, u, z, (z_next - z) / (u_next - u))
+            scanline.draw(depth, base, column, column_next, u, z, (z_next - z) / (u_next - u))
         if front != running:
             mark(ends, marked, u, base, size, 1)
         running = front
@@ -74,7 +74,7 @@ def sweep_rows(
         column = column_next
     if running:
         mark(ends, marked, u, base, size, 1)
-    rows.look_back(row, matrices[1], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
+    scanline.look_back(row, matrices[1], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
 
 
 @wp.kernel
@@ -165,7 +165,7 @@ def look_back_rows(
     coverage: wp.array[wp.float32],
     blend: wp.array[wp.float32],
 ):
-    """What `rows.look_back` does, for every row."""
-    rows.look_back(
+    """What `scanline.look_back` does, for every row."""
+    scanline.look_back(
         wp.tid(), matrices[1], eye, perspective, cosine, least, size, depth, source, valid, coverage, blend
     )  # fmt: skip
