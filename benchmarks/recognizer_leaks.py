@@ -17,9 +17,9 @@ from typing import Any, get_args
 from stages import commit, hardware
 from tables import table
 
-from recognizer.benchmark import run_bench
+from recognizer.bench.run import run_bench
 from recognizer.config import BenchConfig
-from recognizer.protocols import Name
+from recognizer.evaluation.protocols import Name
 
 FOLDS = {"subject-folds": 3, "novel-view": 3, "lovo": 6}
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from mvgen.core.errors import ConfigError
 from recognizer.errors import RecogniserError
-from recognizer.protocols import Protocol, Views
+from recognizer.evaluation.protocols import Protocol, Views
 from recognizer.readers.config import DataConfig
 from recognizer.systems import NeuralSystem, System, get_system
 from recognizer.systems.base import Training

@@ -8,16 +8,16 @@ import time
 
 from recognizer_trees import install_systems
 
-import recognizer.units
+import recognizer.bench.units
 from recognizer.cli import main
 
 if __name__ == "__main__":
     install_systems()
-    run_unit, seconds = recognizer.units.run_unit, float(os.environ.get("UNIT_SECONDS", "0"))
+    run_unit, seconds = recognizer.bench.units.run_unit, float(os.environ.get("UNIT_SECONDS", "0"))
 
     def slowly(*arguments: object) -> object:
         time.sleep(seconds)
         return run_unit(*arguments)  # type: ignore[arg-type]
 
-    recognizer.units.run_unit = slowly  # type: ignore[assignment]
+    recognizer.bench.units.run_unit = slowly  # type: ignore[assignment]
     sys.exit(main())

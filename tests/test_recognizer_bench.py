@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from recognizer_trees import PatternReader, install_systems, make_store
 
-import recognizer.units
+import recognizer.bench.units
 from mvgen.cli import run_app
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.store import layout
-from recognizer.benchmark import run_bench
+from recognizer.bench.plots import plots
+from recognizer.bench.results import summarise
+from recognizer.bench.run import run_bench
+from recognizer.bench.tables import gain_lines, latex, markdown
+from recognizer.bench.units import Data, Prediction, Unit
 from recognizer.cli import app
 from recognizer.config import BenchConfig, load_bench
 from recognizer.errors import RecogniserError
-from recognizer.plots import plots
-from recognizer.protocols import Protocol, make_folds
-from recognizer.results import summarise
-from recognizer.tables import gain_lines, latex, markdown
-from recognizer.units import Data, Prediction, Unit
+from recognizer.evaluation.protocols import Protocol, make_folds
 
 install_systems()
 BENCHES = sorted((Path(__file__).parent.parent / "configs" / "bench").glob("*.yaml"))
@@ -39,7 +39,7 @@ def config(**settings: Any) -> BenchConfig:
 
 def patterns(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
     """Let benchmarks read patterns instead of what their config names."""
-    monkeypatch.setattr(recognizer.units, "open_data", lambda config, keep: PatternReader(**settings))
+    monkeypatch.setattr(recognizer.bench.units, "open_data", lambda config, keep: PatternReader(**settings))
 
 
 def accuracy(results: dict[str, Any], views: str = "kept", group: str = "all") -> dict[str, Any]:
@@ -144,7 +144,7 @@ def test_gain_and_the_share_of_the_oracles_are_those_computed_by_hand() -> None:
 
 def test_results_do_not_depend_on_the_order_in_which_runs_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     # One draw in which every clip weighs something else: two thousand would hide most of it.
-    monkeypatch.setattr("recognizer.results.metrics.draws", lambda subjects: 3 ** np.arange(len(subjects))[None])
+    monkeypatch.setattr("recognizer.bench.results.metrics.draws", lambda subjects: 3 ** np.arange(len(subjects))[None])
     said = {"source": [0, 1, 0, 0, 1, 0], "yaw+15": [0, 1, 0, 1, 1, 0]}
     settings, data, found = _fixed({"source": said, "true": said})
     backwards = {unit: tuple(reversed(found[unit])) for unit in reversed(found)}

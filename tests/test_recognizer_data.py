@@ -21,9 +21,9 @@ from mvgen.morphable.model import face_model
 from mvgen.sources import get_source
 from mvgen.store import layout
 from mvgen.store.manifest import read_table
-from recognizer.data import prepare
 from recognizer.errors import RecogniserError
-from recognizer.prediction import read_video
+from recognizer.learning.data import prepare
+from recognizer.learning.prediction import read_video
 from recognizer.readers.base import ClassRule, Entry, Joined, excluded
 from recognizer.readers.config import DataConfig, data_at, open_data
 from recognizer.readers.flow_images import FlowImageReader

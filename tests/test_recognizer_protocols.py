@@ -7,7 +7,7 @@ import pytest
 from recognizer_trees import CLASSES, PatternReader
 
 from recognizer.errors import RecogniserError
-from recognizer.protocols import (
+from recognizer.evaluation.protocols import (
     Fold,
     Protocol,
     check_apart,

@@ -17,17 +17,17 @@ from recognizer_trees import (
     weights_of,
 )
 
-import recognizer.learning as training_room
+import recognizer.learning.fit as training_room
 from mvgen.core.errors import ConfigError, WeightsError
 from recognizer.config import changed_training
 from recognizer.errors import RecogniserError
-from recognizer.evaluation import evaluate
-from recognizer.learning import Checkpoint, Device, Rows, scores, train_classifier, train_network, training_loss
+from recognizer.evaluation.evaluate import evaluate
+from recognizer.learning.fit import Checkpoint, Device, Rows, scores, train_classifier, train_network, training_loss
+from recognizer.learning.saliency import saliency, sheet
+from recognizer.learning.train import TrainingRun, run_training
+from recognizer.learning.weights import Trained, describe, load_trained, save_trained
 from recognizer.readers.config import DataConfig, open_data
-from recognizer.saliency import saliency, sheet
 from recognizer.systems.base import Training
-from recognizer.training import TrainingRun, run_training
-from recognizer.weights import Trained, describe, load_trained, save_trained
 
 install_systems()
 DEVICE = Device("cpu")

@@ -43,9 +43,9 @@ def bench(
       recognizer bench configs/bench/novel_view.yaml --data out --out runs/chance --shuffle-labels
     """
     from mvgen.commands.console import print_table
-    from recognizer.benchmark import run_bench
+    from recognizer.bench.run import run_bench
+    from recognizer.bench.tables import gain_lines, main_rows
     from recognizer.config import choose_systems, load_bench
-    from recognizer.tables import gain_lines, main_rows
 
     overrides: dict[str, Any] = {}
     places = {"stores": tuple(data) if data else None, "truth": truth}

@@ -46,9 +46,9 @@ def evaluate(
     from mvgen.commands.console import print_table
     from mvgen.core.config import canonical_json
     from mvgen.store.writer import disk_errors, write_atomically
-    from recognizer.evaluation import evaluate as run_evaluation
+    from recognizer.evaluation.evaluate import evaluate as run_evaluation
+    from recognizer.learning.weights import describe, load_trained
     from recognizer.readers.config import open_data
-    from recognizer.weights import describe, load_trained
 
     chosen = device_of(device)
     trained = load_trained(weights, chosen)

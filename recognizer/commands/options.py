@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from recognizer.learning import Device
+    from recognizer.learning.fit import Device
     from recognizer.readers.config import DataConfig
 
 DataOption = Annotated[
@@ -46,7 +46,7 @@ def device_of(device: str, precision: str = "auto", compile_network: bool = Fals
 
     from mvgen.core.device import resolved_device
     from mvgen.core.errors import ConfigError
-    from recognizer.learning import Device, Precision
+    from recognizer.learning.fit import Device, Precision
 
     if precision not in get_args(Precision):
         raise ConfigError(f"precision {precision!r} is unknown; it is auto, float32 or bfloat16")

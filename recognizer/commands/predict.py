@@ -33,9 +33,9 @@ def predict(
 
     from mvgen.commands.console import print_table
     from recognizer.errors import RecogniserError
-    from recognizer.prediction import load_tools, read_video, sample_of_video
-    from recognizer.prediction import predict as say_class
-    from recognizer.weights import load_trained
+    from recognizer.learning.prediction import load_tools, read_video, sample_of_video
+    from recognizer.learning.prediction import predict as say_class
+    from recognizer.learning.weights import load_trained
 
     chosen = device_of(device)
     trained = load_trained(weights, chosen)

@@ -59,7 +59,7 @@ def train(
       recognizer train --system lbp-top --data CASME2 --source casme-ii --split all --out runs/lbp
       recognizer train --system multiview --data out --angles -40:40:20 --option no_snn=true --out runs/no-snn
     """
-    from recognizer.training import TrainingRun, run_training
+    from recognizer.learning.train import TrainingRun, run_training
 
     run = TrainingRun(
         system=system,

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from recognizer.results import TRAINED_ON
+from recognizer.bench.results import TRAINED_ON
 
 Results = Mapping[str, Any]
 _COLOURS = {"source": "#b0532f", "kept": "#2f6db0", "all": "#5a9c5a", "true": "#444444"}

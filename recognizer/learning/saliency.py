@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from recognizer.errors import RecogniserError
-from recognizer.learning import Device
+from recognizer.learning.fit import Device
+from recognizer.learning.weights import Trained
 from recognizer.systems import NeuralSystem
-from recognizer.weights import Trained
 
 Floats = NDArray[np.floating]
 

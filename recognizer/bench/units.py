@@ -18,17 +18,7 @@ from mvgen.core.device import one_thread
 from mvgen.store.manifest import digest_of
 from mvgen.store.writer import disk_errors, write_atomically
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
-from recognizer.data import Prepared, prepare
-from recognizer.learning import (
-    Checkpoint,
-    Device,
-    Rows,
-    classifier_scores,
-    scores,
-    train_classifier,
-    train_network,
-)
-from recognizer.protocols import (
+from recognizer.evaluation.protocols import (
     TRAINING_VIEWS,
     Fold,
     Views,
@@ -38,6 +28,16 @@ from recognizer.protocols import (
     make_folds,
     shuffled_labels,
     training_entries,
+)
+from recognizer.learning.data import Prepared, prepare
+from recognizer.learning.fit import (
+    Checkpoint,
+    Device,
+    Rows,
+    classifier_scores,
+    scores,
+    train_classifier,
+    train_network,
 )
 from recognizer.readers.base import Entry, Reader
 from recognizer.readers.config import open_data

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mvgen import __version__
 from mvgen.core.errors import WeightsError
 from mvgen.store.writer import disk_errors, write_atomically
-from recognizer.learning import Device, Rows, classifier_scores, scores, train_classifier
+from recognizer.learning.fit import Device, Rows, classifier_scores, scores, train_classifier
 from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
 
 _FORMAT = "recognizer-1"

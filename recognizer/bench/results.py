@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from recognizer import metrics
+from recognizer.bench.units import Data, Prediction, Unit
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
-from recognizer.metrics import Counts, Floats
-from recognizer.protocols import Views
+from recognizer.evaluation.evaluate import metrics
+from recognizer.evaluation.metrics import Counts, Floats
+from recognizer.evaluation.protocols import Views
 from recognizer.readers.base import Entry
-from recognizer.units import Data, Prediction, Unit
 
 # What every view is tested in, by the name of the group; each view is a group of its own as well.
 GROUPS: dict[str, Callable[[Entry], bool]] = {

@@ -15,11 +15,11 @@ from mvgen.pipeline.clip import Tools
 from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import list_frames, list_video
 from recognizer.errors import RecogniserError
-from recognizer.learning import Device
+from recognizer.learning.fit import Device
+from recognizer.learning.weights import Trained
 from recognizer.readers.base import Entry
 from recognizer.readers.source import frontal_sample
 from recognizer.records import Sample
-from recognizer.weights import Trained
 
 
 def load_tools(size: int, device: str) -> tuple[BuildConfig, Tools]:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from mvgen.core.errors import ConfigError
-from recognizer import metrics
-from recognizer.data import prepare
 from recognizer.errors import RecogniserError
-from recognizer.learning import Device
+from recognizer.evaluation.evaluate import metrics
+from recognizer.learning.data import prepare
+from recognizer.learning.fit import Device
+from recognizer.learning.weights import Trained
 from recognizer.readers.base import Entry, Reader
-from recognizer.weights import Trained
 
 SPLITS = ("test", "train", "all")
 

@@ -16,17 +16,17 @@ from mvgen.core.errors import ConfigError
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
 from mvgen.store.writer import disk_errors, write_atomically
+from recognizer.bench.units import Board
 from recognizer.code import TRAINING_CODE, code_digest
 from recognizer.config import changed_training
-from recognizer.data import prepare
 from recognizer.errors import RecogniserError
-from recognizer.learning import Checkpoint, Device, Rows, train_classifier, train_network
-from recognizer.protocols import Fold, Views, check_apart, hold_out, training_entries
+from recognizer.evaluation.protocols import Fold, Views, check_apart, hold_out, training_entries
+from recognizer.learning.data import prepare
+from recognizer.learning.fit import Checkpoint, Device, Rows, train_classifier, train_network
+from recognizer.learning.weights import Trained, save_trained
 from recognizer.readers.base import Reader
 from recognizer.readers.config import DataConfig, open_data
 from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
-from recognizer.units import Board
-from recognizer.weights import Trained, save_trained
 
 Say = Callable[[str], None]
 

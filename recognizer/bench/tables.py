@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recognizer.results import TRAINED_ON
+from recognizer.bench.results import TRAINED_ON
 
 Results = Mapping[str, Any]
 _Rows = list[tuple[str, ...]]

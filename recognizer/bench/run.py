@@ -21,12 +21,9 @@ from mvgen.engine import local
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
 from mvgen.store.writer import disk_errors, write_atomically
-from recognizer.code import TRAINING_CODE, code_digest
-from recognizer.config import BenchConfig
-from recognizer.learning import Device
-from recognizer.results import summarise
-from recognizer.tables import latex, markdown
-from recognizer.units import (
+from recognizer.bench.results import summarise
+from recognizer.bench.tables import latex, markdown
+from recognizer.bench.units import (
     Plan,
     Prediction,
     Unit,
@@ -38,6 +35,9 @@ from recognizer.units import (
     read_unit,
     write_unit,
 )
+from recognizer.code import TRAINING_CODE, code_digest
+from recognizer.config import BenchConfig
+from recognizer.learning.fit import Device
 
 Say = Callable[[str], None]
 
@@ -144,7 +144,7 @@ def _check_identity(out: Path, identity: dict[str, Any]) -> None:
 
 
 def _write(out: Path, results: dict[str, Any]) -> None:
-    from recognizer.plots import plots
+    from recognizer.bench.plots import plots
 
     with disk_errors(out):
         for name, content in plots(results).items():

@@ -1,0 +1,1 @@
+"""Training a system, its weights, and what it says of clips."""
