@@ -10,8 +10,8 @@ from mvgen import __version__
 
 # What decides the bytes of a sample, of a prepared input, and of a trained system: files and folders of this package.
 SAMPLE_CODE = ("records.py", "readers")
-INPUT_CODE = (*SAMPLE_CODE, "data.py", "ops", "systems")
-TRAINING_CODE = (*INPUT_CODE, "protocols.py", "learning.py", "units.py")
+INPUT_CODE = (*SAMPLE_CODE, "learning/data.py", "ops", "systems")
+TRAINING_CODE = (*INPUT_CODE, "evaluation/protocols.py", "learning/fit.py", "bench/units.py")
 
 
 @cache

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from recognizer.evaluation.evaluate import metrics
+from recognizer.evaluation import metrics
 
 # Rows are true: 5 of the first class, 3 of the second, 2 of the third.
 COUNTS = np.array([[4, 1, 0], [1, 2, 0], [1, 0, 1]])

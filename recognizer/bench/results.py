@@ -11,7 +11,7 @@ import numpy as np
 
 from recognizer.bench.units import Data, Prediction, Unit
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
-from recognizer.evaluation.evaluate import metrics
+from recognizer.evaluation import metrics
 from recognizer.evaluation.metrics import Counts, Floats
 from recognizer.evaluation.protocols import Views
 from recognizer.readers.base import Entry

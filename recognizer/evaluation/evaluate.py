@@ -9,7 +9,7 @@ import numpy as np
 
 from mvgen.core.errors import ConfigError
 from recognizer.errors import RecogniserError
-from recognizer.evaluation.evaluate import metrics
+from recognizer.evaluation import metrics
 from recognizer.learning.data import prepare
 from recognizer.learning.fit import Device
 from recognizer.learning.weights import Trained
