@@ -16,7 +16,8 @@ from PIL import Image
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
-from mvgen.core.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, ViewClip
+from mvgen.core.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, Reconstruction, ViewClip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.morphable.model import face_model
 from mvgen.motion.registration import leave
 from mvgen.motion.signals import with_head
@@ -91,7 +92,6 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
             valid=seen & (rng.random((size, size)) > 0.3),
             depth=depth,
             visible_attention=share(yaw),
-            kept=share(yaw) >= config.attention_threshold,
         )
         for yaw in (None, *config.angles)
     )
@@ -103,7 +103,8 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
     names = ("AU1", "AU12L", "AU12R", "AU45")
     strength, doubt = rng.random((2, count, len(names)))
     signals = with_head(registration.pose, strength, 0.1 + doubt, names)
-    return BuiltClip(clip, face, registration, signals, surface, resting_fit(), attention, views, {"views": 0.5})
+    found = Reconstruction(face, registration, signals, surface, resting_fit(), attention)
+    return BuiltClip(clip, found, views[0], views[1:])
 
 
 def resting_fit() -> FaceFit:
@@ -162,10 +163,10 @@ class FakeStages:
     def fit_attention(self, observed: Sequence[str], config: BuildConfig) -> bytes:
         return "\n".join(observed).encode()
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         assert attention.is_file()
 
-        def build_one(clip: Clip) -> BuiltClip:
+        def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
             time.sleep(self.seconds)
             if clip.id in self.face:
                 raise ClipError("face", "no face was found", clip.frames[0].path)

@@ -15,6 +15,7 @@ from fake_build import FakeStages
 from mvgen.core.camera import pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip, Image
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.pipeline.clip import build_clip
 from mvgen.sources import get_source
 from mvgen.sources.base import Listing
@@ -38,12 +39,12 @@ class PhotographStages(FakeStages):
     def fit_attention(self, observed: Sequence[str], config: BuildConfig) -> bytes:
         return b"an attention head for " + super().fit_attention(observed, config)
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         tools = known_tools()
 
-        def build_one(clip: Clip) -> BuiltClip:
+        def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
             apex = clip.position(clip.apex, len(clip.frames) // 2)
-            return build_clip(clip, smiling(len(clip.frames), apex, zlib.crc32(clip.id.encode())), config, tools)
+            return build_clip(clip, smiling(len(clip.frames), apex, zlib.crc32(clip.id.encode())), config, tools, clock)
 
         return build_one
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mvgen.build.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.sources.base import Listing
 from recognizer.readers.base import Entry, Reader, sample_of
 from recognizer.records import Sample
@@ -34,7 +35,7 @@ class LabelledStages(FakeStages):
         listing = super().read(config)
         return replace(listing, clips=tuple(_labelled(clip) for clip in listing.clips))
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         return super().builder(config, attention)
 
 

@@ -21,6 +21,7 @@ from mvgen.commands.console import print_summary
 from mvgen.core.config import BuildConfig, load_config
 from mvgen.core.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.core.records import BuiltClip, Clip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.engine.base import EngineError
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout
@@ -54,14 +55,14 @@ class Told(Silent):
 class DyingOnce(FakeStages):
     """Ends its process at a clip the first time only."""
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         died = config.out.parent / "died"
         build_one = replace(self, die=frozenset() if died.exists() else self.die)
 
-        def once(clip: Clip) -> BuiltClip:
+        def once(clip: Clip, clock: Stopwatch) -> BuiltClip:
             if clip.id in self.die:
                 died.touch()
-            return FakeStages.builder(build_one, config, attention)(clip)
+            return FakeStages.builder(build_one, config, attention)(clip, clock)
 
         return once
 
@@ -81,13 +82,13 @@ class DyingObserver(FakeStages):
 class Hungry(FakeStages):
     """Has no memory for a clip."""
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         build_one = FakeStages.builder(replace(self, die=frozenset()), config, attention)
 
-        def work(clip: Clip) -> BuiltClip:
+        def work(clip: Clip, clock: Stopwatch) -> BuiltClip:
             if clip.id in self.die:
                 raise MemoryError
-            return build_one(clip)
+            return build_one(clip, clock)
 
         return work
 
@@ -102,15 +103,17 @@ class OtherSoftware(FakeStages):
 class Doubled(FakeStages):
     """While a clip is being built, another attempt at the same one comes to its end."""
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         plain = FakeStages(self.root)
         splits = assign_splits((clip.subject_key for clip in list_clips(self.root)), config.test_share, config.seed)
         build_one = plain.builder(config, attention)
 
-        def work(clip: Clip) -> BuiltClip:
-            write_clip(config.out, clip, build_one(clip), splits[clip.subject_key], config)
+        def work(clip: Clip, clock: Stopwatch) -> BuiltClip:
+            write_clip(config.out, clip, build_one(clip, clock), splits[clip.subject_key], config)
             late = make_built(clip, config)
-            return replace(late, attention=late.attention * 2)  # whoever is late may not change a byte
+            found = late.reconstruction
+            # whoever is late may not change a byte
+            return replace(late, reconstruction=replace(found, attention=found.attention * 2))
 
         return work
 

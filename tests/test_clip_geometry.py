@@ -60,7 +60,7 @@ def geometry(
     seen = FacePoints(points, np.ones(len(points), np.float32))
     crops = np.zeros((len(points), SIZE, SIZE, 3), np.uint8)
     surfaces, fits = clip_geometry(crops, seen, CAMERA, how, FPS, MODEL, network or Adding())
-    return surfaces, [fit.vertices[0] for fit in fits]
+    return list(surfaces.each), [fit.vertices[0] for fit in fits.each]
 
 
 def tremble(surfaces: list[DepthMap]) -> float:

@@ -24,6 +24,7 @@ from ways import AS_PUBLISHED, BUILDS, OURS, PLANE, POSED_MEAN, TRUE_DEPTH, all_
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
+from mvgen.core.records import ClipGeometry
 from mvgen.faces.detection import Faces
 from mvgen.render import get_renderer
 from mvgen.scans.imaging.rendering import DressedHead
@@ -126,7 +127,9 @@ def scene(crops: np.ndarray) -> Scene:
     surface = head_surface(CAMERA)
     face = np.isfinite(surface.depth)
     attention = (face / face.sum()).astype(np.float32)
-    return make_scene(crops, 0, len(crops) - 1, np.ones_like(face), mean_landmarks(SIZE), attention, [surface])
+    return make_scene(
+        crops, len(crops) - 1, np.ones_like(face), mean_landmarks(SIZE), attention, ClipGeometry((surface,))
+    )
 
 
 def test_the_planar_baseline_is_the_picture_itself_at_yaw_0_and_squeezes_it_at_the_sides() -> None:

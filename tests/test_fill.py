@@ -16,7 +16,7 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig, load_config
 from mvgen.core.errors import ConfigError
 from mvgen.core.landmarks68 import MIRROR
-from mvgen.core.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.core.records import ClipGeometry, DepthMap, Image, Mask, ViewGeometry
 from mvgen.render import get_renderer
 from mvgen.render.fill import (
     SeenFace,
@@ -240,7 +240,7 @@ def test_no_dark_seam_shows_where_the_picture_ends(yaw: float) -> None:
     inside = np.broadcast_to(np.arange(SIZE) < MIDDLE + 6, (SIZE, SIZE)).copy()
     crops = np.repeat(np.where(inside, np.uint8(150), np.uint8(0))[None, ..., None], 3, axis=3)
     nowhere = np.zeros((SIZE, SIZE), np.float32)
-    scene = make_scene(crops, 0, 0, inside, LANDMARKS, nowhere, [SURFACE])
+    scene = make_scene(crops, 0, inside, LANDMARKS, nowhere, ClipGeometry((SURFACE,)))
     config = BuildConfig(dataset="folder", size=SIZE)
     view = make_view(scene, look(scene, yaw, 0.0, config, get_renderer("grid", "cpu")), config, with_flow=False)
     face = ndimage.binary_erosion(np.isfinite(view.depth), iterations=3)

@@ -17,7 +17,7 @@ from scipy.ndimage import binary_erosion, map_coordinates
 from mvgen.core.camera import crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.core.config import FlowMethod
 from mvgen.core.errors import ConfigError, MissingPartError, WeightsError
-from mvgen.core.records import DepthMap, Floats, Image, ViewGeometry
+from mvgen.core.records import ClipGeometry, DepthMap, Floats, Image, ViewGeometry
 from mvgen.motion.flow import ClipFlow, Flow, clip_flow, flow, flow_between, get_flow_methods
 from mvgen.motion.joint_flow import flows_from, flows_from_onset
 from mvgen.motion.surface_motion import clip_surface_motion, see_clip_motion, see_motion
@@ -172,7 +172,7 @@ def seen_through(kind: str, yaw: float, pitch: float) -> ViewGeometry:
 def carried_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
     """Flow (N, S, S, 2) of a frontal clip, seen by a view; the surface is known in every frame, and does not change."""
     surfaces = [surface] * (len(frontal) + 1)
-    motion = clip_surface_motion(ClipFlow(frontal, np.zeros_like(frontal[0])), surfaces, 0, 0)
+    motion = clip_surface_motion(ClipFlow(frontal, np.zeros_like(frontal[0])), ClipGeometry(tuple(surfaces)), 0)
     return see_clip_motion(motion, view).frames
 
 
@@ -220,7 +220,7 @@ def sampled(values: Floats, points: Floats) -> Floats:
 def test_motion_of_the_surface_at_the_sources_pixels_is_exact(kind: str) -> None:
     surface = head(kind)
     frontal = np.random.default_rng(0).normal(0, 1, (SIDE, SIDE, 2)).astype(np.float32)
-    motion = clip_surface_motion(ClipFlow(frontal[None], frontal), [surface, surface], 0, 1)
+    motion = clip_surface_motion(ClipFlow(frontal[None], frontal), ClipGeometry((surface, surface)), 1)
     inner = binary_erosion(np.isfinite(surface.depth), iterations=8)
     before = pixel_grid(SIDE, SIDE)[inner]
     start, end = (
@@ -252,7 +252,7 @@ def test_motion_of_the_surface_itself_is_seen_from_the_side_only() -> None:
     surface = head("orthographic")
     forward = replace(surface, depth=surface.depth + np.float32(0.05))
     still = ClipFlow(np.zeros((1, SIDE, SIDE, 2), np.float32), np.zeros((SIDE, SIDE, 2), np.float32))
-    motion = clip_surface_motion(still, [surface, forward], 0, 1)
+    motion = clip_surface_motion(still, ClipGeometry((surface, forward)), 1)
     np.testing.assert_array_equal(motion.frames[0], motion.apex)
     for yaw in (0, 30):
         view = seen_through("orthographic", yaw, 0)
@@ -266,7 +266,7 @@ def test_motion_of_the_surface_itself_is_seen_from_the_side_only() -> None:
 def test_a_clips_motion_is_seen_as_each_of_its_frames_is(kind: str) -> None:
     frontal = np.random.default_rng(0).normal(0, 1, (3, SIDE, SIDE, 2)).astype(np.float32)
     view = seen_through(kind, 25, 0)
-    motion = clip_surface_motion(ClipFlow(frontal[:2], frontal[2]), [head(kind)], 0, 1)
+    motion = clip_surface_motion(ClipFlow(frontal[:2], frontal[2]), ClipGeometry((head(kind),)), 1)
     seen = see_clip_motion(motion, view)
     for found, one in zip([*seen.frames, seen.apex], [*motion.frames, motion.apex], strict=True):
         np.testing.assert_allclose(found, see_motion(np.ascontiguousarray(one)[None], view)[0], atol=1e-5)

@@ -18,8 +18,7 @@ from mvgen.core.camera import pixel_grid
 from mvgen.core.records import Image
 from mvgen.motion.jumps import find_jumps, jumps
 from mvgen.store import layout
-from mvgen.store.items import read_frames
-from mvgen.store.writer import encode_frame
+from mvgen.store.frames import encode_frame, read_frames
 from mvgen.verify import verify
 
 FRAMES = 12

@@ -18,6 +18,7 @@ from mvgen import open_dataset
 from mvgen.build.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip, Image
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.pipeline.clip import build_clip
 from mvgen.store import layout
 from mvgen.store.manifest import read_failures, read_table
@@ -40,15 +41,15 @@ class CutStages(PhotographStages):
     clip: str = ""
     cut: int = 1
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         tools = known_tools()
 
-        def build_one(clip: Clip) -> BuiltClip:
+        def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
             apex = clip.position(clip.apex, len(clip.frames) // 2)
             frames = smiling(len(clip.frames), apex, 1)
             if clip.id == self.clip:
                 frames[apex + self.cut :] = other_picture()
-            return build_clip(clip, frames, config, tools)
+            return build_clip(clip, frames, config, tools, clock)
 
         return build_one
 

@@ -19,7 +19,7 @@ from scipy import ndimage
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.config import file_digest, load_config
 from mvgen.core.errors import WeightsError
-from mvgen.core.records import FacePoints
+from mvgen.core.records import ClipGeometry, FacePoints
 from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.face_mesh_topology import MIRROR, OVAL
@@ -439,8 +439,8 @@ def photographed() -> tuple[Any, FacePoints, FaceFit, Any]:
     frames = astronaut()[None]
     crops = crop_frames(frames, find_face(frames, 0, config, tools()))
     points = tools().landmarker.find(crops)
-    (surface,), (fit,) = clip_geometry(crops, points, CAMERA, "clip", 1.0, MODEL, tools().estimator)
-    return crops, points, fit, surface
+    surfaces, fits = clip_geometry(crops, points, CAMERA, "clip", 1.0, MODEL, tools().estimator)
+    return crops, points, fits.at_onset, surfaces.at_onset
 
 
 def test_a_real_face_is_fitted_closely() -> None:
@@ -461,7 +461,7 @@ def test_landmarks_sit_where_the_fit_has_them_in_a_view_from_the_side(yaw: float
     config = load_config(None, {"size": SIZE, "angles": "-20,20"})
     nowhere = np.zeros((SIZE, SIZE), np.float32)
     inside = np.ones((SIZE, SIZE), bool)
-    scene = make_scene(crops, 0, 0, inside, ibug_landmarks(points)[0], nowhere, [surface])
+    scene = make_scene(crops, 0, inside, ibug_landmarks(points)[0], nowhere, ClipGeometry((surface,)))
     view = make_view(scene, look(scene, yaw, 0.0, config, tools().renderer), config, with_flow=False)
     seen = tools().landmarker.find(view.colour)
     camera = CAMERA.at(yaw)

@@ -14,7 +14,7 @@ from factories import astronaut, known_tools, noisy_clip
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import load_config
 from mvgen.core.errors import ConfigError
-from mvgen.core.records import BuiltClip, Clip, DepthMap, Frame, Image
+from mvgen.core.records import BuiltClip, Clip, ClipGeometry, DepthMap, Frame, Image
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline.clip import build_clip
@@ -57,7 +57,7 @@ def smile(how: str) -> BuiltClip:
 
 
 def test_carried_flow_is_the_frontal_clips_in_the_view_from_the_front() -> None:
-    source, front = smile("geometric").views[0], smile("geometric").views[2]
+    source, front = smile("geometric").frontal, tuple(smile("geometric").sides)[1]
     both = np.isfinite(front.depth) & np.isfinite(source.depth)
     assert np.abs(source.flow).max() > 0.5
     # The outline's vertices are moved within their pixels.
@@ -68,7 +68,7 @@ def test_carried_flow_is_the_frontal_clips_in_the_view_from_the_front() -> None:
 
 @pytest.mark.parametrize("how", ["geometric", "image"])
 def test_what_goes_up_goes_up_in_every_view_and_comes_back(how: str) -> None:
-    for view in smile(how).views:
+    for view in smile(how).views():
         moving = np.linalg.norm(view.apex_flow, axis=-1) > 0.5
         assert moving.sum() > 20
         assert np.median(view.apex_flow[moving][:, 1]) < -0.4
@@ -78,14 +78,14 @@ def test_what_goes_up_goes_up_in_every_view_and_comes_back(how: str) -> None:
 
 
 def test_both_ways_agree_on_a_surface_that_keeps_its_shape() -> None:
-    for carried, found in zip(smile("geometric").views[1:], smile("image").views[1:], strict=True):
+    for carried, found in zip(smile("geometric").sides, smile("image").sides, strict=True):
         away = np.linalg.norm(carried.apex_flow - found.apex_flow, axis=-1)[carried.valid]
         assert away.mean() < 0.3 * np.linalg.norm(found.apex_flow, axis=-1)[carried.valid].mean() + 0.02
 
 
 def test_a_still_clip_hardly_moves_by_either_way() -> None:
     for how in ("geometric", "image"):
-        for view in built(noisy_clip(astronaut(), 3, 1.5), flow=how).views:
+        for view in built(noisy_clip(astronaut(), 3, 1.5), flow=how).views():
             assert np.linalg.norm(view.flow[:, view.valid].mean(axis=1), axis=-1).max() < 0.03
 
 
@@ -101,8 +101,8 @@ def test_skin_gains_a_third_of_the_depth_it_would_slide_along_and_all_where_each
     surface = DepthMap(depth, np.ones_like(depth), camera)
     right = np.full((64, 64, 2), [2.0, 0.0], np.float32)
     frontal = ClipFlow(right[None], right)
-    (one,), apex = clip_surface_motion(frontal, [surface], 0, 1)
-    (each,), _ = clip_surface_motion(frontal, [surface, surface], 0, 1)
+    (one,), apex = clip_surface_motion(frontal, ClipGeometry((surface,)), 1)
+    (each,), _ = clip_surface_motion(frontal, ClipGeometry((surface, surface)), 1)
     way = 2 / camera.scale
     inside = np.s_[2:-2, 4:-4]
     np.testing.assert_allclose(one[inside], np.broadcast_to([way, 0, way * slope / 3], (60, 56, 3)), atol=1e-6)

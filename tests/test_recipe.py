@@ -51,7 +51,7 @@ class Frames(PhotographStages):
         from mvgen.sources.frames import read_frames
 
         build_one = super().builder(config, attention)
-        return lambda clip: (read_frames(clip), build_one(clip))[1]
+        return lambda clip, clock: (read_frames(clip), build_one(clip, clock))[1]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mvgen.report.charts import curve_chart, marks
 from mvgen.report.page import write_report
 from mvgen.report.signals import ACTIONS, _actions, show_signals
 from mvgen.store import layout
-from mvgen.store.items import read_signals
+from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import read_table
 
 

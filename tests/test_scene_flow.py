@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
 from mvgen.core.errors import WeightsError
-from mvgen.core.records import DepthMap
+from mvgen.core.records import ClipGeometry, DepthMap
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, fit_image, rasterise
@@ -117,7 +117,7 @@ def test_a_clips_motion_keeps_its_flow_and_gains_the_depth() -> None:
     frontal = ClipFlow(np.stack([flow, -0.5 * flow]), flow)
     scene = SceneFlow(fit, surface)
     flows = np.stack([0 * flow, flow, 0.5 * flow])
-    motion = clip_surface_motion(frontal, [surface], 0, 1, scene.lift(flows, flow))
+    motion = clip_surface_motion(frontal, ClipGeometry((surface,)), 1, scene.lift(flows, flow))
     face = np.isfinite(surface.depth)
     depth = np.diff(scene.depth_motion(flows, flow), axis=0)
     assert motion.frames.shape == (2, SIDE, SIDE, 3)
@@ -125,7 +125,9 @@ def test_a_clips_motion_keeps_its_flow_and_gains_the_depth() -> None:
     np.testing.assert_allclose(motion.apex[face, :2], flow[face] * [1, -1] / camera.scale, atol=1e-6)
     np.testing.assert_allclose(motion.apex, motion.frames[0], atol=1e-6)
     rest = np.zeros((1, SIDE, SIDE), np.float32)
-    still = clip_surface_motion(ClipFlow(np.zeros((0, SIDE, SIDE, 2), np.float32), 0 * flow), [surface], 0, 0, rest)
+    still = clip_surface_motion(
+        ClipFlow(np.zeros((0, SIDE, SIDE, 2), np.float32), 0 * flow), ClipGeometry((surface,)), 0, rest
+    )
     assert still.frames.shape == (0, SIDE, SIDE, 3)
     assert not still.apex.any()
 
@@ -135,9 +137,11 @@ def test_a_clip_whose_frames_have_surfaces_of_their_own_has_its_depth_from_them(
     surface = surface_of(fit, camera)
     flow, _ = acted(fit, camera, "jawOpen")
     frontal = ClipFlow(flow[None], flow)
-    plain = clip_surface_motion(frontal, [surface, surface], 0, 1)
+    plain = clip_surface_motion(frontal, ClipGeometry((surface, surface)), 1)
     lift = SceneFlow(fit, surface).lift(np.stack([0 * flow, flow]), flow)
-    np.testing.assert_array_equal(clip_surface_motion(frontal, [surface, surface], 0, 1, lift).apex, plain.apex)
+    np.testing.assert_array_equal(
+        clip_surface_motion(frontal, ClipGeometry((surface, surface)), 1, lift).apex, plain.apex
+    )
 
 
 def test_shipped_actions_are_of_both_families_and_small() -> None:

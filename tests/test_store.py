@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,14 +25,15 @@ from mvgen.build.build import build
 from mvgen.core.errors import ClipError, StoreError
 from mvgen.core.records import Clip
 from mvgen.dataset.reader import LABELS
-from mvgen.dataset.views import stored_fit, stored_registration
 from mvgen.store import layout
-from mvgen.store.items import read_arrays
+from mvgen.store.arrays import FLOW_STEP, npz_bytes, quantise_flow, read_arrays
+from mvgen.store.frames import encode_frame
+from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import Marker, clip_digest, read_table, write_table
 from mvgen.store.sheet import contact_sheet
 from mvgen.store.split import assign_splits
 from mvgen.store.state import begin, check_folder, locked
-from mvgen.store.writer import FLOW_STEP, encode_frame, npz_bytes, quantise_flow, remove_clip, write_clip
+from mvgen.store.writer import remove_clip, write_clip
 
 
 @pytest.fixture
@@ -192,26 +194,12 @@ def test_the_attention_threshold_drops_training_views_only(clip: Clip, tmp_path:
 
 def test_frames_with_equal_channels_are_written_with_one(clip: Clip, tmp_path: Path) -> None:
     config = make_config(tmp_path / "root", tmp_path / "out", format="png")
-    row = write_clip(config.out, clip, make_built(clip, config, grey=True), "train", config).rows[1]
+    row = write_clip(config.out, clip, make_built(clip, config, grey=True), "train", config).rows[0]
     with Image.open(config.out / row.frames_directory / row.frame_names[0]) as picture:
         assert picture.mode == "L"
         np.testing.assert_array_equal(
-            np.asarray(picture), make_built(clip, config, grey=True).views[1].colour[0, ..., 0]
+            np.asarray(picture), make_built(clip, config, grey=True).frontal.colour[0, ..., 0]
         )
-
-
-def test_geometry_holds_what_another_angle_needs(clip: Clip, tmp_path: Path) -> None:
-    config = make_config(tmp_path / "root", tmp_path / "out")
-    built = make_built(clip, config)
-    write_clip(config.out, clip, built, "train", config)
-    with np.load(config.out / layout.geometry_path(clip.id), allow_pickle=False) as stored:
-        np.testing.assert_array_equal(stored["depth"], built.depth.depth)
-        np.testing.assert_array_equal(stored["homography"], built.registration.homography)
-        assert stored["camera_scale"] == built.depth.camera.scale
-        assert tuple(stored["reasons"]) == built.registration.reasons
-        assert stored["camera_kind"] == "orthographic"
-        assert stored["landmarks"].shape == (68, 2)
-        assert np.isnan(stored["landmarks_visible"]).all()  # this face has none
 
 
 def test_two_frames_of_one_name_are_a_clip_error(clip: Clip, tmp_path: Path) -> None:
@@ -235,19 +223,60 @@ def test_frames_that_were_left_out_are_counted_and_not_named(clip: Clip, tmp_pat
         assert row.notes == list(kept.notes)
 
 
-def test_the_registration_and_the_fit_of_a_clip_come_back(clip: Clip, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pinhole", [False, True])
+@pytest.mark.parametrize("known", [False, True], ids=["few are known", "all are known"])
+def test_what_another_angle_needs_comes_back(clip: Clip, tmp_path: Path, pinhole: bool, known: bool) -> None:
     config = make_config(tmp_path / "root", tmp_path / "out")
     built = make_built(clip, config)
-    row = write_clip(config.out, clip, built, "train", config).rows[0]
-    stored = read_arrays(config.out / row.geometry)
-    registration, fit = stored_registration(stored), stored_fit(stored)
-    for name in ("pose", "homography", "parallax", "length"):
-        np.testing.assert_array_equal(getattr(registration, name), getattr(built.registration, name))
-    assert registration.reasons == built.registration.reasons
-    np.testing.assert_allclose(fit.vertices, built.fit.vertices, atol=1e-6)
-    np.testing.assert_array_equal(fit.rotation, built.fit.rotation)
-    assert fit.scale == built.fit.scale
+    found = built.reconstruction
+    rng = np.random.default_rng(3)
+    if pinhole:
+        found = replace(
+            found, depth=replace(found.depth, camera=replace(found.depth.camera, focal=900.0, principal=(30.0, 31.0)))
+        )
+    if known:
+        face = replace(found.face, landmarks=rng.random((68, 2)), visible=rng.random(68))
+        found = replace(found, face=face, lift=rng.normal(0, 1, (4, 16, 16)).astype(np.float16))
+    row = write_clip(config.out, clip, replace(built, reconstruction=found), "train", config).rows[0]
+    assert_same(read_geometry(config.out, row), found)
     assert (row.head_pixels, row.head_degrees, row.registered) == (3.0, 0.0, 0.75)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Whether two records hold the same, as far as float32 can tell."""
+    if is_dataclass(one):
+        assert type(one) is type(other)
+        for field in fields(one):
+            assert_same(getattr(one, field.name), getattr(other, field.name))
+    elif isinstance(one, np.ndarray) and one.dtype.kind == "f":
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+    elif isinstance(one, np.ndarray):
+        np.testing.assert_array_equal(one, other)
+    else:
+        assert one == other
+
+
+def test_geometry_of_a_stranger_is_checked(clip: Clip, tmp_path: Path) -> None:
+    config = make_config(tmp_path / "root", tmp_path / "out")
+    row = write_clip(config.out, clip, make_built(clip, config), "train", config).rows[0]
+    whole = read_arrays(config.out / row.geometry)
+    wrong = {
+        "crop": whole["crop"] * np.nan,
+        "camera_scale": np.array(-1.0),
+        "inside": whole["inside"][:-1],
+        "head_pose": whole["head_pose"][:-1],
+        "fit_vertices": whole["fit_vertices"].astype(np.float64),
+        "signal_names": np.array(["AU1"] * 4),
+        "lift": np.full((4, 8, 8), np.inf, np.float16),
+    }
+    for name, value in wrong.items():
+        (config.out / row.geometry).write_bytes(npz_bytes({**whole, name: value}))
+        with pytest.raises(StoreError, match=f"{name} cannot be used"):
+            read_geometry(config.out, row)
+    del whole["depth"]
+    (config.out / row.geometry).write_bytes(npz_bytes(whole))
+    with pytest.raises(StoreError, match="depth cannot be used"):
+        read_geometry(config.out, row)
 
 
 def test_a_full_disk_is_a_message_and_leaves_no_marker(
@@ -346,7 +375,7 @@ def test_an_item_is_what_was_built(store: Path) -> None:
     root = store.parent / "root"
     clip = list_clips(root)[0]
     built = make_built(clip, make_config(root, store))
-    for index, view in enumerate(built.views):
+    for index, view in enumerate(built.views()):
         item = dataset[index]
         assert item["clip_id"] == clip.id
         assert item["clip"].shape == (4, 3, 64, 64)

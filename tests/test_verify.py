@@ -22,10 +22,9 @@ from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import StoreError
 from mvgen.motion.flow import ClipFlow
 from mvgen.store import layout
-from mvgen.store.items import read_arrays
+from mvgen.store.arrays import npz_bytes, read_arrays
 from mvgen.store.manifest import ViewRow, counts, read_failures, read_table, write_table
 from mvgen.store.state import begin
-from mvgen.store.writer import npz_bytes
 from mvgen.verify import Finding, verify
 from mvgen.verify.geometry import StoredView, frames_error
 

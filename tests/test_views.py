@@ -22,9 +22,10 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import AnglesError, StoreError
 from mvgen.core.records import BuiltClip, Clip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.dataset.views import RenderedViews
 from mvgen.pipeline.clip import build_clip
-from mvgen.store.writer import FLOW_STEP
+from mvgen.store.arrays import FLOW_STEP
 from mvgen.views.attention import uniform_attention
 
 SIZE = 96
@@ -34,12 +35,12 @@ ANGLES = "-40,0,20"
 class PhotographStages(FakeStages):
     """The real way of a clip, with noise of its own on one photograph and a head of known shape."""
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         tools = known_tools()
 
-        def build_one(clip: Clip) -> BuiltClip:
+        def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
             seed = zlib.crc32(clip.id.encode())
-            return build_clip(clip, noisy_clip(astronaut(), len(clip.frames), 2.0, seed), config, tools)
+            return build_clip(clip, noisy_clip(astronaut(), len(clip.frames), 2.0, seed), config, tools, clock)
 
         return build_one
 
@@ -47,9 +48,9 @@ class PhotographStages(FakeStages):
 class SmilingStages(FakeStages):
     """The same with a mouth that moves, and comes back."""
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         tools = known_tools()
-        return lambda clip: build_clip(clip, smiling(len(clip.frames), 1, 0), config, tools)
+        return lambda clip, clock: build_clip(clip, smiling(len(clip.frames), 1, 0), config, tools, clock)
 
 
 def make_store(folder: Path, subjects: int, stages: type[FakeStages] = PhotographStages, **settings: Any) -> Path:

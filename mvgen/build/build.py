@@ -13,6 +13,7 @@ from mvgen.build.failures import source_failures
 from mvgen.build.work import WORKER_STAGE, Plan, Progress, Stages, at_work, build_clips, observe_clips
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import SourceError, StoreError
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.records import Clip
 from mvgen.engine.local import Crew
 from mvgen.store import layout
@@ -22,7 +23,7 @@ from mvgen.store.refine import redecide
 from mvgen.store.shards import Shard, Share, check_shards, clip_key, clips_digest, write_share
 from mvgen.store.split import assign_splits
 from mvgen.store.state import begin, check_folder, locked, read_marker, taking_turns
-from mvgen.store.writer import disk_errors, remove_clip, write_atomically
+from mvgen.store.writer import remove_clip
 
 if TYPE_CHECKING:
     from mvgen.sources.base import Listing

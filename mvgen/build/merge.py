@@ -11,12 +11,13 @@ from typing import Any
 
 from mvgen.core.config import file_digest
 from mvgen.core.errors import StoreError
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store import layout
 from mvgen.store.finish import finish
 from mvgen.store.manifest import Marker
 from mvgen.store.shards import Share, clips_digest, dealt, read_shares
 from mvgen.store.state import begin, check_folder, differences, locked, read_marker
-from mvgen.store.writer import disk_errors, write_atomically, write_marker
+from mvgen.store.writer import write_marker
 
 _SHOWN = 5
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mvgen.build.failures import clip_failure
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError, MvgenError
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.core.records import BuiltClip, Clip, Split
 from mvgen.engine import local
 from mvgen.engine.base import EngineError, Limits, MakeWorker, Outcome
@@ -51,8 +52,8 @@ class Stages(Protocol):
     def fit_attention(self, observed: Sequence[Any], config: BuildConfig) -> bytes:
         """The attention head, fitted on what was seen of the training clips, as the bytes of a safetensors file."""
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
-        """Load the networks; return what reads and builds one clip."""
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
+        """Load the networks; return what reads and builds one clip, by the stopwatch."""
 
 
 class Progress(Protocol):
@@ -207,16 +208,16 @@ def _make_builder(plan: Plan) -> Callable[[Clip], Built]:
     build_one = plan.stages.builder(plan.config, plan.attention)
 
     def work(clip: Clip) -> Built:
-        if (before := _finished(clip, plan)) is not None:
-            return before
-        trace = None
+        if (finished := _finished(clip, plan)) is not None:
+            return finished
+        trace, clock = None, Stopwatch()
         try:
-            built = build_one(clip)
-            began, earlier = time.perf_counter(), sum(built.seconds.values())
-            done = _record(clip, plan, lambda: _write(clip, built, plan), built.seconds)
+            built = build_one(clip, clock)
+            began, before = time.perf_counter(), clock.total
+            done = _record(clip, plan, lambda: _write(clip, built, plan))
             # Side views are made while they are written.
-            writing = time.perf_counter() - began - (sum(built.seconds.values()) - earlier)
-            return replace(done, seconds={**done.seconds, "writing": writing})
+            clock.add("writing", time.perf_counter() - began - (clock.total - before))
+            return replace(done, seconds=clock.seconds)
         except ClipError as error:
             failure = clip_failure(clip, error, plan.config.root)
         except (MvgenError, MemoryError):
@@ -256,12 +257,11 @@ def _record(
     clip: Clip,
     plan: Plan,
     write: Callable[[], Marker],
-    seconds: Mapping[str, float] | None = None,
     trace: str | None = None,
 ) -> Built:
     """Write the end of a clip's story, unless another attempt has: only one at a time is at its files."""
     with taking_turns(plan.config.out, f"clip {clip.id}"):
-        return _finished(clip, plan) or Built(write(), seconds or {}, trace)
+        return _finished(clip, plan) or Built(write(), trace=trace)
 
 
 def _write(clip: Clip, built: BuiltClip, plan: Plan) -> Marker:

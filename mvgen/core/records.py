@@ -5,10 +5,10 @@ Images are (H, W, 3) uint8 RGB; the axes, the world frame and the meaning of yaw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ Floats = NDArray[np.floating]
 Redistribution = Literal["forbidden", "gated", "open"]
 Label = Literal["negative", "positive", "surprise"]
 Split = Literal["train", "test"]
+
+LABELS: tuple[str, ...] = get_args(Label)
+"""The order of the classes in a dataset's `label`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,39 @@ class DepthMap:
     camera: Camera
 
 
+Form = TypeVar("Form")
+Other = TypeVar("Other")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipGeometry(Generic[Form]):
+    """The geometry of a clip in some form, as depth, meshes or what a view sees: one for all frames, or one a frame.
+
+    each : the only one, or one for each of T frames; onset : position of the onset frame, from 0
+    """
+
+    each: tuple[Form, ...]
+    onset: int = 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether every frame has its own."""
+        return len(self.each) > 1
+
+    @property
+    def at_onset(self) -> Form:
+        """The one that a store keeps."""
+        return self.at(self.onset)
+
+    def at(self, frame: int) -> Form:
+        """That of a frame."""
+        return self.each[frame if self.moves else 0]
+
+    def map(self, change: Callable[[Form], Other]) -> ClipGeometry[Other]:
+        """The same in another form."""
+        return ClipGeometry(tuple(change(one) for one in self.each), self.onset)
+
+
 @dataclass(frozen=True, slots=True)
 class Mesh:
     """A triangle mesh of the face in world units.
@@ -273,7 +309,6 @@ class ViewClip:
     apex_flow : (S, S, 2) float32, pixels, from the onset frame to the apex frame
     valid : (S, S) bool; depth : (S, S) float32 world units, NaN where unknown
     visible_attention : share of the attention that this view can see, in [0, 1]
-    kept : whether the view passes the attention threshold; applies to training splits only
     """
 
     yaw: float | None
@@ -284,7 +319,6 @@ class ViewClip:
     valid: Mask
     depth: NDArray[np.float32]
     visible_attention: float
-    kept: bool
 
     @property
     def valid_fraction(self) -> float:
@@ -294,23 +328,39 @@ class ViewClip:
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltClip:
-    """Everything the pipeline makes of one clip, ready to be stored.
+class Reconstruction:
+    """What is known of a clip beside its views: enough to render any other angle.
 
-    fit : the face model fitted to the registered clip
+    registration, signals : of the T frames
+    depth : of the face, and where the crop shows it; of the onset frame where every frame has its own
+    fit : the face model that the depth stands on, one frame
     attention : (S, S) float32, Grad-CAM on the registered crop, sums to 1 over the face; all zeros if there is none
-    views : the frontal clip, then one per angle; they need not be in memory together
-    seconds : stage name -> seconds spent so far; printed, never stored
     lift : (T, s, s) float16, world units, how much nearer each frame has the skin, see `mvgen.views.view.Scene`
     """
 
-    clip: Clip
     face: FaceTrack
     registration: Registration
     signals: Signals
     depth: DepthMap
     fit: FaceFit
     attention: NDArray[np.float32]
-    views: Sequence[ViewClip]
-    seconds: dict[str, float] = field(default_factory=dict)
     lift: NDArray[np.float16] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltClip:
+    """Everything the pipeline makes of one clip, ready to be stored.
+
+    clip : as its source lists it, with what was found out about it, and without frames that cannot be used
+    frontal : the registered frontal clip; sides : a view per angle, rendered when it is asked for
+    """
+
+    clip: Clip
+    reconstruction: Reconstruction
+    frontal: ViewClip
+    sides: Iterable[ViewClip]
+
+    def views(self) -> Iterator[ViewClip]:
+        """The frontal clip, then the others one by one: they need not be in memory together."""
+        yield self.frontal
+        yield from self.sides

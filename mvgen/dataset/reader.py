@@ -10,19 +10,13 @@ from torch.utils.data import Dataset
 
 from mvgen.core.angles import RandomAngles, angle_pairs, view_name
 from mvgen.core.errors import StoreError
-from mvgen.core.records import Split
+from mvgen.core.records import LABELS, Split
+from mvgen.dataset.items import ViewItem, view_item
 from mvgen.store import layout
 from mvgen.store.about import read_about
-from mvgen.store.items import (
-    FLOW_ARRAYS,
-    LABELS,
-    ViewItem,
-    read_arrays,
-    read_frames,
-    read_signals,
-    stored_flow,
-    view_item,
-)
+from mvgen.store.arrays import read_maps
+from mvgen.store.frames import read_frames
+from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import ViewRow, read_table
 
 if TYPE_CHECKING:
@@ -51,9 +45,9 @@ class MultiViewDataset(Dataset[ViewItem]):
     def __getitem__(self, index: int) -> ViewItem:
         row = self.rows[index]
         colour = read_frames(self.root, row)
-        maps = read_arrays(self.root / row.maps, without=() if self.flow else FLOW_ARRAYS)
-        flow = stored_flow(maps) if self.flow else None
-        return view_item(row, colour, flow, read_signals(self.root, row), maps["valid"], maps["depth"])
+        maps = read_maps(self.root, row, "all" if self.flow else "none")
+        flow = maps.flow if self.flow else None
+        return view_item(row, colour, flow, read_signals(self.root, row), maps.valid, maps.depth)
 
 
 @overload

@@ -23,15 +23,16 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from mvgen.core.angles import RandomAngles, view_name
-from mvgen.core.camera import Camera
 from mvgen.core.config import BuildConfig
-from mvgen.core.errors import StoreError
-from mvgen.core.records import DepthMap, FaceFit, Image, Registration, ViewGeometry
+from mvgen.core.records import ClipGeometry, Image, ViewGeometry
+from mvgen.dataset.items import ViewItem, view_item
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.render import Renderer, get_renderer
-from mvgen.store.items import ViewItem, read_arrays, read_frames, read_signals, stored_flow, view_item
+from mvgen.store.arrays import read_maps
+from mvgen.store.frames import read_frames
+from mvgen.store.geometry import read_geometry, read_signals
 from mvgen.store.manifest import ViewRow, finite
 from mvgen.views.view import Scene, look, make_scene, make_view, visible_share
 
@@ -51,68 +52,17 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
     frames : False leaves the scene without frames, which is enough to look at it
     Raises StoreError when a file is missing or damaged.
     """
-    stored = read_arrays(root / row.geometry)
-    depth = DepthMap(stored["depth"], stored["confidence"], stored_camera(stored))
-    crops: Image = read_frames(root, row) if frames else np.zeros((0, *depth.depth.shape, 3), np.uint8)
+    found = read_geometry(root, row)
+    crops: Image = read_frames(root, row) if frames else np.zeros((0, *found.depth.depth.shape, 3), np.uint8)
     return make_scene(
         crops,
-        row.onset_index,
         row.apex_index,
-        seen_in_all(stored["inside"], stored_registration(stored)),
-        None if np.isnan(stored["landmarks"]).all() else stored["landmarks"],
-        stored["attention"],
-        [depth],
-        lift=_lift(stored, root / row.geometry, row.frames),
+        seen_in_all(found.face.inside, found.registration),
+        found.face.landmarks,
+        found.attention,
+        ClipGeometry((found.depth,), row.onset_index),
+        lift=found.lift,
     )
-
-
-def _lift(stored: dict[str, np.ndarray], path: Path, frames: int) -> np.ndarray | None:
-    """How much nearer each frame has the skin, see `mvgen.views.view.Scene`. Raises StoreError for what is none."""
-    lift = stored.get("lift")
-    if lift is not None and (lift.ndim != 3 or len(lift) != frames or not np.isfinite(lift).all()):
-        raise StoreError(f"{path}: lift {lift.shape} is not that of {frames} frames; build the clip again")
-    return lift
-
-
-def stored_registration(stored: dict[str, np.ndarray]) -> Registration:
-    """How a clip was registered, from the arrays of its `geometry/`."""
-    return Registration(
-        stored["head_pose"],
-        stored["homography"],
-        stored["parallax"],
-        stored["head_length"],
-        tuple(stored["reasons"].tolist()),
-    )
-
-
-def stored_fit(stored: dict[str, np.ndarray]) -> FaceFit:
-    """The fit of a clip's face, from the arrays of its `geometry/`."""
-    return FaceFit(
-        vertices=stored["fit_vertices"][None].astype(np.float64),
-        identity=stored["fit_identity"],
-        actions=stored["fit_actions"][None],
-        rotation=stored["fit_rotation"][None],
-        shift=stored["fit_shift"][None],
-        scale=float(stored["fit_scale"]),
-        residual=np.zeros(1),
-    )
-
-
-def stored_camera(stored: dict[str, np.ndarray]) -> Camera:
-    """The source camera of a clip, from the arrays of its `geometry/`."""
-    pinhole = str(stored["camera_kind"]) == "pinhole"
-    return Camera(
-        size=len(stored["depth"]),
-        scale=float(stored["camera_scale"]),
-        centre=_numbers(stored["camera_centre"]),
-        pivot=_numbers(stored["camera_pivot"]),
-        focal=float(stored["camera_focal"]) if pinhole else None,
-        principal=_numbers(stored["camera_principal"]) if pinhole else None,
-    )
-
-
-def _numbers(values: np.ndarray) -> Any:
-    return tuple(values.tolist())
 
 
 class RenderedViews(Dataset[ViewItem]):
@@ -202,11 +152,11 @@ class RenderedViews(Dataset[ViewItem]):
 
     def _choose(
         self, row: ViewRow, scene: Scene, candidates: Sequence[tuple[float, float]]
-    ) -> tuple[ViewGeometry, ...]:
+    ) -> ClipGeometry[ViewGeometry]:
         """What the first angle that is kept sees; if none is, the one that sees most."""
         if len(candidates) == 1:
             return self._look(scene, *candidates[0])
-        tried: list[tuple[float, tuple[ViewGeometry, ...]]] = []
+        tried: list[tuple[float, ClipGeometry[ViewGeometry]]] = []
         for pair in candidates:
             seen = self._look(scene, *pair)
             tried.append((visible_share(scene, seen, self.config), seen))
@@ -214,7 +164,7 @@ class RenderedViews(Dataset[ViewItem]):
                 return seen
         return max(tried, key=lambda one: one[0])[1]
 
-    def _look(self, scene: Scene, yaw: float, pitch: float) -> tuple[ViewGeometry, ...]:
+    def _look(self, scene: Scene, yaw: float, pitch: float) -> ClipGeometry[ViewGeometry]:
         return look(scene, yaw, pitch, self.config, _renderer())
 
     def _row(self, row: ViewRow, yaw: float, pitch: float, share: float) -> ViewRow:
@@ -225,8 +175,8 @@ class RenderedViews(Dataset[ViewItem]):
         """The clip's scene, read or remembered; what was not used for longest is forgotten first."""
         scene = self._scenes.pop(row.clip, None) or read_scene(self.root, row)
         if self.flow and self.config.flow == "geometric" and scene.motion is None:
-            frontal = stored_flow(read_arrays(self.root / row.maps))
-            motion = clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex, scene.lift)
+            frontal = read_maps(self.root, row).flow
+            motion = clip_surface_motion(frontal, ClipGeometry((scene.surface,), scene.onset), scene.apex, scene.lift)
             scene = replace(scene, motion=motion)
         self._scenes[row.clip] = scene
         while len(self._scenes) > 1 and sum(map(_bytes, self._scenes.values())) > self.memory:
@@ -235,7 +185,7 @@ class RenderedViews(Dataset[ViewItem]):
 
 
 def _bytes(scene: Scene) -> int:
-    meshes = sum(mesh.vertices.nbytes + mesh.triangles.nbytes + mesh.uv.nbytes for mesh in scene.meshes)
+    meshes = sum(mesh.vertices.nbytes + mesh.triangles.nbytes + mesh.uv.nbytes for mesh in scene.meshes.each)
     motion = sum(each.nbytes for each in scene.motion or ())
     attended = scene.attended
     attention = attended.points.nbytes + attended.normals.nbytes + attended.weight.nbytes

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.config import Geometry
-from mvgen.core.records import DepthMap, FacePoints, FacePrediction, Image
+from mvgen.core.records import ClipGeometry, DepthMap, FacePoints, FacePrediction, Image
 from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.rasterise import face_region, fit_image
@@ -49,11 +49,12 @@ def clip_geometry(  # noqa: PLR0917
     fps: float,
     model: FaceModel,
     network: DepthPredictor,
-) -> tuple[list[DepthMap], list[FaceFit]]:
-    """The geometries of a clip, one or one a frame, and the fits that they stand on.
+    onset: int = 0,
+) -> tuple[ClipGeometry[DepthMap], ClipGeometry[FaceFit]]:
+    """The depth of a clip's face, and the fits that it stands on.
 
     crops : (T, S, S, 3) uint8, the registered frames of `frames_needed`; points : the landmarks in them
-    camera : the source camera of the crop; fps : frames per second
+    camera : the source camera of the crop; fps : frames per second; onset : position of the onset frame in the clip
     "clip": one for all, from the mean of the frames' landmarks and of what the network adds. "per-frame": each frame by
     itself, as the paper reads. "model": the clip's, moved by the facial actions of each frame, low-passed over time.
     """
@@ -61,21 +62,24 @@ def clip_geometry(  # noqa: PLR0917
         fits = [fit_face(one[None], camera, model) for one in points.points]
         shown = np.stack([fit_image(camera, fit.vertices[0]) for fit in fits])
         seen = network.predict(crops, shown)
-        return [
+        surfaces = [
             _in_region(camera, fit.vertices[0], depth, face)
             for fit, depth, face in zip(fits, seen.depth, seen.face, strict=True)
-        ], fits
+        ]
+        return ClipGeometry(tuple(surfaces), onset), ClipGeometry(tuple(fits), onset)
     mean = fit_face(points.points.mean(axis=0, keepdims=True), camera, model)
     shown = fit_image(camera, mean.vertices[0])
     seen = network.predict(crops, shown[None])
     depth, face = seen.depth.mean(axis=0), seen.face.mean(axis=0)
     if how == "clip" or len(crops) == 1:
-        return [_in_region(camera, mean.vertices[0], depth, face)], [mean]
-    added = np.nan_to_num(depth - shown[..., 0])
-    surfaces = []
-    for vertices in moved_by_actions(mean, fit_face(points.points, camera, model), fps, model):
-        surfaces.append(_in_region(camera, vertices, fit_image(camera, vertices)[..., 0] + added, face))
-    return surfaces, [mean]
+        surfaces = [_in_region(camera, mean.vertices[0], depth, face)]
+    else:
+        added = np.nan_to_num(depth - shown[..., 0])
+        surfaces = [
+            _in_region(camera, vertices, fit_image(camera, vertices)[..., 0] + added, face)
+            for vertices in moved_by_actions(mean, fit_face(points.points, camera, model), fps, model)
+        ]
+    return ClipGeometry(tuple(surfaces), onset), ClipGeometry((mean,), onset)
 
 
 def moved_by_actions(mean: FaceFit, frames: FaceFit, fps: float, model: FaceModel) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import pixel_grid
-from mvgen.core.records import DepthMap, ViewGeometry
+from mvgen.core.records import ClipGeometry, DepthMap, ViewGeometry
 from mvgen.motion.flow import ClipFlow, Flow
 from mvgen.motion.scene_flow import slopes
 
@@ -39,18 +39,19 @@ class SurfaceMotion(NamedTuple):
 
 
 def clip_surface_motion(
-    frontal: ClipFlow, surfaces: Sequence[DepthMap], onset: int, apex: int, lift: NDArray[np.floating] | None = None
+    frontal: ClipFlow, surfaces: ClipGeometry[DepthMap], apex: int, lift: NDArray[np.floating] | None = None
 ) -> SurfaceMotion:
     """The motion that the frontal clip's flow means on its surface.
 
-    surfaces : the clip's one, or each frame's; NaN outside the face
+    surfaces : NaN outside the face; apex : position in the clip, from 0
     lift : (T, s, s) world units, how much nearer each frame has the skin than the one surface has it where it is, see
         `mvgen.views.view.Scene`; where it is not given, skin gains a part of the depth that it would gain by sliding
     """
-    if lift is not None and len(surfaces) == 1:
-        ground = _Ground(surfaces[0])
+    onset = surfaces.onset
+    if lift is not None and not surfaces.moves:
+        ground = _Ground(surfaces.at_onset)
         size = frontal.apex.shape[0]
-        heights, (right, down) = lift.astype(np.float32), slopes(surfaces[0])
+        heights, (right, down) = lift.astype(np.float32), slopes(surfaces.at_onset)
 
         def gained(motion: Flow, nearer: NDArray[np.float32]) -> NDArray[np.float32]:
             """Depth of a motion along the surface at rest, and what it is nearer in the end."""
@@ -62,13 +63,12 @@ def clip_surface_motion(
             frames[index] = ground.moved(motion, ground, 0.0, gained(motion, after - before))
         raised = gained(frontal.apex, heights[apex] - heights[onset])
         return SurfaceMotion(_side_by_side(frames), ground.moved(frontal.apex, ground, 0.0, raised))
-    sliding = _SLIDING if len(surfaces) == 1 else 1.0
-    grounds = [_Ground(surface) for surface in surfaces]
-    grounds = grounds * (len(frontal.frames) + 1) if len(grounds) == 1 else grounds
+    sliding = 1.0 if surfaces.moves else _SLIDING
+    grounds = surfaces.map(_Ground)
     frames = np.empty((len(frontal.frames), *frontal.apex.shape[:2], 3), np.float32)
     for index, motion in enumerate(frontal.frames):
-        frames[index] = grounds[index].moved(motion, grounds[index + 1], sliding)
-    return SurfaceMotion(_side_by_side(frames), grounds[onset].moved(frontal.apex, grounds[apex], sliding))
+        frames[index] = grounds.at(index).moved(motion, grounds.at(index + 1), sliding)
+    return SurfaceMotion(_side_by_side(frames), grounds.at_onset.moved(frontal.apex, grounds.at(apex), sliding))
 
 
 def _resized(lift: NDArray[np.float32], size: int) -> NDArray[np.float32]:

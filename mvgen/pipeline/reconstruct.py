@@ -103,9 +103,10 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
     crops = crop_frames(image[None], face)
     points = tools.landmarker.find(crops)
     camera = source_camera(face, config)
-    (surface,), (fit,) = clip_geometry(crops, points, camera, "clip", 1.0, tools.model, tools.estimator)
+    surfaces, fits = clip_geometry(crops, points, camera, "clip", 1.0, tools.model, tools.estimator)
+    surface, fit = surfaces.at_onset, fits.at_onset
     nowhere = np.zeros(surface.depth.shape, np.float32)
-    scene = make_scene(crops, 0, 0, face.inside, ibug_landmarks(points)[0], nowhere, [surface])
+    scene = make_scene(crops, 0, face.inside, ibug_landmarks(points)[0], nowhere, surfaces)
 
     (folder / "views").mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
@@ -121,7 +122,7 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
     )
     shown = draw_landmarks(crops[0], points.points[0, :, :2], surface.confidence)
     Picture.fromarray(shown).save(folder / "landmarks.png")
-    export_mesh(scene.meshes[0], crops[0], folder / "mesh.glb")
+    export_mesh(scene.meshes.at_onset, crops[0], folder / "mesh.glb")
     pictures = [("source", crops[0]), ("depth relief", relief(surface))]
     for yaw in config.angles:
         view = make_view(scene, look(scene, yaw, 0.0, config, tools.renderer), config, with_flow=False)

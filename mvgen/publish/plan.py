@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mvgen.core.config import file_digest
+from mvgen.core.files import disk_errors
 from mvgen.publish.targets.base import FileRecord, Target
-from mvgen.store.writer import disk_errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mvgen.core.config import BuildConfig
+from mvgen.core.records import LABELS
 from mvgen.report.charts import Histogram, Spread, histogram, spreads
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout
-from mvgen.store.items import LABELS
 from mvgen.store.manifest import Failure, ViewRow
 
 NO_CLASS = "no class"

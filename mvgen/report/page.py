@@ -14,12 +14,12 @@ from markupsafe import Markup
 
 from mvgen import __version__
 from mvgen.core.config import file_digest
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.report import facts, layers, signals, viewer
 from mvgen.report.charts import bin_edges
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, read_failures, read_table
-from mvgen.store.writer import disk_errors, write_atomically
 
 _PICTURES = 26_000_000  # characters that pictures may take of a page, which is to stay below 30 MB
 _TEMPLATES = Path(__file__).parent / "templates"

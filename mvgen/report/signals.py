@@ -11,7 +11,9 @@ import numpy as np
 from mvgen.core.records import Signals
 from mvgen.motion.jumps import jumps
 from mvgen.report.charts import CurveChart, Mark, curve_chart, marks
-from mvgen.store.items import read_arrays, read_frames, read_signals
+from mvgen.store.arrays import read_maps
+from mvgen.store.frames import read_frames
+from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import ViewRow
 
 ACTIONS = 4
@@ -42,7 +44,7 @@ def show_signals(out: Path, rows: Sequence[ViewRow]) -> ClipSignals:
     """The signals of one clip. rows : of the clip. Raises StoreError when a file is missing or damaged."""
     row = next(row for row in rows if row.yaw is None)
     signals = read_signals(out, row)
-    face = np.isfinite(read_arrays(out / row.maps, only=("depth",))["depth"])
+    face = np.isfinite(read_maps(out, row, flow="none").depth)
     known = bool(np.isfinite(signals.scale).all())
     moments = {"onset": row.onset_index, "apex": row.apex_index, "offset": row.offset_index}
     return ClipSignals(

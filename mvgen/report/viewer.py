@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image as Pillow
 
 from mvgen.core.records import Image
-from mvgen.dataset.views import stored_camera
 from mvgen.report import layers
 from mvgen.report.facts import NO_CLASS, degrees
-from mvgen.store.items import read_arrays, read_frames
+from mvgen.store.arrays import read_maps
+from mvgen.store.frames import read_frames
+from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import ViewRow
 from mvgen.store.sheet import spread
 
@@ -118,28 +119,28 @@ def _about(row: ViewRow, frames: Sequence[int]) -> dict[str, Any]:
 
 def _overlays(out: Path, rows: Sequence[ViewRow]) -> tuple[list[dict[str, layers.Layer]], dict[str, Any]]:
     """The layers of every view of a clip, all on the same scales, and these scales."""
-    stored = read_arrays(out / rows[0].geometry)
-    camera = stored_camera(stored)
-    maps = [read_arrays(out / row.maps, without=("flow",)) for row in rows]
-    flows = [np.float32(each["flow_step"]) * each["apex_flow"] for each in maps]
+    found = read_geometry(out, rows[0])
+    camera = found.depth.camera
+    maps = [read_maps(out, row, flow="apex") for row in rows]
+    flows = [each.flow.apex for each in maps]
     attention = [
-        layers.carried_attention(stored["attention"], each["depth"], camera.at(row.yaw or 0.0), camera)
+        layers.carried_attention(found.attention, each.depth, camera.at(row.yaw or 0.0), camera)
         for row, each in zip(rows, maps, strict=True)
     ]
-    surface = np.concatenate([each["depth"][np.isfinite(each["depth"])] for each in maps])
+    surface = np.concatenate([each.depth[np.isfinite(each.depth)] for each in maps])
     lowest, highest = np.quantile(surface, (0.01, 0.99)).tolist() if len(surface) else (0.0, 0.0)
     longest = max(_LEAST_MOTION, *(float(np.quantile(np.linalg.norm(flow, axis=-1), 0.995)) for flow in flows))
-    most = float(np.quantile(stored["attention"], 0.995))
-    found = [
+    most = float(np.quantile(found.attention, 0.995))
+    drawn = [
         {
-            "unseen": layers.unseen_layer(each["valid"], each["depth"]),
-            "depth": layers.depth_layer(each["depth"], lowest, highest),
+            "unseen": layers.unseen_layer(each.valid, each.depth),
+            "depth": layers.depth_layer(each.depth, lowest, highest),
             "motion": layers.motion_layer(flow, longest),
             "attention": layers.attention_layer(seen, most),
         }
         for each, flow, seen in zip(maps, flows, attention, strict=True)
     ]
-    return found, {"far": lowest, "near": highest, "longest": longest}
+    return drawn, {"far": lowest, "near": highest, "longest": longest}
 
 
 def _columns(frames: int) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import StoreError
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, Marker, ViewRow, counts, digest_of, failure_lines, write_table
 from mvgen.store.sheet import contact_sheet
-from mvgen.store.writer import disk_errors, write_atomically
 
 
 def finish(out: Path, identity: Mapping[str, Any], markers: Sequence[Marker], lost: Sequence[Failure]) -> None:

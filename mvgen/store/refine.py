@@ -14,12 +14,13 @@ from typing import Any
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about
 from mvgen.store.finish import describe
 from mvgen.store.manifest import Marker, ViewRow, read_failures, read_table
 from mvgen.store.state import begin, locked, read_markers
-from mvgen.store.writer import disk_errors, write_atomically, write_marker
+from mvgen.store.writer import write_marker
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from typing import TypeVar
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError, StoreError
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.records import Clip
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, digest_of
-from mvgen.store.writer import disk_errors, write_atomically
 
 Entry = TypeVar("Entry")
 # Id, subject key and label of a clip: what the identity of a build knows of it.

@@ -12,9 +12,9 @@ from typing import Any
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import StoreError
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store import layout
 from mvgen.store.manifest import Marker
-from mvgen.store.writer import disk_errors, write_atomically
 
 _OURS = {layout.LOCK, layout.TURNS, f".{layout.BUILD}.tmp"}
 

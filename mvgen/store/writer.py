@@ -1,39 +1,26 @@
-"""Writes one clip, all or nothing: staged beside its final place, flushed, moved, and a marker last.
-
-The quantisation of flow: int16 steps of 1/128 pixel, so the error is at most 1/256 pixel, well below what any flow
-method resolves, and a clip takes half the room. Motion beyond 255 pixels a frame, which no face makes, is clipped.
-"""
+"""Writes one clip, all or nothing: staged beside its final place, flushed, moved, and a marker last."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import io
 import os
 import shutil
-import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mvgen.core.angles import view_name
 from mvgen.core.config import BuildConfig
-from mvgen.core.errors import ClipError, StoreError
-from mvgen.core.landmarks68 import COUNT
-from mvgen.core.records import BuiltClip, Clip, FaceFit, Image, Mask, Split, ViewClip
+from mvgen.core.errors import ClipError
+from mvgen.core.files import disk_errors, flush, write_atomically
+from mvgen.core.records import BuiltClip, Clip, Image, Split, ViewClip
 from mvgen.store import layout
+from mvgen.store.arrays import map_arrays, npz_bytes
+from mvgen.store.frames import encode_frame
+from mvgen.store.geometry import geometry_arrays
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, finite
-from mvgen.store.png import png_bytes
 
-FLOW_STEP = 1 / 128
-
-_MOST_STEPS = 32767
-_COMPRESSION = 2  # of ISA-L's 0 to 3: a quarter of the work of zlib's 1, and as small; zlib's 6 is a fifth smaller
 _FLUSHED_AT_ONCE = 16  # files; the file system commits together what is flushed together
 
 
@@ -51,28 +38,27 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
     stage = out / layout.PARTIAL / clip.id
     with disk_errors(out):
         files = _Stage(stage)
-        geometry = files.write(layout.geometry_path(clip.id), npz_bytes(_geometry(built)))
-        grey = _is_grey(built.views[0].colour)
+        geometry = files.write(layout.geometry_path(clip.id), npz_bytes(geometry_arrays(built.reconstruction)))
+        grey = _is_grey(built.frontal.colour)
         rows = []
-        for view in built.views:
+        for view in built.views():
             folder = layout.frames_directory(view.yaw, clip.directory)
             frames = [
                 files.write(folder / name, encode_frame(pixels, layout.encoder(name), grey, config.jpeg_quality))
                 for name, pixels in zip(names, view.colour, strict=True)
             ]
-            maps = files.write(layout.maps_path(view.yaw, clip.directory), npz_bytes(_maps(view)))
-            rows.append(
-                _row(
-                    clip=clip,
-                    built=built,
-                    view=view,
-                    split=split,
-                    names=names,
-                    frames=frames,
-                    maps=maps,
-                    geometry=geometry,
-                )
+            maps = files.write(layout.maps_path(view.yaw, clip.directory), npz_bytes(map_arrays(view)))
+            row = _row(
+                clip=clip,
+                built=built,
+                view=view,
+                split=split,
+                names=names,
+                frames=frames,
+                maps=maps,
+                geometry=geometry,
             )
+            rows.append(row.decided(config.attention_threshold))
         files.move_into(out)
         return write_marker(out, Marker(clip.id, clip_digest(clip), tuple(rows)))
 
@@ -88,15 +74,6 @@ def write_marker(out: Path, marker: Marker) -> Marker:
     return marker
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place, flush it, and move it there: a reader sees the old bytes or the new ones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")
-    beside.write_bytes(content)
-    _flush(beside)
-    os.replace(beside, path)
-
-
 def remove_clip(out: Path, clip: Clip, yaws: tuple[float | None, ...]) -> None:
     """Remove what an unfinished clip left behind. Only its own files go: a clip's folder may hold another clip's."""
     (out / layout.marker_path(clip.id)).unlink(missing_ok=True)
@@ -110,74 +87,6 @@ def remove_clip(out: Path, clip: Clip, yaws: tuple[float | None, ...]) -> None:
     for yaw in yaws:
         _remove_empty(out / layout.frames_directory(yaw, clip.directory), out)
         _remove_empty((out / layout.maps_path(yaw, clip.directory)).parent, out)
-
-
-@contextmanager
-def disk_errors(out: Path) -> Iterator[None]:
-    """Turn a full or unwritable disk into a StoreError; anything else passes."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"no space left for {out}; what is finished is safe: free some space and run the same line again"
-            ) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise StoreError(f"cannot write {error.filename or out}: {error.strerror}; choose another --out") from None
-        raise
-
-
-def encode_frame(pixels: Image, image_format: str, grey: bool, quality: int) -> bytes:
-    """Encode one frame, (S, S, 3) uint8 RGB, as JPEG (4:4:4: chroma blocks are motion too), PNG or BMP."""
-    picture = np.ascontiguousarray(pixels[..., 0] if grey else pixels)
-    if image_format == "PNG":
-        return png_bytes(picture)
-    if image_format == "JPEG":
-        return _jpeg_bytes(picture, quality)
-    from PIL import Image as Pillow
-
-    buffer = io.BytesIO()
-    Pillow.fromarray(picture).save(buffer, format=image_format)
-    return buffer.getvalue()
-
-
-def _jpeg_bytes(picture: Image, quality: int) -> bytes:
-    import cv2
-
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    if picture.ndim == 3:
-        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
-        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return cv2.imencode(".jpg", picture, options)[1].tobytes()
-
-
-def npz_bytes(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """A compressed `.npz`; its members are dated 1980-01-01, so equal arrays give equal bytes."""
-    from isal import isal_zlib
-
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                # Neither numpy nor zipfile can be told what to compress with.
-                member._compressor = isal_zlib.compressobj(_COMPRESSION, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)  # type: ignore[attr-defined]
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def quantise_flow(flow: NDArray[np.float32], surface: Mask) -> NDArray[np.int16]:
-    """(..., S, S, 2) pixels -> int16 steps of FLOW_STEP, zero outside the (S, S) surface and where it is NaN."""
-    import cv2
-
-    farthest, shown = _MOST_STEPS * FLOW_STEP, surface.astype(np.uint8)
-    steps = np.empty(flow.shape, np.int16)
-    fields = zip(flow.reshape(-1, *flow.shape[-3:]), steps.reshape(-1, *flow.shape[-3:]), strict=True)
-    for field, rounded in fields:
-        known = cv2.copyTo(np.clip(field, -farthest, farthest, dtype=np.float32), shown)
-        cv2.patchNaNs(known, 0.0)
-        # Rounds to the nearest, which takes numpy three passes.
-        rounded[:] = cv2.addWeighted(known, 1 / FLOW_STEP, known, 0.0, 0.0, dtype=cv2.CV_16S)
-    return steps
 
 
 class _Stage:
@@ -198,7 +107,7 @@ class _Stage:
     def move_into(self, out: Path) -> None:
         # Flushing after all files are written, and several at once, lets the file system commit them together.
         with ThreadPoolExecutor(_FLUSHED_AT_ONCE) as pool:
-            list(pool.map(_flush, map(self._staged, range(len(self._paths)))))
+            list(pool.map(flush, map(self._staged, range(len(self._paths)))))
         for folder in {path.parent for path in self._paths}:
             (out / folder).mkdir(parents=True, exist_ok=True)
         for number, path in enumerate(self._paths):
@@ -207,11 +116,6 @@ class _Stage:
 
     def _staged(self, number: int) -> Path:
         return self._folder / str(number)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _remove_empty(folder: Path, stop: Path) -> None:
@@ -225,63 +129,6 @@ def _is_grey(colour: Image) -> bool:
     return bool(np.array_equal(colour[..., 0], colour[..., 1]) and np.array_equal(colour[..., 1], colour[..., 2]))
 
 
-def _maps(view: ViewClip) -> dict[str, NDArray[Any]]:
-    surface = np.isfinite(view.depth)
-    return {
-        "valid": view.valid.astype(bool),
-        "depth": view.depth.astype(np.float32),
-        "flow": quantise_flow(view.flow, surface),
-        "apex_flow": quantise_flow(view.apex_flow, surface),
-        "flow_step": np.array(FLOW_STEP),
-    }
-
-
-def _geometry(built: BuiltClip) -> dict[str, NDArray[Any]]:
-    camera, registration = built.depth.camera, built.registration
-    return {
-        "depth": built.depth.depth.astype(np.float32),
-        "confidence": built.depth.confidence.astype(np.float32),
-        "crop": np.asarray(built.face.crop, dtype=np.float64),
-        "points": np.asarray(built.face.points, dtype=np.float64),
-        "landmarks": _or_nan(built.face.landmarks, (COUNT, 2)),
-        "landmarks_visible": _or_nan(built.face.visible, (COUNT,)),
-        "inside": built.face.inside.astype(bool),
-        "camera_kind": np.array(camera.kind),
-        "camera_scale": np.array(camera.scale, dtype=np.float64),
-        "camera_centre": np.asarray(camera.centre, dtype=np.float64),
-        "camera_pivot": np.asarray(camera.pivot, dtype=np.float64),
-        "camera_focal": np.array(np.nan if camera.focal is None else camera.focal),
-        "camera_principal": np.asarray(camera.principal or (np.nan, np.nan), dtype=np.float64),
-        "homography": np.asarray(registration.homography, dtype=np.float64),
-        "parallax": np.asarray(registration.parallax, dtype=np.float64),
-        "head_pose": np.asarray(registration.pose, dtype=np.float64),
-        "head_length": np.asarray(registration.length, dtype=np.float64),
-        "reasons": np.array(registration.reasons, dtype=np.str_),
-        "signal_names": np.array(built.signals.names, dtype=np.str_),
-        "signal_actions": built.signals.actions.astype(np.float32),
-        "signal_deviation": built.signals.deviation.astype(np.float32),
-        **_fit(built.fit),
-        **({} if built.lift is None else {"lift": built.lift.astype(np.float16)}),
-        "attention": built.attention.astype(np.float32),
-    }
-
-
-def _fit(fit: FaceFit) -> dict[str, NDArray[Any]]:
-    """The fit of the clip's geometry, its first frame."""
-    return {
-        "fit_vertices": fit.vertices[0].astype(np.float32),
-        "fit_identity": fit.identity.astype(np.float32),
-        "fit_actions": fit.actions[0].astype(np.float32),
-        "fit_rotation": fit.rotation[0].astype(np.float64),
-        "fit_shift": fit.shift[0].astype(np.float64),
-        "fit_scale": np.array(fit.scale, dtype=np.float64),
-    }
-
-
-def _or_nan(values: NDArray[np.floating] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return np.full(shape, np.nan) if values is None else values.astype(np.float64)
-
-
 def _row(
     *,
     clip: Clip,
@@ -293,7 +140,7 @@ def _row(
     maps: str,
     geometry: str,
 ) -> ViewRow:
-    known = built.clip
+    known, face, registration = built.clip, built.reconstruction.face, built.reconstruction.registration
     last = len(known.frames) - 1
     return ViewRow(
         dataset=clip.dataset,
@@ -318,11 +165,11 @@ def _row(
         yaw=view.yaw,
         visible_attention=finite(view.visible_attention),
         valid_fraction=finite(view.valid_fraction),
-        kept=bool(view.kept) or split != "train",
-        registered=finite(float(np.mean(built.registration.applied))),
-        head_pixels=finite(float(built.registration.length.max())),
-        head_degrees=finite(built.registration.degrees),
-        faces=built.face.faces,
+        kept=True,
+        registered=finite(float(np.mean(registration.applied))),
+        head_pixels=finite(float(registration.length.max())),
+        head_degrees=finite(registration.degrees),
+        faces=face.faces,
         frames_directory=str(layout.frames_directory(view.yaw, clip.directory)),
         frame_names=names,
         frames_sha256=frames,

@@ -12,9 +12,10 @@ import numpy as np
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import MvgenError
 from mvgen.dataset.views import read_scene, stored_config
-from mvgen.motion.flow import ClipFlow
 from mvgen.motion.jumps import find_jumps, jumps
-from mvgen.store.items import read_arrays, read_frames, read_signals
+from mvgen.store.arrays import read_maps
+from mvgen.store.frames import read_frames
+from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import ViewRow
 from mvgen.verify.findings import Finding, of_clip
 from mvgen.verify.geometry import FrontalClip, StoredView, disagreements, flow_disagreements
@@ -66,39 +67,19 @@ def _unsteady(row: ViewRow, clip: FrontalClip) -> list[str]:
 
 def _check_view(out: Path, row: ViewRow, clip: FrontalClip) -> list[str]:
     try:
-        maps = read_arrays(out / row.maps)
+        maps = read_maps(out, row)
         colour = read_frames(out, row)
     except MvgenError as error:
         return [str(error)]
-    wrong = _misshapen(maps, colour, clip)
-    if wrong:
-        return [f"{row.maps} and its frames do not fit together: {', '.join(wrong)}"]
-    step = np.float32(maps["flow_step"])
-    motion = ClipFlow(step * maps["flow"], step * maps["apex_flow"])
-    view = StoredView(row.yaw or 0.0, colour, maps["valid"], maps["depth"], motion)
+    if maps.depth.shape != clip.surface.depth.shape or colour.shape != clip.crops.shape:
+        return [f"{row.maps} and its frames do not fit together: they differ from the frontal clip in size"]
+    view = StoredView(row.yaw or 0.0, colour, maps.valid, maps.depth, maps.flow)
     found = _frontal_disagreements(view, clip) if row.yaw is None else disagreements(view, clip)
     hit = np.isfinite(view.depth)
     share = float(view.valid[hit].mean()) if hit.any() else 0.0
     if abs(share - row.valid_fraction) > _TOLERANCE:
         found.append(f"its valid fraction is {share:.3f}, the table says {row.valid_fraction:.3f}")
     return found
-
-
-def _misshapen(maps: Mapping[str, np.ndarray], colour: np.ndarray, clip: FrontalClip) -> list[str]:
-    size, count = len(clip.surface.depth), len(clip.crops)
-    wanted = {
-        "valid": ((size, size), np.bool_),
-        "depth": ((size, size), np.float32),
-        "flow": ((count - 1, size, size, 2), np.int16),
-        "apex_flow": ((size, size, 2), np.int16),
-        "flow_step": ((), np.float64),
-    }
-    wrong = [
-        name
-        for name, (shape, kind) in wanted.items()
-        if name not in maps or maps[name].shape != shape or maps[name].dtype != kind
-    ]
-    return wrong + sorted(set(maps) - set(wanted)) + (["frames"] if colour.shape != clip.crops.shape else [])
 
 
 def _frontal_disagreements(view: StoredView, clip: FrontalClip) -> list[str]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.config import BuildConfig
-from mvgen.core.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
+from mvgen.core.records import ClipGeometry, DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.motion.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
 from mvgen.motion.surface_motion import SurfaceMotion, see_clip_motion, see_motion
 from mvgen.render import Renderer, drape, seen_inside
@@ -19,21 +17,6 @@ from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
 from mvgen.render.lifting import lift_skin
 from mvgen.render.mesh import mesh_from_depth, smooth_outline
 from mvgen.views.attention import AttendedSurface, visible_attention
-
-
-@dataclass(slots=True)
-class Stopwatch:
-    """Seconds spent per stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +29,6 @@ class Scene:
     landmarks : (68, 2) float, crop pixels of the onset frame; None where there are none
     attended : where on the surface the attention is
     surface : the face's depth, NaN outside it; of the onset frame where each frame has its own
-    meshes : of the clip's one geometry, or of each frame's
     face : how the source saw the surface
     motion : of the surface; for flow that is geometric
     lift : (T, s, s) float16, world units, on a coarser grid of the source's pixels: how much nearer to the camera each
@@ -60,7 +42,7 @@ class Scene:
     landmarks: Floats | None
     attended: AttendedSurface
     surface: DepthMap
-    meshes: tuple[Mesh, ...]
+    meshes: ClipGeometry[Mesh]
     face: SeenFace
     motion: SurfaceMotion | None = None
     lift: NDArray[np.float16] | None = None
@@ -68,31 +50,30 @@ class Scene:
 
 def make_scene(  # noqa: PLR0917
     crops: Image,
-    onset: int,
     apex: int,
     inside: Mask,
     landmarks: Floats | None,
     attention: NDArray[np.float32],
-    surfaces: Sequence[DepthMap],
+    surfaces: ClipGeometry[DepthMap],
     motion: SurfaceMotion | None = None,
     lift: NDArray[np.float16] | None = None,
 ) -> Scene:
     """Make a clip ready to be seen from any angle.
 
-    surfaces : the face's depth, NaN outside it: the clip's one, or each frame's
+    surfaces : the face's depth, NaN outside it
     motion, lift : see `Scene`
     """
-    surface = surfaces[onset] if len(surfaces) > 1 else surfaces[0]
+    surface = surfaces.at_onset
     inside = _sampled_inside(inside)
     return Scene(
         crops=crops,
-        onset=onset,
+        onset=surfaces.onset,
         apex=apex,
         inside=inside,
         landmarks=landmarks,
         attended=AttendedSurface.of(attention, surface),
         surface=surface,
-        meshes=tuple(surface_mesh(each) for each in surfaces),
+        meshes=surfaces.map(surface_mesh),
         face=SeenFace.of(surface, inside, landmarks),
         motion=motion,
         lift=lift,
@@ -111,20 +92,20 @@ def surface_mesh(surface: DepthMap) -> Mesh:
     return smooth_outline(mesh_from_depth(surface), surface.camera)
 
 
-def look(scene: Scene, yaw: float, pitch: float, config: BuildConfig, renderer: Renderer) -> tuple[ViewGeometry, ...]:
+def look(scene: Scene, yaw: float, pitch: float, config: BuildConfig, renderer: Renderer) -> ClipGeometry[ViewGeometry]:
     """What the camera at an angle, degrees, sees of every geometry of a clip."""
     camera = scene.surface.camera.at(yaw, pitch)
-    return tuple(renderer.render(mesh, camera, config.grazing) for mesh in scene.meshes)
+    return scene.meshes.map(lambda mesh: renderer.render(mesh, camera, config.grazing))
 
 
-def visible_share(scene: Scene, seen: Sequence[ViewGeometry], config: BuildConfig) -> float:
+def visible_share(scene: Scene, seen: ClipGeometry[ViewGeometry], config: BuildConfig) -> float:
     """Share of the clip's attention that `look` sees, in [0, 1]."""
-    return visible_attention(scene.attended, _kept_geometry(scene, seen), config.grazing)
+    return visible_attention(scene.attended, seen.at_onset, config.grazing)
 
 
 def make_view(
     scene: Scene,
-    seen: Sequence[ViewGeometry],
+    seen: ClipGeometry[ViewGeometry],
     config: BuildConfig,
     clock: Stopwatch | None = None,
     with_flow: bool = True,
@@ -135,10 +116,10 @@ def make_view(
     with_flow : False leaves the view without flow, (0, S, S, 2)
     """
     clock = clock or Stopwatch()
-    view = _kept_geometry(scene, seen)
+    view = seen.at_onset
     with clock("views"):
         colour = _drape(seen, scene.crops)
-        if scene.lift is not None and len(seen) == 1:
+        if scene.lift is not None and not seen.moves:
             lift_skin(colour, scene.lift, view)
         hit, valid = _common(seen, scene.inside)
         if config.fill == "mirror":
@@ -146,7 +127,7 @@ def make_view(
                 colour, view, hit & ~valid, scene.crops, scene.face, onset=scene.onset, grazing=config.grazing
             )
         behind = background(config.background, scene.crops[scene.onset], scene.face)
-        colour = lay_over(colour, np.stack([each.coverage for each in seen]), behind)
+        colour = lay_over(colour, np.stack([each.coverage for each in seen.each]), behind)
     with clock("flow"):
         motion = view_flow(scene, seen, colour, hit, config) if with_flow else ClipFlow.none(len(hit))
     with clock("attention"):
@@ -160,11 +141,12 @@ def make_view(
         valid=valid,
         depth=np.where(hit, view.depth, np.float32(np.nan)),
         visible_attention=share,
-        kept=share >= config.attention_threshold,
     )
 
 
-def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Mask, config: BuildConfig) -> ClipFlow:
+def view_flow(
+    scene: Scene, seen: ClipGeometry[ViewGeometry], colour: Image, hit: Mask, config: BuildConfig
+) -> ClipFlow:
     """Motion in a view, found in its pictures or carried there from the frontal clip, as the config says.
 
     seen : what `look` gave; colour : (T, S, S, 3) uint8; hit : (S, S) bool, where the view shows a surface
@@ -174,10 +156,10 @@ def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Ma
     if scene.motion is None:
         raise ValueError("flow that is carried through the surface needs the scene's motion")
     motion = scene.motion
-    if len(seen) == 1:
-        return see_clip_motion(motion, seen[0])
-    frames = np.concatenate([see_motion(one[None], view) for one, view in zip(motion.frames, seen, strict=False)])
-    return ClipFlow(frames, see_motion(motion.apex[None], _kept_geometry(scene, seen))[0]).on(hit)
+    if not seen.moves:
+        return see_clip_motion(motion, seen.at_onset)
+    frames = np.concatenate([see_motion(one[None], seen.at(index)) for index, one in enumerate(motion.frames)])
+    return ClipFlow(frames, see_motion(motion.apex[None], seen.at_onset)[0]).on(hit)
 
 
 def flow_methods(config: BuildConfig) -> FlowMethods:
@@ -185,22 +167,17 @@ def flow_methods(config: BuildConfig) -> FlowMethods:
     return get_flow_methods(config.flow_method, config.flow_weights, config.device)
 
 
-def _kept_geometry(scene: Scene, seen: Sequence[ViewGeometry]) -> ViewGeometry:
-    """The geometry that is kept for the clip: its only one, or the onset frame's."""
-    return seen[scene.onset] if len(seen) > 1 else seen[0]
-
-
-def _drape(seen: Sequence[ViewGeometry], crops: Image) -> Image:
+def _drape(seen: ClipGeometry[ViewGeometry], crops: Image) -> Image:
     """Colour of every frame, on the clip's one geometry or on each frame's own."""
-    if len(seen) == 1:
-        return drape(seen[0], crops)
-    return np.concatenate([drape(view, crop[None]) for view, crop in zip(seen, crops, strict=True)])
+    if not seen.moves:
+        return drape(seen.at_onset, crops)
+    return np.concatenate([drape(seen.at(index), crop[None]) for index, crop in enumerate(crops)])
 
 
-def _common(seen: Sequence[ViewGeometry], inside: Mask) -> tuple[Mask, Mask]:
+def _common(seen: ClipGeometry[ViewGeometry], inside: Mask) -> tuple[Mask, Mask]:
     """Where every geometry shows a surface, and where that surface was seen in the source's picture."""
     hit, valid = np.ones_like(inside), np.ones_like(inside)
-    for view in seen:
+    for view in seen.each:
         hit &= np.isfinite(view.depth)
         # A pixel on the outline shows what is behind the face too.
         valid &= seen_inside(view, inside) & (view.coverage == 1)

@@ -20,7 +20,7 @@ from mvgen.core.errors import StoreError
 from mvgen.engine import local
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
-from mvgen.store.writer import disk_errors, write_atomically
+from mvgen.core.files import disk_errors, write_atomically
 from recognizer.bench.results import summarise
 from recognizer.bench.tables import latex, markdown
 from recognizer.bench.units import (

@@ -45,7 +45,7 @@ def evaluate(
     """
     from mvgen.commands.console import print_table
     from mvgen.core.config import canonical_json
-    from mvgen.store.writer import disk_errors, write_atomically
+    from mvgen.core.files import disk_errors, write_atomically
     from recognizer.evaluation.evaluate import evaluate as run_evaluation
     from recognizer.learning.weights import describe, load_trained
     from recognizer.readers.config import open_data

@@ -31,7 +31,7 @@ def saliency(
       recognizer saliency --weights runs/stcnn/weights.safetensors clip.mp4 --class surprise --out saliency.png
     """
     from mvgen.core.errors import ConfigError
-    from mvgen.store.writer import disk_errors, write_atomically
+    from mvgen.core.files import disk_errors, write_atomically
     from recognizer.learning.prediction import load_tools, predict, read_video, sample_of_video
     from recognizer.learning.saliency import saliency as find_saliency
     from recognizer.learning.saliency import sheet

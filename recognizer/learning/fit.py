@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mvgen.store.writer import disk_errors, write_atomically
+from mvgen.core.files import disk_errors, write_atomically
 from recognizer.errors import RecogniserError
 from recognizer.systems.base import FeatureSystem, NeuralSystem, Training, batch_count
 

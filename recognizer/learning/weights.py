@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mvgen import __version__
 from mvgen.core.errors import WeightsError
-from mvgen.store.writer import disk_errors, write_atomically
+from mvgen.core.files import disk_errors, write_atomically
 from recognizer.learning.fit import Device, Rows, classifier_scores, scores, train_classifier
 from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mvgen.store.manifest import digest_of
-from mvgen.store.writer import FLOW_STEP, disk_errors, npz_bytes, quantise_flow, write_atomically
+from mvgen.store.arrays import FLOW_STEP, npz_bytes, quantise_flow
+from mvgen.core.files import disk_errors, write_atomically
 from recognizer.code import SAMPLE_CODE, code_digest
 from recognizer.readers.base import Reader, sample_of
 from recognizer.records import Sample

@@ -27,7 +27,7 @@ from mvgen.motion.registration import apply, leave, register, seen_in_all
 from mvgen.pipeline.clip import depth_everywhere
 from mvgen.store import layout
 from mvgen.store.about import read_about
-from mvgen.store.items import read_arrays
+from mvgen.store.arrays import read_arrays
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from mvgen.views.view import flow_methods
 from recognizer.errors import RecogniserError

@@ -1,4 +1,6 @@
-"""Writes PNG files fast: one filter for all rows, and ISA-L's deflate.
+"""Colour frames of a store: how they are encoded, and read back.
+
+PNG files are written fast: one filter for all rows, and ISA-L's deflate.
 
 The average filter is the best of those that numpy can work out at once: files come out an eighth larger than libpng's
 own choice of a filter for each row at zlib's level 6, in a twentieth of its time.
@@ -7,16 +9,59 @@ Source: PNG Specification (Third Edition), W3C, sections 5, 9 and 11.
 
 from __future__ import annotations
 
+import io
 import struct
+from pathlib import Path
 
 import numpy as np
 
+from mvgen.core.errors import StoreError
 from mvgen.core.records import Image
+from mvgen.store.manifest import ViewRow
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB = 0, 2  # colour types
 _AVERAGE = 3  # filter type: what a byte is more than the mean of those to the left and above, rounded down
 _LEVEL = 1  # of ISA-L's 0 to 3: 2 and 3 take longer and are no smaller on filtered rows
+
+
+def encode_frame(pixels: Image, image_format: str, grey: bool, quality: int) -> bytes:
+    """Encode one frame, (S, S, 3) uint8 RGB, as JPEG (4:4:4: chroma blocks are motion too), PNG or BMP."""
+    picture = np.ascontiguousarray(pixels[..., 0] if grey else pixels)
+    if image_format == "PNG":
+        return png_bytes(picture)
+    if image_format == "JPEG":
+        return _jpeg_bytes(picture, quality)
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    Pillow.fromarray(picture).save(buffer, format=image_format)
+    return buffer.getvalue()
+
+
+def _jpeg_bytes(picture: Image, quality: int) -> bytes:
+    import cv2
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if picture.ndim == 3:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", picture, options)[1].tobytes()
+
+
+def read_frames(root: Path, row: ViewRow) -> Image:
+    """Colour frames of a row, (T, S, S, 3) uint8. Raises StoreError for a frame that is missing or damaged."""
+    return np.stack([_read_frame(root / row.frames_directory / name) for name in row.frame_names])
+
+
+def _read_frame(path: Path) -> Image:
+    from PIL import Image as Picture
+
+    try:
+        with Picture.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except OSError as error:
+        raise StoreError(f"frame {path} cannot be read: {error}; the store is damaged, build it again") from None
 
 
 def png_bytes(pixels: Image) -> bytes:

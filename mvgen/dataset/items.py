@@ -1,30 +1,17 @@
-"""What a dataset hands out: one view of one clip as tensors, and how its parts are read from the disk."""
+"""What a dataset hands out: one view of one clip as tensors."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Container, Mapping
-from pathlib import Path
-from typing import TypedDict, get_args
+from typing import TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mvgen.core.errors import StoreError
-from mvgen.core.records import Image, Label, Mask, Signals
+from mvgen.core.records import LABELS, Image, Mask, Signals
 from mvgen.motion.flow import ClipFlow
-from mvgen.motion.signals import with_head
 from mvgen.store.manifest import ViewRow
-
-# The order of the labels in `label`.
-LABELS: tuple[str, ...] = get_args(Label)
-# A view's motion in its maps, in the order of `ClipFlow`.
-FLOW_ARRAYS = ("flow", "apex_flow")
-# A clip's signals in its geometry.
-SIGNAL_ARRAYS = ("head_pose", "signal_names", "signal_actions", "signal_deviation")
 
 
 class SignalItem(TypedDict):
@@ -129,58 +116,3 @@ def _signal_item(signals: Signals) -> SignalItem:
         deviation=torch.from_numpy(signals.deviation),
         names=signals.names,
     )
-
-
-def read_signals(root: Path, row: ViewRow) -> Signals:
-    """The signals of a row's clip. Raises StoreError when they are missing, damaged or of another shape."""
-    stored = read_arrays(root / row.geometry, only=SIGNAL_ARRAYS)
-    pose, names, actions, deviation = (stored.get(name, np.zeros(0)) for name in SIGNAL_ARRAYS)
-    wrong = [
-        name
-        for name, right in (
-            ("head_pose", pose.shape == (row.frames, 6) and pose.dtype == np.float64),
-            ("signal_names", names.ndim == 1 and names.dtype.kind == "U" and len(set(names.tolist())) == len(names)),
-            ("signal_actions", _is_strength(actions, (row.frames, len(names)))),
-            ("signal_deviation", _is_strength(np.nan_to_num(deviation), (row.frames, len(names)))),
-        )
-        if not right
-    ]
-    if wrong:
-        path = root / row.geometry
-        raise StoreError(f"{path} has no signals that can be used: {', '.join(wrong)}; build the dataset again")
-    return with_head(pose, actions, deviation, names.tolist())
-
-
-def _is_strength(values: np.ndarray, shape: tuple[int, int]) -> bool:
-    """Whether values are pixels, none of them negative."""
-    return values.shape == shape and values.dtype == np.float32 and bool((values >= 0).all())
-
-
-def read_frames(root: Path, row: ViewRow) -> Image:
-    """Colour frames of a row, (T, S, S, 3) uint8. Raises StoreError for a frame that is missing or damaged."""
-    return np.stack([_read_frame(root / row.frames_directory / name) for name in row.frame_names])
-
-
-def _read_frame(path: Path) -> Image:
-    from PIL import Image as Picture
-
-    try:
-        with Picture.open(path) as picture:
-            return np.array(picture.convert("RGB"))
-    except OSError as error:
-        raise StoreError(f"frame {path} cannot be read: {error}; the store is damaged, build it again") from None
-
-
-def stored_flow(maps: Mapping[str, np.ndarray]) -> ClipFlow:
-    """The flow among the arrays of a view's maps, pixels."""
-    return ClipFlow(*(np.float32(maps["flow_step"]) * maps[name] for name in FLOW_ARRAYS))
-
-
-def read_arrays(path: Path, without: Container[str] = (), only: Container[str] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of a `.npz` in a store, but for those left out. Raises StoreError when it is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            wanted = [name for name in stored.files if name not in without and (only is None or name in only)]
-            return {name: stored[name] for name in wanted}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise StoreError(f"{path} cannot be read: {error}; the store is damaged, build it again") from None
