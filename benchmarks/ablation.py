@@ -22,7 +22,7 @@ from stages import commit, hardware
 
 from mvgen.core.config import BuildConfig
 from mvgen.depth.estimator import load_network
-from mvgen.pipeline.clip import Tools
+from mvgen.pipeline.tools import Tools
 from mvgen.scans import open_corpus
 from mvgen.training.depth import evaluate, load_training_config, train
 from mvgen.training.depth_data import make_samples

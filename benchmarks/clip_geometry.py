@@ -34,7 +34,8 @@ from view_metrics import flow_errors, relative_error
 
 from mvgen.core.config import BuildConfig, Geometry
 from mvgen.core.records import BuiltClip, Clip, Image
-from mvgen.pipeline.clip import Tools, build_clip
+from mvgen.pipeline.clip import build_clip
+from mvgen.pipeline.tools import Tools
 from mvgen.scans.corpora.anny import anny_heads
 from mvgen.scans.looks.appearance import Look
 from mvgen.synth.plan import ClipPlan, plan_release

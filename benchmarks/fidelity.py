@@ -44,7 +44,8 @@ from mvgen.core.device import one_thread
 from mvgen.core.records import BuiltClip, Image, ViewClip
 from mvgen.engine import local
 from mvgen.motion.flow import flow_between
-from mvgen.pipeline.clip import Tools, fit_attention_for
+from mvgen.pipeline.clip import fit_attention_for
+from mvgen.pipeline.tools import Tools
 from mvgen.scans.corpora.anny import anny_heads
 from mvgen.scans.corpora.ict import ict_heads
 from mvgen.scans.head import HeadModel, Identity

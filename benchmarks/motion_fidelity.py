@@ -58,7 +58,8 @@ from mvgen.core.records import BuiltClip, Clip, Frame, Image
 from mvgen.engine import local
 from mvgen.faces.crop import crop_frames
 from mvgen.motion.flow import clip_flow
-from mvgen.pipeline.clip import Tools, build_clip
+from mvgen.pipeline.clip import build_clip
+from mvgen.pipeline.tools import Tools
 from mvgen.views.view import flow_methods
 
 YAWS = (15.0, 25.0, 45.0)

@@ -43,8 +43,8 @@ from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import FaceModel
 from mvgen.morphable.rasterise import fit_image, rasterise
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LIPS
-from mvgen.pipeline.clip import Tools
 from mvgen.pipeline.reconstruct import read_photograph, reconstruct
+from mvgen.pipeline.tools import Tools
 
 Floats = NDArray[np.floating]
 

@@ -36,7 +36,7 @@ from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
-from mvgen.pipeline.clip import Tools
+from mvgen.pipeline.tools import Tools
 from mvgen.scans import open_corpus
 from mvgen.scans.corpora.anny import AnnyHeads, anny_heads
 from mvgen.scans.corpora.ict import IctHeads, ict_heads

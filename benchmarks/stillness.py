@@ -16,7 +16,8 @@ from mvgen.depth.clip_geometry import clip_geometry, frames_needed
 from mvgen.faces.crop import crop_frames
 from mvgen.morphable.fitting import fit_face
 from mvgen.motion.registration import apply, register
-from mvgen.pipeline.clip import Tools, depth_everywhere, find_face
+from mvgen.pipeline.frontal import depth_everywhere, find_face
+from mvgen.pipeline.tools import Tools
 
 FRAMES, FPS, SIZE = 14, 30.0, 256
 MODES: tuple[Geometry, ...] = get_args(Geometry)

@@ -16,7 +16,8 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Mask, ViewClip
 from mvgen.motion.flow import clip_flow
 from mvgen.motion.surface_motion import clip_surface_motion
-from mvgen.pipeline.clip import Tools, build_clip
+from mvgen.pipeline.clip import build_clip
+from mvgen.pipeline.tools import Tools
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
 from mvgen.views.view import Scene, flow_methods, look, make_scene, make_view

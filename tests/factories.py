@@ -16,7 +16,7 @@ from mvgen.core.records import DepthMap, FacePoints, FacePrediction, Image
 
 if TYPE_CHECKING:
     from mvgen.faces.detection import Detector, Faces
-    from mvgen.pipeline.clip import Tools
+    from mvgen.pipeline.tools import Tools
     from mvgen.synth.plan import ClipPlan
 
 
@@ -130,7 +130,7 @@ def known_tools(detector: Detector | None = None, noise: float = 0.0) -> Tools:
     noise : see `EllipsoidEstimator`
     """
     from mvgen.morphable.model import face_model
-    from mvgen.pipeline.clip import Tools
+    from mvgen.pipeline.tools import Tools
     from mvgen.render import get_renderer
     from mvgen.views.attention import AttentionModel
 

@@ -19,7 +19,7 @@ from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.faces.landmarks import find_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
-from mvgen.pipeline.clip import settle_landmarks
+from mvgen.pipeline.frontal import settle_landmarks
 from mvgen.scans.imaging.rotation import rotation
 
 SIZE = 192

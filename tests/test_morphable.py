@@ -28,7 +28,8 @@ from mvgen.morphable.fitting import FaceFit, fit_face, pupils
 from mvgen.morphable.model import WEIGHTS, FaceModel, face_model
 from mvgen.morphable.rasterise import face_region, fit_image, rasterise, vertex_normals
 from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS, LIPS, RING, topology
-from mvgen.pipeline.clip import Tools, find_face
+from mvgen.pipeline.frontal import find_face
+from mvgen.pipeline.tools import Tools
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.synth.actions import FACIAL_ACTIONS, facial_action_weights
 from mvgen.training import face_model as making

@@ -24,8 +24,10 @@ from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region as fit_region
 from mvgen.motion.joint_flow import motion_from_onset
-from mvgen.pipeline.clip import _read_attention, apex_position, build_clip, fit_attention_for
+from mvgen.pipeline.clip import build_clip, fit_attention_for
+from mvgen.pipeline.frontal import apex_position
 from mvgen.pipeline.reconstruct import read_photograph, reconstruct
+from mvgen.pipeline.tools import read_attention
 from mvgen.views.attention import AttentionModel
 
 
@@ -268,7 +270,7 @@ def test_attention_is_fitted_on_labelled_clips_and_leaves_out_what_cannot_be_rea
     model = AttentionModel.from_tensors(tensors)
     assert model.classes == ("negative", "positive")
     save_file(tensors, tmp_path / "attention.safetensors")
-    np.testing.assert_array_equal(_read_attention(tmp_path / "attention.safetensors").weight, model.weight)
+    np.testing.assert_array_equal(read_attention(tmp_path / "attention.safetensors").weight, model.weight)
     sharp = build_clip(clips[1], read(clips[1]), config(), replace(known_tools(), attention=model))
     assert sharp.reconstruction.attention.max() > 2 * built().reconstruction.attention.max()
 
@@ -277,13 +279,13 @@ def test_no_labels_give_a_head_without_classes_that_can_be_stored(tmp_path: Path
     from safetensors.numpy import save_file
 
     save_file(fit_attention_for([], lambda _: astronaut()[None], config(), known_tools()), tmp_path / "a.safetensors")
-    assert not _read_attention(tmp_path / "a.safetensors").fitted
+    assert not read_attention(tmp_path / "a.safetensors").fitted
 
 
 def test_broken_attention_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match=r"a\.safetensors cannot be read"):
-        _read_attention(tmp_path / "a.safetensors")
+        read_attention(tmp_path / "a.safetensors")
 
 
 def write(path: Path, pixels: NDArray[Any]) -> Path:

@@ -22,7 +22,7 @@ from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, rasterise
 from mvgen.motion.head_motion import HeadFitter, seen_at, turn
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
-from mvgen.pipeline.clip import depth_everywhere
+from mvgen.pipeline.frontal import depth_everywhere
 
 Floats = NDArray[np.floating]
 

@@ -15,7 +15,8 @@ from mvgen.core.records import DepthMap, Floats, Image
 from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.landmarks import ibug_landmarks
-from mvgen.pipeline.clip import Tools, find_face, source_camera
+from mvgen.pipeline.frontal import find_face, source_camera
+from mvgen.pipeline.tools import Tools
 from mvgen.render.mesh import export_mesh
 from mvgen.render.surface import source_normals
 from mvgen.views.view import look, make_scene, make_view

@@ -19,7 +19,8 @@ from mvgen.core.paths import shipped_weights
 from mvgen.core.records import BuiltClip, Clip, Image
 
 if TYPE_CHECKING:
-    from mvgen.pipeline.clip import Observation, Tools
+    from mvgen.pipeline.clip import Observation
+    from mvgen.pipeline.tools import Tools
     from mvgen.sources.base import Listing
 
 # Packages whose version may change the bytes of a store.
@@ -91,11 +92,12 @@ class PipelineStages:
         return save(dict(fit_attention_on(observed)))
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
-        from mvgen.pipeline.clip import _read_attention, build_clip
+        from mvgen.pipeline.clip import build_clip
+        from mvgen.pipeline.tools import read_attention
         from mvgen.sources.frames import read_frames
 
         one_thread()
-        tools = replace(_tools(config, self.weights(config)["depth"]), attention=_read_attention(attention))
+        tools = replace(_tools(config, self.weights(config)["depth"]), attention=read_attention(attention))
 
         def build_one(clip: Clip) -> BuiltClip:
             took: list[float] = []
@@ -117,7 +119,7 @@ class PipelineStages:
 @lru_cache(maxsize=1)
 def _tools(config: BuildConfig, weights: str) -> Tools:
     """What a process has loaded, without an attention head; weights : digest of the file, which may have changed."""
-    from mvgen.pipeline.clip import Tools
+    from mvgen.pipeline.tools import Tools
 
     return Tools.load(config)
 

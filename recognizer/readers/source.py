@@ -12,7 +12,8 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip
-from mvgen.pipeline.clip import Tools, build_clip
+from mvgen.pipeline.clip import build_clip
+from mvgen.pipeline.tools import Tools
 from mvgen.sources import get_source
 from mvgen.sources.base import Variant
 from mvgen.sources.frames import read_frames

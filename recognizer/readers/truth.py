@@ -24,7 +24,7 @@ from mvgen.dataset.views import read_scene, stored_config, stored_fit
 from mvgen.faces.crop import covered, crop_frames
 from mvgen.motion.flow import clip_flow
 from mvgen.motion.registration import apply, leave, register, seen_in_all
-from mvgen.pipeline.clip import depth_everywhere
+from mvgen.pipeline.frontal import depth_everywhere
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.arrays import read_arrays

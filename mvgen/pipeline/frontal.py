@@ -1,0 +1,265 @@
+"""From frames to a registered frontal clip: face, head, depth, motion. Builds and recognisers begin with it.
+
+`frontal_clip` goes all the way; `cut_face`, `hold_still` and `measure` are its parts, for who has other work between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
+from mvgen.core.config import BuildConfig
+from mvgen.core.errors import ConfigError
+from mvgen.core.records import Clip, DepthMap, FaceFit, FacePoints, FaceTrack, Floats, Image, Mask, Registration
+from mvgen.depth.clip_geometry import clip_geometry, frames_needed
+from mvgen.faces.crop import covered, crop_frames, track_face
+from mvgen.faces.face_mesh_topology import IBUG
+from mvgen.faces.landmarks import find_landmarks, ibug_landmarks
+from mvgen.morphable.fitting import fit_face
+from mvgen.morphable.rasterise import fit_image, vertex_normals
+from mvgen.motion.flow import ClipFlow, clip_flow, flow_between
+from mvgen.motion.joint_flow import OnsetMotion, motion_from_onset
+from mvgen.motion.paper import register_by_homography
+from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
+from mvgen.pipeline.tools import Tools
+from mvgen.sources.frames import read_frames
+from mvgen.views.view import Stopwatch, flow_methods
+
+# What is read of the stages from outside.
+__all__ = ["FrontalClip", "SideClip", "Tools", "flow_between", "frontal_clip", "side_clip"]
+
+# A landmark on skin that is seen this much aslant (the cosine) or more is on its way out of sight.
+_GRAZING = 0.25
+
+
+class StillClip(NamedTuple):
+    """A clip whose head stands still.
+
+    clip : without the frames that cannot be registered; face : as it was cut
+    crops : (T, S, S, 3) uint8, registered onto the onset frame; onset : its position, from 0
+    """
+
+    clip: Clip
+    face: FaceTrack
+    crops: Image
+    onset: int
+    registration: Registration
+
+
+@dataclass(frozen=True, slots=True)
+class FrontalClip:
+    """A registered frontal clip and what is measured in it.
+
+    clip : without the frames that cannot be registered, with the apex that was found where the release marks none
+    crops : (T, S, S, 3) uint8, registered onto the onset frame
+    onset, apex : positions in the clip, from 0
+    face : its landmarks are those of the onset frame
+    inside : (S, S) bool, crop pixels that the source's picture covers in every frame
+    surfaces, fits : the clip's one, or each frame's; surface, fit : the one, or the onset frame's
+    from_onset : motion from the onset frame to every frame
+    flow : motion from frame to frame, and from onset to apex, wherever a surface shows
+    """
+
+    clip: Clip
+    crops: Image
+    onset: int
+    apex: int
+    face: FaceTrack
+    inside: Mask
+    registration: Registration
+    surfaces: tuple[DepthMap, ...]
+    fits: tuple[FaceFit, ...]
+    surface: DepthMap
+    fit: FaceFit
+    from_onset: OnsetMotion
+    flow: ClipFlow
+
+    @property
+    def shown(self) -> Mask:
+        """(S, S) bool, where the clip shows face."""
+        return np.isfinite(self.surface.depth)
+
+
+def frontal_clip(
+    clip: Clip, config: BuildConfig, tools: Tools, read: Callable[[Clip], Image] = read_frames
+) -> FrontalClip:
+    """The registered frontal clip of a clip as a release has it, with its face's depth and its motion.
+
+    read : gives the clip's frames, (T, H, W, 3) uint8
+    Raises ClipError naming the stage that gave up.
+    """
+    return measure(hold_still(clip, *cut_face(clip, read(clip), config, tools), config, tools), config, tools)
+
+
+def cut_face(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> tuple[FaceTrack, Image]:
+    """The face of a clip's frames (T, H, W, 3) uint8, and its crops (T, S, S, 3) uint8. Raises ClipError("face")."""
+    face = find_face(frames, clip.position(clip.onset, 0), config, tools)
+    return face, crop_frames(frames, face)
+
+
+def hold_still(clip: Clip, face: FaceTrack, crops: Image, config: BuildConfig, tools: Tools) -> StillClip:
+    """Register the crops (T, S, S, 3) uint8 of a clip onto its onset frame. Raises ClipError("register")."""
+    onset = clip.position(clip.onset, 0)
+    registration, crops = _register(crops, onset, face, config, tools)
+    span = usable_span(registration, onset)
+    clip = only_usable(clip, span, registration)
+    return StillClip(clip, face, crops[span], onset - span.start, registration.part(span))
+
+
+def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatch | None = None) -> FrontalClip:
+    """Find the depth of a registered clip's face, its apex, and its motion."""
+    clock = clock or Stopwatch()
+    clip, face, crops, onset, registration = still
+    with clock("depth"):
+        seen = crops[frames_needed(config.geometry, len(crops), onset)]
+        points = tools.landmarker.find(seen)
+        camera = source_camera(face, config)
+        surfaces, fits = clip_geometry(seen, points, camera, config.geometry, clip.fps, tools.model, tools.estimator)
+        # A clip with one geometry has one depth; otherwise the onset frame's is the one that is kept.
+        surface = surfaces[onset if len(surfaces) > 1 else 0]
+        fit = fits[onset if len(fits) > 1 else 0]
+        face = settle_landmarks(face, points, fit, surface)
+    with clock("flow"):
+        shown = np.any([np.isfinite(each.depth) for each in surfaces], axis=0)
+        from_onset = motion_from_onset(crops, onset, shown)
+        apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surface.depth), from_onset))
+        flow = clip_flow(crops, onset, apex, shown, flow_methods(config), from_onset)
+    return FrontalClip(
+        # A release that marks no apex gets the one found here; the adapter's note says that it is an estimate.
+        clip=replace(clip, apex=clip.frames[apex].number),
+        crops=crops,
+        onset=onset,
+        apex=apex,
+        face=face,
+        inside=seen_in_all(face.inside, registration),
+        registration=registration,
+        surfaces=tuple(surfaces),
+        fits=tuple(fits),
+        surface=surface,
+        fit=fit,
+        from_onset=from_onset,
+        flow=flow,
+    )
+
+
+class SideClip(NamedTuple):
+    """A registered clip of another camera.
+
+    crops : (T, S, S, 3) uint8, registered onto the onset frame
+    shown : (S, S) bool, where every frame shows the face; flow : there, zero elsewhere
+    """
+
+    crops: Image
+    shown: Mask
+    flow: ClipFlow
+
+
+def side_clip(
+    frames: Image,
+    crop: Floats,
+    fit: FaceFit,
+    shown: Mask,
+    camera: Camera,
+    *,
+    onset: int,
+    apex: int,
+    config: BuildConfig,
+) -> SideClip:
+    """A clip of another camera, registered as `frontal_clip` would, where its face is known and need not be found.
+
+    frames : (T, H, W, 3) uint8; crop : (2, 3), frame pixel -> crop pixel
+    fit : of the onset frame, as `camera` sees it; shown : (S, S) bool, where the onset frame's crop shows the face
+    onset, apex : positions in the clip, from 0
+    Raises ConfigError for the paper's registration, which needs landmarks that nobody finds from the side.
+    """
+    if config.registration == "paper":
+        raise ConfigError("registration 'paper' needs landmarks of every frame, which a side view does not have")
+    # No part of this looks at the five points.
+    face = FaceTrack(crop, len(shown), np.full((5, 2), np.nan), 1.0, 1, covered(crop, len(shown), *frames.shape[1:3]))
+    crops = crop_frames(frames, face)
+    registration = leave(len(crops))
+    if config.registration == "head":
+        depth = depth_everywhere(camera, fit)
+        registration = register(crops, onset, fit, depth, camera)
+        crops = apply(crops, registration, depth)
+    shown = shown & seen_in_all(face.inside, registration)
+    return SideClip(crops, shown, clip_flow(crops, onset, apex, shown, flow_methods(config)))
+
+
+def find_face(frames: Image, onset: int, config: BuildConfig, tools: Tools) -> FaceTrack:
+    """The one crop of a clip, and the landmarks in it. Raises ClipError("face") where no frame shows a face."""
+    face = track_face(frames, config.size, tools.detector, onset)
+    return find_landmarks(frames, face, tools.landmarker, onset)
+
+
+def settle_landmarks(face: FaceTrack, points: FacePoints, fit: FaceFit, surface: DepthMap) -> FaceTrack:
+    """The same face with its landmarks as registered frames show them, and which of them are seen.
+
+    points : of the registered frames; fit : of the clip; surface : its depth, with where it shows face
+    """
+    landmarks = np.median(ibug_landmarks(points), axis=0)
+    shown = surface.confidence[tuple(np.clip(landmarks[:, ::-1].astype(int), 0, len(surface.confidence) - 1).T)]
+    facing = vertex_normals(fit.vertices[0])[IBUG, 2]
+    return replace(face, landmarks=landmarks, visible=shown * np.clip(facing / _GRAZING, 0, 1))
+
+
+def _register(
+    crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools
+) -> tuple[Registration, Image]:
+    """How the frames lie on the onset frame, and the frames brought there."""
+    if config.registration == "none":
+        return leave(len(crops)), crops
+    camera = source_camera(face, config)
+    if config.registration == "paper":
+        landmarks = ibug_landmarks(tools.landmarker.find(crops))
+        registration = register_by_homography(crops, onset, landmarks, face.inside, config.min_inliers)
+        return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
+    fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
+    shown = fit_image(camera, fit.vertices[0])
+    depth = known_everywhere(tools.estimator.predict(crops[[onset]], shown[None]).depth[0])
+    registration = register(crops, onset, fit, depth, camera)
+    return registration, apply(crops, registration, depth)
+
+
+def depth_everywhere(camera: Camera, fit: FaceFit) -> Floats:
+    """Depth of a fit, (S, S) world units; beyond the face as at its nearest pixel."""
+    return known_everywhere(fit_image(camera, fit.vertices[0])[..., 0])
+
+
+def known_everywhere(depth: NDArray[np.floating]) -> Floats:
+    """Depth (S, S), where it is NaN as at the nearest pixel where it is not."""
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(~np.isfinite(depth), return_distances=False, return_indices=True)
+    return np.asarray(depth[tuple(nearest)], np.float64)
+
+
+def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
+    """The camera that took the crop, as the config describes it."""
+    pivot = (0.0, 0.0, config.pivot_depth)
+    if config.camera == "orthographic" or config.focal is None or config.principal is None:
+        return crop_camera(config.size, pivot)
+    return pinhole_crop_camera(config.size, face.crop, config.focal, config.principal, pivot)
+
+
+def apex_position(crops: Image, onset: int, face: Mask, motion: OnsetMotion) -> int:
+    """Index of the frame to which the face has moved most since the onset, for releases that mark no apex.
+
+    crops : (T, S, S, 3) uint8, registered; face : (S, S) bool; motion : of the crops
+    Where nothing moves, it is the frame that differs most from the onset frame in the face; frames are smoothed first,
+    so that the largest change is not the noisiest frame.
+    """
+    import cv2
+
+    farthest = motion.farthest()
+    if farthest is not None:
+        return farthest
+
+    sigma = crops.shape[1] / 128
+    smooth = [cv2.GaussianBlur(crop.astype(np.float32), (0, 0), sigma)[face] for crop in crops]
+    return int(np.argmax([np.abs(other - smooth[onset]).mean() for other in smooth]))

@@ -1,0 +1,76 @@
+"""What every clip needs and is loaded once: networks, the face model, the renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mvgen.core.config import BuildConfig
+from mvgen.core.device import resolved_device
+from mvgen.core.errors import WeightsError
+from mvgen.core.records import Image
+from mvgen.depth.clip_geometry import DepthPredictor
+from mvgen.faces.detection import Detector
+from mvgen.faces.landmarks import Landmarker
+from mvgen.morphable.model import FaceModel
+from mvgen.render import Renderer, get_renderer
+from mvgen.views.attention import AttentionModel
+
+
+class DepthEstimator(DepthPredictor, Protocol):
+    """The depth network: see `mvgen.depth.estimator`."""
+
+    @property
+    def encoder(self) -> Callable[[Any], Sequence[Any]]:
+        """(N, 3, S, S) -> feature maps."""
+        ...
+
+    def normalise(self, crops: Image) -> Any:
+        """Crops as the encoder takes them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What is loaded once per process and serves every clip."""
+
+    detector: Detector
+    landmarker: Landmarker
+    model: FaceModel
+    estimator: DepthEstimator
+    attention: AttentionModel
+    renderer: Renderer
+
+    @classmethod
+    def load(cls, config: BuildConfig, attention: Path | None = None) -> Tools:
+        """Load the networks and open the renderer.
+
+        attention : the head that `fit_attention_for` gave, as safetensors; None before there is one
+        Raises WeightsError for weights that do not fit, MissingPartError without what the renderer needs.
+        """
+        from mvgen.depth.estimator import DepthEstimator as Network
+        from mvgen.faces.detection import FaceDetector
+        from mvgen.faces.face_mesh import FaceMesh
+        from mvgen.morphable.model import face_model
+
+        return cls(
+            detector=FaceDetector(config.device),
+            landmarker=FaceMesh(config.device),
+            model=face_model(),
+            estimator=Network(config.weights, config.device),
+            attention=AttentionModel.empty() if attention is None else read_attention(attention),
+            renderer=get_renderer(config.renderer, resolved_device(config.device)),
+        )
+
+
+def read_attention(path: Path) -> AttentionModel:
+    """The attention head of a safetensors file. Raises WeightsError for one that cannot be read."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return AttentionModel.from_tensors(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"attention weights {path} cannot be read: {error}; remove them to fit them again") from None
