@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mvgen.build.failures import clip_failure
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError, MvgenError
-from mvgen.core.stopwatch import Stopwatch
 from mvgen.core.records import BuiltClip, Clip, Split
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.engine import local
 from mvgen.engine.base import EngineError, Limits, MakeWorker, Outcome
 from mvgen.store.manifest import Failure, Marker, clip_digest

@@ -6,16 +6,17 @@ geometry, which only an expression changes, and a frame must lie on that before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
-from mvgen.core.records import BuiltClip, Clip, Floats, Image, Label, ViewClip
+from mvgen.core.records import BuiltClip, Clip, Floats, Image, Label, Reconstruction, ViewClip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.rasterise import face_region
 from mvgen.motion.joint_flow import motion_from_onset
@@ -26,16 +27,18 @@ from mvgen.pipeline.frontal import FrontalClip, apex_position, cut_face, hold_st
 from mvgen.pipeline.tools import Tools
 from mvgen.render import Renderer
 from mvgen.views.attention import AttentionModel, attention_map, fit_head, pooled_change
-from mvgen.views.view import Scene, Stopwatch, look, make_scene, make_view
+from mvgen.views.view import Scene, look, make_scene, make_view
 
 
-def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> BuiltClip:
-    """Build one clip; its side views are made when they are asked for, and again when asked again.
+def build_clip(
+    clip: Clip, frames: Image, config: BuildConfig, tools: Tools, clock: Stopwatch | None = None
+) -> BuiltClip:
+    """Build one clip; its side views are rendered when they are asked for.
 
-    frames : (T, H, W, 3) uint8, the clip's frames
+    frames : (T, H, W, 3) uint8, the clip's frames; clock : is told how long the stages take
     Raises ClipError naming the stage that gave up.
     """
-    clock = Stopwatch()
+    clock = clock or Stopwatch()
     with clock("face"):
         face, crops = cut_face(clip, frames, config, tools)
         del frames  # they may be many times larger than what is cut out of them
@@ -43,13 +46,13 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         still = hold_still(clip, face, crops, config, tools)
         del crops
     front = measure(still, config, tools, clock)
-    crops, onset, apex, surfaces, surface = front.crops, front.onset, front.apex, front.surfaces, front.surface
+    crops, onset, apex, surfaces = front.crops, front.onset, front.apex, front.surfaces
     with clock("flow"):
-        scene_flow = SceneFlow(front.fit, surface)
+        scene_flow = SceneFlow(front.fits.at_onset, front.surface)
         signals = clip_signals(front.registration.pose, front.from_onset, scene_flow)
         carried = config.flow == "geometric"
-        lift = _lift(front.from_onset.flows(), front.flow.apex, scene_flow) if len(surfaces) == 1 else None
-        motion = clip_surface_motion(front.flow, surfaces, onset, apex, lift) if carried else None
+        lift = _lift(front.from_onset.flows(), front.flow.apex, scene_flow) if not surfaces.moves else None
+        motion = clip_surface_motion(front.flow, surfaces, apex, lift) if carried else None
     with clock("attention"):
         attention = attention_map(
             crops[onset],
@@ -61,11 +64,9 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
             motion=front.flow.apex,
         )
     with clock("mesh"):
-        scene = make_scene(crops, onset, apex, front.inside, front.face.landmarks, attention, surfaces, motion, lift)
-    views = _Views(_source_view(front), scene, config, tools.renderer, clock)
-    return BuiltClip(
-        front.clip, front.face, front.registration, signals, surface, front.fit, attention, views, clock.seconds, lift
-    )
+        scene = make_scene(crops, apex, front.inside, front.face.landmarks, attention, surfaces, motion, lift)
+    found = Reconstruction(front.face, front.registration, signals, front.surface, front.fits.at_onset, attention, lift)
+    return BuiltClip(front.clip, found, _frontal_view(front), _SideViews(scene, config, tools.renderer, clock))
 
 
 _LIFT_SIDE = 64  # of the grid that skin's motion in depth is kept on: it is as smooth as the flow
@@ -82,37 +83,23 @@ def _lift(flows: NDArray[np.float32], expression: NDArray[np.float32], scene_flo
 
 
 @dataclass(frozen=True, slots=True)
-class _Views(Sequence[ViewClip]):
-    """The views of a clip, of which none but the frontal one is kept: together they are larger than all else."""
+class _SideViews(Iterable[ViewClip]):
+    """The side views of a clip, none of which is kept: together they are larger than all else."""
 
-    source: ViewClip
     scene: Scene
     config: BuildConfig
     renderer: Renderer
     clock: Stopwatch
 
-    def __len__(self) -> int:
-        return 1 + len(self.config.angles)
-
-    @overload
-    def __getitem__(self, index: int) -> ViewClip: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[ViewClip, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> ViewClip | tuple[ViewClip, ...]:
-        if isinstance(index, slice):
-            return tuple(self[each] for each in range(len(self))[index])
-        number = range(len(self))[index]
-        if number == 0:
-            return self.source
-        with self.clock("views"):
-            seen = look(self.scene, self.config.angles[number - 1], 0.0, self.config, self.renderer)
-        return make_view(self.scene, seen, self.config, self.clock)
+    def __iter__(self) -> Iterator[ViewClip]:
+        for yaw in self.config.angles:
+            with self.clock("views"):
+                seen = look(self.scene, yaw, 0.0, self.config, self.renderer)
+            yield make_view(self.scene, seen, self.config, self.clock)
 
 
-def _source_view(front: FrontalClip) -> ViewClip:
-    """The registered frontal clip, which is always kept beside the views and sees all there is."""
+def _frontal_view(front: FrontalClip) -> ViewClip:
+    """The registered frontal clip, which sees all there is."""
     motion = front.flow.on(front.shown)
     return ViewClip(
         yaw=None,
@@ -123,7 +110,6 @@ def _source_view(front: FrontalClip) -> ViewClip:
         valid=front.shown & front.inside,
         depth=front.surface.depth,
         visible_attention=1.0,
-        kept=True,
     )
 
 

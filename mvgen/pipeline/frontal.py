@@ -15,7 +15,19 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError
-from mvgen.core.records import Clip, DepthMap, FaceFit, FacePoints, FaceTrack, Floats, Image, Mask, Registration
+from mvgen.core.records import (
+    Clip,
+    ClipGeometry,
+    DepthMap,
+    FaceFit,
+    FacePoints,
+    FaceTrack,
+    Floats,
+    Image,
+    Mask,
+    Registration,
+)
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.depth.clip_geometry import clip_geometry, frames_needed
 from mvgen.faces.crop import covered, crop_frames, track_face
 from mvgen.faces.face_mesh_topology import IBUG
@@ -28,7 +40,7 @@ from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.pipeline.tools import Tools
 from mvgen.sources.frames import read_frames
-from mvgen.views.view import Stopwatch, flow_methods
+from mvgen.views.view import flow_methods
 
 # What is read of the stages from outside.
 __all__ = ["FrontalClip", "SideClip", "Tools", "flow_between", "frontal_clip", "side_clip"]
@@ -60,7 +72,7 @@ class FrontalClip:
     onset, apex : positions in the clip, from 0
     face : its landmarks are those of the onset frame
     inside : (S, S) bool, crop pixels that the source's picture covers in every frame
-    surfaces, fits : the clip's one, or each frame's; surface, fit : the one, or the onset frame's
+    surfaces : depth of the face; fits : the face model that it stands on
     from_onset : motion from the onset frame to every frame
     flow : motion from frame to frame, and from onset to apex, wherever a surface shows
     """
@@ -72,12 +84,15 @@ class FrontalClip:
     face: FaceTrack
     inside: Mask
     registration: Registration
-    surfaces: tuple[DepthMap, ...]
-    fits: tuple[FaceFit, ...]
-    surface: DepthMap
-    fit: FaceFit
+    surfaces: ClipGeometry[DepthMap]
+    fits: ClipGeometry[FaceFit]
     from_onset: OnsetMotion
     flow: ClipFlow
+
+    @property
+    def surface(self) -> DepthMap:
+        """Of the onset frame."""
+        return self.surfaces.at_onset
 
     @property
     def shown(self) -> Mask:
@@ -119,15 +134,14 @@ def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatc
         seen = crops[frames_needed(config.geometry, len(crops), onset)]
         points = tools.landmarker.find(seen)
         camera = source_camera(face, config)
-        surfaces, fits = clip_geometry(seen, points, camera, config.geometry, clip.fps, tools.model, tools.estimator)
-        # A clip with one geometry has one depth; otherwise the onset frame's is the one that is kept.
-        surface = surfaces[onset if len(surfaces) > 1 else 0]
-        fit = fits[onset if len(fits) > 1 else 0]
-        face = settle_landmarks(face, points, fit, surface)
+        surfaces, fits = clip_geometry(
+            seen, points, camera, config.geometry, clip.fps, tools.model, tools.estimator, onset
+        )
+        face = settle_landmarks(face, points, fits.at_onset, surfaces.at_onset)
     with clock("flow"):
-        shown = np.any([np.isfinite(each.depth) for each in surfaces], axis=0)
+        shown = np.any([np.isfinite(each.depth) for each in surfaces.each], axis=0)
         from_onset = motion_from_onset(crops, onset, shown)
-        apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surface.depth), from_onset))
+        apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surfaces.at_onset.depth), from_onset))
         flow = clip_flow(crops, onset, apex, shown, flow_methods(config), from_onset)
     return FrontalClip(
         # A release that marks no apex gets the one found here; the adapter's note says that it is an estimate.
@@ -138,10 +152,8 @@ def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatc
         face=face,
         inside=seen_in_all(face.inside, registration),
         registration=registration,
-        surfaces=tuple(surfaces),
-        fits=tuple(fits),
-        surface=surface,
-        fit=fit,
+        surfaces=surfaces,
+        fits=fits,
         from_onset=from_onset,
         flow=flow,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.device import one_thread, resolved_device
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import BuiltClip, Clip, Image
+from mvgen.core.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from mvgen.pipeline.clip import Observation
@@ -91,7 +91,7 @@ class PipelineStages:
         threadpool_limits(1)  # no more is used here: torch need not load
         return save(dict(fit_attention_on(observed)))
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         from mvgen.pipeline.clip import build_clip
         from mvgen.pipeline.tools import read_attention
         from mvgen.sources.frames import read_frames
@@ -99,19 +99,13 @@ class PipelineStages:
         one_thread()
         tools = replace(_tools(config, self.weights(config)["depth"]), attention=read_attention(attention))
 
-        def build_one(clip: Clip) -> BuiltClip:
-            took: list[float] = []
-
+        def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
             def read() -> Image:
-                began = time.perf_counter()
-                frames = read_frames(clip)
-                took.append(time.perf_counter() - began)
-                return frames
+                with clock("reading"):
+                    return read_frames(clip)
 
             # Frames are not held here: `build_clip` lets them go once they are cropped.
-            built = build_clip(clip, read(), config, tools)
-            built.seconds["reading"] = took[0]
-            return built
+            return build_clip(clip, read(), config, tools, clock)
 
         return build_one
 

@@ -107,7 +107,8 @@ def read_geometry(root: Path, row: ViewRow) -> Reconstruction:
         part, _, field = _ARRAYS[name].of.rpartition(".")
         parts.setdefault(part, {})[field] = value
     size = len(parts["depth"]["depth"])
-    lens = {field: tuple(v.tolist()) if v.ndim else float(v) for field, v in parts["depth.camera"].items()}
+    numbers = parts["depth.camera"].items()
+    lens: dict[str, Any] = {field: tuple(value.tolist()) if value.ndim else float(value) for field, value in numbers}
     face, fit, registration = parts["face"], parts["fit"], parts["registration"]
     return Reconstruction(
         face=FaceTrack(**{**face, "size": size, "confidence": float(face["confidence"]), "faces": int(face["faces"])}),

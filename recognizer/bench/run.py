@@ -17,10 +17,10 @@ from typing import Any
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import StoreError
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.engine import local
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
-from mvgen.core.files import disk_errors, write_atomically
 from recognizer.bench.results import summarise
 from recognizer.bench.tables import latex, markdown
 from recognizer.bench.units import (

@@ -15,8 +15,8 @@ import numpy as np
 
 from mvgen.core.config import canonical_json
 from mvgen.core.device import one_thread
-from mvgen.store.manifest import digest_of
 from mvgen.core.files import disk_errors, write_atomically
+from mvgen.store.manifest import digest_of
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
 from recognizer.evaluation.protocols import (
     TRAINING_VIEWS,

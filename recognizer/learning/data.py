@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.config import canonical_json
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.engine import local
 from mvgen.store.manifest import digest_of
-from mvgen.core.files import disk_errors, write_atomically
 from recognizer.code import INPUT_CODE, code_digest
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import Reader

@@ -13,9 +13,9 @@ import numpy as np
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
-from mvgen.core.files import disk_errors, write_atomically
 from recognizer.bench.units import Board
 from recognizer.code import TRAINING_CODE, code_digest
 from recognizer.config import changed_training

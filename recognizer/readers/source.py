@@ -88,8 +88,9 @@ def frontal_sample(clip: Clip, entry: Entry, config: BuildConfig, tools: Tools, 
         built = build_clip(clip, read_frames(clip), config, tools)
     except ClipError as error:
         raise RecogniserError(f"clip {clip.id} cannot be used: {error}; mend it, or exclude the clip") from None
-    front, known = built.views[0], built.clip
+    front, known = built.frontal, built.clip
     onset = known.position(known.onset, 0)
     times = (onset, known.position(known.apex, onset), known.position(known.offset, len(known.frames) - 1))
     frames = on_face(front.colour, np.isfinite(front.depth)) if face_only else front.colour
-    return sample_of(entry, frames, front.flow, front.apex_flow, front.valid, times, built.face.landmarks)
+    landmarks = built.reconstruction.face.landmarks
+    return sample_of(entry, frames, front.flow, front.apex_flow, front.valid, times, landmarks)

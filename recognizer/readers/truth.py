@@ -20,7 +20,7 @@ from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
 from mvgen.core.errors import StoreError
 from mvgen.core.landmarks68 import five_points
 from mvgen.core.records import FaceFit, FaceTrack, Floats, Image, Mask
-from mvgen.dataset.views import read_scene, stored_config, stored_fit
+from mvgen.dataset.views import read_scene, stored_config
 from mvgen.faces.crop import covered, crop_frames
 from mvgen.motion.flow import clip_flow
 from mvgen.motion.registration import apply, leave, register, seen_in_all
@@ -28,6 +28,7 @@ from mvgen.pipeline.frontal import depth_everywhere
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.arrays import read_arrays
+from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from mvgen.views.view import flow_methods
 from recognizer.errors import RecogniserError
@@ -107,19 +108,19 @@ class TruthReader(Reader):
         place, entry = self._places[index], self.entries[index]
         row, yaw, config = place.row, place.yaw, self._config
         scene = read_scene(self.root, row, frames=False)
-        stored = read_arrays(self.root / row.geometry)
-        size, folder = len(stored["depth"]), clip_directory(row)
-        eyes = eye_midpoint(self._onset_depth(place), stored["crop"], size, place.camera)
-        crop = side_crop(stored["crop"], eyes, place.camera.at(yaw), scene.surface.camera.at(yaw))
+        found = read_geometry(self.root, row)
+        size, folder = found.face.size, clip_directory(row)
+        eyes = eye_midpoint(self._onset_depth(place), found.face.crop, size, place.camera)
+        crop = side_crop(found.face.crop, eyes, place.camera.at(yaw), scene.surface.camera.at(yaw))
         frames = self._frames(place)
         landmarks = points_at(scene, yaw)
-        points = points_at(scene, yaw, points=stored["points"]) if landmarks is None else five_points(landmarks)
+        points = points_at(scene, yaw, points=found.face.points) if landmarks is None else five_points(landmarks)
         assert points is not None
         track = FaceTrack(crop, size, points, 1.0, 1, covered(crop, size, *frames.shape[1:3]), landmarks)
         crops, onset = crop_frames(frames, track), row.onset_index
         registration = leave(len(crops))
         if config.registration != "none":
-            camera, fit = scene.surface.camera, turned_fit(stored_fit(stored), scene.surface.camera.at(yaw))
+            camera, fit = scene.surface.camera, turned_fit(found.fit, scene.surface.camera.at(yaw))
             depth = depth_everywhere(camera, fit)
             registration = register(crops, onset, fit, depth, camera)
             crops = apply(crops, registration, depth)
