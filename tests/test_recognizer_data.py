@@ -201,6 +201,12 @@ def test_truth_that_does_not_fit_is_refused(store: Path, truth: Path, tmp_path: 
         TruthReader(store, tmp_path / "nowhere", ClassRule())
 
 
+def test_true_views_of_a_store_that_is_registered_as_in_the_paper_are_refused(tmp_path: Path) -> None:
+    paper = make_store(tmp_path, subjects=2, clips=1, registration="paper")
+    with pytest.raises(RecogniserError, match="--registration head"):
+        TruthReader(paper, tmp_path, ClassRule())
+
+
 # A release, without a build
 
 
