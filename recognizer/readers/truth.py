@@ -19,7 +19,7 @@ from mvgen.core.angles import view_name
 from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
 from mvgen.core.errors import StoreError
 from mvgen.core.records import FaceFit, Floats, Image, Mask
-from mvgen.dataset.views import read_scene, stored_config, stored_fit
+from mvgen.dataset.views import landmarks_at, read_scene, stored_config, stored_fit
 from mvgen.pipeline.frontal import side_clip
 from mvgen.store import layout
 from mvgen.store.about import read_about
@@ -27,7 +27,6 @@ from mvgen.store.items import read_arrays
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
-from recognizer.readers.store import points_at
 from recognizer.records import Sample
 
 _SCHEMA = 1
@@ -124,7 +123,7 @@ class TruthReader(Reader):
         )
         times = (row.onset_index, row.apex_index, row.offset_index)
         shown = on_face(clip.crops, clip.shown) if self.face_only else clip.crops
-        return sample_of(entry, shown, *clip.flow, clip.shown, times, points_at(scene, yaw))
+        return sample_of(entry, shown, *clip.flow, clip.shown, times, landmarks_at(scene, yaw))
 
     def _onset_depth(self, place: _Place) -> Floats:
         """(H, W) true depth of the onset frame, from the front."""
