@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mvgen.core.camera import crop_camera
 from mvgen.core.device import resolved_device
-from mvgen.scans.corpora.landmark_vertices import CANONICAL
+from mvgen.core.landmarks68 import CANONICAL
 from recognizer.learning.fit import Device, training_loss
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, NeuralSystem, get_system

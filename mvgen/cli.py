@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
@@ -11,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from mvgen import __version__
-from mvgen.core.errors import MvgenError
+from mvgen.core.console import run_app
 
 # Command -> (function in mvgen.commands.<name with underscores>, what it does), in the order of the help.
 COMMANDS = {
@@ -29,9 +28,6 @@ COMMANDS = {
     "make-face-model": "Make the linear face model that is fitted to landmarks.",
     "doctor": "Check this machine: versions, device, GL, weights, what is missing.",
 }
-
-
-_INTERRUPTED = 130
 
 
 class _LazyGroup(TyperGroup):
@@ -85,33 +81,6 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run an `mvgen` command line and return its exit code."""
     return run_app(app, "mvgen", arguments)
-
-
-def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
-    """Run a command line and return its exit code; errors go to stderr as a message, never as a traceback."""
-    try:
-        code = get_command(which).main(args=arguments, prog_name=name, standalone_mode=False)
-        if code == _INTERRUPTED:  # what typer makes of Ctrl-C
-            raise KeyboardInterrupt
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except MvgenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except typer.TyperException as error:
-        # Usage errors know how to print themselves, with the usage line; others are their message.
-        if show := getattr(error, "show", None):
-            show()
-        else:
-            print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        print("\ninterrupted; run the same line again to resume", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing may be flushed into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from mvgen import __version__
-from mvgen.cli import run_app
+from mvgen.core.console import run_app
 from recognizer.commands.bench import bench
 from recognizer.commands.data import data
 from recognizer.commands.eval import evaluate

@@ -74,7 +74,7 @@ def acted_points(actions: NDArray[Any], camera: Camera) -> NDArray[np.float32]:
 
 def mean_landmarks(size: int) -> NDArray[np.float32]:
     """(68, 2) float32, where the landmarks of a mean face lie in a canonical crop of side `size`."""
-    from mvgen.scans.corpora.landmark_vertices import CANONICAL
+    from mvgen.core.landmarks68 import CANONICAL
 
     return crop_camera(size).project(CANONICAL)[:, :2].astype(np.float32)
 

@@ -138,7 +138,7 @@ def test_datasets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_store_is_described_by_the_recognizer(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mvgen.cli import run_app
+    from mvgen.core.console import run_app
     from recognizer.cli import app
 
     run(line)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from mvgen.core.errors import ScanError
+from mvgen.core.landmarks68 import CANONICAL
 from mvgen.scans import open_corpus
 from mvgen.scans.corpora.ict import IctHeads
-from mvgen.scans.corpora.landmark_vertices import CANONICAL, ICT_VERTICES
+from mvgen.scans.corpora.landmark_vertices import ICT_VERTICES
 
 VERTICES = 26719
 UNIT = 6.2  # centimetres between the eyes

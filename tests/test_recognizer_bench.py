@@ -14,7 +14,7 @@ import pytest
 from recognizer_trees import PatternReader, install_systems, make_store
 
 import recognizer.bench.units
-from mvgen.cli import run_app
+from mvgen.core.console import run_app
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.store import layout
 from recognizer.bench.plots import plots

@@ -16,7 +16,7 @@ from mvgen.core.camera import Camera, crop_camera
 from mvgen.core.config import load_config
 from mvgen.core.errors import AnglesError, StoreError
 from mvgen.dataset.reader import open_dataset
-from mvgen.dataset.views import read_scene
+from mvgen.dataset.views import landmarks_at, read_scene
 from mvgen.morphable.model import face_model
 from mvgen.sources import get_source
 from mvgen.store import layout
@@ -29,7 +29,7 @@ from recognizer.readers.config import DataConfig, data_at, open_data
 from recognizer.readers.flow_images import FlowImageReader
 from recognizer.readers.kept import KeptReader
 from recognizer.readers.source import frontal_sample
-from recognizer.readers.store import StoreReader, points_at
+from recognizer.readers.store import StoreReader
 from recognizer.readers.truth import TruthReader, clip_directory, eye_midpoint, side_crop, turned_fit
 from recognizer.records import Sample
 
@@ -107,16 +107,17 @@ def test_a_store_of_another_schema_is_refused(store: Path, tmp_path: Path) -> No
         StoreReader(tmp_path, ClassRule())
 
 
-def test_points_move_with_the_surface_they_are_on(store: Path) -> None:
+def test_landmarks_move_with_the_surface_they_are_on(store: Path) -> None:
     row = read_table(store / layout.TABLE)[0]
     scene = read_scene(store, row, frames=False)
     points = np.array([[20.5, 30.5], [40.5, 40.5]])
-    assert points_at(scene, None) is None
-    np.testing.assert_allclose(points_at(scene, 0.0, points=points), points)
+    assert landmarks_at(scene, None) is None
+    scene = replace(scene, landmarks=points)
+    np.testing.assert_allclose(landmarks_at(scene, 0.0), points)
     depth = np.array([scene.surface.depth[30, 20], scene.surface.depth[40, 40]], float)
     camera = scene.surface.camera
     turned = camera.at(45.0).project(camera.unproject(np.column_stack([points, depth])))
-    np.testing.assert_allclose(points_at(scene, 45.0, points=points), turned[:, :2])
+    np.testing.assert_allclose(landmarks_at(scene, 45.0), turned[:, :2])
 
 
 # True side views
@@ -199,6 +200,12 @@ def test_truth_that_does_not_fit_is_refused(store: Path, truth: Path, tmp_path: 
         TruthReader(store, truth, ClassRule())
     with pytest.raises(RecogniserError, match=r"no truth\.json"):
         TruthReader(store, tmp_path / "nowhere", ClassRule())
+
+
+def test_true_views_of_a_store_that_is_registered_as_in_the_paper_are_refused(tmp_path: Path) -> None:
+    paper = make_store(tmp_path, subjects=2, clips=1, registration="paper")
+    with pytest.raises(RecogniserError, match="--registration head"):
+        TruthReader(paper, tmp_path, ClassRule())
 
 
 # A release, without a build

@@ -15,7 +15,7 @@ import torch
 from acted_samples import WAYS, acted_sample
 from recognizer_overfit import SMALL, learn
 
-from mvgen.cli import run_app
+from mvgen.core.console import run_app
 from recognizer.cli import app
 from recognizer.errors import RecogniserError
 from recognizer.records import Sample

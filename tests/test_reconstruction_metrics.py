@@ -23,9 +23,9 @@ from reconstruction import FIT, beside_fit, face_parts
 from tables import table
 
 from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.landmarks68 import CANONICAL
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
-from mvgen.scans.corpora.landmark_vertices import CANONICAL
 from mvgen.scans.imaging.rotation import rotation
 
 SIZE, METRE = 96, 0.063

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from mvgen.build.build import Summary
+from mvgen.core.console import print_table
 from mvgen.store import layout
 from mvgen.store.manifest import Failure
 
@@ -103,18 +101,3 @@ def print_summary(summary: Summary) -> None:
     print(f"contact sheet: {summary.out / layout.SHEET}")
     if summary.failures:
         print(f"failures:      {summary.out / layout.FAILURES}")
-
-
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: ruled on a terminal, aligned columns elsewhere."""
-    table = [[str(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        ruled = Table(*header, highlight=False)
-        for row in table:
-            ruled.add_row(*(escape(cell) for cell in row))
-        Console().print(ruled)
-        return
-    lines = ([list(header)] if all(header) else []) + table
-    widths = [max((len(line[column]) for line in lines), default=0) for column in range(len(header))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

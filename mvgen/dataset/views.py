@@ -24,7 +24,8 @@ from torch.utils.data import Dataset, get_worker_info
 
 from mvgen.core.angles import RandomAngles, view_name
 from mvgen.core.config import BuildConfig
-from mvgen.core.records import ClipGeometry, Image, ViewGeometry
+from mvgen.core.errors import StoreError
+from mvgen.core.records import ClipGeometry, Floats, Image, ViewGeometry
 from mvgen.dataset.items import ViewItem, view_item
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
@@ -63,6 +64,34 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
         ClipGeometry((found.depth,), row.onset_index),
         lift=found.lift,
     )
+
+
+def landmarks_at(scene: Scene, yaw: float | None, pitch: float = 0.0) -> Floats | None:
+    """A clip's landmarks as a view shows them, (68, 2) pixels; hidden ones too. None where the clip has none.
+
+    yaw, pitch : degrees, yaw None is the frontal clip
+    Beside the face a landmark is as deep as the nearest pixel of the face.
+    Raises StoreError for a depth that shows no face.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    points = scene.landmarks
+    if points is None or yaw is None:
+        return points
+    known = np.isfinite(scene.surface.depth)
+    if not known.any():
+        raise StoreError("a clip of the store has no face in its depth; the store is damaged, build it again")
+    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    column, row = np.clip(points, 0, len(known) - 1).astype(int).T
+    depth = scene.surface.depth[nearest[0][row, column], nearest[1][row, column]].astype(np.float64)
+    camera = scene.surface.camera
+    world = camera.unproject(np.column_stack([points, depth]))
+    return np.asarray(camera.at(yaw, pitch).project(world)[:, :2])
+
+
+def share_at(scene: Scene, yaw: float, pitch: float, config: BuildConfig) -> float:
+    """Share of a clip's attention that a view at an angle, degrees, sees, in [0, 1]."""
+    return visible_share(scene, look(scene, yaw, pitch, config, _renderer()), config)
 
 
 class RenderedViews(Dataset[ViewItem]):
@@ -138,8 +167,7 @@ class RenderedViews(Dataset[ViewItem]):
         if row.split != "train":  # all are kept
             return self.angles if self.kept else ()
         scene = read_scene(self.root, row, frames=False)
-        seen = (visible_share(scene, self._look(scene, *pair), self.config) for pair in self.angles)
-        shares = zip(self.angles, seen, strict=True)
+        shares = ((pair, share_at(scene, *pair, self.config)) for pair in self.angles)
         return [pair for pair, share in shares if self._row(row, *pair, share).kept == self.kept]
 
     def _candidates(self, index: int) -> tuple[ViewRow, list[tuple[float, float]]]:

@@ -190,7 +190,9 @@ def side_clip(
     Raises ConfigError for the paper's registration, which needs landmarks that nobody finds from the side.
     """
     if config.registration == "paper":
-        raise ConfigError("registration 'paper' needs landmarks of every frame, which a side view does not have")
+        raise ConfigError(
+            "a side view cannot be registered as in the paper: nobody finds its landmarks; use registration head"
+        )
     # No part of this looks at the five points.
     face = FaceTrack(crop, len(shown), np.full((5, 2), np.nan), 1.0, 1, covered(crop, len(shown), *frames.shape[1:3]))
     crops = crop_frames(frames, face)

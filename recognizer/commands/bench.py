@@ -42,7 +42,7 @@ def bench(
       recognizer bench configs/bench/strcn_table2_casme_ii.yaml --data casme-ii --out runs/loso
       recognizer bench configs/bench/novel_view.yaml --data out --out runs/chance --shuffle-labels
     """
-    from mvgen.commands.console import print_table
+    from mvgen.core.console import print_table
     from recognizer.bench.run import run_bench
     from recognizer.bench.tables import gain_lines, main_rows
     from recognizer.config import choose_systems, load_bench

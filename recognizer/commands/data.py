@@ -16,7 +16,7 @@ def data(out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wro
     Example:
       recognizer data demo/dataset
     """
-    from mvgen.commands.console import print_table
+    from mvgen.core.console import print_table
     from mvgen.store import layout
     from mvgen.store.about import read_about
     from mvgen.store.manifest import read_table

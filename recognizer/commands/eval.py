@@ -43,8 +43,8 @@ def evaluate(
       recognizer eval --weights runs/multiview/weights.safetensors --data out --truth truth
       recognizer eval --weights runs/multiview/weights.safetensors --data out --angles -60:60:10 --out figures.json
     """
-    from mvgen.commands.console import print_table
     from mvgen.core.config import canonical_json
+    from mvgen.core.console import print_table
     from mvgen.core.files import disk_errors, write_atomically
     from recognizer.evaluation.evaluate import evaluate as run_evaluation
     from recognizer.learning.weights import describe, load_trained

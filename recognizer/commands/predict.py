@@ -31,7 +31,7 @@ def predict(
     """
     import sys
 
-    from mvgen.commands.console import print_table
+    from mvgen.core.console import print_table
     from recognizer.errors import RecogniserError
     from recognizer.learning.prediction import load_tools, read_video, sample_of_video
     from recognizer.learning.prediction import predict as say_class

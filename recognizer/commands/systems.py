@@ -10,7 +10,7 @@ def systems() -> int:
     Example:
       recognizer systems
     """
-    from mvgen.commands.console import print_table
+    from mvgen.core.console import print_table
     from recognizer.systems.listing import describe_systems
 
     rows = [

@@ -11,7 +11,7 @@ from mvgen.core.config import BuildConfig, load_config
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip
-from mvgen.pipeline.tools import Tools
+from mvgen.pipeline.frontal import Tools
 from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import list_frames, list_video
 from recognizer.errors import RecogniserError

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import crop_camera
-from mvgen.scans.corpora.landmark_vertices import CANONICAL
+from mvgen.core.landmarks68 import CANONICAL
 from recognizer.records import Sample
 
 _VIEW = re.compile(r"yaw([+-][\d.]+)(?:pitch([+-][\d.]+))?")

@@ -6,17 +6,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip
-from mvgen.pipeline.clip import build_clip
-from mvgen.pipeline.tools import Tools
+from mvgen.pipeline.frontal import Tools, frontal_clip
 from mvgen.sources import get_source
 from mvgen.sources.base import Variant
-from mvgen.sources.frames import read_frames
 from mvgen.store.manifest import clip_digest, digest_of
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
@@ -85,12 +81,10 @@ class SourceReader(Reader):
 def frontal_sample(clip: Clip, entry: Entry, config: BuildConfig, tools: Tools, face_only: bool) -> Sample:
     """The registered frontal view of a clip, as a build makes it. Raises RecogniserError naming the clip and why."""
     try:
-        built = build_clip(clip, read_frames(clip), config, tools)
+        front = frontal_clip(clip, config, tools)
     except ClipError as error:
         raise RecogniserError(f"clip {clip.id} cannot be used: {error}; mend it, or exclude the clip") from None
-    front, known = built.frontal, built.clip
-    onset = known.position(known.onset, 0)
-    times = (onset, known.position(known.apex, onset), known.position(known.offset, len(known.frames) - 1))
-    frames = on_face(front.colour, np.isfinite(front.depth)) if face_only else front.colour
-    landmarks = built.reconstruction.face.landmarks
-    return sample_of(entry, frames, front.flow, front.apex_flow, front.valid, times, landmarks)
+    times = (front.onset, front.apex, front.clip.position(front.clip.offset, len(front.crops) - 1))
+    frames = on_face(front.crops, front.shown) if face_only else front.crops
+    flow, seen = front.flow.on(front.shown), front.shown & front.inside
+    return sample_of(entry, frames, *flow, seen, times, front.face.landmarks)

@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.core.angles import angle_pairs, view_name
-from mvgen.core.errors import StoreError
-from mvgen.core.records import Floats
 from mvgen.dataset.reader import open_dataset
-from mvgen.dataset.views import read_scene, stored_config
+from mvgen.dataset.views import Scene, landmarks_at, read_scene, share_at, stored_config
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, digest_of, read_table
-from mvgen.views.view import Scene, look, visible_share
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
 from recognizer.records import Sample
 
@@ -67,14 +64,11 @@ class StoreReader(Reader):
 
     def _rendered_entries(self, row: ViewRow, label: int, pairs: Sequence[tuple[float, float]]) -> list[Entry]:
         assert self._rendered is not None
-        from mvgen.render import get_renderer
-
         first = [each.clip for each in self._rendered.rows].index(row.clip) * len(pairs)
         scene, entries = read_scene(self.root, row, frames=False), []
         for number, pair in enumerate(pairs):
-            seen = look(scene, *pair, self._config, get_renderer("grid"))
             self._places.append((row, pair, first + number))
-            entries.append(self._entry(row, label, *pair, visible_share(scene, seen, self._config)))
+            entries.append(self._entry(row, label, *pair, share_at(scene, *pair, self._config)))
         return entries
 
     def _entry(self, row: ViewRow, label: int, yaw: float | None, pitch: float, share: float) -> Entry:
@@ -98,7 +92,7 @@ class StoreReader(Reader):
         item = (self._stored if pair is None else self._rendered)[position]  # type: ignore[index]
         frames, flow = (item[name].permute(0, 2, 3, 1).numpy() for name in ("clip", "flow"))
         surface = np.isfinite(item["depth"].numpy())
-        landmarks = points_at(self._scene(row), entry.yaw, 0.0 if pair is None else pair[1])
+        landmarks = landmarks_at(self._scene(row), entry.yaw, 0.0 if pair is None else pair[1])
         times = (row.onset_index, row.apex_index, row.offset_index)
         if self.face_only:
             frames = on_face(frames, surface)
@@ -113,25 +107,3 @@ class StoreReader(Reader):
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_scenes": None}
-
-
-def points_at(scene: Scene, yaw: float | None, pitch: float = 0.0, points: Floats | None = None) -> Floats | None:
-    """Points of a clip's frontal crop as a view shows them, (N, 2) pixels; hidden ones too.
-
-    yaw, pitch : degrees, yaw None is the frontal clip; points : (N, 2) pixels of the crop, its landmarks by default
-    Beside the face a point is as deep as the nearest pixel of the face. None where the clip has no landmarks.
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    points = scene.landmarks if points is None else points
-    if points is None or yaw is None:
-        return points
-    known = np.isfinite(scene.surface.depth)
-    if not known.any():
-        raise StoreError("a clip of the store has no face in its depth; the store is damaged, build it again")
-    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
-    column, row = np.clip(points, 0, len(known) - 1).astype(int).T
-    depth = scene.surface.depth[nearest[0][row, column], nearest[1][row, column]].astype(np.float64)
-    camera = scene.surface.camera
-    world = camera.unproject(np.column_stack([points, depth]))
-    return np.asarray(camera.at(yaw, pitch).project(world)[:, :2])

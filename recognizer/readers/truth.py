@@ -18,22 +18,16 @@ import numpy as np
 from mvgen.core.angles import view_name
 from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
 from mvgen.core.errors import StoreError
-from mvgen.core.landmarks68 import five_points
-from mvgen.core.records import FaceFit, FaceTrack, Floats, Image, Mask
-from mvgen.dataset.views import read_scene, stored_config
-from mvgen.faces.crop import covered, crop_frames
-from mvgen.motion.flow import clip_flow
-from mvgen.motion.registration import apply, leave, register, seen_in_all
-from mvgen.pipeline.frontal import depth_everywhere
+from mvgen.core.records import FaceFit, Floats, Image, Mask
+from mvgen.dataset.views import landmarks_at, read_scene, stored_config
+from mvgen.pipeline.frontal import side_clip
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.arrays import read_arrays
 from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import ViewRow, digest_of, read_table
-from mvgen.views.view import flow_methods
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
-from recognizer.readers.store import points_at
 from recognizer.records import Sample
 
 _SCHEMA = 1
@@ -54,7 +48,8 @@ class TruthReader(Reader):
     out : the store; truth : folder that `mvgen synth --truth` wrote with the stand-in
     noise : sigma of the second camera's sensor, of 255; the truth itself is clean, which no camera is
     face_only : black what is not face
-    Raises StoreError for a folder that is no store, RecogniserError for one that holds no truth of its clips.
+    Raises StoreError for a folder that is no store, RecogniserError for one that holds no truth of its clips, and for
+    a store that is registered in a way that true views cannot be.
     """
 
     def __init__(
@@ -70,6 +65,11 @@ class TruthReader(Reader):
     ) -> None:
         self.root, self.truth, self.classes, self.noise, self.face_only = out, truth, rule.names, noise, face_only
         self._config = stored_config(read_about(out))
+        if self._config.registration == "paper":
+            raise RecogniserError(
+                f"{out} is registered as in the paper, by landmarks that nobody finds in a side view; build it with "
+                "--registration head to read true views of it"
+            )
         index = read_index(truth)
         cameras = {one["directory"]: _camera(one["camera"]) for one in index["clips"]}
         self._places: list[_Place] = []
@@ -106,29 +106,25 @@ class TruthReader(Reader):
 
     def read(self, index: int) -> Sample:
         place, entry = self._places[index], self.entries[index]
-        row, yaw, config = place.row, place.yaw, self._config
+        row, yaw = place.row, place.yaw
         scene = read_scene(self.root, row, frames=False)
         found = read_geometry(self.root, row)
-        size, folder = found.face.size, clip_directory(row)
+        size, camera = found.face.size, scene.surface.camera
         eyes = eye_midpoint(self._onset_depth(place), found.face.crop, size, place.camera)
-        crop = side_crop(found.face.crop, eyes, place.camera.at(yaw), scene.surface.camera.at(yaw))
-        frames = self._frames(place)
-        landmarks = points_at(scene, yaw)
-        points = points_at(scene, yaw, points=found.face.points) if landmarks is None else five_points(landmarks)
-        assert points is not None
-        track = FaceTrack(crop, size, points, 1.0, 1, covered(crop, size, *frames.shape[1:3]), landmarks)
-        crops, onset = crop_frames(frames, track), row.onset_index
-        registration = leave(len(crops))
-        if config.registration != "none":
-            camera, fit = scene.surface.camera, turned_fit(found.fit, scene.surface.camera.at(yaw))
-            depth = depth_everywhere(camera, fit)
-            registration = register(crops, onset, fit, depth, camera)
-            crops = apply(crops, registration, depth)
-        face = self._face(folder, yaw, onset, crop, size) & seen_in_all(track.inside, registration)
-        motion = clip_flow(crops, onset, row.apex_index, face, flow_methods(config))
-        times = (onset, row.apex_index, row.offset_index)
-        shown = on_face(crops, face) if self.face_only else crops
-        return sample_of(entry, shown, motion.frames, motion.apex, face, times, landmarks)
+        crop = side_crop(found.face.crop, eyes, place.camera.at(yaw), camera.at(yaw))
+        clip = side_clip(
+            self._frames(place),
+            crop,
+            turned_fit(found.fit, camera.at(yaw)),
+            self._face(clip_directory(row), yaw, row.onset_index, crop, size),
+            camera,
+            onset=row.onset_index,
+            apex=row.apex_index,
+            config=self._config,
+        )
+        times = (row.onset_index, row.apex_index, row.offset_index)
+        shown = on_face(clip.crops, clip.shown) if self.face_only else clip.crops
+        return sample_of(entry, shown, *clip.flow, clip.shown, times, landmarks_at(scene, yaw))
 
     def _onset_depth(self, place: _Place) -> Floats:
         """(H, W) true depth of the onset frame, from the front."""

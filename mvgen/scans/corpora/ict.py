@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import ScanError
+from mvgen.core.landmarks68 import CANONICAL
 from mvgen.render.rays import edge_nodes
-from mvgen.scans.corpora.landmark_vertices import CANONICAL, ICT_VERTICES
+from mvgen.scans.corpora.landmark_vertices import ICT_VERTICES
 from mvgen.scans.corpora.meshfiles import read_obj, read_obj_vertices
 from mvgen.scans.corpora.performing import ModelCorpus
 from mvgen.scans.head import HeadModel, Identity, find_five_points

@@ -1,0 +1,60 @@
+"""What command lines share: how one is run, and tables. Plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+import typer
+from typer.main import get_command
+
+from mvgen.core.errors import MvgenError
+
+_INTERRUPTED = 130
+
+
+def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
+    """Run a command line and return its exit code; errors go to stderr as a message, never as a traceback."""
+    try:
+        code = get_command(which).main(args=arguments, prog_name=name, standalone_mode=False)
+        if code == _INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except MvgenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except typer.TyperException as error:
+        # Usage errors know how to print themselves, with the usage line; others are their message.
+        if show := getattr(error, "show", None):
+            show()
+        else:
+            print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        print("\ninterrupted; run the same line again to resume", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: ruled on a terminal, aligned columns elsewhere."""
+    table = [[str(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        ruled = Table(*header, highlight=False)
+        for row in table:
+            ruled.add_row(*(escape(cell) for cell in row))
+        Console().print(ruled)
+        return
+    lines = ([list(header)] if all(header) else []) + table
+    widths = [max((len(line[column]) for line in lines), default=0) for column in range(len(header))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
