@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from depth_metrics import plane_values
-from mean_face import posed_mean
 from numpy.typing import NDArray
-from stand_ins import Take, TrueClip, record
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Mask, ViewClip
+from mvgen.evaluation.depth_metrics import plane_values
+from mvgen.evaluation.mean_face import posed_mean
+from mvgen.evaluation.stand_ins import Take, TrueClip, record
 from mvgen.motion.flow import clip_flow
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline.clip import Tools, build_clip

@@ -24,16 +24,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from depth_metrics import correlation, regression
 from numpy.typing import NDArray
-from stages import commit, hardware
-from stand_ins import Take, film, record, truth
-from stillness import MODES, SIZE, Still, astronaut, geometries, jitters, noisy, registered
-from tables import table
-from view_metrics import flow_errors, relative_error
 
+from benchmarks.common import commit, hardware, table
+from benchmarks.quality.still_clips import MODES, SIZE, Still, astronaut, geometries, jitters, noisy, registered
 from mvgen.core.config import BuildConfig, Geometry
 from mvgen.core.records import BuiltClip, Clip, Image
+from mvgen.evaluation.depth_metrics import correlation, regression
+from mvgen.evaluation.stand_ins import Take, film, record, truth
+from mvgen.evaluation.view_metrics import flow_errors, relative_error
 from mvgen.pipeline.clip import Tools, build_clip
 from mvgen.scans.corpora.anny import anny_heads
 from mvgen.scans.looks.appearance import Look

@@ -36,10 +36,16 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from motion_acts import ACTS, STILL
-from motion_clips import CONDITIONS, Condition, Order, Sources, developed, hash_of, take_of
-from motion_heads import Casting
-from motion_scores import (
+
+from benchmarks.common import commit, hardware, table
+from mvgen.core.config import BuildConfig
+from mvgen.core.device import one_thread
+from mvgen.core.records import BuiltClip, Clip, Frame, Image
+from mvgen.engine import local
+from mvgen.evaluation.motion.acts import ACTS, STILL
+from mvgen.evaluation.motion.clips import CONDITIONS, Condition, Order, Sources, developed, hash_of, take_of
+from mvgen.evaluation.motion.heads import Casting
+from mvgen.evaluation.motion.scores import (
     class_bias,
     largest_jump,
     mean,
@@ -48,14 +54,7 @@ from motion_scores import (
     pose_errors,
     true_crop,
 )
-from stages import commit, hardware
-from tables import table
-from view_metrics import FlowErrors, relative_error
-
-from mvgen.core.config import BuildConfig
-from mvgen.core.device import one_thread
-from mvgen.core.records import BuiltClip, Clip, Frame, Image
-from mvgen.engine import local
+from mvgen.evaluation.view_metrics import FlowErrors, relative_error
 from mvgen.faces.crop import crop_frames
 from mvgen.motion.flow import clip_flow
 from mvgen.pipeline.clip import Tools, build_clip

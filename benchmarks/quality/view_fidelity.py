@@ -31,18 +31,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fidelity_tables import Figures, OneSided, one_sided_table, print_tables
-from stages import commit, hardware
-from stand_ins import Take, TrueClip, film, record
-from stillness import Still, noisy
-from view_metrics import false_motion, flow_errors, psnr, ssim, whole
-from ways import AS_PUBLISHED, OURS, Views, all_ways, build, side_views
 
+from benchmarks.common import commit, hardware
+from benchmarks.quality.still_clips import Still, noisy
 from mvgen.core.angles import parse_angles
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.records import BuiltClip, Image, ViewClip
 from mvgen.engine import local
+from mvgen.evaluation.stand_ins import Take, TrueClip, film, record
+from mvgen.evaluation.view_baselines import AS_PUBLISHED, OURS, Views, all_ways, build, side_views
+from mvgen.evaluation.view_fidelity import Figures, OneSided, one_sided_table, print_tables
+from mvgen.evaluation.view_metrics import false_motion, flow_errors, psnr, ssim, whole
 from mvgen.motion.flow import flow_between
 from mvgen.pipeline.clip import Tools, fit_attention_for
 from mvgen.scans.corpora.anny import anny_heads
