@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from fake_build import FakeStages, make_source, tree_bytes
-from kill_and_resume import clips_of, differing, falsely_done, left_behind, moments, tree
 
+from benchmarks.robustness.kill_and_resume import clips_of, differing, falsely_done, left_behind, moments, tree
 from mvgen.cli import run
 from mvgen.store import layout
 

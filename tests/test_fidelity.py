@@ -11,20 +11,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factories import head_surface, known_tools, mean_landmarks
-from fidelity import NO_MOTION, TRUE_FRAMES, compare
-from fidelity_tables import Figures, OneSided, one_sided_table, print_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import children, peak_memory
-from stand_ins import Take, TrueClip
-from throughput import Job, Run, repeat, steady
-from throughput import compare as compare_runs
-from view_metrics import FlowErrors, false_motion, flow_errors, psnr, relative_error, ssim, whole
-from ways import AS_PUBLISHED, BUILDS, OURS, PLANE, POSED_MEAN, TRUE_DEPTH, all_ways, flat, on_surface
 
+from benchmarks.quality.view_fidelity import NO_MOTION, TRUE_FRAMES, compare
+from benchmarks.speed.throughput import Job, Run, repeat, steady
+from benchmarks.speed.throughput import compare as compare_runs
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import ClipGeometry
+from mvgen.evaluation.processes import children, peak_memory
+from mvgen.evaluation.stand_ins import Take, TrueClip
+from mvgen.evaluation.view_baselines import (
+    AS_PUBLISHED,
+    BUILDS,
+    OURS,
+    PLANE,
+    POSED_MEAN,
+    TRUE_DEPTH,
+    all_ways,
+    flat,
+    on_surface,
+)
+from mvgen.evaluation.view_fidelity import Figures, OneSided, one_sided_table, print_tables
+from mvgen.evaluation.view_metrics import FlowErrors, false_motion, flow_errors, psnr, relative_error, ssim, whole
 from mvgen.faces.detection import Faces
 from mvgen.render import get_renderer
 from mvgen.scans.imaging.rendering import DressedHead

@@ -7,15 +7,23 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from motion_acts import ACTS, HEADS, STILL, Timing, curves, head_path, pixel_motion, placed
-from motion_clips import CONDITIONS, Condition, Take, developed
-from motion_fidelity import Scores, against_off, figures, motion_table, read, write
-from motion_heads import EYES, SIDE, Lifted, PortraitHead, RenderedHead, evenly
-from motion_scores import TrueCrop, class_bias, largest_jump, mean_length, moving_error, pose_errors, true_crop
-from view_metrics import FlowErrors
 
+from benchmarks.quality.motion_fidelity import Scores, against_off, figures, motion_table, read, write
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.records import Registration
+from mvgen.evaluation.motion.acts import ACTS, HEADS, STILL, Timing, curves, head_path, pixel_motion, placed
+from mvgen.evaluation.motion.clips import CONDITIONS, Condition, Take, developed
+from mvgen.evaluation.motion.heads import EYES, SIDE, Lifted, PortraitHead, RenderedHead, evenly
+from mvgen.evaluation.motion.scores import (
+    TrueCrop,
+    class_bias,
+    largest_jump,
+    mean_length,
+    moving_error,
+    pose_errors,
+    true_crop,
+)
+from mvgen.evaluation.view_metrics import FlowErrors
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
 from mvgen.scans.looks.appearance import Look

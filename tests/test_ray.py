@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from engine_work import cannot_begin, make_worker
 from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
-from ray_nodes import actors_of, add_node, head, kill_an_actor
 
 from mvgen.build.build import Silent, build
 from mvgen.core.errors import ClipError
 from mvgen.engine.base import EngineError, Limits, WorkerDiedError, WorkerStalledError
 from mvgen.engine.ray import Cluster, run
+from mvgen.evaluation.ray_cluster import actors_of, add_node, head, kill_an_actor
 from mvgen.store import layout
 from mvgen.store.manifest import Failure
 

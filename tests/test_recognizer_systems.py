@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from acted_samples import WAYS, acted_sample
-from recognizer_overfit import SMALL, learn
 
+from benchmarks.recognisers.overfit import SMALL, learn
 from mvgen.core.console import run_app
 from recognizer.cli import app
 from recognizer.errors import RecogniserError
+from recognizer.evaluation.acted_samples import WAYS, acted_sample
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, get_system, register
 from recognizer.systems.listing import describe_systems

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from acted_samples import acted_sample
 from numpy.typing import NDArray
 from torch import nn
 
 from mvgen.core.camera import EYE_DISTANCE
 from mvgen.core.landmarks68 import MOUTH, five_points
+from recognizer.evaluation.acted_samples import acted_sample
 from recognizer.ops.alignment import LocalWeightedMean, aligned_face
 from recognizer.ops.clips import expression, resampled, resampled_flow, resized_flow, select
 from recognizer.ops.convlstm import BiConvLSTM, ConvLSTM

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from depth_metrics import (
+from factories import head_depth
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.common import table
+from benchmarks.quality.real_faces import depth_score, other_ways, view_score
+from benchmarks.quality.reconstruction import FIT, beside_fit, face_parts
+from mvgen.core.camera import crop_camera, pixel_grid
+from mvgen.core.landmarks68 import CANONICAL
+from mvgen.evaluation.depth_metrics import (
     correlation,
     depth_errors,
     jitter,
@@ -13,17 +22,8 @@ from depth_metrics import (
     plane_values,
     regression,
 )
-from expressions import EXPRESSIONS, Pair, action_weights, agreement
-from factories import head_depth
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from mean_face import fit_pose, mean_alone, posed_mean
-from real_faces import depth_score, other_ways, view_score
-from reconstruction import FIT, beside_fit, face_parts
-from tables import table
-
-from mvgen.core.camera import crop_camera, pixel_grid
-from mvgen.core.landmarks68 import CANONICAL
+from mvgen.evaluation.expressions import EXPRESSIONS, Pair, action_weights, agreement
+from mvgen.evaluation.mean_face import fit_pose, mean_alone, posed_mean
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.scans.imaging.rotation import rotation

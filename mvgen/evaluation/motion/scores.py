@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from motion_acts import pixel_motion
-from motion_clips import Take
-from motion_heads import EYES, SIDE
 from numpy.typing import NDArray
-from view_metrics import FlowErrors, flow_errors, relative_error, whole
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.records import Mask, Registration
+from mvgen.evaluation.motion.acts import pixel_motion
+from mvgen.evaluation.motion.clips import Take
+from mvgen.evaluation.motion.heads import EYES, SIDE
+from mvgen.evaluation.view_metrics import FlowErrors, flow_errors, relative_error, whole
 from mvgen.morphable.rasterise import rasterise
 
 Floats = NDArray[np.floating]

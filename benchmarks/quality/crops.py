@@ -14,9 +14,8 @@ import argparse
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from stages import commit, hardware
-from tables import table
 
+from benchmarks.common import commit, hardware, table
 from mvgen.core.camera import pixel_grid
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Image

@@ -1,25 +1,44 @@
-"""Peak memory of processes, as Linux counts it."""
+"""Work in processes: something done again and again while they run, their children, and peak memory (Linux)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from meanwhile import meanwhile
+_POLL = 0.05  # seconds between two times
+
+
+@contextmanager
+def repeatedly(act: Callable[[], None]) -> Iterator[None]:
+    """Do `act` every now and then, in a thread, until the body ends."""
+    stop = threading.Event()
+
+    def repeat() -> None:
+        while not stop.wait(_POLL):
+            act()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager
 def watched_children(peaks: list[float]) -> Iterator[None]:
-    """Append the peak memory (MiB) of every child process that is seen meanwhile."""
+    """Append the peak memory (MiB) of every child process that runs during the body."""
     seen: dict[int, float] = {}
 
     def look() -> None:
         for child in children(os.getpid()):
             seen[child] = max(seen.get(child, 0.0), peak_memory(child))
 
-    with meanwhile(look):
+    with repeatedly(look):
         yield
     peaks += seen.values()
 

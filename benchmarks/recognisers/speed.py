@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from stages import commit, hardware
-from tables import table
 from torch import Tensor
 
+from benchmarks.common import commit, hardware, table
 from mvgen.core.camera import crop_camera
 from mvgen.core.device import resolved_device
 from mvgen.core.landmarks68 import CANONICAL

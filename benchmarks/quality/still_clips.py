@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
-from depth_metrics import jitter
 from numpy.typing import NDArray
 
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig, Geometry
 from mvgen.core.records import FacePoints, FaceTrack, Image
 from mvgen.depth.clip_geometry import clip_geometry, frames_needed
+from mvgen.evaluation.depth_metrics import jitter
 from mvgen.faces.crop import crop_frames
 from mvgen.morphable.fitting import fit_face
 from mvgen.motion.registration import apply, register
@@ -63,7 +63,7 @@ def geometries(crops: Image, onset: int, fps: float, tools: Tools) -> dict[Geome
         surfaces, _ = clip_geometry(
             crops[needed], few, crop_camera(SIZE), how, fps, tools.model, tools.estimator
         )  # fmt: skip
-        found[how] = np.stack([surface.depth for surface in surfaces])
+        found[how] = np.stack([surface.depth for surface in surfaces.each])
     return found
 
 

@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from stages import commit, hardware
-from tables import table
 
+from benchmarks.common import commit, hardware, table
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.errors import MvgenError
 from mvgen.core.records import DepthMap, Image, Mesh

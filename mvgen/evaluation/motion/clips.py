@@ -17,12 +17,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from motion_acts import ACTS, HEADS, Timing, curves, head_path
-from motion_heads import EYES, SIDE, Casting
 from numpy.typing import NDArray
 
 from mvgen.core.device import one_thread
 from mvgen.core.records import Image, Mask
+from mvgen.evaluation.motion.acts import ACTS, HEADS, Timing, curves, head_path
+from mvgen.evaluation.motion.heads import EYES, SIDE, Casting
 from mvgen.scans.imaging.sensor import through_jpeg
 from mvgen.scans.looks.paint import to_linear, to_srgb
 

@@ -6,9 +6,9 @@
 
 Clips of a stand-in, filmed first and repeated as often as needed, 640 x 480 JPEG. Build and plain composition run one
 after the other on the same clips, with as many workers, each with one thread and started afresh; a frame is one of the
-source, which all views are made of. The plain composition stands in `plain.py`. `ms a frame` is the work of all
-workers, by stage; the rest of it is what is not timed: of a build, listing, fitting the attention head, and the table
-and sheet at the end. `once started` counts from when every worker has one clip behind it until the last clip is
+source, which all views are made of. The plain composition stands in `baseline_build.py`. `ms a frame` is the work of
+all workers, by stage; the rest of it is what is not timed: of a build, listing, fitting the attention head, and the
+table and sheet at the end. `once started` counts from when every worker has one clip behind it until the last clip is
 written. Peak memory is the largest worker's. Milliseconds of each renderer are measured by `renderers.py`. Prints
 Markdown tables with hardware and commit.
 
@@ -33,12 +33,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memory import peak_memory, watched_children
 from PIL import Image
-from plain import PlainBuilder, PlainSettings
-from stages import commit, hardware
-from tables import table
 
+from benchmarks.common import commit, hardware, table
+from benchmarks.speed.baseline_build import PlainBuilder, PlainSettings
 from mvgen.build.build import Silent, build
 from mvgen.core.angles import parse_angles
 from mvgen.core.config import BuildConfig
@@ -46,6 +44,7 @@ from mvgen.core.device import one_thread
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import Clip
 from mvgen.engine import local
+from mvgen.evaluation.processes import peak_memory, watched_children
 from mvgen.sources import get_source
 from mvgen.store.manifest import Failure
 

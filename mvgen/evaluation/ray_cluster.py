@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from memory import children
+from mvgen.evaluation.processes import children
 
 # Ray looks at these when it is imported. Under `uv run` its workers would be children of a uv of their own.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

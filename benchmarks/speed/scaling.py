@@ -23,14 +23,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from meanwhile import meanwhile
-from memory import peak_memory
-from ray_nodes import actors_of, add_node, head, kill_an_actor
-from stages import commit, hardware
-from tables import table
-from throughput import Job, Run, afresh, film, job_arguments, repeat, run_build, steady
-
+from benchmarks.common import commit, hardware, table
+from benchmarks.speed.throughput import Job, Run, afresh, film, job_arguments, repeat, run_build, steady
 from mvgen.core.config import file_digest
+from mvgen.evaluation.processes import peak_memory, repeatedly
+from mvgen.evaluation.ray_cluster import actors_of, add_node, head, kill_an_actor
 from mvgen.store import layout
 from mvgen.store.finish import finish
 from mvgen.store.manifest import Marker
@@ -66,7 +63,7 @@ def havoc(cluster: Any, nodes: Sequence[Any], out: Path, clips: int) -> Abstract
             if busy is not None:
                 acts.pop(0)[1](busy)
 
-    return meanwhile(strike)
+    return repeatedly(strike)
 
 
 def compare(root: Path, folder: Path, job: Job, with_ray: bool, with_faults: bool) -> tuple[str, float]:

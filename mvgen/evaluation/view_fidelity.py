@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from tables import table
-from view_metrics import FlowErrors, relative_error
+
+from benchmarks.common import table
+from mvgen.evaluation.view_metrics import FlowErrors, relative_error
 
 Key = tuple[str, float]  # a way's name and the yaw, degrees
 

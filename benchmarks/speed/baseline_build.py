@@ -73,9 +73,9 @@ class PlainBuilder:
                 crop = self._crop(picture)
             with clock("depth"):
                 camera, points = crop_camera(settings.size), self._landmarker.find(crop[None])
-                (surface,), _ = clip_geometry(crop[None], points, camera, "per-frame", clip.fps, self._model, self)
+                surfaces, _ = clip_geometry(crop[None], points, camera, "per-frame", clip.fps, self._model, self)
             with clock("mesh"):
-                mesh = _textured_mesh(crop, surface)
+                mesh = _textured_mesh(crop, surfaces.at_onset)
             for yaw in settings.angles:
                 with clock("views"):
                     colour = self._render(mesh, crop_camera(settings.size).at(yaw))

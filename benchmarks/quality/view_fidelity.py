@@ -31,18 +31,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fidelity_tables import Figures, OneSided, one_sided_table, print_tables
-from stages import commit, hardware
-from stand_ins import Take, TrueClip, film, record
-from stillness import Still, noisy
-from view_metrics import false_motion, flow_errors, psnr, ssim, whole
-from ways import AS_PUBLISHED, OURS, Views, all_ways, build, side_views
 
+from benchmarks.common import commit, hardware
+from benchmarks.quality.still_clips import Still, noisy
 from mvgen.core.angles import parse_angles
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.records import BuiltClip, Image, ViewClip
 from mvgen.engine import local
+from mvgen.evaluation.stand_ins import Take, TrueClip, film, record
+from mvgen.evaluation.view_baselines import AS_PUBLISHED, OURS, Views, all_ways, build, side_views
+from mvgen.evaluation.view_fidelity import Figures, OneSided, one_sided_table, print_tables
+from mvgen.evaluation.view_metrics import false_motion, flow_errors, psnr, ssim, whole
 from mvgen.motion.flow import flow_between
 from mvgen.pipeline.clip import fit_attention_for
 from mvgen.pipeline.tools import Tools
@@ -119,11 +119,11 @@ def measure(task: Task, settings: Settings, tools: Tools) -> Figures:
     config, mean = settings.config, anny_heads().model
     take = film(task.plan, model, who, frame_size(config.size), settings.noise, moves=True, apex=settings.apex)
     built, true, ways = all_ways(take, mean, config, settings.flows, tools)
-    figures = Figures(task.corpus)
+    figures, attention = Figures(task.corpus), built.reconstruction.attention
     for yaw in config.angles:
         compare(figures, yaw, true, {name: views[yaw] for name, views in ways.items()}, settings.noise)
         visible = true.visible(task.plan.onset, yaw, config.grazing)
-        share = float(built.attention[visible].sum() / built.attention.sum())
+        share = float(attention[visible].sum() / attention.sum())
         figures.attention[yaw] = (ways[OURS][yaw].visible_attention, share)
     still = still_take(take, model, who, settings.noise)
     few = config.model_copy(update={"angles": config.angles[::3]})
@@ -161,13 +161,13 @@ def one_side(task: Task, settings: Settings, tools: Tools) -> OneSided:
     config, plan = settings.config, task.plan
     take = film(plan, model, who, frame_size(config.size), settings.noise, moves=True, apex=settings.apex)
     built = build(take, config, tools)
-    true = TrueClip(take, built.face.crop, config.size)
+    true = TrueClip(take, built.reconstruction.face.crop, config.size)
     front = true.see(plan.onset, other=plan.apex)
     motion = np.where(front.face, np.linalg.norm(front.motion, axis=-1), 0.0)
     shown: dict[float, tuple[float, float, float, bool]] = {}
     for yaw, view in side_views(built).items():
         visible = true.visible(plan.onset, yaw, config.grazing)
-        attended, moving = (float(one[visible].sum() / one.sum()) for one in (built.attention, motion))
+        attended, moving = (float(one[visible].sum() / one.sum()) for one in (built.reconstruction.attention, motion))
         shown[yaw] = (view.visible_attention, attended, moving, view.kept)
     return OneSided(task.name, shown)
 

@@ -19,19 +19,18 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 import numpy as np
-from depth_metrics import DepthErrors, depth_errors, landmark_errors, mean_errors
-from expressions import EXPRESSIONS, Pair, agreement, photograph_pairs
-from mean_face import mean_alone, posed_mean
 from numpy.typing import NDArray
-from stages import commit, hardware
-from stillness import MODES, Still, astronaut, jitters, noisy
-from tables import table
 
+from benchmarks.common import commit, hardware, table
+from benchmarks.quality.still_clips import MODES, Still, astronaut, jitters, noisy
 from mvgen.core.camera import EYE_DISTANCE, crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import MvgenError
 from mvgen.core.landmarks68 import EYE_LEFT, EYE_RIGHT, MOUTH, REGIONS, region_mask
 from mvgen.core.records import FacePoints, Image, Mask
+from mvgen.evaluation.depth_metrics import DepthErrors, depth_errors, landmark_errors, mean_errors
+from mvgen.evaluation.expressions import EXPRESSIONS, Pair, agreement, photograph_pairs
+from mvgen.evaluation.mean_face import mean_alone, posed_mean
 from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
@@ -209,8 +208,7 @@ def rendered_stills(count: int) -> list[Still]:
     """Rendered heads that stand-ins of a release would show, without noise."""
     from dataclasses import replace
 
-    from stand_ins import film
-
+    from mvgen.evaluation.stand_ins import film
     from mvgen.synth.plan import plan_release
 
     stills = []

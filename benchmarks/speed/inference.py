@@ -21,10 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from stages import commit, hardware
-from tables import table
 from torch import Tensor, nn
 
+from benchmarks.common import commit, hardware, table
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import FaceTrack
 from mvgen.depth.backends import OpenVinoEngine, TorchEngine, openvino_installed

@@ -14,12 +14,12 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from motion_acts import placed
 from numpy.typing import NDArray
 
 from mvgen.core.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
 from mvgen.core.errors import ClipError, ScanError
 from mvgen.core.records import Image, Mask
+from mvgen.evaluation.motion.acts import placed
 from mvgen.faces.crop import covered, crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh import FaceMesh

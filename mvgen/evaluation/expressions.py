@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from depth_metrics import correlation, regression
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask
+from mvgen.evaluation.depth_metrics import correlation, regression
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.imaging.rendering import DressedHead
 from mvgen.scans.looks.appearance import Look

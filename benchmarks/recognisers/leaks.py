@@ -14,9 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any, get_args
 
-from stages import commit, hardware
-from tables import table
-
+from benchmarks.common import commit, hardware, table
 from recognizer.bench.run import run_bench
 from recognizer.config import BenchConfig
 from recognizer.evaluation.protocols import Name

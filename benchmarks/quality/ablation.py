@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from real_faces import OURS, measure, read_heads
-from stages import commit, hardware
 
+from benchmarks.common import commit, hardware
+from benchmarks.quality.real_faces import OURS, measure, read_heads
 from mvgen.core.config import BuildConfig
 from mvgen.depth.estimator import load_network
 from mvgen.pipeline.tools import Tools

@@ -24,16 +24,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from depth_metrics import correlation, regression
 from numpy.typing import NDArray
-from stages import commit, hardware
-from stand_ins import Take, film, record, truth
-from stillness import MODES, SIZE, Still, astronaut, geometries, jitters, noisy, registered
-from tables import table
-from view_metrics import flow_errors, relative_error
 
+from benchmarks.common import commit, hardware, table
+from benchmarks.quality.still_clips import MODES, SIZE, Still, astronaut, geometries, jitters, noisy, registered
 from mvgen.core.config import BuildConfig, Geometry
 from mvgen.core.records import BuiltClip, Clip, Image
+from mvgen.evaluation.depth_metrics import correlation, regression
+from mvgen.evaluation.stand_ins import Take, film, record, truth
+from mvgen.evaluation.view_metrics import flow_errors, relative_error
 from mvgen.pipeline.clip import build_clip
 from mvgen.pipeline.tools import Tools
 from mvgen.scans.corpora.anny import anny_heads
@@ -80,10 +79,10 @@ def side_flow(take: Take, how: Geometry, tools: Tools) -> float:
     plan = take.plan
     made = built(record(plan, len(take.frames)), take.frames, how, tools)
     errors = []
-    for view in made.views:
+    for view in made.views():
         if view.yaw is None:
             continue
-        true = truth(take, made.face.crop, view.camera.size, plan.onset, yaw=view.yaw, other=plan.apex)
+        true = truth(take, made.reconstruction.face.crop, view.camera.size, plan.onset, yaw=view.yaw, other=plan.apex)
         errors.append(flow_errors(view.apex_flow, true.motion, view.valid & true.face))
     return relative_error(errors)
 
@@ -91,7 +90,7 @@ def side_flow(take: Take, how: Geometry, tools: Tools) -> float:
 def false_motion(frames: Image, how: Geometry, tools: Tools, plan: ClipPlan) -> float:
     """Mean length of the flow between frames of a still clip in its side views, pixels."""
     made = built(replace(record(plan, len(frames)), onset=1, apex=len(frames), offset=None), frames, how, tools)
-    lengths = [np.linalg.norm(view.flow[:, view.valid], axis=-1).mean() for view in made.views if view.yaw is not None]
+    lengths = [np.linalg.norm(view.flow[:, view.valid], axis=-1).mean() for view in made.sides]
     return float(np.mean(lengths))
 
 

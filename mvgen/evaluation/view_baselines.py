@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from depth_metrics import plane_values
-from mean_face import posed_mean
 from numpy.typing import NDArray
-from stand_ins import Take, TrueClip, record
 
 from mvgen.core.config import BuildConfig
-from mvgen.core.records import BuiltClip, Mask, ViewClip
+from mvgen.core.records import BuiltClip, ClipGeometry, Mask, ViewClip
+from mvgen.evaluation.depth_metrics import plane_values
+from mvgen.evaluation.mean_face import posed_mean
+from mvgen.evaluation.stand_ins import Take, TrueClip, record
 from mvgen.motion.flow import clip_flow
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline.clip import build_clip
@@ -44,27 +44,26 @@ def build(take: Take, config: BuildConfig, tools: Tools) -> BuiltClip:
 
 def side_views(built: BuiltClip) -> Views:
     """The views of a built clip by their yaw, without the frontal one."""
-    return {view.yaw: view for view in built.views if view.yaw is not None}
+    return {view.yaw: view for view in built.sides if view.yaw is not None}
 
 
 def scene_of(built: BuiltClip, onset: int) -> Scene:
     """What the views of a built clip were made from. onset : position of the onset frame."""
-    front, apex = built.views[0], built.clip.position(built.clip.apex, onset)
-    return make_scene(front.colour, onset, apex, front.valid, built.face.landmarks, built.attention, [built.depth])
+    front, found, apex = built.frontal, built.reconstruction, built.clip.position(built.clip.apex, onset)
+    surfaces = ClipGeometry((found.depth,), onset)
+    return make_scene(front.colour, apex, front.valid, found.face.landmarks, found.attention, surfaces)
 
 
 def on_surface(
     scene: Scene, attention: NDArray[np.float32], depth: Floats, config: BuildConfig, renderer: Renderer
 ) -> Views:
     """The views of a scene, had its face this depth (S, S) in the crop; NaN where there is none."""
-    surface = replace(scene.surface, depth=depth.astype(np.float32))
-    scene = make_scene(
-        scene.crops, scene.onset, scene.apex, scene.inside, scene.landmarks, attention, [surface]
-    )  # fmt: skip
+    surfaces = ClipGeometry((replace(scene.surface, depth=depth.astype(np.float32)),), scene.onset)
+    scene = make_scene(scene.crops, scene.apex, scene.inside, scene.landmarks, attention, surfaces)
     if config.flow == "geometric":
-        face = np.isfinite(surface.depth)
+        face = np.isfinite(scene.surface.depth)
         frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_methods(config))
-        scene = replace(scene, motion=clip_surface_motion(frontal, [surface], scene.onset, scene.apex))
+        scene = replace(scene, motion=clip_surface_motion(frontal, surfaces, scene.apex))
     return {yaw: make_view(scene, look(scene, yaw, 0.0, config, renderer), config) for yaw in config.angles}
 
 
@@ -120,16 +119,20 @@ def all_ways(
     flows : further ways to find motion, name -> settings of a build
     """
     built = build(take, config, tools)
-    true = TrueClip(take, built.face.crop, config.size)
+    true = TrueClip(take, built.reconstruction.face.crop, config.size)
     found = {OURS: side_views(built)}
     scene = scene_of(built, take.plan.onset)
     for name, settings in flows.items():
         found[name] = on_surface(
-            scene, built.attention, scene.surface.depth, config.model_copy(update=settings), tools.renderer
+            scene,
+            built.reconstruction.attention,
+            scene.surface.depth,
+            config.model_copy(update=settings),
+            tools.renderer,
         )
     for name, settings in BUILDS.items():
         found[name] = side_views(build(take, config.model_copy(update=settings), tools))
     found[AS_PUBLISHED] = frame_by_frame(take, config.model_copy(update={"registration": "none"}), tools)
     for name, depth in other_depths(np.isfinite(scene.surface.depth), true, mean).items():
-        found[name] = on_surface(scene, built.attention, depth, config, tools.renderer)
+        found[name] = on_surface(scene, built.reconstruction.attention, depth, config, tools.renderer)
     return built, true, found

@@ -27,17 +27,16 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from mean_face import mean_alone
 from numpy.typing import NDArray
-from stages import commit, hardware
-from tables import table
-from view_metrics import psnr
 
+from benchmarks.common import commit, hardware, table
 from mvgen.core.angles import view_name
 from mvgen.core.camera import Camera, crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import MvgenError
 from mvgen.core.records import Image, Mask
+from mvgen.evaluation.mean_face import mean_alone
+from mvgen.evaluation.view_metrics import psnr
 from mvgen.faces.face_mesh_topology import TRIANGLES
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import FaceModel

@@ -26,9 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages import commit, hardware
-from tables import table
-
+from benchmarks.common import commit, hardware, table
 from mvgen.store import layout
 from mvgen.store.manifest import Marker
 

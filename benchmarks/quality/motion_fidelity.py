@@ -36,10 +36,16 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from motion_acts import ACTS, STILL
-from motion_clips import CONDITIONS, Condition, Order, Sources, developed, hash_of, take_of
-from motion_heads import Casting
-from motion_scores import (
+
+from benchmarks.common import commit, hardware, table
+from mvgen.core.config import BuildConfig
+from mvgen.core.device import one_thread
+from mvgen.core.records import BuiltClip, Clip, Frame, Image
+from mvgen.engine import local
+from mvgen.evaluation.motion.acts import ACTS, STILL
+from mvgen.evaluation.motion.clips import CONDITIONS, Condition, Order, Sources, developed, hash_of, take_of
+from mvgen.evaluation.motion.heads import Casting
+from mvgen.evaluation.motion.scores import (
     class_bias,
     largest_jump,
     mean,
@@ -48,14 +54,7 @@ from motion_scores import (
     pose_errors,
     true_crop,
 )
-from stages import commit, hardware
-from tables import table
-from view_metrics import FlowErrors, relative_error
-
-from mvgen.core.config import BuildConfig
-from mvgen.core.device import one_thread
-from mvgen.core.records import BuiltClip, Clip, Frame, Image
-from mvgen.engine import local
+from mvgen.evaluation.view_metrics import FlowErrors, relative_error
 from mvgen.faces.crop import crop_frames
 from mvgen.motion.flow import clip_flow
 from mvgen.pipeline.clip import build_clip
@@ -125,9 +124,9 @@ def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Cast
     clip = record(order, len(frames), take.onset, take.apex)
     config = config_of(condition, settings)
     built = build_clip(clip, frames, config, tools)
-    true = true_crop(take, built.face.crop, condition.size)
+    true = true_crop(take, built.reconstruction.face.crop, condition.size)
     found = Scores(order.family, task.condition, order.person, order.act)
-    for view in built.views:
+    for view in built.views():
         yaw = view.yaw or 0.0
         seen = true.view(yaw, take.apex)
         if order.act == STILL:
@@ -136,15 +135,15 @@ def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Cast
             found.errors[yaw] = moving_error(view.apex_flow, seen, view.valid)
     # A build may leave frames out, at the ends.
     kept = [frame.number - 1 for frame in built.clip.frames]
-    pose = pose_errors(true, built.registration, kept)
+    pose = pose_errors(true, built.reconstruction.registration, kept)
     others = np.array(kept) != take.onset
     found.pose_pixels, found.pose_degrees = (float(each[others].mean()) for each in pose)
     found.apex_pixels = float(pose.pixels[kept.index(take.apex)])
-    found.moved = bool(built.registration.applied.any())
+    found.moved = bool(built.reconstruction.registration.applied.any())
     found.jump, found.jump_before = jumps(built, frames[kept], (kept.index(take.onset), kept.index(take.apex)), config)
     if condition.head == STILL and order.act != STILL:
-        off = build_clip(clip, frames, config.model_copy(update={"register_frames": False, "angles": (0.0,)}), tools)
-        found.off = moving_error(off.views[0].apex_flow, true.view(0.0, take.apex), off.views[0].valid)
+        off = build_clip(clip, frames, config.model_copy(update={"registration": "none", "angles": (0.0,)}), tools)
+        found.off = moving_error(off.frontal.apex_flow, true.view(0.0, take.apex), off.frontal.valid)
     found.seconds = time.perf_counter() - start
     return found
 
@@ -159,8 +158,8 @@ def jumps(built: BuiltClip, frames: Image, ends: tuple[int, int], config: BuildC
 
     ends : onset and apex frame
     """
-    front = built.views[0]
-    crops = crop_frames(frames, built.face)
+    front = built.frontal
+    crops = crop_frames(frames, built.reconstruction.face)
     before = clip_flow(crops, *ends, np.isfinite(front.depth), flow_methods(config))
     return largest_jump(front.flow, front.valid), largest_jump(before.frames, front.valid)
 

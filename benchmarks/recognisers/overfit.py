@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from acted_samples import acted_sample
-from tables import table
 
+from benchmarks.common import table
+from recognizer.evaluation.acted_samples import acted_sample
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, System, get_system
 

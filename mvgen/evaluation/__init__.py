@@ -1,0 +1,1 @@
+"""Metrics and clips of known truth that tests, benchmarks and commands share."""
