@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 
+from mvgen.core.action_units import FACIAL_ACTIONS, facial_action_weights
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.config import file_digest, load_config
 from mvgen.core.errors import WeightsError
@@ -31,7 +32,6 @@ from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LANDMARKS, LIPS, RING,
 from mvgen.pipeline.frontal import find_face
 from mvgen.pipeline.tools import Tools
 from mvgen.scans.imaging.rotation import rotation
-from mvgen.synth.actions import FACIAL_ACTIONS, facial_action_weights
 from mvgen.training import face_model as making
 from mvgen.views.view import look, make_scene, make_view
 

@@ -203,7 +203,7 @@ def test_a_folder_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
         ("s3://bucket", "write s3://BUCKET/PREFIX"),
         ("s3://bucket/../other", "write s3://BUCKET/PREFIX"),
         ("s3://Bucket_/x", "write s3://BUCKET/PREFIX"),
-        ("ftp://host/x", "ftp:// is unknown"),
+        ("ftp://host/x", "unknown URL scheme 'ftp'; Known: hf, s3"),
         ("", "--to is empty"),
     ],
 )

@@ -267,7 +267,7 @@ def test_the_stricter_word_about_the_terms_counts() -> None:
     assert terms_of({"name": "casme2", "redistribution": "open"}) == "forbidden"
     assert terms_of({"name": "folder", "redistribution": "forbidden"}) == "forbidden"
     assert terms_of({"name": "demo", "redistribution": "open"}) == "open"
-    assert terms_of({"name": "mine", "redistribution": "gated"}) == "gated"
+    assert terms_of({"name": "mine", "redistribution": "gated"}) == "forbidden"  # nobody reads such a source
     assert terms_of({"name": "mine", "redistribution": "whatever"}) == "forbidden"
 
 

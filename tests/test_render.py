@@ -25,7 +25,7 @@ SIZE = 192
 ORTHOGRAPHIC = crop_camera(SIZE)
 PINHOLE = pinhole_crop_camera(SIZE, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), 500.0, (75.0, 48.0))
 CAMERAS = pytest.mark.parametrize("camera", [ORTHOGRAPHIC, PINHOLE], ids=["orthographic", "pinhole"])
-SEEN_BY = pytest.mark.parametrize("name", RENDERERS)
+SEEN_BY = pytest.mark.parametrize("name", RENDERERS.built_in)
 CENTRE, RADIUS = np.array([0.1, -0.5, -1.2]), 1.4
 
 
@@ -200,7 +200,7 @@ def test_pixels_from_outside_the_picture_are_not_seen_inside_it(name: str) -> No
 
 
 def test_unknown_renderer_is_refused() -> None:
-    with pytest.raises(ConfigError, match="known: grid, raycast, pyrender"):
+    with pytest.raises(ConfigError, match="Known: grid, raycast, pyrender"):
         get_renderer("raytracer")
 
 

@@ -176,7 +176,7 @@ def test_an_unknown_dataset_gets_the_nearest_name() -> None:
 
 
 def test_every_source_says_its_terms() -> None:
-    described = {one.name: one for one in describe_sources()}
+    described = {one.name: one for one in describe_sources()[0]}
     assert set(described) == set(SOURCES) == {"casme2", "casme-ii", "smic", "samm", "folder", "demo"}
     assert {name for name, one in described.items() if one.terms == "forbidden"} == {
         "casme2",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mvgen.core.errors import ClipError, SourceError
 from mvgen.core.records import Clip, Frame
-from mvgen.sources import Listing, get_source, register, summarise
+from mvgen.sources import SOURCES, Listing, get_source, summarise
 from mvgen.sources.base import subject_key
 from mvgen.sources.casme2 import Casme2
 from mvgen.sources.frames import frame_number, read_frames
@@ -356,8 +356,8 @@ def test_summary_counts_classes_and_subjects(tmp_path: Path) -> None:
 
 
 def test_two_sources_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="two sources are named 'casme2'"):
-        register([Casme2(), Casme2()])
+    with pytest.raises(SourceError, match=r"dataset 'casme2' is there twice: mvgen.sources.casme2:Casme2 and .*Casme2"):
+        SOURCES.add("casme2", Casme2)
 
 
 def test_a_truncated_frame_and_a_frame_of_another_size_name_their_file(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from mvgen.core.action_units import FACIAL_ACTIONS, facial_action_weights
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.sources import get_source
 from mvgen.sources.frames import read_frames
 from mvgen.sources.marks import MARK
-from mvgen.synth.actions import FACIAL_ACTIONS, facial_action_weights
 from mvgen.synth.commands import synth
 from mvgen.synth.demo import write_astronaut
 from mvgen.synth.emotions import ACTION_UNITS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,9 +35,11 @@ def datasets(
         _list()
         return 0
     source = get_source(name)
-    if root is None and name != "demo":
+    if root is None and not source.embedded:
         print(f"{source.title}\nfps: {source.rate}\nlicence: {source.licence} ({source.redistribution})")
         print(f"access: {source.access}\n{source.expectation()}")
+        if source.citation:
+            print(f"cite:\n{source.citation.strip()}")
         return 0
     if variant not in ("auto", "raw", "cropped"):
         raise typer.BadParameter(f"--variant {variant} is unknown; it is auto, raw or cropped")
@@ -46,12 +49,14 @@ def datasets(
 
 
 def _list() -> None:
-    described = describe_sources()
+    described, problems = describe_sources()
     rows = [(one.name, one.title, one.fps, one.terms, one.licence) for one in described]
     print_table(("name", "title", "fps", "terms", "licence"), rows)
     print("\nHow to get access:")
     for one in described:
         print(f"  {one.name}: {one.access}")
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
 
 
 def _check(name: str, root: Path | None, annotations: Path | None, variant: Variant) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import pixel_grid
-from mvgen.core.config import FlowMethod
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import Image, Mask
+from mvgen.core.registry import Registry
 from mvgen.motion.joint_flow import OnsetMotion, flows_from_onset, motion_from_onset, one_thread
 
 Floats = NDArray[np.floating]
@@ -122,32 +122,41 @@ def _joint(first: Image, second: Image) -> Flow:
 
 _JOINT = FlowMethods(_joint, _joint, joint=True)
 _DIS = FlowMethods(partial(_dis, scale=_SCALE), lambda first, second: _dis(first, second, len(first)))
-_METHODS = {
-    "joint": _JOINT,
-    "dis": _DIS,
-    "farneback": FlowMethods(_farneback, _farneback),
-    "tvl1": FlowMethods(_tvl1, _tvl1),
-}
+
+
+def _raft(weights: Path | None, device: str) -> FlowMethods:
+    from mvgen.motion.raft import Raft
+
+    raft = Raft(weights, device)
+    return FlowMethods(raft, raft)
+
+
+# Each is made from a file of weights, which may be None, and a device.
+FLOW_METHODS = Registry[Callable[[Path | None, str], FlowMethods]](
+    "flow method",
+    ConfigError,
+    [
+        ("joint", lambda _weights, _device: _JOINT),
+        ("dis", lambda _weights, _device: _DIS),
+        ("farneback", lambda _weights, _device: FlowMethods(_farneback, _farneback)),
+        ("tvl1", lambda _weights, _device: FlowMethods(_tvl1, _tvl1)),
+        ("raft", _raft),
+    ],
+    group="mvgen.flow_methods",
+)
 
 
 @cache
-def get_flow_methods(name: FlowMethod = "joint", weights: Path | None = None, device: str = "auto") -> FlowMethods:
+def get_flow_methods(name: str = "joint", weights: Path | None = None, device: str = "auto") -> FlowMethods:
     """What finds motion from one (S, S, 3) uint8 frame to another, as (S, S, 2) float32 pixels; one per process.
 
     weights : of "raft", see `mvgen.motion.raft`
     Raises ConfigError for an unknown name, MissingPartError for "raft" without weights.
     """
-    if name == "raft":
-        from mvgen.motion.raft import Raft
-
-        raft = Raft(weights, device)
-        return FlowMethods(raft, raft)
-    if name not in _METHODS:
-        raise ConfigError(f"unknown flow method {name!r}; known: {', '.join(_METHODS)}, raft")
-    return _METHODS[name]
+    return FLOW_METHODS.get(name)(weights, device)
 
 
-def flow_between(first: Image, second: Image, method: FlowMethod = "joint", surface: Mask | None = None) -> Flow:
+def flow_between(first: Image, second: Image, method: str = "joint", surface: Mask | None = None) -> Flow:
     """Motion from one (S, S, 3) uint8 frame, such as the onset, to another: (S, S, 2) float32, pixels.
 
     surface : (S, S) bool, where there is something to see; motion is zero elsewhere; None is everywhere

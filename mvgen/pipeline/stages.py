@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mvgen import __version__
 from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.device import one_thread, resolved_device
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import BuiltClip, Clip, Image
+from mvgen.core.registry import Registry
 from mvgen.core.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class PipelineStages:
     def read(self, config: BuildConfig) -> Listing:
         from mvgen.sources import get_source
 
+        for registry, name in _chosen(config):
+            registry.check(name)
         source = get_source(config.dataset)
         return source.read(config.root, annotations=config.annotations, variant=config.variant)
 
@@ -65,6 +68,7 @@ class PipelineStages:
             "zlib": zlib.ZLIB_RUNTIME_VERSION,
             "device": resolved_device(config.device),
             **{name: package_version(name) for name in PACKAGES},
+            **{package: at for registry, name in _chosen(config) for package, at in registry.package(name).items()},
         }
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
@@ -108,6 +112,15 @@ class PipelineStages:
             return build_clip(clip, read(), config, tools, clock)
 
         return build_one
+
+
+def _chosen(config: BuildConfig) -> tuple[tuple[Registry[Any], str], ...]:
+    """What a build chooses by name. What other packages add is checked here, before anything is read or written."""
+    from mvgen.motion.flow import FLOW_METHODS
+    from mvgen.render import RENDERERS
+    from mvgen.sources import SOURCES
+
+    return ((SOURCES, config.dataset), (RENDERERS, config.renderer), (FLOW_METHODS, config.flow_method))
 
 
 @lru_cache(maxsize=1)

@@ -9,29 +9,38 @@ from typing import Any
 from mvgen.core.errors import LicenceError, SourceError
 from mvgen.core.records import Redistribution
 from mvgen.publish.targets.base import Visibility
+from mvgen.sources import Source, get_source
 
 _STRICTEST = ("forbidden", "gated", "open")
 
 
 def terms_of(source: Mapping[str, Any]) -> Redistribution:
-    """Terms of a source, as `dataset.json` describes it: what it says there or what its reader says, the stricter."""
-    from mvgen.sources import get_source
+    """Terms of a source, as `dataset.json` describes it: what it says there or what its reader says, the stricter.
 
-    said: list[Any] = [source.get("redistribution")]
-    with suppress(SourceError):  # of an unknown name: the dataset's word stands
-        said.append(get_source(str(source.get("name"))).redistribution)
-    known: list[Redistribution] = [one for one in said if one in _STRICTEST]
-    return min(known, key=_STRICTEST.index, default="forbidden")
+    Where no reader has its name, or the terms are none that are known, they are "forbidden".
+    """
+    reader = _reader(source)
+    said: list[Any] = [source.get("redistribution"), reader.redistribution if reader else "forbidden"]
+    terms: list[Redistribution] = [one if one in _STRICTEST else "forbidden" for one in said]
+    return min(terms, key=_STRICTEST.index)
 
 
 def access_to(source: Mapping[str, Any]) -> str:
     """How to get a source, in words."""
-    from mvgen.sources import get_source
+    reader = _reader(source)
+    return reader.access if reader else "not stated"
 
-    try:
-        return get_source(str(source.get("name"))).access
-    except SourceError:
-        return "not stated"
+
+def citation_of(source: Mapping[str, Any]) -> str | None:
+    """BibTeX of the paper that a source is described in; None where there is none."""
+    reader = _reader(source)
+    return reader.citation.strip() or None if reader else None
+
+
+def _reader(source: Mapping[str, Any]) -> Source | None:
+    with suppress(SourceError):
+        return get_source(str(source.get("name")))
+    return None
 
 
 def check_permission(permission: str | None) -> str | None:

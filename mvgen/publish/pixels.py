@@ -10,11 +10,10 @@ from typing import Any
 
 from mvgen.publish import metrics
 from mvgen.publish.card import dataset_card
-from mvgen.publish.citation import citation
 from mvgen.publish.formats import parquet, webdataset
 from mvgen.publish.formats.croissant import croissant
 from mvgen.publish.formats.samples import Shard, plan_shards, read_samples
-from mvgen.publish.licence import access_to, terms_of
+from mvgen.publish.licence import access_to, citation_of, terms_of
 from mvgen.publish.plan import Part, part_of
 from mvgen.publish.recipe import CARD, CROISSANT, MANIFEST, manifest_bytes
 from mvgen.publish.statement import Format, Statement
@@ -59,7 +58,7 @@ def pixel_parts(
         metrics=metrics.describe(rows, failures),
         terms=terms_of(source),
         access=access_to(source),
-        citation=citation(source["name"]),
+        citation=citation_of(source),
         stand_in=find_mark([out / layout.ANNOTATIONS]) is not None,
         permission=permission,
         creator=creator or target.owner or f"not named; made with mvgen {about['software'].get('mvgen')}",

@@ -77,7 +77,8 @@ class _Known:
 class PyrenderRenderer:
     """The reference renderer."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        """Open an OpenGL context. device : of no account, the driver decides where it runs"""
         _offscreen()
         self._known: _Known | None = None
 

@@ -31,7 +31,8 @@ class _Known:
 class RaycastRenderer:
     """The reference without GL. `coverage` is the share of 16 rays through a pixel that meet the surface."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        """Open Embree. device : of no account, the rays are cast on the CPU"""
         try:
             import open3d
         except (ImportError, OSError) as error:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvgen.core.errors import ConfigError
+from mvgen.core.registry import Registry
 
 if TYPE_CHECKING:
     from mvgen.scans.records import Corpus
 
-# As in `--scans`. The order numbers the people of the training data: add at the end.
-CORPORA = ("anny", "ict", "facescape", "stirling", "photos")
+# As in `--scans`. The order numbers the people of the training data: add at the end. For the same reason other packages
+# cannot add any: the numbers would depend on what is installed.
+CORPORA = Registry[Callable[..., "Corpus"]](
+    "scans",
+    ConfigError,
+    [
+        ("anny", "mvgen.scans.corpora.anny:AnnyCorpus"),
+        ("ict", "mvgen.scans.corpora.ict:IctCorpus"),
+        ("facescape", "mvgen.scans.corpora.facescape:facescape_corpus"),
+        ("stirling", "mvgen.scans.corpora.stirling:stirling_corpus"),
+        ("photos", "mvgen.scans.corpora.photographs:PhotoCorpus"),
+    ],
+)
 
 
 def open_corpus(name: str, root: Path | None = None) -> Corpus:
@@ -21,30 +33,11 @@ def open_corpus(name: str, root: Path | None = None) -> Corpus:
     root : folder of the data; anny comes with the project's dependencies and takes none
     Raises ConfigError for an unknown name, or a root that is not given; ScanError for a root that is something else.
     """
-    if name not in CORPORA:
-        close = difflib.get_close_matches(name.lower(), CORPORA, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"unknown scans {name!r}; {hint}Known: {', '.join(CORPORA)}")
+    CORPORA.check(name)
     if name == "anny":
-        from mvgen.scans.corpora.anny import AnnyCorpus
-
         if root is not None:
             raise ConfigError(f"--scans anny takes no root, it comes with the package; leave out --root anny={root}")
-        return AnnyCorpus()
+        return CORPORA.get(name)()
     if root is None:
         raise ConfigError(f"--scans {name} needs its data: --root {name}=DIR")
-    if name == "ict":
-        from mvgen.scans.corpora.ict import IctCorpus
-
-        return IctCorpus(root)
-    if name == "facescape":
-        from mvgen.scans.corpora.facescape import facescape_corpus
-
-        return facescape_corpus(root)
-    if name == "photos":
-        from mvgen.scans.corpora.photographs import PhotoCorpus
-
-        return PhotoCorpus(root)
-    from mvgen.scans.corpora.stirling import stirling_corpus
-
-    return stirling_corpus(root)
+    return CORPORA.get(name)(root)

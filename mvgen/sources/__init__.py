@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import get_args
 
 from mvgen.core.errors import SourceError
 from mvgen.core.records import Redistribution
+from mvgen.core.registry import Registry
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source
-from mvgen.sources.casme2 import Casme2
-from mvgen.sources.casme_ii import CasmeII
-from mvgen.sources.demo import Demo
-from mvgen.sources.folder import Folder
-from mvgen.sources.samm import Samm
-from mvgen.sources.smic import Smic
 
 __all__ = [
     "SOURCES",
@@ -28,7 +22,6 @@ __all__ = [
     "Summary",
     "describe_sources",
     "get_source",
-    "register",
     "summarise",
 ]
 
@@ -59,34 +52,39 @@ class Summary:
     subjects: dict[str, dict[str, int]]
 
 
-def register(sources: Iterable[Source]) -> dict[str, Source]:
-    """Sources by name. Raises ValueError when two have the same one."""
-    registry: dict[str, Source] = {}
-    for source in sources:
-        if source.name in registry:
-            raise ValueError(f"two sources are named {source.name!r}: {registry[source.name]!r} and {source!r}")
-        registry[source.name] = source
-    return registry
-
-
-SOURCES = register([Casme2(), CasmeII(), Smic(), Samm(), Folder(), Demo()])
+SOURCES = Registry[type[Source]](
+    "dataset",
+    SourceError,
+    [
+        ("casme2", "mvgen.sources.casme2:Casme2"),
+        ("casme-ii", "mvgen.sources.casme_ii:CasmeII"),
+        ("smic", "mvgen.sources.smic:Smic"),
+        ("samm", "mvgen.sources.samm:Samm"),
+        ("folder", "mvgen.sources.folder:Folder"),
+        ("demo", "mvgen.synth.demo:Demo"),
+    ],
+    group="mvgen.sources",
+    base=Source,
+)
 
 
 def get_source(name: str) -> Source:
     """The source of a name. Raises SourceError with the nearest name for an unknown one."""
-    if name in SOURCES:
-        return SOURCES[name]
-    close = difflib.get_close_matches(name.lower(), SOURCES, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise SourceError(f"unknown dataset {name!r}; {hint}Known: {', '.join(SOURCES)}")
+    source = SOURCES.get(name)
+    if source.redistribution not in get_args(Redistribution):
+        known = ", ".join(get_args(Redistribution))
+        raise SourceError(f"dataset {name!r}: redistribution {source.redistribution!r} is none of {known}")
+    return source()
 
 
-def describe_sources() -> tuple[SourceDescription, ...]:
-    """All sources, in the order they are listed to people."""
-    return tuple(
-        SourceDescription(one.name, one.title, one.rate, one.licence, one.redistribution, one.access)
-        for one in SOURCES.values()
-    )
+def describe_sources() -> tuple[list[SourceDescription], list[str]]:
+    """All sources, in the order they are listed to people; and in words, why some that packages add cannot be used."""
+    sources, problems = SOURCES.load_all()
+    described = [
+        SourceDescription(name, one.title, one.rate, one.licence, one.redistribution, one.access)
+        for name, one in sources.items()
+    ]
+    return described, problems
 
 
 def summarise(listing: Listing) -> Summary:

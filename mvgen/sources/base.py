@@ -73,9 +73,11 @@ class Source(ABC):
 
     name : what `--dataset` takes
     rate : frames per second, for a person; `fps` is the number where the whole release has one
-    access : how to get the data
+    licence : its terms, in words; redistribution : what they allow; access : how to get the data
+    citation : BibTeX of the paper that describes it; empty where there is none
     tree : what the root is expected to hold, a few lines
     stand_in : whether `mvgen synth --layout NAME` can make one
+    embedded : whether it comes with mvgen and needs no root
     """
 
     name: ClassVar[str]
@@ -84,8 +86,10 @@ class Source(ABC):
     licence: ClassVar[str]
     redistribution: ClassVar[Redistribution]
     access: ClassVar[str]
+    citation: ClassVar[str] = ""
     tree: ClassVar[str]
     stand_in: ClassVar[bool] = False
+    embedded: ClassVar[bool] = False
 
     def read(self, root: Path | None, *, annotations: Path | None = None, variant: Variant = "auto") -> Listing:
         """List the clips under a root.

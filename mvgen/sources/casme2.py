@@ -29,6 +29,14 @@ class Casme2(Release):
     fps = 30.0
     licence = "CAS(ME)² release agreement: research only, no redistribution"
     access = "signed release agreement, http://casme.psych.ac.cn (CAS(ME)²)"
+    citation = """
+@article{qu2018casme2,
+  author  = {Qu, Fangbing and Wang, Su-Jing and Yan, Wen-Jing and Li, He and Wu, Shuhang and Fu, Xiaolan},
+  title   = {{CAS(ME)$^2$}: A Database for Spontaneous Macro-Expression and Micro-Expression Spotting and Recognition},
+  journal = {IEEE Transactions on Affective Computing},
+  volume  = {9}, number = {4}, pages = {424--436}, year = {2018}, doi = {10.1109/TAFFC.2017.2654440}
+}
+"""
     tree = """
 ROOT/CAS(ME)^2code_final.xlsx
 ROOT/selectedpic/s15/anger1_1/img557.jpg    (raw clips; or cropped/15/anger1_1/..., or

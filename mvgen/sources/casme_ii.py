@@ -24,6 +24,15 @@ class CasmeII(Release):
     fps = 200.0
     licence = "CASME II release agreement: research only, no redistribution"
     access = "signed release agreement, http://casme.psych.ac.cn (CASME II)"
+    citation = """
+@article{yan2014casme,
+  author  = {Yan, Wen-Jing and Li, Xiaobai and Wang, Su-Jing and Zhao, Guoying and Liu, Yong-Jin and Chen, Yu-Hsin and
+             Fu, Xiaolan},
+  title   = {{CASME II}: An Improved Spontaneous Micro-Expression Database and the Baseline Evaluation},
+  journal = {PLoS ONE},
+  volume  = {9}, number = {1}, pages = {e86041}, year = {2014}, doi = {10.1371/journal.pone.0086041}
+}
+"""
     tree = """
 ROOT/CASME2-coding-20140508.xlsx                      (or -20190701)
 ROOT/CASME2_RAW_selected/sub01/EP02_01f/img46.jpg     (raw; or Cropped/sub01/EP02_01f/reg_img46.jpg)

@@ -234,9 +234,9 @@ class Release(Source):
         )
 
     def _others(self) -> list[Source]:
-        from mvgen.sources import SOURCES
+        from mvgen.sources import SOURCES, get_source
 
-        return [source for name, source in sorted(SOURCES.items()) if name != self.name]
+        return [get_source(name) for name in sorted(SOURCES.built_in) if name != self.name]
 
     def _refusal(self, root: Path, what: str) -> str:
         """A message for a root that is not this release: names the one it looks like."""

@@ -24,6 +24,14 @@ class Samm(Release):
     fps = 200.0
     licence = "SAMM release agreement: research only, no redistribution"
     access = "signed release agreement, https://helward.mmu.ac.uk/STAFF/M.Yap/dataset.php"
+    citation = """
+@article{davison2018samm,
+  author  = {Davison, Adrian K. and Lansley, Cliff and Costen, Nicholas and Tan, Kevin and Yap, Moi Hoon},
+  title   = {{SAMM}: A Spontaneous Micro-Facial Movement Dataset},
+  journal = {IEEE Transactions on Affective Computing},
+  volume  = {9}, number = {1}, pages = {116--129}, year = {2018}, doi = {10.1109/TAFFC.2016.2573832}
+}
+"""
     tree = """
 ROOT/SAMM_Micro_FACS_Codes_v2.xlsx
 ROOT/SAMM/006/006_1_2/006_05562.jpg     (raw; or SAMM_CROP/006/006_1_2/...)

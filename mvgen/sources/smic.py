@@ -37,6 +37,14 @@ class Smic(Release):
     has_apex = False
     licence = "SMIC release agreement: research only, no redistribution"
     access = "signed release agreement, https://www.oulu.fi/cmvs (SMIC)"
+    citation = """
+@inproceedings{li2013smic,
+  author    = {Li, Xiaobai and Pfister, Tomas and Huang, Xiaohua and Zhao, Guoying and Pietik{\\"a}inen, Matti},
+  title     = {A Spontaneous Micro-expression Database: Inducement, Collection and Baseline},
+  booktitle = {10th IEEE International Conference and Workshops on Automatic Face and Gesture Recognition},
+  year      = {2013}, doi = {10.1109/FG.2013.6553717}
+}
+"""
     tree = """
 ROOT/SMIC_all_raw/HS/s1/micro/negative/s1_ne_01/image000001.jpg    (or SMIC_all_cropped/...; HS, VIS, NIR), or
 ROOT/SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image000001.jpg

@@ -4,32 +4,98 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mvgen.synth.commands import Report, synth
+from mvgen.core.paths import cache_dir
+from mvgen.core.records import Clip
+from mvgen.sources.base import Listing, Source, Variant, store_annotations
+from mvgen.sources.casme2 import Casme2
+from mvgen.sources.folder import Folder
 
+_STAND_IN = "casme2"
+_PHOTOGRAPH = "astronaut"
 # Raise this when the demonstration's content changes, so that cached copies are made anew.
 _VERSION = 2
 _FRAMES = 10
 _NOISE = 2.0
 
 
-def ensure_demo(cache_root: Path, report: Report = print) -> Path:
+class Demo(Source):
+    """Made on first use and kept in the cache. Other sources read its two parts; this one only joins them."""
+
+    name = "demo"
+    title = "demonstration"
+    rate = "30"
+    licence = "CC0-1.0 / public domain (NASA)"
+    redistribution = "open"
+    access = "embedded: made on first use"
+    embedded = True
+    tree = f"""
+ROOT/{_STAND_IN}/         a stand-in in the layout of CAS(ME)²
+ROOT/{_PHOTOGRAPH}/      img1.jpg ..., one still clip
+"""
+
+    def read(self, root: Path | None, *, annotations: Path | None = None, variant: Variant = "auto") -> Listing:
+        if root is None:
+            root = ensure_demo(cache_dir())
+        return super().read(root, annotations=annotations, variant=variant)
+
+    def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
+        if annotations is None:
+            annotations = next(iter(store_annotations(root)), None)
+        acted = Casme2().read(root / _STAND_IN, annotations=annotations, variant=variant)
+        # The folder source reads the root's other part only: a folder of loose frames is one clip named after it.
+        still = Folder().read(root / _PHOTOGRAPH)
+        clips = [self._adopt(clip, PurePosixPath(_STAND_IN) / clip.directory) for clip in acted.clips]
+        clips += [
+            replace(self._adopt(clip, PurePosixPath(_PHOTOGRAPH)), subject=_PHOTOGRAPH, subject_key=_PHOTOGRAPH)
+            for clip in still.clips
+        ]
+        failures = [replace(failure, clip=f"{_STAND_IN}__{failure.clip}") for failure in acted.failures]
+        return Listing(
+            dataset=self.name,
+            title=self.title,
+            licence=self.licence,
+            redistribution=self.redistribution,
+            version=f"{acted.version}; a photograph",
+            clips=tuple(sorted(clips, key=lambda clip: clip.directory)),
+            problems=(*acted.problems, *still.problems),
+            failures=(*failures, *still.failures),
+            annotation_files=acted.annotation_files,
+        )
+
+    def _adopt(self, clip: Clip, directory: PurePosixPath) -> Clip:
+        return replace(
+            clip, dataset=self.name, directory=directory, licence=self.licence, redistribution=self.redistribution
+        )
+
+
+def ensure_demo(cache_root: Path, report: Callable[[str], None] = print) -> Path:
     """The folder of the demonstration, made on first use: `casme2/`, a stand-in, and `astronaut/`, a still clip."""
     target = cache_root / f"demo-{_VERSION}"
     if target.is_dir():
         return target
+    from mvgen.synth.commands import synth  # the machinery of stand-ins: only to make it, not to list or read it
+
     partial = cache_root / f"demo-{_VERSION}.partial-{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         report("making the demonstration's source clips, once")
         synth(
-            layout="casme2", out=partial / "casme2", subjects=3, clips=2, frames=_FRAMES, size=(480, 360), report=report
+            layout=_STAND_IN,
+            out=partial / _STAND_IN,
+            subjects=3,
+            clips=2,
+            frames=_FRAMES,
+            size=(480, 360),
+            report=report,
         )
-        write_astronaut(partial / "astronaut")
+        write_astronaut(partial / _PHOTOGRAPH)
         os.replace(partial, target)
     except OSError:
         # Another process may have finished the same folder first.

@@ -202,7 +202,7 @@ def make_samples(corpus: Corpus, seed: int, *, first: int, people: int, per_pers
     People of whom no scan can be used are left out; `corpus.problems` names them.
     The same arguments give the same bytes.
     """
-    offset = CORPORA.index(corpus.name)
+    offset = CORPORA.built_in.index(corpus.name)
     generator = np.random.default_rng([seed, offset, first])
     pictures: list[Photograph] = []
     identity: list[int] = []

@@ -41,6 +41,7 @@ from recognizer.learning.fit import (
 )
 from recognizer.readers.base import Entry, Reader
 from recognizer.readers.config import open_data
+from recognizer.systems import SYSTEMS
 from recognizer.systems.base import FeatureSystem, NeuralSystem, System
 
 _DIGITS = 6  # of a stored probability
@@ -274,6 +275,7 @@ def bench_identity(config: BenchConfig, data: Data, code: str) -> dict[str, Any]
     settings = config.model_dump(mode="json", exclude={"data", "title", "about", "published"})
     for system in settings["systems"]:
         del system["published"]
+        system["package"] = SYSTEMS.package(system["name"])
     views = digest_of(
         [[entry.clip, entry.view, entry.subject, entry.label, entry.kept, entry.key] for entry in data.entries]
     )

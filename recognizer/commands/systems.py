@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def systems() -> int:
     """List the systems: what they are, where they come from, how many parameters they have for three classes.
@@ -13,9 +15,12 @@ def systems() -> int:
     from mvgen.core.console import print_table
     from recognizer.systems.listing import describe_systems
 
+    described, problems = describe_systems()
     rows = [
         (each.name, each.kind, "-" if each.parameters is None else f"{each.parameters:,}", each.source)
-        for each in describe_systems()
+        for each in described
     ]
     print_table(("system", "kind", "parameters", "source"), rows)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
     return 0

@@ -21,6 +21,7 @@ from mvgen.store.manifest import digest_of
 from recognizer.code import INPUT_CODE, code_digest
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import Reader
+from recognizer.systems import SYSTEMS
 from recognizer.systems.base import Inputs, NeuralSystem, System
 
 Tell = Callable[[int, int], None]  # how many of how many are done
@@ -152,4 +153,5 @@ def _stored(place: Path, position: Mapping[int, int]) -> Prepared:
 
 def _digest(reader: Reader, system: System[Any], entries: Sequence[int], expanded: bool) -> str:
     chosen = [reader.entries[index].key for index in entries]
-    return digest_of([code_digest(INPUT_CODE), system.name, asdict(system.options), chosen, expanded])
+    package = SYSTEMS.package(system.name)
+    return digest_of([code_digest(INPUT_CODE), package, system.name, asdict(system.options), chosen, expanded])

@@ -26,7 +26,7 @@ from recognizer.learning.fit import Checkpoint, Device, Rows, train_classifier, 
 from recognizer.learning.weights import Trained, save_trained
 from recognizer.readers.base import Reader
 from recognizer.readers.config import DataConfig, open_data
-from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
+from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, System, get_system
 
 Say = Callable[[str], None]
 
@@ -82,6 +82,7 @@ def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 
     keys = [reader.entries[index].key for index in learned]
     identity = {
         "about": about, "system": system.name, "options": asdict(system.options), "seed": run.seed,
+        "package": SYSTEMS.package(run.system),
         "views": digest_of(keys), "code": code_digest(TRAINING_CODE), "half": device.half,
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)

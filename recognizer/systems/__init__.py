@@ -5,46 +5,38 @@ A system's module is imported when the system is asked for: a list of names cost
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import fields
-from importlib import import_module
 from typing import Any
 
+from mvgen.core.registry import Registry
 from recognizer.errors import RecogniserError
 from recognizer.systems.base import FeatureSystem, NeuralSystem, System, Training
 
-__all__ = ["SYSTEMS", "FeatureSystem", "NeuralSystem", "System", "Training", "get_system", "register"]
+__all__ = ["SYSTEMS", "FeatureSystem", "NeuralSystem", "System", "Training", "get_system"]
 
 
-def register(places: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Places of systems, "module:class", by name. Raises ValueError when two have the same name."""
-    registry: dict[str, str] = {}
-    for name, place in places:
-        if name in registry:
-            raise ValueError(f"two systems are named {name!r}: {registry[name]} and {place}")
-        registry[name] = place
-    return registry
-
-
-SYSTEMS = register(
+SYSTEMS = Registry[type[System[Any]]](
+    "system",
+    RecogniserError,
     [
-        ("multiview", "multiview:Multiview"),
-        ("microexp-stcnn", "microexp_stcnn:MicroExpSTCNN"),
-        ("microexp-fusenet-intermediate", "microexp_fusenet:IntermediateFuseNet"),
-        ("microexp-fusenet-late", "microexp_fusenet:LateFuseNet"),
-        ("strcn-a", "strcn_a:StrcnA"),
-        ("strcn-g", "strcn_g:StrcnG"),
-        ("tscnn", "tscnn:Tscnn"),
-        ("cnn-frame", "cnn_frame:CnnFrame"),
-        ("cnn-lstm", "cnn_recurrent:CnnLstm"),
-        ("cnn-gru", "cnn_recurrent:CnnGru"),
-        ("flow-3dcnn", "flow_3dcnn:Flow3dCnn"),
-        ("lbp-top", "lbp_top:LbpTop"),
-        ("lbp-sip", "lbp_sip:LbpSip"),
-        ("mdmo", "mdmo:Mdmo"),
-        ("bi-woof", "bi_woof:BiWoof"),
-    ]
+        ("multiview", "recognizer.systems.multiview:Multiview"),
+        ("microexp-stcnn", "recognizer.systems.microexp_stcnn:MicroExpSTCNN"),
+        ("microexp-fusenet-intermediate", "recognizer.systems.microexp_fusenet:IntermediateFuseNet"),
+        ("microexp-fusenet-late", "recognizer.systems.microexp_fusenet:LateFuseNet"),
+        ("strcn-a", "recognizer.systems.strcn_a:StrcnA"),
+        ("strcn-g", "recognizer.systems.strcn_g:StrcnG"),
+        ("tscnn", "recognizer.systems.tscnn:Tscnn"),
+        ("cnn-frame", "recognizer.systems.cnn_frame:CnnFrame"),
+        ("cnn-lstm", "recognizer.systems.cnn_recurrent:CnnLstm"),
+        ("cnn-gru", "recognizer.systems.cnn_recurrent:CnnGru"),
+        ("flow-3dcnn", "recognizer.systems.flow_3dcnn:Flow3dCnn"),
+        ("lbp-top", "recognizer.systems.lbp_top:LbpTop"),
+        ("lbp-sip", "recognizer.systems.lbp_sip:LbpSip"),
+        ("mdmo", "recognizer.systems.mdmo:Mdmo"),
+        ("bi-woof", "recognizer.systems.bi_woof:BiWoof"),
+    ],
+    group="recognizer.systems",
+    base=System,
 )
 
 
@@ -54,12 +46,7 @@ def get_system(name: str, **options: Any) -> System[Any]:
     options : values of its `Choices`, as they are or as text ("size=64", "no_snn=true")
     Raises RecogniserError for an unknown name, an unknown option, or a value that does not fit.
     """
-    if name not in SYSTEMS:
-        close = difflib.get_close_matches(name.lower(), SYSTEMS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise RecogniserError(f"unknown system {name!r}; {hint}Known: {', '.join(SYSTEMS)}")
-    module, _, place = SYSTEMS[name].partition(":")
-    system: type[System[Any]] = getattr(import_module(f"recognizer.systems.{module}"), place)
+    system = SYSTEMS.get(name)
     return system(_choices(system, options))
 
 

@@ -17,9 +17,13 @@ class Description:
     parameters: int | None
 
 
-def describe_systems(classes: int = 3) -> list[Description]:
-    """Every system, in the order of the registry; networks are counted without room for their weights."""
-    return [_describe(name, classes) for name in SYSTEMS]
+def describe_systems(classes: int = 3) -> tuple[list[Description], list[str]]:
+    """Every system, and in words why some that packages add cannot be used.
+
+    They come in the order of the registry; networks are counted without room for their weights.
+    """
+    systems, problems = SYSTEMS.load_all()
+    return [_describe(name, classes) for name in systems], problems
 
 
 def _describe(name: str, classes: int) -> Description:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.core.action_units import facial_action_weights
 from mvgen.core.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
 from mvgen.core.errors import ClipError, ScanError
 from mvgen.core.records import Image, Mask
@@ -37,7 +38,6 @@ from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.looks.appearance import Look
 from mvgen.scans.looks.backgrounds import draw_background
 from mvgen.scans.looks.paint import ramp, to_srgb
-from mvgen.synth.actions import facial_action_weights
 
 Floats = NDArray[np.floating]
 Pictures = dict[tuple[float, ...], NDArray[np.float32]]

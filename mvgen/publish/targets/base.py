@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 from mvgen.core.errors import PublishError
 
@@ -28,12 +28,19 @@ class Target(ABC):
 
     address : what `--to` says; visibility : who can read there
     url : where people find it; owner : whose it is. None where it does not tell
+    may_be_public : whether `--public` can be asked of it
     """
 
+    may_be_public: ClassVar[bool] = False
     address: str
     visibility: Visibility
     url: str | None = None
     owner: str | None = None
+
+    @classmethod
+    @abstractmethod
+    def at(cls, place: str, *, public: bool) -> Self:
+        """The target of an address. place : what follows SCHEME://. Raises PublishError for one that will not do."""
 
     def check(self, out: Path, names: Collection[str] | None = None) -> None:  # noqa: B027
         """Refuse a place that will not do, as far as that shows without a network. Writes nothing.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mvgen.core.errors import LicenceError, MissingPartError, PublishError
 from mvgen.publish.targets.base import FileRecord, Target
@@ -26,6 +27,12 @@ class Bucket(Target):
         self.address = self.url = f"s3://{place}"
         self._files: dict[str, int] = {}
         self._system: Any = None
+
+    @classmethod
+    def at(cls, place: str, *, public: bool) -> Self:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]+(/[^/]+)+", place) or ".." in place.split("/"):
+            raise PublishError(f"s3://{place} is no place in S3; write s3://BUCKET/PREFIX")
+        return cls(place)
 
     def begin(self) -> None:
         self._system = _file_system()

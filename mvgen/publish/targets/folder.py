@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from mvgen.core.config import file_digest
 from mvgen.core.errors import PublishError
@@ -23,6 +24,12 @@ class Folder(Target):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.address = str(folder)
+
+    @classmethod
+    def at(cls, place: str, *, public: bool) -> Self:
+        if not place:
+            raise PublishError("--to is empty; give it a folder")
+        return cls(Path(place))
 
     def check(self, out: Path, names: Collection[str] | None = None) -> None:
         if self.folder.resolve().is_relative_to(out.resolve()):

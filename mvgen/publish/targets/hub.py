@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mvgen.core.errors import LicenceError, MissingPartError, PublishError
 from mvgen.publish.targets.base import FileRecord, Target
@@ -22,6 +23,8 @@ _OF_THE_HUB = frozenset({".gitattributes"})
 class Hub(Target):
     """A repository. repository : USER/NAME; api : what speaks to the Hub, by default as `hf auth login` left it"""
 
+    may_be_public = True
+
     def __init__(self, repository: str, *, public: bool = False, api: HfApi | None = None) -> None:
         self.repository = repository
         self.address = f"hf://datasets/{repository}"
@@ -30,6 +33,12 @@ class Hub(Target):
         self.owner = repository.partition("/")[0]
         self._api = api
         self._files: dict[str, RepoFile] = {}
+
+    @classmethod
+    def at(cls, place: str, *, public: bool) -> Self:
+        if not (named := re.fullmatch(r"datasets/([\w.-]+/[\w.-]+)", place)):
+            raise PublishError(f"hf://{place} is no dataset on the Hub; write hf://datasets/USER/NAME")
+        return cls(named[1], public=public)
 
     def begin(self) -> None:
         api = self._api = self._api or _api()
