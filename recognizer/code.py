@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from mvgen import __version__
+from mvgen.core.code_digest import files_digest, stage_digests
 
 # What decides the bytes of a sample, of a prepared input, and of a trained system: files and folders of this package.
 SAMPLE_CODE = ("records.py", "readers")
@@ -16,10 +16,6 @@ TRAINING_CODE = (*INPUT_CODE, "evaluation/protocols.py", "learning/fit.py", "ben
 
 @cache
 def code_digest(names: tuple[str, ...]) -> str:
-    """sha256 over the version of mvgen and the files of some parts of this package, by their names."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256(__version__.encode())
-    for name in names:
-        for path in sorted([here / name] if name.endswith(".py") else (here / name).rglob("*.py")):
-            digest.update(path.relative_to(here).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
+    """sha256 over some parts of this package, by their names, and over the stages of mvgen that clips come through."""
+    digests = (*stage_digests().values(), files_digest(Path(__file__).parent, names))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

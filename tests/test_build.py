@@ -18,15 +18,18 @@ from fake_build import FakeStages, list_clips, make_built, make_config, make_sou
 from mvgen.build.build import Silent, build
 from mvgen.build.failures import without_folders
 from mvgen.commands.console import print_summary
+from mvgen.core.code_digest import files_digest
 from mvgen.core.config import BuildConfig, load_config
 from mvgen.core.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.core.records import BuiltClip, Clip
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.engine.base import EngineError
+from mvgen.pipeline.stages import PipelineStages
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, ViewRow, read_table
 from mvgen.store.split import assign_splits
+from mvgen.store.state import begin, check_folder
 from mvgen.store.writer import write_clip
 
 SCRIPT = Path(__file__).with_name("run_fake_build.py")
@@ -485,3 +488,20 @@ def test_who_hands_out_clips_does_without_torch(tmp_path: Path) -> None:
     )
     told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
+
+
+def test_a_changed_stage_of_our_own_may_not_finish_a_build(tmp_path: Path) -> None:
+    before, after = (tmp_path / name for name in ("before", "after"))
+    for folder in (before, after):
+        (folder / "motion").mkdir(parents=True)
+        (folder / "motion" / "flow.py").write_text("SIGMA = 1\n")
+        (folder / "motion" / "notes.txt").write_text(folder.name)
+    assert files_digest(before, ["motion"]) == files_digest(after, ["motion"])
+    (after / "motion" / "flow.py").write_text("SIGMA = 2\n")
+    assert files_digest(before, ["motion"]) != files_digest(after, ["motion"])
+    known = PipelineStages().software(BuildConfig())
+    assert {"mvgen.motion", "mvgen.render", "mvgen.pipeline"} <= set(known)
+    out = tmp_path / "out"
+    begin(out, {"software": known})
+    with pytest.raises(StoreError, match=r"software\.mvgen\.motion: .* there, \"changed\" now"):
+        check_folder(out, {"software": {**known, "mvgen.motion": "changed"}})

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvgen import __version__
+from mvgen.core.code_digest import stage_digests
 from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.device import one_thread, resolved_device
 from mvgen.core.paths import shipped_weights
@@ -64,6 +65,7 @@ class PipelineStages:
     def software(self, config: BuildConfig) -> dict[str, str | None]:
         return {
             "mvgen": __version__,
+            **stage_digests(),
             "python": ".".join(platform.python_version_tuple()[:2]),
             "zlib": zlib.ZLIB_RUNTIME_VERSION,
             "device": resolved_device(config.device),

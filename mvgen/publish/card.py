@@ -195,7 +195,8 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _software(software: Mapping[str, str | None], weights: Mapping[str, str]) -> str:
-    there = {name: version for name, version in software.items() if version is not None}
+    # Digests of mvgen's own code, `mvgen.motion` and the like, are for machines.
+    there = {name: version for name, version in software.items() if version is not None and "mvgen." not in name}
     lines = [f"- {name} {version}" for name, version in sorted(there.items())]
     lines += [f"- weights `{name}`: sha256 `{digest}`" for name, digest in sorted(weights.items())]
     return "\n".join(lines)
