@@ -10,6 +10,7 @@ from fake_build import FakeStages, make_built, tree_bytes
 from mvgen.build.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.sources import Listing, get_source
 from mvgen.sources.frames import read_frames
 from mvgen.store import layout
@@ -23,8 +24,8 @@ class ReadingStages(FakeStages):
     def read(self, config: BuildConfig) -> Listing:
         return get_source(config.dataset).read(config.root)
 
-    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip], BuiltClip]:
-        return lambda clip: (read_frames(clip), make_built(clip, config))[1]
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
+        return lambda clip, clock: (read_frames(clip), make_built(clip, config))[1]
 
 
 def build_all(dataset: str, root: Path) -> tuple[set[str], dict[str, Failure]]:
