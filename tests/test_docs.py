@@ -68,6 +68,7 @@ def test_the_flow_method_finds_a_shift() -> None:
         np.testing.assert_allclose(flow, np.broadcast_to((3.0, 2.0), flow.shape), atol=0.1)
 
 
+@pytest.mark.slow
 def test_the_recogniser_learns_from_motion() -> None:
     from mean_motion import MeanMotion
     from recognizer_trees import PatternReader
@@ -80,6 +81,7 @@ def test_the_recogniser_learns_from_motion() -> None:
     assert classifier.score(np.stack(rows)[tested], labels[tested]) > 0.9
 
 
+@pytest.mark.slow
 def test_the_column_is_written_and_read(tmp_path: Path) -> None:
     block = re.search(r"```diff\n(.*?)```", (DOCS / "how-to/extend.md").read_text(), re.DOTALL)
     assert block is not None

@@ -22,6 +22,8 @@ from mvgen.store.items import read_frames
 from mvgen.store.writer import encode_frame
 from mvgen.verify import verify
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 12
 FACE = np.hypot(*np.moveaxis(pixel_grid(128, 128) - 64, -1, 0)) < 45
 

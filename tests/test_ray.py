@@ -23,6 +23,8 @@ from mvgen.engine.ray import Cluster, run
 from mvgen.store import layout
 from mvgen.store.manifest import Failure
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'mvgen[ray]'")
 
 
