@@ -22,6 +22,8 @@ from mvgen.sources import Listing, get_source
 from mvgen.sources.frames import read_frames
 from mvgen.synth.layouts import xlsx_bytes
 
+pytestmark = pytest.mark.slow
+
 SUBJECTS = ["s15", "sub01", "001", "s1", "15", "..", "HS", "micro"]
 CLIPS = ["anger1_1", "EP02_01f", "006_1_2", "s1_ne_01", "negative", "15_0401x", "../x", "/x", "²", *HOSTILE.values()]
 WORDS = ["happiness", "negative", "others", "=1+1", "NULL", "/", "<script>", "", "Subject", "clip", "Sheet1"]

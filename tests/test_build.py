@@ -166,6 +166,7 @@ def test_the_attention_head_is_fitted_on_training_clips_only(root: Path, tmp_pat
     assert fitted == sorted({row.clip for row in read_table(tmp_path / "out" / layout.TABLE) if row.split == "train"})
 
 
+@pytest.mark.slow
 def test_bytes_depend_neither_on_workers_nor_on_the_folder(root: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(root, moved)
@@ -183,6 +184,7 @@ def test_a_finished_build_has_nothing_to_do(root: Path, tmp_path: Path, whole: d
     assert tree_bytes(tmp_path / "whole") == whole
 
 
+@pytest.mark.slow
 def test_a_build_killed_at_any_moment_resumes_to_the_same_bytes(
     root: Path, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_build_killed_at_any_moment_resumes_to_the_same_bytes(
     assert tree_bytes(out) == whole
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(root: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
     out = tmp_path / "interrupted"
     line = [sys.executable, str(SCRIPT), "build", "--dataset", "fake", "--root", str(root), "--out", str(out)]
@@ -323,6 +326,7 @@ def test_a_build_without_a_single_clip_ends_with_1(root: Path, tmp_path: Path) -
     assert (summary.clips, len(summary.failures), summary.exit_code) == (0, 6, 1)
 
 
+@pytest.mark.slow
 def test_clips_that_kill_or_stall_their_worker_are_listed_and_the_others_are_built(
     root: Path, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
@@ -342,6 +346,7 @@ def test_clips_that_kill_or_stall_their_worker_are_listed_and_the_others_are_bui
     assert tree_bytes(tmp_path / "out") == whole
 
 
+@pytest.mark.slow
 def test_one_worker_is_enough_to_get_past_a_clip_that_kills_it(root: Path, tmp_path: Path) -> None:
     clip = list_clips(root)[0].id
     summary = build(make_config(root, tmp_path / "out", attempts=2), FakeStages(root, die=frozenset({clip})))
@@ -350,6 +355,7 @@ def test_one_worker_is_enough_to_get_past_a_clip_that_kills_it(root: Path, tmp_p
     assert summary.clips == 5
 
 
+@pytest.mark.slow
 def test_a_clip_that_kills_its_worker_once_is_built(root: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
     stages = DyingOnce(root, die=frozenset({list_clips(root)[2].id}))
     build(make_config(root, tmp_path / "out", attempts=2), stages)
@@ -357,6 +363,7 @@ def test_a_clip_that_kills_its_worker_once_is_built(root: Path, tmp_path: Path, 
     assert tree_bytes(tmp_path / "out") == whole
 
 
+@pytest.mark.slow
 def test_a_training_clip_that_kills_its_worker_is_left_out_of_the_attention_head(root: Path, tmp_path: Path) -> None:
     training = [row.clip for row in _rows(root, tmp_path / "before") if row.split == "train"]
     stages = DyingObserver(root, die=frozenset({training[0]}))
@@ -368,6 +375,7 @@ def test_a_training_clip_that_kills_its_worker_is_left_out_of_the_attention_head
     assert training[0] not in told.clips  # not tried again
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_in_python_counts_as_a_dead_worker(root: Path, tmp_path: Path) -> None:
     clip = list_clips(root)[1].id
     summary = build(make_config(root, tmp_path / "out", attempts=2), Hungry(root, die=frozenset({clip})))

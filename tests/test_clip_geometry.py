@@ -19,6 +19,8 @@ from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, fit_image
 
+pytestmark = pytest.mark.slow
+
 SIZE, FPS = 96, 30.0
 CAMERA = crop_camera(SIZE)
 MODEL = face_model()

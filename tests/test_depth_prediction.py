@@ -43,6 +43,8 @@ from mvgen.morphable.rasterise import fit_image
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.training.depth_data import Samples, make_samples
 
+pytestmark = pytest.mark.slow
+
 KINDS = {"fitted": True, "plain": False}
 
 

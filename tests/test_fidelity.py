@@ -233,6 +233,7 @@ class KnownFace:
         return Faces(np.array([[8.0, 8.0, 56.0, 60.0]]), np.array([0.99]), self._points)
 
 
+@pytest.mark.slow
 def test_every_way_is_measured_in_every_view(take: Take, capsys: pytest.CaptureFixture[str]) -> None:
     """From the frames to the tables, with an ellipsoid for the depth network."""
     yaws = (-30.0, 30.0)

@@ -175,6 +175,7 @@ def carried_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
     return see_clip_motion(motion, view).frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CAMERAS)
 @settings(max_examples=12, derandomize=True, deadline=None)
 @given(

@@ -48,6 +48,7 @@ def clone(tmp_path_factory):
     return folder.parent
 
 
+@pytest.mark.slow
 def test_a_clone_is_read_as_people_with_actions_in_common_names(clone):
     heads = IctHeads(clone)
     assert heads.model.action_names == ("browDownLeft", "jawOpen", "mouthSmileRight")

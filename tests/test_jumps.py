@@ -21,6 +21,8 @@ from mvgen.store import layout
 from mvgen.store.frames import encode_frame, read_frames
 from mvgen.verify import verify
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 12
 FACE = np.hypot(*np.moveaxis(pixel_grid(128, 128) - 64, -1, 0)) < 45
 

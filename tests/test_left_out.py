@@ -24,6 +24,8 @@ from mvgen.store import layout
 from mvgen.store.manifest import read_failures, read_table
 from mvgen.verify import verify
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 16
 
 

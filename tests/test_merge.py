@@ -25,6 +25,8 @@ from mvgen.store import layout
 from mvgen.store.shards import Shard, Share, dealt
 from mvgen.store.state import locked
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("run_fake_build.py")
 
 

@@ -444,6 +444,7 @@ def photographed() -> tuple[Any, FacePoints, FaceFit, Any]:
     return crops, points, fits.at_onset, surfaces.at_onset
 
 
+@pytest.mark.slow
 def test_a_real_face_is_fitted_closely() -> None:
     _, points, fit, surface = photographed()
     assert fit.residual[0] < 0.03
@@ -502,6 +503,7 @@ def test_the_error_of_landmarks_is_in_world_units_with_depth_of_any_origin() -> 
     np.testing.assert_allclose(off, np.broadcast_to([0.1, -0.05, 0], off.shape), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_model_is_made_of_rendered_heads(heads: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mvgen.faces.face_mesh import FaceMesh
     from mvgen.training.face_model_card import write_card

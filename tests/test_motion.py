@@ -83,6 +83,7 @@ def test_both_ways_agree_on_a_surface_that_keeps_its_shape() -> None:
         assert away.mean() < 0.3 * np.linalg.norm(found.apex_flow, axis=-1)[carried.valid].mean() + 0.02
 
 
+@pytest.mark.slow
 def test_a_still_clip_hardly_moves_by_either_way() -> None:
     for how in ("geometric", "image"):
         for view in built(noisy_clip(astronaut(), 3, 1.5), flow=how).views():

@@ -28,6 +28,8 @@ from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
 from mvgen.scans.looks.appearance import Look
 
+pytestmark = pytest.mark.slow
+
 TIMING = Timing(frames=12, onset=2, apex=6, offset=10, fps=30.0)
 STILL_ROW = np.array([0, 0, 0, 0, 0, 1.0])
 ONE_TO_ONE = np.array([[1.0, 0, -32], [0, 1.0, -31]])  # pixel of a take's frame -> crop pixel

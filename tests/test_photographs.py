@@ -19,6 +19,8 @@ from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.training.depth_data import Setting, make_samples, photograph
 
+pytestmark = pytest.mark.slow
+
 SIZE = 96
 CAMERA = Camera(size=256, scale=70.0, centre=(128.0, 110.0))
 

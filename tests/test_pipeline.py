@@ -185,6 +185,7 @@ class SmilingLandmarker(MeanLandmarker):
         return replace(seen, points=seen.points + acted - acted[:1])
 
 
+@pytest.mark.slow
 def test_geometry_follows_an_expression_where_it_is_asked_to() -> None:
     frames = np.repeat(astronaut()[None], 10, axis=0)
     resting = replace(known_tools(), estimator=FittedEstimator())
@@ -250,6 +251,7 @@ def smiling(seed: int, rows: slice) -> Image:
     return frames
 
 
+@pytest.mark.slow
 def test_attention_is_fitted_on_labelled_clips_and_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 

@@ -407,6 +407,7 @@ def test_s3_gives_back_what_was_published(built: Path, bucket: str) -> None:
     assert json.loads(there["croissant.json"])["url"] == f"s3://{place}"
 
 
+@pytest.mark.slow
 def test_s3_is_sent_only_what_it_lacks(built: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 
@@ -444,6 +445,7 @@ def test_s3_that_strangers_can_read_gets_no_face(built: Path, bucket: str) -> No
     assert "recipe.json" in read_back(f"{bucket}/recipe")
 
 
+@pytest.mark.slow
 def test_s3_that_does_not_take_it_is_named(built: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PublishError, match="s3://nowhere/x: there is no such bucket"):
         plan_publishing(built / "out", "s3://nowhere/x").write()

@@ -23,6 +23,8 @@ from mvgen.evaluation.ray_cluster import actors_of, add_node, head, kill_an_acto
 from mvgen.store import layout
 from mvgen.store.manifest import Failure
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'mvgen[ray]'")
 
 

@@ -29,6 +29,8 @@ from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import read_table
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -27,6 +27,8 @@ from recognizer.config import BenchConfig, load_bench
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.protocols import Protocol, make_folds
 
+pytestmark = pytest.mark.slow
+
 install_systems()
 BENCHES = sorted((Path(__file__).parent.parent / "configs" / "bench").glob("*.yaml"))
 TABLES = ("results.json", "results.md", "results.tex", "confusion.png", "accuracy_over_yaw.png")

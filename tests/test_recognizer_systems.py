@@ -81,6 +81,7 @@ def test_weights_go_from_one_network_to_another(name: str) -> None:
         np.testing.assert_array_equal(first.eval()(batch).numpy(), second.eval()(batch).numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEATURES)
 def test_support_vectors_tell_ways_of_moving_apart(name: str) -> None:
     system = small(name)
@@ -96,6 +97,7 @@ def test_support_vectors_tell_ways_of_moving_apart(name: str) -> None:
         assert machine.score(unseen, [each.label for each in test]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cnn-gru", "flow-3dcnn", "tscnn"])
 def test_a_network_learns_eight_clips_by_heart(name: str) -> None:
     samples = [acted_sample(label=seed % 3, seed=seed, size=64, frames=8) for seed in range(8)]

@@ -18,6 +18,8 @@ from mvgen.store.manifest import read_table
 from mvgen.store.refine import refine
 from mvgen.store.state import begin
 
+pytestmark = pytest.mark.slow
+
 # The fake views see 0.25 of the attention at 45 degrees, 0.75 at 15 degrees.
 ANGLES = "-45,-15,15,45"
 

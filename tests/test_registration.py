@@ -179,6 +179,7 @@ def test_the_smile_of_a_still_head_leaves_the_head_still() -> None:
 # Heads that move
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAR)
 def test_a_known_motion_of_the_head_is_found_and_taken_out(kind: str) -> None:
     true = way(FAR[kind])
@@ -195,6 +196,7 @@ def test_a_known_motion_of_the_head_is_found_and_taken_out(kind: str) -> None:
     assert after < 2.0 < before  # the noise of two frames makes 1.1
 
 
+@pytest.mark.slow
 def test_one_hidden_frame_amid_good_ones_goes_the_way_of_its_neighbours() -> None:
     true = way(FAR["all"])
     crops = with_noise([filmed(pose) for pose in true])

@@ -67,6 +67,7 @@ def plane_mesh(camera: Camera, slope: float) -> tuple[Mesh, Floats]:
     return mesh_from_depth(DepthMap(depth, np.ones_like(depth), camera)), np.array([-slope, 0.0, 1.0])
 
 
+@pytest.mark.slow
 @SEEN_BY
 @CAMERAS
 @settings(max_examples=15)
@@ -204,6 +205,7 @@ def test_unknown_renderer_is_refused() -> None:
         get_renderer("raytracer")
 
 
+@pytest.mark.slow
 def test_triton_can_be_loaded_after_a_view_was_rendered() -> None:
     pytest.importorskip("triton", reason="this torch comes without triton")
     code = "from mvgen.render import get_renderer; get_renderer('pyrender')\nimport triton.runtime; print('both')"

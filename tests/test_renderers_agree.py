@@ -77,6 +77,7 @@ def test_a_face_looks_the_same_to_all_renderers(reference: str, yaw: float) -> N
     assert_same(get_renderer().render(mesh, camera, 70.0), get_renderer(reference).render(mesh, camera, 70.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [ORTHOGRAPHIC, PINHOLE], ids=["orthographic", "pinhole"])
 @settings(max_examples=12)
 # Farther round every sixth pixel of such a surface lies at the end of a near one, and mixes two colours.
@@ -158,6 +159,7 @@ def test_results_stay_when_the_renderer_goes_on() -> None:
     np.testing.assert_array_equal(first.source, kept[1])
 
 
+@pytest.mark.slow
 def test_another_process_comes_to_the_same_bytes() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"

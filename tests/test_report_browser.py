@@ -19,7 +19,10 @@ from mvgen.store import layout
 from mvgen.store.manifest import ViewRow, read_table
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+]
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: uv sync")
 
 MARKUP = "<img src=x onerror=console.error(1)>"

@@ -27,6 +27,8 @@ from mvgen.scans.looks.baking import sample_texture, simplified
 from mvgen.scans.records import Scan
 from mvgen.training.depth_data import Setting, make_samples, photograph
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def people(heads):

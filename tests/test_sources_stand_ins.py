@@ -21,6 +21,8 @@ from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.verify import verify
 
+pytestmark = pytest.mark.slow
+
 LAYOUTS = ["casme2", "casme-ii", "smic", "samm"]
 
 

@@ -406,6 +406,7 @@ def test_views_are_filtered(store: Path) -> None:
     assert len(open_dataset(store, split="train", kept=True)) == len(train) // 2
 
 
+@pytest.mark.slow
 def test_loader_processes_can_read(store: Path) -> None:
     from torch.utils.data import DataLoader
 

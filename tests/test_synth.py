@@ -127,6 +127,7 @@ def test_true_depth_of_a_side_view_reprojects_into_the_source(stand_in):
     assert agree.mean() > 0.85
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_bytes(stand_in, tmp_path):
     again = tmp_path / "again"
     synth(

@@ -24,6 +24,8 @@ from mvgen.training.depth_data import Samples, Setting, make_samples, photograph
 from mvgen.training.loss import change_loss, depth_loss, trust_loss
 from mvgen.training.shards import Recipe, make_data, read_data
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_loss_is_zero_on_the_truth_and_blind_outside_the_face():
     truth = torch.randn(2, 32, 32) * 0.3
