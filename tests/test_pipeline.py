@@ -16,7 +16,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig, load_config
-from mvgen.core.errors import ClipError, WeightsError
+from mvgen.core.errors import ClipError, ConfigError, WeightsError
 from mvgen.core.records import BuiltClip, Clip, FacePoints, FacePrediction, Frame, Image
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.faces.face_mesh_topology import IBUG
@@ -25,7 +25,7 @@ from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region as fit_region
 from mvgen.motion.joint_flow import motion_from_onset
 from mvgen.pipeline.clip import build_clip, fit_attention_for
-from mvgen.pipeline.frontal import apex_position
+from mvgen.pipeline.frontal import apex_position, frontal_clip, side_clip
 from mvgen.pipeline.reconstruct import read_photograph, reconstruct
 from mvgen.pipeline.tools import read_attention
 from mvgen.views.attention import AttentionModel
@@ -67,6 +67,28 @@ def test_source_view_comes_first_and_every_angle_follows() -> None:
         assert view.flow.shape == (3, 128, 128, 2)
         assert view.valid.shape == view.depth.shape == (128, 128)
         assert view.depth.dtype == view.flow.dtype == np.float32
+
+
+def test_the_frontal_clip_of_recognisers_is_the_one_that_a_build_keeps() -> None:
+    kept, source = built(), built().views[0]
+    front = frontal_clip(clip(4), config(), known_tools(), lambda _: noisy_clip(astronaut(), 4, 2.0))
+    motion = front.flow.on(front.shown)
+    assert (front.clip, front.onset, front.clip.position(front.clip.apex, -1)) == (kept.clip, 0, front.apex)
+    np.testing.assert_array_equal(front.face.landmarks, kept.face.landmarks)
+    for one, other in (
+        (front.crops, source.colour),
+        (front.shown & front.inside, source.valid),
+        (motion.frames, source.flow),
+        (motion.apex, source.apex_flow),
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_side_clip_is_not_registered_as_in_the_paper() -> None:
+    frames, face = noisy_clip(astronaut(), 2, 1.0), np.ones((128, 128), bool)
+    crop, camera, paper = np.eye(2, 3), crop_camera(128), config(registration="paper")
+    with pytest.raises(ConfigError, match="registration head"):
+        side_clip(frames, crop, built().fit, face, camera, onset=0, apex=1, config=paper)
 
 
 def test_every_stage_is_timed() -> None:

@@ -23,12 +23,11 @@ from mvgen.store import layout
 from mvgen.store.manifest import read_table
 from recognizer.errors import RecogniserError
 from recognizer.learning.data import prepare
-from recognizer.learning.prediction import read_video
 from recognizer.readers.base import ClassRule, Entry, Joined, excluded
 from recognizer.readers.config import DataConfig, data_at, open_data
 from recognizer.readers.flow_images import FlowImageReader
 from recognizer.readers.kept import KeptReader
-from recognizer.readers.source import frontal_sample
+from recognizer.readers.source import frontal_sample, read_video
 from recognizer.readers.store import StoreReader
 from recognizer.readers.truth import TruthReader, clip_directory, eye_midpoint, side_crop, turned_fit
 from recognizer.records import Sample

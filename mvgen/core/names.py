@@ -7,6 +7,9 @@ import unicodedata
 # A file system takes 255 bytes; the marker of a clip is called after it, with up to ten more while it is written.
 LONGEST = 240
 
+# What the file of a picture ends with.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
 _UNPRINTED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, undecodable bytes, and what else breaks a line
 
 

@@ -22,6 +22,8 @@ Floats = NDArray[np.floating]
 Redistribution = Literal["forbidden", "gated", "open"]
 Label = Literal["negative", "positive", "surprise"]
 Split = Literal["train", "test"]
+# Which of a release's trees is read: frames as they were filmed, or cut to the face by whoever released them.
+Variant = Literal["auto", "raw", "cropped"]
 
 LABELS: tuple[str, ...] = get_args(Label)
 """The order of the classes in a dataset's `label`."""

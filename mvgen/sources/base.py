@@ -10,11 +10,9 @@ from typing import ClassVar, Literal
 
 from mvgen.core.errors import SourceError
 from mvgen.core.names import printable, unstorable
-from mvgen.core.records import Clip, Redistribution
+from mvgen.core.records import Clip, Redistribution, Variant
 from mvgen.sources.marks import MARK, find_mark
 from mvgen.sources.workbook import LARGEST_NUMBER
-
-Variant = Literal["auto", "raw", "cropped"]
 
 
 @dataclass(frozen=True, slots=True)

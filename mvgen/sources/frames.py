@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import ClipError
+from mvgen.core.names import IMAGE_SUFFIXES
 from mvgen.core.records import Clip, Frame, Image
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 LARGEST_PICTURE = 1 << 26
 """Pixels, twice those of an 8K film; a few bytes of a file can claim more than the memory of any machine."""
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")

@@ -33,9 +33,10 @@ def predict(
 
     from mvgen.core.console import print_table
     from recognizer.errors import RecogniserError
-    from recognizer.learning.prediction import load_tools, read_video, sample_of_video
+    from recognizer.learning.prediction import load_tools, sample_of_video
     from recognizer.learning.prediction import predict as say_class
     from recognizer.learning.weights import load_trained
+    from recognizer.readers.source import read_video
 
     chosen = device_of(device)
     trained = load_trained(weights, chosen)

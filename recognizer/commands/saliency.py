@@ -32,10 +32,11 @@ def saliency(
     """
     from mvgen.core.errors import ConfigError
     from mvgen.core.files import disk_errors, write_atomically
-    from recognizer.learning.prediction import load_tools, predict, read_video, sample_of_video
+    from recognizer.learning.prediction import load_tools, predict, sample_of_video
     from recognizer.learning.saliency import saliency as find_saliency
     from recognizer.learning.saliency import sheet
     from recognizer.learning.weights import load_trained
+    from recognizer.readers.source import read_video
 
     chosen = device_of(device)
     trained = load_trained(weights, chosen)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from mvgen.core.config import BuildConfig, load_config
 from mvgen.core.device import one_thread
-from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip
 from mvgen.pipeline.frontal import Tools
-from mvgen.sources.folder import DEFAULT_FPS
-from mvgen.sources.frames import list_frames, list_video
-from recognizer.errors import RecogniserError
 from recognizer.learning.fit import Device
 from recognizer.learning.weights import Trained
 from recognizer.readers.base import Entry
@@ -27,37 +22,6 @@ def load_tools(size: int, device: str) -> tuple[BuildConfig, Tools]:
     one_thread()
     config = load_config(None, {"size": size, "device": device}).model_copy(update={"angles": ()})
     return config, Tools.load(config)
-
-
-def read_video(path: Path, onset: int | None = None, apex: int | None = None, offset: int | None = None) -> Clip:
-    """A video, or a folder of frames, as a clip; onset, apex and offset count from 1, as frames do.
-
-    Without them the clip is the expression, and its apex the frame of largest change from the first.
-    Raises RecogniserError for something that cannot be read, or frames that are not there.
-    """
-    if not path.exists():
-        raise RecogniserError(f"video {path} does not exist")
-    try:
-        frames, rate = (list_frames(path)[0], None) if path.is_dir() else list_video(path)
-    except (ClipError, OSError) as error:
-        raise RecogniserError(f"video {path} cannot be read: {error}") from None
-    if not frames:
-        raise RecogniserError(f"{path} holds no frame; give a video, or a folder of numbered images")
-    numbers = [frame.number for frame in frames]
-    for name, number in (("onset", onset), ("apex", apex), ("offset", offset)):
-        if number is not None and number not in numbers:
-            raise RecogniserError(
-                f"{path} has no frame {number}, which --{name} names; it has {numbers[0]} to {numbers[-1]}"
-            )
-    given = [number for number in (onset, apex, offset) if number is not None]
-    if given != sorted(given):
-        raise RecogniserError(f"{path}: onset, apex and offset must follow one another, got {given}")
-    name = path.resolve().stem
-    return Clip(
-        dataset="video", subject=name, subject_key=name, name=name, emotion="", label=None,
-        onset=onset, apex=apex, offset=offset, fps=rate or DEFAULT_FPS, directory=PurePosixPath(name),
-        frames=frames, licence="the owner's", redistribution="gated",
-    )  # fmt: skip
 
 
 def sample_of_video(clip: Clip, face_only: bool, config: BuildConfig, tools: Tools) -> Sample:

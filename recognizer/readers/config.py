@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mvgen.sources.base import Variant
+from mvgen.core.records import Variant
 from mvgen.store import layout
 from recognizer.errors import RecogniserError
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.core.config import file_digest
-from mvgen.sources.frames import IMAGE_SUFFIXES
+from mvgen.core.names import IMAGE_SUFFIXES
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import Entry, Reader, sample_of
 from recognizer.records import Sample

@@ -1,18 +1,19 @@
-"""A release read directly: each clip goes through mvgen's own stages up to its registered frontal view."""
+"""A release, or a video, read directly: each clip goes through mvgen's own stages up to its registered frontal view."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError
-from mvgen.core.records import Clip
+from mvgen.core.records import Clip, Variant
 from mvgen.pipeline.frontal import Tools, frontal_clip
 from mvgen.sources import get_source
-from mvgen.sources.base import Variant
+from mvgen.sources.folder import DEFAULT_FPS
+from mvgen.sources.frames import list_frames, list_video
 from mvgen.store.manifest import clip_digest, digest_of
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
@@ -88,3 +89,34 @@ def frontal_sample(clip: Clip, entry: Entry, config: BuildConfig, tools: Tools, 
     frames = on_face(front.crops, front.shown) if face_only else front.crops
     flow, seen = front.flow.on(front.shown), front.shown & front.inside
     return sample_of(entry, frames, *flow, seen, times, front.face.landmarks)
+
+
+def read_video(path: Path, onset: int | None = None, apex: int | None = None, offset: int | None = None) -> Clip:
+    """A video, or a folder of frames, as a clip; onset, apex and offset count from 1, as frames do.
+
+    Without them the clip is the expression, and its apex the frame of largest change from the first.
+    Raises RecogniserError for something that cannot be read, or frames that are not there.
+    """
+    if not path.exists():
+        raise RecogniserError(f"video {path} does not exist")
+    try:
+        frames, rate = (list_frames(path)[0], None) if path.is_dir() else list_video(path)
+    except (ClipError, OSError) as error:
+        raise RecogniserError(f"video {path} cannot be read: {error}") from None
+    if not frames:
+        raise RecogniserError(f"{path} holds no frame; give a video, or a folder of numbered images")
+    numbers = [frame.number for frame in frames]
+    for name, number in (("onset", onset), ("apex", apex), ("offset", offset)):
+        if number is not None and number not in numbers:
+            raise RecogniserError(
+                f"{path} has no frame {number}, which --{name} names; it has {numbers[0]} to {numbers[-1]}"
+            )
+    given = [number for number in (onset, apex, offset) if number is not None]
+    if given != sorted(given):
+        raise RecogniserError(f"{path}: onset, apex and offset must follow one another, got {given}")
+    name = path.resolve().stem
+    return Clip(
+        dataset="video", subject=name, subject_key=name, name=name, emotion="", label=None,
+        onset=onset, apex=apex, offset=offset, fps=rate or DEFAULT_FPS, directory=PurePosixPath(name),
+        frames=frames, licence="the owner's", redistribution="gated",
+    )  # fmt: skip
