@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from mvgen.core.angles import parse_angles
+from mvgen.synth.releases import LAYOUTS
 
 
 def synth(
     *,
-    layout: Annotated[str, typer.Option(help="release to stand in for", metavar="casme2|casme-ii|smic|samm")],
+    layout: Annotated[str, typer.Option(help="release to stand in for", metavar="|".join(LAYOUTS))],
     out: Annotated[Path, typer.Option(help="folder of the stand-in")],
     truth: Annotated[
         Path | None, typer.Option(help="folder for true depth, side views, masks and flow of every frame")

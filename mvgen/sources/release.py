@@ -12,6 +12,7 @@ from typing import ClassVar
 from mvgen.core.errors import ClipError, SourceError
 from mvgen.core.names import unstorable
 from mvgen.core.records import Clip, Label, Redistribution
+from mvgen.sources import SOURCES, get_source
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import list_frames
 from mvgen.sources.spans import NO_APEX, gaps, settle_span
@@ -234,8 +235,6 @@ class Release(Source):
         )
 
     def _others(self) -> list[Source]:
-        from mvgen.sources import SOURCES, get_source
-
         return [get_source(name) for name in sorted(SOURCES.built_in) if name != self.name]
 
     def _refusal(self, root: Path, what: str) -> str:

@@ -25,6 +25,9 @@ ACTION_UNITS: dict[str, tuple[tuple[str, ...], ...]] = {
     "surprise": (("1", "2", "5"), ("1", "2"), ("1", "2", "5", "26")),
 }
 
+# Classes that action units come out as, by the emotion acted (Davison et al. 2018b, arXiv:1708.07549).
+_OBJECTIVE = {"happiness": "I", "surprise": "II", "anger": "III", "disgust": "IV", "sadness": "V", "fear": "VI"}
+
 # Units of muscles on the middle line; they have no side.
 _MEDIAN = frozenset({"17", "25", "26"})
 
@@ -32,6 +35,11 @@ _MEDIAN = frozenset({"17", "25", "26"})
 def combinations(emotion: str) -> tuple[tuple[str, ...], ...]:
     """Combinations of action units of an acted emotion. Raises KeyError for a word that is not in the table."""
     return ACTION_UNITS[emotion]
+
+
+def objective_class(emotion: str) -> str:
+    """The objective class of an acted emotion, "I" to "VII"."""
+    return _OBJECTIVE.get(emotion.lower(), "VII")
 
 
 def one_sided(units: Sequence[str], side: str) -> tuple[str, ...]:

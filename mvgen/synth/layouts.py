@@ -5,33 +5,16 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from mvgen.core.errors import ConfigError
 from mvgen.synth.plan import ClipPlan
-from mvgen.synth.releases import get_layout
-
-Rows = list[list[object]]
+from mvgen.synth.releases import Rows, get_layout
 
 # A workbook states when it was made; stand-ins all say the same, so that their bytes do not depend on the day.
 _DATE = datetime(2000, 1, 1)
-_SAMM_HEADER_ROW = 14
-# Videos that were watched, by the code in their folders' names (CAS(ME)², sheet naming rule2).
-_CASME2_VIDEOS = {
-    "0101": "disgust1",
-    "0102": "disgust2",
-    "0401": "anger1",
-    "0402": "anger2",
-    "0502": "happy1",
-    "0503": "happy2",
-    "0505": "happy3",
-    "0507": "happy4",
-    "0508": "happy5",
-}
-# Objective classes by action units come out as these for the acted emotions (Davison et al. 2018b, arXiv:1708.07549).
-_OBJECTIVE = {"happiness": "I", "surprise": "II", "anger": "III", "disgust": "IV", "sadness": "V", "fear": "VI"}
 
 
 def frame_path(plan: ClipPlan, index: int) -> PurePosixPath:
@@ -44,20 +27,14 @@ def write_workbook(layout: str, plans: Sequence[ClipPlan], out: Path) -> Path | 
 
     Raises ConfigError for an unknown layout or plans of another one.
     """
-    get_layout(layout)
+    rules = get_layout(layout)
     if other := next((plan.layout for plan in plans if plan.layout != layout), None):
         raise ConfigError(f"plans are for layout {other!r}, not {layout!r}")
-    if layout == "smic":
+    if rules.workbook is None or rules.sheets is None:
         return None
-    writers: dict[str, tuple[str, Callable[[Sequence[ClipPlan]], dict[str, Rows]]]] = {
-        "casme2": ("CAS(ME)^2code_final.xlsx", _casme2),
-        "casme-ii": ("CASME2-coding-20140508.xlsx", _casme_ii),
-        "samm": ("SAMM_Micro_FACS_Codes_v2.xlsx", _samm),
-    }
-    name, sheets = writers[layout]
     out.mkdir(parents=True, exist_ok=True)
-    (out / name).write_bytes(xlsx_bytes(sheets(plans)))
-    return out / name
+    (out / rules.workbook).write_bytes(xlsx_bytes(rules.sheets(plans)))
+    return out / rules.workbook
 
 
 def xlsx_bytes(sheets: dict[str, Rows]) -> bytes:
@@ -86,65 +63,3 @@ def xlsx_bytes(sheets: dict[str, Rows]) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             target.writestr(entry, content, compresslevel=9)
     return fixed.getvalue()
-
-
-def _numbers(plan: ClipPlan) -> tuple[int, int, int]:
-    return plan.numbers[plan.onset], plan.numbers[plan.apex], plan.numbers[plan.offset]
-
-
-def _casme2(plans: Sequence[ClipPlan]) -> dict[str, Rows]:
-    """No header row; sheets go by position. Macro clips that run to their last frame have offset 0."""
-    coding: Rows = []
-    for plan in plans:
-        onset, apex, offset = _numbers(plan)
-        if plan.macro and plan.offset == len(plan.numbers) - 1:
-            offset = 0
-        units = "NULL" if plan.emotion == "others" else "+".join(plan.action_units)
-        kind = "macro-expression" if plan.macro else "micro-expression"
-        video = plan.name.split("_")[0][:-1]
-        felt = "happyiness" if video == "happy" and plan.clip == 0 else {"happy": "happiness"}.get(video, video)
-        coding.append([plan.subject + 1, plan.name, onset, apex, offset, units, plan.emotion, kind, felt])
-    names = dict(sorted({plan.subject + 1: plan.subject_name for plan in plans}.items()))
-    return {
-        "CASFEcode_final": coding,
-        "naming rule1": [[int(name[1:]), name, number] for number, name in names.items()],
-        "naming rule2": [[code, video] for code, video in _CASME2_VIDEOS.items()],
-    }
-
-
-def _casme_ii(plans: Sequence[ClipPlan]) -> dict[str, Rows]:
-    """Two columns without a name or a cell."""
-    rows: Rows = [
-        [
-            *("Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units"),
-            *("Estimated Emotion", "Objective Classes"),
-        ]
-    ]
-    for plan in plans:
-        units, objective = "+".join(plan.action_units), _OBJECTIVE.get(plan.emotion, "VII")
-        subject = plan.subject_name.removeprefix("sub")
-        rows.append([subject, plan.name, None, *_numbers(plan), None, units, plan.emotion, objective])
-    return {"Sheet1": rows}
-
-
-def _samm(plans: Sequence[ClipPlan]) -> dict[str, Rows]:
-    """Thirteen rows about the coding come before the header."""
-    introduction: Rows = [
-        ["Micro-movement coding"],
-        ["Frames count from the start of the recording, at 200 frames per second."],
-        ["Onset, apex and offset were coded by hand; action units follow FACS."],
-    ]
-    introduction += [[None]] * (_SAMM_HEADER_ROW - 1 - len(introduction))
-    header: list[object] = [
-        *("Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration", "Micro"),
-        *("Action Units", "Estimated Emotion", "Objective Classes", "Notes"),
-    ]
-    rows: Rows = []
-    for plan in plans:
-        onset, apex, offset = _numbers(plan)
-        units = "+".join(f"AU{unit}" if unit.isdigit() else f"{unit[0]}AU{unit[1:]}" for unit in plan.action_units)
-        objective = _OBJECTIVE.get(plan.emotion.lower(), "VII")
-        inducement = int(plan.name.split("_")[1])
-        timing = [onset, apex, offset, offset - onset + 1, "Micro - 1/2"]
-        rows.append([plan.subject_name, plan.name, inducement, *timing, units, plan.emotion, objective, None])
-    return {"MICRO_ONLY": [*introduction, header, *rows]}

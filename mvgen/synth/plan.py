@@ -56,14 +56,10 @@ class ClipPlan:
     seed: int
     subject_seed: int
 
-
-# CAS(ME)² names a clip after the video that was watched: what its emotions may have been watching.
-_CASME2_VIDEOS = {
-    "negative": ("anger1", "disgust1", "anger2", "disgust2"),
-    "positive": ("happy1", "happy2", "happy3", "happy4", "happy5"),
-    "surprise": ("happy2", "disgust2", "happy5", "anger1"),
-    "others": ("anger1", "happy1", "disgust1", "happy4"),
-}
+    @property
+    def span(self) -> tuple[int, int, int]:
+        """The release's numbers of onset, apex and offset."""
+        return self.numbers[self.onset], self.numbers[self.apex], self.numbers[self.offset]
 
 
 def plan_release(
@@ -98,23 +94,24 @@ def _plan_clip(rules: Layout, place: tuple[int, int], emotion: str, seed: int, u
     own_seed = _stable(f"{layout}/{seed}/{subject}/{clip}")
     rng = np.random.default_rng(own_seed)
     subject_name = rules.subjects(subject)
-    macro = layout == "casme2" and frames > 2 * MICRO_SECONDS[1] * rules.fps and rng.random() < MACRO_SHARE
+    macro = rules.macros and frames > 2 * MICRO_SECONDS[1] * rules.fps and rng.random() < MACRO_SHARE
     onset, apex, offset = _timing(rules, macro, rng)
-    name, directory, acted = _names(layout, subject_name, emotion, rng, used)
-    units = combinations(acted)[0 if rng.random() < 0.6 else rng.integers(len(combinations(acted)))]
+    named = rules.name_clip(subject_name, emotion, rng, used)
+    known = combinations(named.acted)
+    units = known[0 if rng.random() < 0.6 else rng.integers(len(known))]
     if rng.random() < ONE_SIDED_SHARE:
         units = one_sided(units, "L" if rng.random() < 0.5 else "R")
     first = int(rng.integers(*rules.first_number))
     numbers = tuple(range(first, first + frames))
     names = [rules.file_name(subject_name, number) for number in numbers]
-    if layout == "casme2" and place == (0, 0):
-        names[-1] += ".jpg"  # the release has one such file, img2977.jpg.jpg
+    if rules.doubled_suffix and place == (0, 0):
+        names[-1] += ".jpg"
     return ClipPlan(
         layout=layout,
         subject=subject,
         subject_name=subject_name,
         clip=clip,
-        name=name,
+        name=named.name,
         emotion=emotion,
         action_units=units,
         onset=onset,
@@ -122,7 +119,7 @@ def _plan_clip(rules: Layout, place: tuple[int, int], emotion: str, seed: int, u
         offset=offset,
         fps=rules.fps,
         numbers=numbers,
-        directory=directory,
+        directory=named.directory,
         names=tuple(names),
         grey=rules.grey,
         jpeg_quality=rules.jpeg_quality,
@@ -147,36 +144,6 @@ def _timing(rules: Layout, macro: bool, rng: np.random.Generator) -> tuple[int, 
     onset = int(rng.integers(0, last - length + 1))
     rise = int(np.clip(round(float(rng.uniform(0.35, 0.6)) * length), 1, length - 1))
     return onset, onset + rise, onset + length
-
-
-def _names(
-    layout: str, subject: str, emotion: str, rng: np.random.Generator, used: Counter[str]
-) -> tuple[str, PurePosixPath, str]:
-    """(clip name, folder, acted emotion): the name is unique within the subject."""
-    if layout == "casme2":
-        videos = _CASME2_VIDEOS[emotion]
-        video = videos[rng.integers(len(videos))]
-        used[video] += 1
-        name = f"{video}_{used[video]}"
-        acted = {"positive": "happiness", "negative": video[:-1]}.get(emotion, emotion)
-        return name, PurePosixPath("selectedpic", "selectedpic", subject, name), acted
-    if layout == "casme-ii":
-        episode = int(rng.integers(1, 20))
-        used[str(episode)] += 1
-        name = f"EP{episode:02d}_{used[str(episode)]:02d}{'f' if rng.random() < 0.5 else ''}"
-        return name, PurePosixPath("CASME2_RAW_selected", subject, name), emotion
-    if layout == "smic":
-        code = {"negative": "ne", "positive": "po", "surprise": "sur"}[emotion]
-        used[code] += 1
-        name = f"{subject}_{code}_{used[code]:02d}"
-        negative = ("disgust", "fear", "sadness", "anger")
-        acted = {"positive": "happiness", "negative": negative[rng.integers(4)]}.get(emotion, emotion)
-        return name, PurePosixPath("SMIC_all_raw", "HS", subject, "micro", emotion, name), acted
-    inducement = int(rng.integers(1, 8))
-    used[str(inducement)] += 1
-    name = f"{subject}_{inducement}_{used[str(inducement)]}"
-    acted = {"other": "others"}.get(emotion.lower(), emotion.lower())
-    return name, PurePosixPath("SAMM", subject, name), acted
 
 
 def _shares(rules: Layout, total: int) -> list[str]:

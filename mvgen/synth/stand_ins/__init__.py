@@ -1,0 +1,1 @@
+"""Stand-ins, one file for each release that they stand for."""
