@@ -20,7 +20,7 @@ from recognizer.records import Sample
 def load_tools(size: int, device: str) -> tuple[BuildConfig, Tools]:
     """The stages that bring a video to a registered face, as a build has them."""
     one_thread()
-    config = load_config(None, {"size": size, "device": device}).model_copy(update={"angles": ()})
+    config = load_config(None, {"size": size, "device": device})
     return config, Tools.load(config)
 
 
