@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 
-from mvgen.core.action_units import FACIAL_ACTIONS, facial_action_weights
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.config import file_digest, load_config
 from mvgen.core.errors import WeightsError
@@ -25,6 +24,7 @@ from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.face_mesh_topology import MIRROR, OVAL
 from mvgen.faces.landmarks import ibug_landmarks
+from mvgen.morphable.action_units import FACIAL_ACTIONS, facial_action_weights
 from mvgen.morphable.fitting import FaceFit, fit_face, pupils
 from mvgen.morphable.model import WEIGHTS, FaceModel, face_model
 from mvgen.morphable.rasterise import face_region, fit_image, rasterise, vertex_normals

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mvgen.core.action_units import FACIAL_ACTIONS, facial_action_weights
 from mvgen.core.errors import ConfigError, StoreError
+from mvgen.morphable.action_units import FACIAL_ACTIONS, facial_action_weights
 from mvgen.sources import get_source
 from mvgen.sources.frames import read_frames
 from mvgen.sources.marks import MARK

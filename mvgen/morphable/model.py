@@ -30,7 +30,7 @@ class FaceModel:
     mean : (N, 3) float32, world units; the first 468 vertices are the landmarks
     identity : (K, N, 3) float32, principal components; their weights are standard normal over people
     actions : (A, N, 3) float32, what each facial action adds at strength 1
-    action_names : the ARKit names; `mvgen.core.action_units` tells which FACS action units they show
+    action_names : the ARKit names; `mvgen.morphable.action_units` tells which FACS action units they show
     depth_bias : (468,) float32, world units: the landmarker's own depth minus the vertex's, mean over rendered heads
     point_deviation : (468, 3) float32, world units: how far a landmark is from the vertex it stands for, in x, y and in
         the landmarker's own depth less its bias, root mean square over rendered heads

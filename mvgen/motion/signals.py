@@ -17,8 +17,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.action_units import FACIAL_ACTIONS
 from mvgen.core.records import Signals
+from mvgen.morphable.action_units import FACIAL_ACTIONS
 from mvgen.motion.head_motion import turn
 from mvgen.motion.joint_flow import OnsetMotion
 from mvgen.motion.scene_flow import SceneFlow, motion_actions

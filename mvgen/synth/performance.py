@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.action_units import facial_action_weights
 from mvgen.core.camera import EYE_DISTANCE
+from mvgen.morphable.action_units import facial_action_weights
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.synth.plan import ClipPlan

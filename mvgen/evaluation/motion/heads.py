@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.action_units import facial_action_weights
 from mvgen.core.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
 from mvgen.core.errors import ClipError, ScanError
 from mvgen.core.records import Image, Mask
@@ -24,6 +23,7 @@ from mvgen.evaluation.motion.acts import placed
 from mvgen.faces.crop import covered, crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh import FaceMesh
+from mvgen.morphable.action_units import facial_action_weights
 from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import rasterise
