@@ -170,6 +170,13 @@ def test_a_renderer_of_another_package_is_made_with_the_device(install: Install)
     assert get_renderer("flat", "cuda").device == "cuda"  # type: ignore[attr-defined]
 
 
+def test_a_renderer_that_cannot_be_made_is_named_with_its_package(install: Install) -> None:
+    code = RENDERER.replace("self, device", "self")
+    install("bent", "bent_renderer", code, {"mvgen.renderers": {"bent": "bent_renderer:Flat"}})
+    with pytest.raises(ConfigError, match=r"renderer 'bent' \(.* of package bent\) cannot be used: TypeError"):
+        get_renderer("bent")
+
+
 def test_a_flow_method_of_another_package_is_made_with_weights_and_device(install: Install) -> None:
     code = "def still(weights, device):\n    return (weights, device)"
     install("still", "still_flow", code, {"mvgen.flow_methods": {"still": "still_flow:still"}})

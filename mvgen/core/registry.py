@@ -74,8 +74,19 @@ class Registry(Generic[T]):
         except (Exception, SystemExit) as error:  # a stranger's module may do anything
             fault = f"{type(error).__name__}: {error}"
         if fault:
-            raise self.error(f"{self._origin(name, offer)} cannot be used: {fault}; mend the package or uninstall it")
+            raise self._unusable(name, offer, fault)
         return found
+
+    def make(self, name: str, *arguments: Any) -> Any:
+        """What a name stands for, called. Raises as `get` does, and what the call raises."""
+        factory: Any = self.get(name)
+        try:
+            return factory(*arguments)
+        except Exception as error:
+            offer = self._offer(name)
+            if offer is None or isinstance(error, MvgenError):
+                raise
+            raise self._unusable(name, offer, f"{type(error).__name__}: {error}") from error
 
     def load_all(self) -> tuple[dict[str, T], list[str]]:
         """Everything by name, and in words why some of what packages add cannot be used."""
@@ -120,6 +131,9 @@ class Registry(Generic[T]):
 
     def _unreadable(self) -> tuple[str, ...]:
         return _entry_points(self.group, tuple(sys.path))[1] if self.group else ()
+
+    def _unusable(self, name: str, offer: EntryPoint, fault: str) -> MvgenError:
+        return self.error(f"{self._origin(name, offer)} cannot be used: {fault}; mend the package or uninstall it")
 
     def _origin(self, name: str, offer: EntryPoint) -> str:
         return f"{self.what} {name!r} ({offer.value} of package {_named(offer.dist)})"

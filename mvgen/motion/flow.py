@@ -153,7 +153,8 @@ def get_flow_methods(name: str = "joint", weights: Path | None = None, device: s
     weights : of "raft", see `mvgen.motion.raft`
     Raises ConfigError for an unknown name, MissingPartError for "raft" without weights.
     """
-    return FLOW_METHODS.get(name)(weights, device)
+    methods: FlowMethods = FLOW_METHODS.make(name, weights, device)
+    return methods
 
 
 def flow_between(first: Image, second: Image, method: str = "joint", surface: Mask | None = None) -> Flow:

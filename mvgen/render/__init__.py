@@ -32,4 +32,5 @@ def get_renderer(name: str = "grid", device: str = "cpu") -> Renderer:
     device : "cpu" or "cuda", for `grid`; the other built-in ones run where they do
     Raises ConfigError for an unknown name, MissingPartError when what it needs is not installed.
     """
-    return RENDERERS.get(name)(device)
+    renderer: Renderer = RENDERERS.make(name, device)
+    return renderer

@@ -70,11 +70,11 @@ SOURCES = Registry[type[Source]](
 
 def get_source(name: str) -> Source:
     """The source of a name. Raises SourceError with the nearest name for an unknown one."""
-    source = SOURCES.get(name)
+    source: Source = SOURCES.make(name)
     if source.redistribution not in get_args(Redistribution):
         known = ", ".join(get_args(Redistribution))
         raise SourceError(f"dataset {name!r}: redistribution {source.redistribution!r} is none of {known}")
-    return source()
+    return source
 
 
 def describe_sources() -> tuple[list[SourceDescription], list[str]]:
