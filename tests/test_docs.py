@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,31 @@ def test_the_recogniser_learns_from_motion() -> None:
     tested = np.array([entry.split == "test" for entry in reader.entries])
     classifier = system.classifier(0).fit(np.stack(rows)[~tested], labels[~tested])
     assert classifier.score(np.stack(rows)[tested], labels[tested]) > 0.9
+
+
+def test_entry_points_add_them_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mvgen.core.registry")
+    from mvgen.motion.flow import get_flow_methods
+    from mvgen.render import get_renderer
+    from mvgen.sources import get_source
+    from recognizer.systems import get_system
+
+    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "how-to/extend.md").read_text(), re.DOTALL)
+    groups = tomllib.loads("\n".join(blocks))["project"]["entry-points"]
+    lines = [
+        line
+        for group, points in groups.items()
+        for line in (f"[{group}]", *(f"{name} = {place}" for name, place in points.items()))
+    ]
+    package = tmp_path / "examples-0.1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: examples\nVersion: 0.1\n")
+    (package / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert get_source("shelf").title == "Shelf"
+    assert get_renderer("points").device == "cpu"
+    assert get_flow_methods("shift").apex is get_flow_methods("shift").frames
+    assert get_system("mean-motion", blocks="4").options.blocks == 4
 
 
 @pytest.mark.slow
