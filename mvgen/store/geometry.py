@@ -54,7 +54,7 @@ def _all_differ(names: NDArray[Any]) -> bool:
     return len(set(names.tolist())) == len(names)
 
 
-_ARRAYS = {
+ARRAYS = {
     "depth": _Array("depth.depth", np.float32, ("S", "S")),
     "confidence": _Array("depth.confidence", np.float32, ("S", "S")),
     "crop": _Array("face.crop", np.float64, (2, 3), holds=_finite),
@@ -92,8 +92,8 @@ _OF_SIGNALS = ("head_pose", "signal_names", "signal_actions", "signal_deviation"
 
 def geometry_arrays(found: Reconstruction) -> dict[str, NDArray[Any]]:
     """The arrays of a clip's geometry, as `read_geometry` reads them."""
-    values = {name: _value(found, array.of) for name, array in _ARRAYS.items()}
-    return {name: np.asarray(value, _ARRAYS[name].kind) for name, value in values.items() if value is not None}
+    values = {name: _value(found, array.of) for name, array in ARRAYS.items()}
+    return {name: np.asarray(value, ARRAYS[name].kind) for name, value in values.items() if value is not None}
 
 
 def read_geometry(root: Path, row: ViewRow) -> Reconstruction:
@@ -103,8 +103,8 @@ def read_geometry(root: Path, row: ViewRow) -> Reconstruction:
     Raises StoreError when the file is missing or damaged, or its arrays are not those of the row's frames.
     """
     parts: dict[str, dict[str, Any]] = {}
-    for name, value in _read(root, row, tuple(_ARRAYS)).items():
-        part, _, field = _ARRAYS[name].of.rpartition(".")
+    for name, value in _read(root, row, tuple(ARRAYS)).items():
+        part, _, field = ARRAYS[name].of.rpartition(".")
         parts.setdefault(part, {})[field] = value
     size = len(parts["depth"]["depth"])
     numbers = parts["depth.camera"].items()
@@ -141,7 +141,7 @@ def _read(root: Path, row: ViewRow, names: tuple[str, ...]) -> dict[str, NDArray
     path = root / row.geometry
     stored = read_arrays(path, only=names)
     sizes = {"T": row.frames}
-    wrong = [name for name in names if not _fits(stored.get(name), _ARRAYS[name], sizes)]
+    wrong = [name for name in names if not _fits(stored.get(name), ARRAYS[name], sizes)]
     if wrong:
         raise StoreError(
             f"{path} is not the geometry of {row.frames} frames: {', '.join(wrong)} cannot be used; "
