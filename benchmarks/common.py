@@ -17,9 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_HERE = Path(__file__).resolve().parent
-
-Cell = str | float
+from mvgen.evaluation.tables import Cell, Table
 
 
 def command_line(description: str | None) -> argparse.ArgumentParser:
@@ -36,7 +34,8 @@ class Report:
     """
 
     def __init__(self, script: str, chosen: argparse.Namespace, about: str = "") -> None:
-        self._name = Path(script).resolve().relative_to(_HERE).with_suffix("").as_posix()
+        path = Path(script).resolve()
+        self._name = f"{path.parent.name}/{path.stem}"
         self._settings = {name: value for name, value in vars(chosen).items() if name != "out"}
         self._out: Path | None = chosen.out
         self._section: dict[str, str] = {}
@@ -51,7 +50,7 @@ class Report:
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]], digits: int = 2) -> None:
         """Print a table and keep its rows."""
-        print(table(header, rows, digits), flush=True)
+        print(Table(header, rows, digits).markdown(), flush=True)
         self.keep([dict(zip(header, row, strict=True)) for row in rows])
 
     def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -70,13 +69,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return list(json.loads(path.read_text())["rows"])
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Cell]], digits: int = 2) -> str:
-    """A Markdown table; floats with `digits` after the point, a dash for what is not a number."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += ["| " + " | ".join(_cell(value, digits) for value in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
 def hardware() -> str:
     """Processor, cores, and the GPU if torch sees one."""
     import torch
@@ -91,14 +83,8 @@ def hardware() -> str:
 def commit() -> str:
     """Short hash of the checkout, with a plus where it has uncommitted changes."""
     line = ["git", "describe", "--always", "--dirty=+"]
-    found = subprocess.run(line, capture_output=True, text=True, check=False, cwd=_HERE)
+    found = subprocess.run(line, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     return found.stdout.strip() or "no checkout"
-
-
-def _cell(value: Cell, digits: int) -> str:
-    if isinstance(value, (str, int)):
-        return str(value)
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _plain(value: Any) -> Any:

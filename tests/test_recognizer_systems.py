@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.recognisers.overfit import SMALL, learn
 from mvgen.cli import run_app
 from recognizer.cli import app
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.acted_samples import WAYS, acted_sample
+from recognizer.evaluation.overfit import SMALL, learn
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, get_system, register
 from recognizer.systems.listing import describe_systems
