@@ -265,9 +265,9 @@ def test_rows_of_the_table() -> None:
 
 
 def test_figures_are_kept_and_compared(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    report = Report("benchmarks/quality/motion_fidelity.py", Namespace(out=tmp_path / "old.json"))
+    report = Report(__file__, Namespace(out=tmp_path / "old.json"))
     report.keep([asdict(one) for one in scores()])
-    old = [Scores.of(row) for row in read_rows(tmp_path / "old.json")]
+    old = [Scores.of(row) for row in read_rows(tmp_path / "old.json", __file__)]
     assert figures(old) == pytest.approx(figures(scores()), nan_ok=True)
     text = motion_table(scores(), old).markdown()
     assert "| all: front | 0.350 / 0.350 |" in text

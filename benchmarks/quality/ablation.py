@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.config import BuildConfig
 from mvgen.depth.estimator import load_network
 from mvgen.evaluation.real_heads import OURS, measure, read_heads
@@ -84,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

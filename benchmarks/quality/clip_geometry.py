@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from benchmarks.quality.still_clips import MODES, SIZE, Still, astronaut, geometries, jitters, noisy, registered
 from mvgen.core.config import BuildConfig, Geometry
 from mvgen.core.records import BuiltClip, Clip, Image
@@ -133,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

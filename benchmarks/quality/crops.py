@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.camera import pixel_grid
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Image
@@ -94,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.device import one_thread
 from mvgen.core.records import DepthMap, Mask
@@ -252,4 +252,4 @@ def error_table(family: str, errors: dict[str, list[Floats]], acts: tuple[str, .
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

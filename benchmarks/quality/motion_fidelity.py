@@ -33,9 +33,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from benchmarks.common import Report, command_line, read_rows
+from benchmarks.common import Report, command_line, read_rows, run_script
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
+from mvgen.core.errors import ConfigError
 from mvgen.core.records import BuiltClip, Clip, Frame, Image
 from mvgen.engine import local
 from mvgen.evaluation.motion.acts import ACTS, STILL
@@ -143,11 +144,11 @@ def make_worker(settings: Settings) -> Callable[[Task], Scores]:
 
 
 def chosen_names(text: str, known: Sequence[str], separator: str) -> list[str]:
-    """Names that an option lists; exits with a word for one that is not known."""
+    """Names that an option lists; raises ConfigError for one that is not known."""
     names = [name.strip() for name in text.split(separator)] if text else list(known)
     for name in names:
         if name not in known:
-            raise SystemExit(f"{name!r} is none of: {separator.join(known)}")
+            raise ConfigError(f"{name!r} is none of: {separator.join(known)}")
     return names
 
 
@@ -168,6 +169,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder where clips are kept")
     parser.add_argument("--old", type=Path, metavar="FILE.json", help="of another run")
     chosen = parser.parse_args()
+    old = [Scores.of(row) for row in read_rows(chosen.old, __file__)] if chosen.old else []
     there = ["anny", *(["ict"] if chosen.ict else []), *(["portraits"] if chosen.portraits else [])]
     families = chosen_names(chosen.families, there, ",")
     conditions = chosen_names(chosen.conditions, list(CONDITIONS), ",")
@@ -192,10 +194,9 @@ def main() -> None:
     acted = f"{chosen.clips} people a family ({chosen.split}), {chosen.frames} frames at {chosen.fps:g} a second"
     about = f"{acted}, {chosen.pixels:g} px; {len(failed)} clips failed; {time.perf_counter() - start:.0f} s"
     report = Report(__file__, chosen, about)
-    old = [Scores.of(row) for row in read_rows(chosen.old)] if chosen.old else []
     print(motion_table(scores, old).markdown())
     report.keep([asdict(one) for one in scores])
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

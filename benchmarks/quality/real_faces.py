@@ -21,9 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.config import BuildConfig
-from mvgen.core.errors import MvgenError
 from mvgen.evaluation.real_heads import SIZE, Scores, measure, read_heads
 from mvgen.evaluation.tables import Rows
 from mvgen.pipeline.clip import Tools
@@ -62,11 +61,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
     chosen = parser.parse_args()
-    try:
-        heads, unit = read_heads(chosen.data)
-        tools = Tools.load(BuildConfig(weights=chosen.weights, device="cpu"))
-    except MvgenError as error:
-        parser.error(str(error))
+    heads, unit = read_heads(chosen.data)
+    tools = Tools.load(BuildConfig(weights=chosen.weights, device="cpu"))
     report = Report(__file__, chosen, f"{len(heads)} heads, {SIZE} pixels")
     found = measure(heads, tools, print)
     if found:
@@ -75,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

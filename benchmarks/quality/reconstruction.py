@@ -12,7 +12,6 @@ Prints Markdown with hardware and commit.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -20,11 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from benchmarks.quality.still_clips import MODES, Still, astronaut, jitters, noisy
 from mvgen.core.camera import EYE_DISTANCE, crop_camera
 from mvgen.core.config import BuildConfig
-from mvgen.core.errors import MvgenError
 from mvgen.core.landmarks68 import REGIONS
 from mvgen.core.records import FacePoints, Image, Mask
 from mvgen.evaluation.depth_metrics import (
@@ -186,7 +184,7 @@ def jitter_section(report: Report, stills: Sequence[Still], nets: Nets) -> None:
                 found = jitters(noisy(still, sigma), tools)
                 rows.append([f"{name}: {still.name}, sigma {sigma:.0f}", *(found[how] for how in MODES)])
     report.section("Still faces: RMS change of depth between frames, % of the inter-ocular distance")
-    report.table(["clip", *MODES], rows, digits=4)
+    report.table(["still clip", *MODES], rows, digits=4)
 
 
 def rendered_stills(count: int) -> list[Still]:
@@ -225,14 +223,6 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="side of the photographs, pixels")
     parser.add_argument("--weights", type=weights_of, action="append", metavar="[NAME=]FILE")
     chosen = parser.parse_args()
-    try:
-        measure(chosen)
-    except MvgenError as error:
-        parser.error(str(error))
-
-
-def measure(chosen: argparse.Namespace) -> None:
-    """Print every section that was asked for."""
     size = chosen.size
     named = chosen.weights or [("shipped", None)]
     nets = {name: Tools.load(BuildConfig(weights=path, device="cpu")) for name, path in named}
@@ -250,4 +240,4 @@ def measure(chosen: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from benchmarks.quality.still_clips import Still, noisy
 from mvgen.core.angles import parse_angles
 from mvgen.core.config import BuildConfig
@@ -258,4 +258,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.evaluation.tables import Rows
 from recognizer.bench.run import run_bench
 from recognizer.config import BenchConfig
@@ -62,4 +62,4 @@ def _shuffled(  # noqa: PLR0917
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.evaluation.tables import Rows
 from recognizer.evaluation.acted_samples import acted_sample
 from recognizer.evaluation.overfit import CLASSES, SMALL, learn
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.evaluation.interruption import REACHED, clips_of, differing, falsely_done, left_behind, moments, tree
 from mvgen.store import layout
 
@@ -120,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

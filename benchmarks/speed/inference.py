@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import FaceTrack
 from mvgen.depth.backends import OpenVinoEngine, TorchEngine, openvino_installed
@@ -169,4 +169,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

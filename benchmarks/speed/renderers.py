@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.errors import MvgenError
 from mvgen.core.records import DepthMap, Image, Mesh
@@ -119,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

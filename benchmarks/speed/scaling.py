@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import Report
+from benchmarks.common import Report, run_script
 from benchmarks.speed.throughput import job_arguments, job_of
 from mvgen.core.config import file_digest
 from mvgen.evaluation.processes import peak_memory, repeatedly
@@ -182,4 +182,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -28,7 +28,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.common import Report, command_line
+from benchmarks.common import Report, command_line, run_script
 from benchmarks.speed.baseline_build import PlainBuilder, PlainSettings
 from mvgen.core.angles import parse_angles
 from mvgen.core.device import one_thread
@@ -154,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
