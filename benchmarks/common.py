@@ -13,13 +13,12 @@ import json
 import math
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_HERE = Path(__file__).resolve().parent
-
-Cell = str | float
+from mvgen.core.errors import ConfigError, MvgenError
+from mvgen.evaluation.tables import Cell, Table
 
 
 def command_line(description: str | None) -> argparse.ArgumentParser:
@@ -36,7 +35,7 @@ class Report:
     """
 
     def __init__(self, script: str, chosen: argparse.Namespace, about: str = "") -> None:
-        self._name = Path(script).resolve().relative_to(_HERE).with_suffix("").as_posix()
+        self._name = _name(script)
         self._settings = {name: value for name, value in vars(chosen).items() if name != "out"}
         self._out: Path | None = chosen.out
         self._section: dict[str, str] = {}
@@ -50,8 +49,10 @@ class Report:
         print(f"## {title}\n")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]], digits: int = 2) -> None:
-        """Print a table and keep its rows."""
-        print(table(header, rows, digits), flush=True)
+        """Print a table and keep its rows. Raises ValueError for two columns of one name."""
+        if len(set(header)) < len(header):
+            raise ValueError(f"two columns have the same name: {', '.join(header)}")
+        print(Table(header, rows, digits).markdown(), flush=True)
         self.keep([dict(zip(header, row, strict=True)) for row in rows])
 
     def keep(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -62,19 +63,27 @@ class Report:
                 "benchmark": self._name, "commit": self._commit, "hardware": self._hardware,
                 "settings": self._settings, "rows": self._rows,
             }  # fmt: skip
+            self._out.parent.mkdir(parents=True, exist_ok=True)
             self._out.write_text(json.dumps(_plain(found), indent=1, ensure_ascii=False) + "\n")
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file that `--out` named."""
-    return list(json.loads(path.read_text())["rows"])
+def read_rows(path: Path, script: str) -> list[dict[str, Any]]:
+    """The rows that `--out` of a script, its `__file__`, wrote. Raises ConfigError for another file."""
+    try:
+        found = json.loads(path.read_text())
+        if found["benchmark"] == _name(script):
+            return list(found["rows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} holds no results of a benchmark, as --out writes them: {error!r}") from None
+    raise ConfigError(f"{path} holds results of {found['benchmark']}, not of {_name(script)}")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Cell]], digits: int = 2) -> str:
-    """A Markdown table; floats with `digits` after the point, a dash for what is not a number."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += ["| " + " | ".join(_cell(value, digits) for value in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script; bad input ends it with a word, not a traceback."""
+    try:
+        main()
+    except MvgenError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def hardware() -> str:
@@ -91,14 +100,13 @@ def hardware() -> str:
 def commit() -> str:
     """Short hash of the checkout, with a plus where it has uncommitted changes."""
     line = ["git", "describe", "--always", "--dirty=+"]
-    found = subprocess.run(line, capture_output=True, text=True, check=False, cwd=_HERE)
+    found = subprocess.run(line, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     return found.stdout.strip() or "no checkout"
 
 
-def _cell(value: Cell, digits: int) -> str:
-    if isinstance(value, (str, int)):
-        return str(value)
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+def _name(script: str) -> str:
+    path = Path(script).resolve()
+    return f"{path.parent.name}/{path.stem}"
 
 
 def _plain(value: Any) -> Any:

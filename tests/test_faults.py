@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from fake_build import FakeStages, make_source, tree_bytes
 
-from benchmarks.robustness.kill_and_resume import clips_of, differing, falsely_done, left_behind, moments, tree
 from mvgen.cli import run
+from mvgen.evaluation.interruption import clips_of, differing, falsely_done, left_behind, moments, tree
 from mvgen.store import layout
 
 pytestmark = pytest.mark.slow

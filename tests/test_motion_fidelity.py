@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from argparse import Namespace
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
 import pytest
 
-from benchmarks.quality.motion_fidelity import Scores, against_off, figures, motion_table, read, write
+from benchmarks.common import Report, read_rows
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.records import Registration
 from mvgen.evaluation.motion.acts import ACTS, HEADS, STILL, Timing, curves, head_path, pixel_motion, placed
 from mvgen.evaluation.motion.clips import CONDITIONS, Condition, Take, developed
+from mvgen.evaluation.motion.figures import Scores, against_off, figures, motion_table
 from mvgen.evaluation.motion.heads import EYES, SIDE, Lifted, PortraitHead, RenderedHead, evenly
-from mvgen.evaluation.motion.scores import (
+from mvgen.evaluation.motion.metrics import (
     TrueCrop,
     class_bias,
     largest_jump,
@@ -265,11 +267,11 @@ def test_rows_of_the_table() -> None:
 
 
 def test_figures_are_kept_and_compared(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    write(scores(), tmp_path / "old.json", "somewhere")
-    old = read(tmp_path / "old.json")
+    report = Report(__file__, Namespace(out=tmp_path / "old.json"))
+    report.keep([asdict(one) for one in scores()])
+    old = [Scores.of(row) for row in read_rows(tmp_path / "old.json", __file__)]
     assert figures(old) == pytest.approx(figures(scores()), nan_ok=True)
-    text = motion_table(scores(), old)
+    text = motion_table(scores(), old).markdown()
     assert "| all: front | 0.350 / 0.350 |" in text
     assert "| ict: smile | 0.200 / 0.200 |" in text
     assert "±45" not in text
-    assert read(None) == []

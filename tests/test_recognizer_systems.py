@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.recognisers.overfit import SMALL, learn
 from mvgen.core.console import run_app
 from recognizer.cli import app
 from recognizer.errors import RecogniserError
-from recognizer.evaluation.acted_samples import WAYS, acted_sample
+from recognizer.evaluation.acted_samples import DIRECTIONS, acted_sample
+from recognizer.evaluation.overfit import SMALL, learn
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, get_system
 from recognizer.systems.listing import describe_systems
@@ -281,6 +281,6 @@ def test_a_file_that_is_not_fer2013_is_refused(tmp_path: Path, fer2013: Callable
 
 
 def test_acted_samples_have_all_ways_of_moving() -> None:
-    flows = [acted_sample(label=label).apex_flow.sum(axis=(0, 1)) for label in range(len(WAYS))]
-    for flow, way in zip(flows, WAYS, strict=True):
+    flows = [acted_sample(label=label).apex_flow.sum(axis=(0, 1)) for label in range(len(DIRECTIONS))]
+    for flow, way in zip(flows, DIRECTIONS, strict=True):
         np.testing.assert_allclose(flow / np.linalg.norm(flow), way, atol=1e-6)

@@ -8,14 +8,14 @@ from factories import head_depth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.common import table
-from benchmarks.quality.real_faces import depth_score, other_ways, view_score
-from benchmarks.quality.reconstruction import FIT, beside_fit, face_parts
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.landmarks68 import CANONICAL
 from mvgen.evaluation.depth_metrics import (
+    FIT,
+    beside_fit,
     correlation,
     depth_errors,
+    face_parts,
     jitter,
     landmark_errors,
     mean_errors,
@@ -24,6 +24,8 @@ from mvgen.evaluation.depth_metrics import (
 )
 from mvgen.evaluation.expressions import EXPRESSIONS, Pair, action_weights, agreement
 from mvgen.evaluation.mean_face import fit_pose, mean_alone, posed_mean
+from mvgen.evaluation.real_heads import depth_score, other_ways, view_score
+from mvgen.evaluation.tables import Table
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.scans.imaging.rotation import rotation
@@ -257,10 +259,11 @@ def test_every_pixel_of_a_face_belongs_to_one_part() -> None:
 
 def test_networks_that_are_worse_than_the_fit_are_named() -> None:
     errors = {"nose": {FIT: [2.0, 4.0], "ours": [1.0, np.nan]}, "mouth": {FIT: [2.0, 2.0], "ours": [2.0, 2.2]}}
-    lines = beside_fit("MAE %", errors).splitlines()
-    assert "| nose | 3.00 | 1.00 | 0.33 |" in lines
-    assert lines[-1] == "Worse than the fit by more than 3 %: ours, mouth."
-    assert beside_fit("MAE %", {"nose": errors["nose"]}).endswith("3 %: nowhere.\n")
+    found, worse = beside_fit("MAE %", errors)
+    assert found.header == ["MAE %", FIT, "ours", "ours / fit"]
+    assert "| nose | 3.00 | 1.00 | 0.33 |" in found.markdown().splitlines()
+    assert worse == ["ours, mouth"]
+    assert beside_fit("MAE %", {"nose": errors["nose"]})[1] == []
 
 
 def pair(change: np.ndarray) -> Pair:
@@ -293,6 +296,7 @@ def test_every_expression_can_be_acted(heads) -> None:
 
 
 def test_tables_show_dashes_for_what_is_unknown() -> None:
-    assert table(["way", "figure"], [["flat", float("nan")], ["network", 1.234]]).splitlines() == [
-        "| way | figure |", "|---|---|", "| flat | - |", "| network | 1.23 |",
+    shown = Table(["way", "figure"], [["flat", float("nan")], ["network", 1.234], ["clips", 12]])
+    assert shown.markdown().splitlines() == [
+        "| way | figure |", "|---|---|", "| flat | - |", "| network | 1.23 |", "| clips | 12 |",
     ]  # fmt: skip

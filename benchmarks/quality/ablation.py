@@ -1,16 +1,15 @@
 """What each part of the training is worth: short runs on more and more corpora, then one without the fitted face.
 
-    uv run benchmarks/ablation.py [--ict DIR] [--photos DIR] [--real DIR] [--data DIR] [--people 768] [--epochs 2]
+    python benchmarks/quality/ablation.py --ict ICT-FaceKit --people 768 --epochs 2 --out ablation.json
 
 Each run has as many people, pictures and steps as the others, and is measured on people none of them saw: depth in % of
 the inter-ocular distance; "change" is the correlation of predicted with true changes of expression; "still" the RMS
 change where only noise changes. `--real` is the folder of `real_faces.py`: its depth and tilt-free depth, medians.
-Prints a Markdown table with hardware and commit, a row as soon as it is known.
+Prints a Markdown table for each run with hardware and commit, as soon as it is known.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,24 +17,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import commit, hardware
-from benchmarks.quality.real_faces import OURS, measure, read_heads
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.config import BuildConfig
 from mvgen.depth.estimator import load_network
+from mvgen.evaluation.real_heads import OURS, measure, read_heads
 from mvgen.pipeline.tools import Tools
 from mvgen.scans import open_corpus
 from mvgen.training.depth import evaluate, load_training_config, train
 from mvgen.training.depth_data import make_samples
 
 SEED = 730_003  # training draws from other seeds
-CONFIG = Path(__file__).parent.parent / "configs" / "depth.yaml"
+CONFIG = Path(__file__).parents[2] / "configs" / "depth.yaml"
 FIGURES = {
     "mae_percent": "MAE %", "fit_mae_percent": "fit alone", "change_correlation": "change", "still_percent": "still %",
 }  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--ict", type=Path, help="a clone of ICT-FaceKit")
     parser.add_argument("--photos", type=Path, help="a folder of frontal photographs")
     parser.add_argument("--real", type=Path, help="heads to measure on, see real_faces.py")
@@ -55,10 +54,9 @@ def main() -> None:
         # A network without the fit is measured where the others are.
         tests[name] = replace(samples, face=samples.face & np.isfinite(samples.fit[..., 0]))
     about = f"{chosen.people} people, {chosen.epochs} epochs at 64 pixels, {chosen.held_out} others of each corpus"
-    print(f"{hardware()}; commit {commit()}; {about}\n")
+    report = Report(__file__, chosen, about)
     titles = [f"{name}: {title}" for name in tests for title in FIGURES.values()]
     titles += ["real: depth", "tilt-free"] if chosen.real else []
-    print("| trained with | " + " | ".join(titles) + " |\n" + "|---" * (1 + len(titles)) + "|", flush=True)
     rows = [(", ".join(names[:count]), names[:count], True) for count in range(1, len(names) + 1)]
     rows.append((f"{rows[-1][0]}, without the fit", names, False))
     with tempfile.TemporaryDirectory() as folder:
@@ -79,11 +77,11 @@ def main() -> None:
                 figures = evaluate(network, samples, np.arange(len(samples.identity)), torch.device("cpu"), size)
                 cells += [figures.get(figure, float("nan")) for figure in FIGURES]
             if chosen.real:
-                found = measure(read_heads(chosen.real)[0], Tools.load(BuildConfig(weights=weights)), with_views=False)
+                tools = Tools.load(BuildConfig(weights=weights))
+                found = measure(read_heads(chosen.real)[0], tools, print, with_views=False)
                 cells += [*np.median([scores.depth[OURS][:2] for scores in found.values()], axis=0)]
-            shown = ["-" if np.isnan(cell) else f"{cell:.2f}" for cell in cells]
-            print(f"| {title} | " + " | ".join(shown) + " |", flush=True)
+            report.table(["trained with", *titles], [[title, *cells]])
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

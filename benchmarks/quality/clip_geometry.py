@@ -1,6 +1,6 @@
 """Which way to make a clip's geometry is best: per frame, one for all, or one that facial actions move.
 
-    uv run benchmarks/clip_geometry.py [--layout casme2] [--subjects 3] [--clips 2] [--frames 14] [--weights FILE]
+    python benchmarks/quality/clip_geometry.py --subjects 3 --clips 2 --frames 14 --out clip_geometry.json
 
 Acted clips whose truth is known, filmed with drifting heads and sensor noise, as weak as micro-expressions (`micro`)
 and at full strength (`full`); and still clips. For each way:
@@ -17,7 +17,6 @@ Prints a Markdown table with hardware and commit.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import defaultdict
 from dataclasses import replace
@@ -26,13 +25,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import commit, hardware, table
+from benchmarks.common import Report, command_line, run_script
 from benchmarks.quality.still_clips import MODES, SIZE, Still, astronaut, geometries, jitters, noisy, registered
 from mvgen.core.config import BuildConfig, Geometry
 from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.evaluation.depth_metrics import correlation, regression
 from mvgen.evaluation.stand_ins import Take, film, record, truth
-from mvgen.evaluation.view_metrics import flow_errors, relative_error
+from mvgen.evaluation.tables import Rows
+from mvgen.evaluation.view_metrics import flow_errors, known_mean, relative_error
 from mvgen.pipeline.clip import build_clip
 from mvgen.pipeline.tools import Tools
 from mvgen.scans.corpora.anny import anny_heads
@@ -95,7 +95,7 @@ def false_motion(frames: Image, how: Geometry, tools: Tools, plan: ClipPlan) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--layout", choices=("casme2", "casme-ii"), default="casme2", help="30 or 200 frames a second")
     parser.add_argument("--subjects", type=int, default=3)
     parser.add_argument("--clips", type=int, default=2)
@@ -127,17 +127,11 @@ def main() -> None:
                 moved = false_motion(frames, how, tools, plans[0])
                 figures[f"still, sigma {sigma:.0f}: motion at 45°, px", how].append(moved)
     about = f"{len(plans)} plans of {chosen.frames} frames, {len(still)} still pictures"
-    print(f"{hardware()}; commit {commit()}; {chosen.layout}, {about}\n")
+    report = Report(__file__, chosen, f"{chosen.layout}, {about}")
     names = dict.fromkeys(name for name, _ in figures)
-    rows: list[list[str | float]] = [[name, *(_mean(figures[name, how]) for how in MODES)] for name in names]
-    print(table(["mean of the clips", *MODES], rows, digits=3))
-
-
-def _mean(values: list[float]) -> float:
-    """Mean of the known ones; NaN where none is, such as the correlation of a geometry that never changes."""
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+    rows: Rows = [[name, *(known_mean(figures[name, how]) for how in MODES)] for name in names]
+    report.table(["mean of the clips", *MODES], rows, digits=3)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

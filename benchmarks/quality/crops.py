@@ -1,6 +1,6 @@
 """Whether landmarks place a clip's crop better than the detector's five points do.
 
-    uv run benchmarks/crops.py [--heads 24]
+    python benchmarks/quality/crops.py --heads 24 --out crops.json
 
 `truth`: pictures of heads that no training draws. How far the crop is from the one that the true five points ask for.
 `repeat`: a photograph, shifted, turned, scaled, darkened and made noisy. How far apart the crops lie on the face.
@@ -9,13 +9,11 @@ Both are RMS distances over the crop, pixels of a 256-pixel crop. Prints a Markd
 
 from __future__ import annotations
 
-import argparse
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import commit, hardware, table
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.camera import pixel_grid
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Image
@@ -86,17 +84,14 @@ def from_each_other(detector: Detector, landmarker: Landmarker, count: int = 12)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--heads", type=int, default=24)
     chosen = parser.parse_args()
     tools = FaceDetector("cpu"), FaceMesh("cpu")
     measured = {"truth": from_truth(chosen.heads, *tools), "repeat": from_each_other(*tools)}
-    print(f"{hardware()}; commit {commit()}\n")
-    rows = [
-        [name, str(len(away)), *np.sqrt(np.square(away).mean(axis=0))] for name, away in measured.items() if len(away)
-    ]
-    print(table(["pictures", "count", *WAYS], rows))
+    rows = [[name, len(away), *np.sqrt(np.square(away).mean(axis=0))] for name, away in measured.items() if len(away)]
+    Report(__file__, chosen).table(["pictures", "count", *WAYS], rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

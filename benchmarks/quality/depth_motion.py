@@ -1,18 +1,17 @@
 """How well motion in depth is inferred from a frontal flow: its error in side views; people and families held out.
 
-    .venv/bin/python benchmarks/depth_motion.py --ict ICT-FaceKit [--cache DIR] [--people 6]
+    python benchmarks/quality/depth_motion.py --ict ICT-FaceKit --people 6 --out depth_motion.json
 
 Heads of one family act; the fitted face and the frontal flow are known, as a flow method finds it: smoothed over 3
 pixels, with smooth noise of 0.1 pixels of 256, 2.5 pixels at the peak. Depth is inferred by the actions of the other
 family, of both, of the family itself.
 Error: mean length of (flow - true flow) over mean length of the true flow, of skin that moves by more than 0.15 pixels
 and faces the view, each pixel by its size in the view; mean over clips. With the true depth, what is left is the error
-of the frontal flow.
+of the frontal flow. Prints Markdown tables with hardware and commit.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +23,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.device import one_thread
 from mvgen.core.records import DepthMap, Mask
+from mvgen.evaluation.tables import Rows, Table
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.morphable.fitting import FaceFit, fit_face
 from mvgen.morphable.model import face_model
@@ -191,7 +192,7 @@ def slid(acting: Acting, share: float) -> Floats:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--ict", type=Path, required=True, help="a clone of ICT-FaceKit")
     parser.add_argument("--cache", type=Path, help="folder that correspondences are kept in")
     parser.add_argument("--people", type=int, default=6, help="of each family")
@@ -203,6 +204,7 @@ def main() -> None:
         name: (heads.model.action_names, np.stack([anchors[name] @ each for each in heads.model.actions]))
         for name, heads in families.items()
     }
+    report = Report(__file__, chosen, f"{chosen.people} people a family")
     for number, (family, heads) in enumerate(families.items()):
         other = next(name for name in families if name != family)
         known = {
@@ -233,22 +235,21 @@ def main() -> None:
                 depth = way(acting)
                 seen = [[acting.errors(depth, side * yaw) for side in (-1, 1)] for yaw in YAWS]
                 errors[name].append(np.mean(seen, axis=1))
-        table(family, errors, acting.acts)
+        report.table(*error_table(family, errors, acting.acts))
         once, frame = 1e3 * np.median(spent, axis=0)
         print(f"{once:.0f} ms a clip and {frame:.1f} ms a flow\n")
 
 
-def table(family: str, errors: dict[str, list[Floats]], acts: tuple[str, ...]) -> None:
-    """Print the errors of a family's faces: by yaw, and by act at the largest."""
+def error_table(family: str, errors: dict[str, list[Floats]], acts: tuple[str, ...]) -> Table:
+    """The errors of a family's faces: by yaw, and by act at the largest."""
     means = {name: np.mean(each, axis=0) for name, each in errors.items()}  # (yaws, acts)
-    print(f"{family + ' acts':20s}" + "".join(f"{name:>18s}" for name in means))
-    for index, yaw in enumerate(YAWS):
-        print(f"{f'yaw {yaw}':20s}" + "".join(f"{each[index].mean():18.3f}" for each in means.values()))
+    rows: Rows = [[f"yaw {yaw}", *(each[index].mean() for each in means.values())] for index, yaw in enumerate(YAWS)]
     names = [act.split(" ")[0] if act.startswith("drawn") else act for act in acts]
     for act in dict.fromkeys(names):
         chosen = np.array(names) == act
-        print(f"{f'{act}, {YAWS[-1]}':20s}" + "".join(f"{each[-1, chosen].mean():18.3f}" for each in means.values()))
+        rows.append([f"{act}, {YAWS[-1]}", *(each[-1, chosen].mean() for each in means.values())])
+    return Table([f"{family} acts", *means], rows, digits=3)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

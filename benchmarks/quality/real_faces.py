@@ -1,8 +1,8 @@
 """How well real heads are reconstructed from one photograph: their depth, beside simpler ways, and their side views.
 
-    uv run benchmarks/real_faces.py --data DIR [--weights FILE]
+    python benchmarks/quality/real_faces.py --data HEADS --out real_faces.json
 
-DIR holds a folder per head: `yaw+00.png`, which is reconstructed as by `mvgen reconstruct`; the true side views,
+HEADS holds a folder per head: `yaw+00.png`, which is reconstructed as by `mvgen reconstruct`; the true side views,
 `yaw+15.png` and so on, where there are any; and `truth.npz` with what is true in `yaw+00.png`: `depth` (H, W), pixels
 toward the camera, NaN where no head is; `points` (468, 2), the face mesh; `mm_per_pixel`, NaN where it is unknown.
 
@@ -17,209 +17,33 @@ All ways are measured at the points that `mvgen reconstruct` knows. Prints Markd
 
 from __future__ import annotations
 
-import argparse
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.common import commit, hardware, table
-from mvgen.core.angles import view_name
-from mvgen.core.camera import Camera, crop_camera
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.config import BuildConfig
-from mvgen.core.errors import MvgenError
-from mvgen.core.records import Image, Mask
-from mvgen.evaluation.mean_face import mean_alone
-from mvgen.evaluation.view_metrics import psnr
-from mvgen.faces.face_mesh_topology import TRIANGLES
-from mvgen.morphable.fitting import fit_face
-from mvgen.morphable.model import FaceModel
-from mvgen.morphable.rasterise import fit_image, rasterise
-from mvgen.morphable.topology import EYE_LEFT, EYE_RIGHT, LIPS
-from mvgen.pipeline.reconstruct import read_photograph, reconstruct
+from mvgen.evaluation.real_heads import SIZE, Scores, measure, read_heads
+from mvgen.evaluation.tables import Rows
 from mvgen.pipeline.tools import Tools
 
-Floats = NDArray[np.floating]
 
-SIZE = 256
-OURS = "mvgen reconstruct"
-_OUTER_EYES = [33, 263]
-_OUTLIER = 3.0  # deviations
-_RIM = 2  # pixels
-_ASIDE, _UP = 64, 16  # pixels: how far a true view may lie from ours
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A scanned head: its name, its folder, and how many units of the tables a pixel of its pictures is."""
-
-    name: str
-    folder: Path
-    unit: float
-
-    @property
-    def yaws(self) -> tuple[float, ...]:
-        """The angles of the true side views."""
-        return tuple(sorted(yaw for yaw in (float(path.stem[3:]) for path in self.folder.glob("yaw*.png")) if yaw))
-
-
-def read_heads(data: Path) -> tuple[list[Head], str]:
-    """The heads of a folder and the unit of their errors. Raises MvgenError where there is none."""
-    folders = sorted(path.parent for path in data.glob("*/truth.npz"))
-    if not folders:
-        raise MvgenError(f"{data} holds no head: a folder with truth.npz, yaw+00.png, yaw+15.png ...")
-    truths = [np.load(folder / "truth.npz") for folder in folders]
-    units = [float(truth["mm_per_pixel"]) for truth in truths]
-    metric = bool(np.isfinite(units).all())
-    if not metric:
-        units = [100 / float(np.linalg.norm(np.subtract(*truth["points"][_OUTER_EYES]))) for truth in truths]
-    heads = [Head(folder.name, folder, unit) for folder, unit in zip(folders, units, strict=True)]
-    return heads, "mm" if metric else "% of the outer-eye distance"
-
-
-class DepthScore(NamedTuple):
-    """How far one reconstruction is from the truth; see above."""
-
-    depth: float
-    tilt_free: float
-    tilt: float
-    scale: float
-
-
-def depth_score(depth: Floats, truth: Floats, points: Floats) -> DepthScore:
-    """Compare depth (P,) with the truth (P,) at points (P, 2) of a picture, all in its pixels."""
-    level = np.column_stack([depth, np.ones_like(depth)])
-    (scale, _), error = _robust(level, truth)
-    _, tilt_free = _robust(np.column_stack([level, points]), truth)
-    plane, *_ = np.linalg.lstsq(np.column_stack([np.ones_like(depth), points]), truth - scale * depth, rcond=None)
-    tilt = float(np.degrees(np.arctan(np.hypot(*plane[1:]))))
-    return DepthScore(error, tilt_free, tilt, float(scale) if np.ptp(depth) else float("nan"))
-
-
-def _robust(design: Floats, truth: Floats) -> tuple[Floats, float]:
-    """Least squares without outliers: the coefficients, and the mean error of what is left."""
-    rough, *_ = np.linalg.lstsq(design, truth, rcond=None)
-    errors = np.abs(design @ rough - truth)
-    kept = errors <= _OUTLIER * 1.48 * np.median(errors)
-    found, *_ = np.linalg.lstsq(design[kept], truth[kept], rcond=None)
-    return found, float(np.abs(design @ found - truth)[kept].mean())
-
-
-def other_ways(points: Floats, camera: Camera, model: FaceModel) -> dict[str, Floats]:
-    """Depth maps (S, S), world units, of landmarks (468, 3) in a crop by simpler ways than ours."""
-    own = camera.unproject(points * [1, 1, 1 / camera.scale])
-    closed = [(loop[0], after, one) for loop in (EYE_LEFT, EYE_RIGHT, LIPS) for one, after in pairwise(loop[1:])]
-    fits = [fit_face(points[None], camera, each).vertices[0] for each in (mean_alone(model), model)]
-    mean, fit = (fit_image(camera, vertices)[..., 0] for vertices in fits)
-    return {
-        "flat plane": np.zeros((camera.size, camera.size)),
-        "posed average face": mean,
-        "the landmarker's own depth": rasterise(camera, own, own[:, 2:], np.concatenate([TRIANGLES, closed]))[..., 0],
-        "fit alone": fit,
-    }
-
-
-def depth_scores(head: Head, made: Path, model: FaceModel) -> dict[str, DepthScore]:
-    """Every way on one head; made : what `mvgen reconstruct` wrote."""
-    from scipy.ndimage import distance_transform_edt
-
-    with np.load(made / "depth.npz") as ours, np.load(head.folder / "truth.npz") as true:
-        crop, own, points = ours["crop"], ours["depth"], true["points"].astype(np.float64)
-        camera = crop_camera(len(own))
-        ways = {**other_ways(ours["points"].astype(np.float64), camera, model), OURS: own / camera.scale}
-        column, row = np.floor(points).astype(int).T
-        truth = true["depth"][row, column].astype(np.float64)
-    u, v = np.floor(points @ crop[:, :2].T + crop[:, 2]).astype(int).T
-    inside = (np.minimum(u, v) >= 0) & (np.maximum(u, v) < len(own))
-    u, v = u.clip(0, len(own) - 1), v.clip(0, len(own) - 1)
-    known = inside & np.isfinite(own[v, u]) & np.isfinite(truth)
-    scores = {}
-    for name, way in ways.items():
-        nearest = distance_transform_edt(~np.isfinite(way), return_distances=False, return_indices=True)
-        depth = way[tuple(nearest)][v, u] * camera.scale / np.hypot(crop[0, 0], crop[1, 0])
-        found = depth_score(depth[known], truth[known], points[known])
-        scores[name] = found._replace(depth=found.depth * head.unit, tilt_free=found.tilt_free * head.unit)
-    return scores
-
-
-def view_score(picture: Image, valid: Mask, true: Image, crop: Floats) -> tuple[float, float]:
-    """PSNR and SSIM of a view (S, S, 3) in `valid` (S, S) beside the true one, as photographed.
-
-    crop : (2, 3) of the frontal picture. A true view turns about an axis of its own, hence the shift.
-    """
-    from skimage.metrics import structural_similarity
-
-    size = len(picture)
-    # OpenCV counts pixel centres at whole numbers.
-    offset = crop[:, 2] + crop[:, :2] @ [0.5, 0.5] - 0.5 + [_ASIDE, _UP]
-    wide = cv2.warpAffine(true, np.column_stack([crop[:, :2], offset]), (size + 2 * _ASIDE, size + 2 * _UP))
-    mask = valid.astype(np.uint8)
-    away = cv2.matchTemplate(wide, picture, cv2.TM_SQDIFF, mask=mask)
-    down, right = np.unravel_index(np.argmin(away), away.shape)
-    there = np.asarray(wide[down : down + size, right : right + size], np.uint8)
-    grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (picture, there)]
-    return psnr(picture, there, valid), float(structural_similarity(*grey, full=True)[1][valid].mean())
-
-
-def view_scores(head: Head, made: Path) -> dict[float, tuple[float, float]]:
-    """PSNR and SSIM of every side view of one head by its yaw."""
-    crop, scores = np.load(made / "depth.npz")["crop"], {}
-    for yaw in head.yaws:
-        path = made / "views" / f"{view_name(yaw)}.png"
-        valid = cv2.erode(read_photograph(path.with_suffix(".valid.png"))[..., 0], np.ones((2 * _RIM + 1,) * 2)) > 0
-        true = next(path for path in head.folder.glob("yaw*.png") if float(path.stem[3:]) == yaw)
-        scores[yaw] = view_score(read_photograph(path), valid, read_photograph(true), crop)
-    return scores
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Of one head: depth by way, and PSNR and SSIM by yaw."""
-
-    depth: dict[str, DepthScore]
-    views: dict[float, tuple[float, float]]
-
-
-def measure(heads: Sequence[Head], tools: Tools, with_views: bool = True) -> dict[str, Scores]:
-    """Reconstruct heads and compare them with the truth; one that cannot be reconstructed is reported and left out."""
-    found = {}
-    for head in heads:
-        yaws = head.yaws if with_views else ()
-        with tempfile.TemporaryDirectory() as folder:
-            image = head.folder / "yaw+00.png"
-            outcome = reconstruct([image], Path(folder), yaws, SIZE, BuildConfig(), lambda _: None, tools=tools)[0]
-            if outcome.folder is None:
-                print(f"{head.name} is left out: {outcome.error}\n")
-                continue
-            views = view_scores(head, outcome.folder) if with_views else {}
-            found[head.name] = Scores(depth_scores(head, outcome.folder, tools.model), views)
-    return found
-
-
-def print_depth(found: dict[str, Scores], unit: str) -> None:
-    """Print a row for each head and way, then one for each way: median and 90th percentile over the heads."""
+def report_depth(report: Report, found: dict[str, Scores], unit: str) -> None:
+    """Report a row for each head and way, then one for each way: median and 90th percentile over the heads."""
     header = [f"depth, {unit}", "tilt-free", "tilt °", "scale"]
-    rows: list[list[str | float]] = [
-        [f"{name}: {way}", *score] for name, scores in found.items() for way, score in scores.depth.items()
-    ]
-    print(table(["head", *header], rows))
+    rows: Rows = [[f"{name}: {way}", *score] for name, scores in found.items() for way, score in scores.depth.items()]
+    report.table(["head", *header], rows)
     rows = []
     for way in next(iter(found.values())).depth:
         figures = np.array([scores.depth[way] for scores in found.values()])
         figures[:, 3] = 100 * np.abs(figures[:, 3] - 1)
         both = np.percentile(figures, (50, 90), axis=0).T
         rows.append([way, *("-" if np.isnan(pair).any() else "{:.2f} / {:.2f}".format(*pair) for pair in both)])
-    print(table([f"{len(found)} heads: median / 90th percentile", *header[:3], "scale, % off"], rows))
+    report.table([f"{len(found)} heads: median / 90th percentile", *header[:3], "scale, % off"], rows)
 
 
-def print_views(found: dict[str, Scores]) -> None:
-    """Print a row of PSNR / SSIM for each head, then their median and 10th percentile."""
+def report_views(report: Report, found: dict[str, Scores]) -> None:
+    """Report a row of PSNR / SSIM for each head, then their median and 10th percentile."""
     yaws = sorted({yaw for scores in found.values() for yaw in scores.views})
     if not yaws:
         return
@@ -229,25 +53,22 @@ def print_views(found: dict[str, Scores]) -> None:
     named = dict(zip(found, figures, strict=True))
     named |= {"median": np.nanmedian(figures, axis=0), "10th percentile": np.nanpercentile(figures, 10, axis=0)}
     rows = [[name, *(f"{psnr:.1f} / {ssim:.3f}" for psnr, ssim in row)] for name, row in named.items()]
-    print(table(["PSNR dB / SSIM", *(f"{yaw:+g}" for yaw in yaws), "mean"], rows))
+    report.table(["PSNR dB / SSIM", *(f"{yaw:+g}" for yaw in yaws), "mean"], rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
     chosen = parser.parse_args()
-    try:
-        heads, unit = read_heads(chosen.data)
-        tools = Tools.load(BuildConfig(weights=chosen.weights, device="cpu"))
-    except MvgenError as error:
-        parser.error(str(error))
-    print(f"{hardware()}; commit {commit()}; {len(heads)} heads, {SIZE} pixels\n")
-    found = measure(heads, tools)
+    heads, unit = read_heads(chosen.data)
+    tools = Tools.load(BuildConfig(weights=chosen.weights, device="cpu"))
+    report = Report(__file__, chosen, f"{len(heads)} heads, {SIZE} pixels")
+    found = measure(heads, tools, print)
     if found:
-        print_depth(found, unit)
-        print_views(found)
+        report_depth(report, found, unit)
+        report_views(report, found)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

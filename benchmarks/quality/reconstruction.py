@@ -1,7 +1,6 @@
 """How well faces that were never seen are reconstructed, beside a flat plane, a posed mean face and the fit alone.
 
-    uv run benchmarks/reconstruction.py [--identities 60] [--ict DIR] [--ict-faces 200] [--pairs 12]
-        [--weights "Anny alone=FILE"]... [--scans stirling --root DIR]
+    python benchmarks/quality/reconstruction.py --ict ICT-FaceKit --weights "Anny alone=FILE" --out reconstruction.json
 
 Heads photographed as for training, twice each, from seeds that training never draws from: Anny's, with `--ict` those of
 a clone of ICT-FaceKit, with `--scans` those of a corpus. Depth inside the face, in % of the inter-ocular distance and
@@ -13,7 +12,6 @@ Prints Markdown with hardware and commit.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -21,16 +19,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import commit, hardware, table
+from benchmarks.common import Report, command_line, run_script
 from benchmarks.quality.still_clips import MODES, Still, astronaut, jitters, noisy
 from mvgen.core.camera import EYE_DISTANCE, crop_camera
 from mvgen.core.config import BuildConfig
-from mvgen.core.errors import MvgenError
-from mvgen.core.landmarks68 import EYE_LEFT, EYE_RIGHT, MOUTH, REGIONS, region_mask
+from mvgen.core.landmarks68 import REGIONS
 from mvgen.core.records import FacePoints, Image, Mask
-from mvgen.evaluation.depth_metrics import DepthErrors, depth_errors, landmark_errors, mean_errors
+from mvgen.evaluation.depth_metrics import (
+    FIT,
+    WORSE,
+    DepthErrors,
+    beside_fit,
+    depth_errors,
+    face_parts,
+    landmark_errors,
+    mean_errors,
+)
 from mvgen.evaluation.expressions import EXPRESSIONS, Pair, agreement, photograph_pairs
 from mvgen.evaluation.mean_face import mean_alone, posed_mean
+from mvgen.evaluation.tables import Rows
 from mvgen.faces.landmarks import ibug_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
@@ -48,15 +55,7 @@ Nets = Mapping[str, Tools]
 
 SEED, PAIR_SEED = 730_001, 730_002  # training draws from other seeds
 NOISES = (2.0, 5.0)  # sigma of sensor noise, of 255
-FIT, MEAN_TRUE, MEAN_FOUND = "fit alone", "posed mean face, true landmarks", "posed mean face, landmarks found"
-# Parts of a face that landmarks enclose: regions, and inter-ocular distances beyond them.
-PARTS = {
-    "mouth": (("mouth",), 0.12),
-    "nose": (("nose",), 0.08),
-    "eyes": (("eye left", "eye right"), 0.06),
-    "brows": (("brow left", "brow right"), 0.08),
-}
-WORSE = 1.03  # more than this times the fit's error is worse than the fit
+MEAN_TRUE, MEAN_FOUND = "posed mean face, true landmarks", "posed mean face, landmarks found"
 
 
 def reconstructions(colour: Image, fit: NDArray[np.float32], nets: Nets) -> dict[str, NDArray[np.float32]]:
@@ -69,7 +68,7 @@ def known_face(samples: Samples) -> Mask:
     return np.asarray(samples.face & np.isfinite(samples.depth) & np.isfinite(samples.fit[..., 0]))
 
 
-def depth_rows(samples: Samples, found: dict[str, NDArray[np.float32]], seen: FacePoints) -> list[list[str | float]]:
+def depth_rows(samples: Samples, found: dict[str, NDArray[np.float32]], seen: FacePoints) -> Rows:
     """A row for each way to get depth: the mean of each error over the pictures, and MAE over that of the posed mean.
 
     found : by `reconstructions`; beside a posed mean face its median depth goes on
@@ -96,18 +95,6 @@ def depth_rows(samples: Samples, found: dict[str, NDArray[np.float32]], seen: Fa
     return [[name, *astuple(mean), 100 * mean.mae / baseline] for name, mean in means.items()]
 
 
-def face_parts(landmarks: Floats, face: Mask) -> dict[str, Mask]:
-    """A face (S, S) in parts, by its 68 landmarks (68, 2), pixels."""
-    parts, left = {}, face.copy()
-    for name, (regions, margin) in PARTS.items():
-        parts[name] = left & region_mask(landmarks, len(face), regions, margin)
-        left &= ~parts[name]
-    row = np.arange(len(face))[:, None] + 0.5
-    above = row < (landmarks[EYE_LEFT, 1].mean() + landmarks[EYE_RIGHT, 1].mean()) / 2
-    below = row > landmarks[MOUTH, 1].max()
-    return parts | {"forehead": left & above, "chin": left & below, "cheeks": left & ~above & ~below}
-
-
 def part_errors(
     samples: Samples, found: dict[str, NDArray[np.float32]], landmarks: Floats
 ) -> dict[str, dict[str, list[float]]]:
@@ -126,17 +113,11 @@ def part_errors(
     return errors
 
 
-def beside_fit(title: str, errors: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """A table of mean errors, and where networks are worse than the fit; errors : row -> way -> of each picture."""
-    means = {row: {name: float(np.nanmean(each)) for name, each in ways.items()} for row, ways in errors.items()}
-    nets = [name for name in next(iter(means.values())) if name != FIT]
-    rows: list[list[str | float]] = [
-        [row, ways[FIT], *(cell for name in nets for cell in (ways[name], ways[name] / ways[FIT]))]
-        for row, ways in means.items()
-    ]
-    header = [title, FIT, *(cell for name in nets for cell in (name, "/ fit"))]
-    worse = [f"{name}, {row}" for row, ways in means.items() for name in nets if ways[name] > WORSE * ways[FIT]]
-    return f"{table(header, rows)}\nWorse than the fit by more than 3 %: {'; '.join(worse) or 'nowhere'}.\n"
+def report_beside_fit(report: Report, title: str, errors: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Report mean errors, and where networks are worse than the fit; errors : row -> way -> of each picture."""
+    found, worse = beside_fit(title, errors)
+    report.table(*found)
+    print(f"Worse than the fit by more than {WORSE - 1:.0%}: {'; '.join(worse) or 'nowhere'}.\n")
 
 
 def landmark_row(samples: Samples, landmarks: Floats) -> list[str | float]:
@@ -147,7 +128,7 @@ def landmark_row(samples: Samples, landmarks: Floats) -> list[str | float]:
     return ["face mesh", float(np.nanmean(errors)), float(np.nanmean(shown)), *parts]
 
 
-def corpus_section(title: str, corpus: Corpus, people: int, size: int, nets: Nets) -> None:
+def corpus_section(report: Report, title: str, corpus: Corpus, people: int, *, size: int, nets: Nets) -> None:
     """Print the tables of depth and landmarks of one corpus."""
     samples = make_samples(corpus, SEED, first=0, people=people, per_person=2, size=size)
     seen = next(iter(nets.values())).landmarker.find(samples.colour)
@@ -156,23 +137,25 @@ def corpus_section(title: str, corpus: Corpus, people: int, size: int, nets: Net
     samples = Samples(*(getattr(samples, field.name)[used] for field in fields(Samples)))
     seen = FacePoints(seen.points[used], seen.confidence[used])
     found, landmarks = reconstructions(samples.colour, samples.fit.astype(np.float32), nets), ibug_landmarks(seen)
-    print(f"## {title}: {len(samples.colour)} photographs of {len(set(samples.identity))} people{refused}\n")
+    report.section(f"{title}: {len(samples.colour)} photographs of {len(set(samples.identity))} people{refused}")
     header = ["depth", "MAE %", "RMSE %", "MAE mm", "RMSE mm", "normal °", "scale error", "tilt °", "correlation"]
-    print(table([*header, "MAE, % of the posed mean's"], depth_rows(samples, found, seen)))
-    print(beside_fit("MAE %, part of the face", part_errors(samples, found, landmarks)), flush=True)
+    report.table([*header, "MAE, % of the posed mean's"], depth_rows(samples, found, seen))
+    report_beside_fit(report, "MAE %, part of the face", part_errors(samples, found, landmarks))
     if np.isfinite(samples.landmarks).any():
         header = ["landmarks, NME %", "all", "visible", *REGIONS]
-        print(table(header, [landmark_row(samples, landmarks)]), flush=True)
+        report.table(header, [landmark_row(samples, landmarks)])
 
 
-def expression_section(title: str, heads: AnnyHeads | IctHeads, people: int, size: int, nets: Nets) -> None:
+def expression_section(
+    report: Report, title: str, heads: AnnyHeads | IctHeads, people: int, *, size: int, nets: Nets
+) -> None:
     """Print the tables of faces with an expression, and of what changes between them and the neutral face."""
     pairs: list[Pair] = []
     for number in range(people):
         generator = np.random.default_rng([PAIR_SEED, number])
         person = heads.sample_identities(generator, 1)[0]
         pairs += photograph_pairs(heads.model, person, Look.draw(generator), generator, size)
-    print(f"## {title}: {len(pairs)} changes of expression of {people} people\n")
+    report.section(f"{title}: {len(pairs)} changes of expression of {people} people")
     colour, fit = (np.concatenate([getattr(pair, name) for pair in pairs]) for name in ("colour", "fit"))
     found = reconstructions(colour, fit, nets)
     errors: dict[str, dict[str, list[float]]] = {}
@@ -181,27 +164,27 @@ def expression_section(title: str, heads: AnnyHeads | IctHeads, people: int, siz
             for group, one, truth in zip(("neutral", pair.group), depth[2 * index :], pair.depth, strict=False):
                 away = 100 * float(np.abs(one - truth)[pair.face].mean())
                 errors.setdefault(group, {}).setdefault(name, []).append(away)
-    print(beside_fit("MAE %, expression", errors))
-    rows: list[list[str | float]] = []
+    report_beside_fit(report, "MAE %, expression", errors)
+    rows: Rows = []
     for name, depth in found.items():
         changes = list(depth[1::2] - depth[::2])
         for group in (*EXPRESSIONS, "all"):
             chosen = [index for index, pair in enumerate(pairs) if group in (pair.group, "all")]
             follows = agreement([pairs[index] for index in chosen], [changes[index] for index in chosen])
-            rows.append([f"{name}: {group}", str(follows.pairs), follows.correlation, follows.slope, follows.each])
-    print(table(["expression - neutral", "pairs", "correlation", "slope", "mean of the pairs' own"], rows), flush=True)
+            rows.append([f"{name}: {group}", follows.pairs, follows.correlation, follows.slope, follows.each])
+    report.table(["expression - neutral", "pairs", "correlation", "slope", "mean of the pairs' own"], rows)
 
 
-def jitter_section(stills: Sequence[Still], nets: Nets) -> None:
+def jitter_section(report: Report, stills: Sequence[Still], nets: Nets) -> None:
     """Print the table of false motion in still faces with noise, for a build's ways to make a clip's geometry."""
-    rows: list[list[str | float]] = []
+    rows: Rows = []
     for name, tools in nets.items():
         for still in stills:
             for sigma in NOISES:
                 found = jitters(noisy(still, sigma), tools)
                 rows.append([f"{name}: {still.name}, sigma {sigma:.0f}", *(found[how] for how in MODES)])
-    print("## Still faces: RMS change of depth between frames, % of the inter-ocular distance\n")
-    print(table(["clip", *MODES], rows, digits=4), flush=True)
+    report.section("Still faces: RMS change of depth between frames, % of the inter-ocular distance")
+    report.table(["still clip", *MODES], rows, digits=4)
 
 
 def rendered_stills(count: int) -> list[Still]:
@@ -229,7 +212,7 @@ def weights_of(text: str) -> tuple[str, Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--identities", type=int, default=60, help="people of each corpus but ICT's")
     parser.add_argument("--ict", type=Path, help="a clone of ICT-FaceKit")
     parser.add_argument("--ict-faces", type=int, default=200)
@@ -240,28 +223,21 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="side of the photographs, pixels")
     parser.add_argument("--weights", type=weights_of, action="append", metavar="[NAME=]FILE")
     chosen = parser.parse_args()
-    try:
-        measure(chosen)
-    except MvgenError as error:
-        parser.error(str(error))
-
-
-def measure(chosen: argparse.Namespace) -> None:
-    """Print every section that was asked for."""
     size = chosen.size
     named = chosen.weights or [("shipped", None)]
     nets = {name: Tools.load(BuildConfig(weights=path, device="cpu")) for name, path in named}
-    print(f"{hardware()}; commit {commit()}\n")
-    corpus_section("Anny, held out", open_corpus("anny"), chosen.identities, size, nets)
+    report = Report(__file__, chosen)
+    corpus_section(report, "Anny, held out", open_corpus("anny"), chosen.identities, size=size, nets=nets)
     if chosen.ict:
-        corpus_section("ICT", open_corpus("ict", chosen.ict), chosen.ict_faces, size, nets)
+        corpus_section(report, "ICT", open_corpus("ict", chosen.ict), chosen.ict_faces, size=size, nets=nets)
     if chosen.scans:
-        corpus_section(chosen.scans, open_corpus(chosen.scans, chosen.root), chosen.identities, size, nets)
-    expression_section("Anny, held out", anny_heads(), chosen.pairs, size, nets)
+        scans = open_corpus(chosen.scans, chosen.root)
+        corpus_section(report, chosen.scans, scans, chosen.identities, size=size, nets=nets)
+    expression_section(report, "Anny, held out", anny_heads(), chosen.pairs, size=size, nets=nets)
     if chosen.ict:
-        expression_section("ICT", ict_heads(chosen.ict), chosen.pairs, size, nets)
-    jitter_section([astronaut(), *rendered_stills(chosen.stills)], nets)
+        expression_section(report, "ICT", ict_heads(chosen.ict), chosen.pairs, size=size, nets=nets)
+    jitter_section(report, [astronaut(), *rendered_stills(chosen.stills)], nets)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,7 +1,6 @@
 """Do side views look and move like the true ones? Measured on acted clips whose true side views are known.
 
-    uv run benchmarks/fidelity.py [--clips 6] [--frames 8] [--ict DIR] [--size 256] [--yaws=-45:45:10] [--weights FILE]
-        [--apex PIXELS] [--out FOLDER] [--workers 2]
+    python benchmarks/quality/view_fidelity.py --clips 6 --frames 8 --sheets sheets --out view_fidelity.json
 
 Stand-ins of CAS(ME)², as weak as micro-expressions, heads drifting, with sensor noise. The truth is rendered anew for
 the crop that the build cut, from the same heads held in the pose of their onset frame: same camera, same pivot, the
@@ -15,12 +14,11 @@ true eyes at depth 0. Prints Markdown tables with hardware and commit:
     attention the share of it that a view is said to see, beside the share of the same map that rays find visible
     one side  which views clips of one-sided actions keep
 
-`--out` gets a contact sheet of up to five clips: for each view what was built, over the truth, from frame to frame.
+`--sheets` gets a contact sheet of up to five clips: for each view what was built, over the truth, from frame to frame.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -32,18 +30,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import commit, hardware
+from benchmarks.common import Report, command_line, run_script
 from benchmarks.quality.still_clips import Still, noisy
 from mvgen.core.angles import parse_angles
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
-from mvgen.core.records import BuiltClip, Image, ViewClip
+from mvgen.core.records import BuiltClip, Image
 from mvgen.engine import local
 from mvgen.evaluation.stand_ins import Take, TrueClip, film, record
-from mvgen.evaluation.view_baselines import AS_PUBLISHED, OURS, Views, all_ways, build, side_views
-from mvgen.evaluation.view_fidelity import Figures, OneSided, one_sided_table, print_tables
-from mvgen.evaluation.view_metrics import false_motion, flow_errors, psnr, ssim, whole
-from mvgen.motion.flow import flow_between
+from mvgen.evaluation.view_baselines import OURS, Views, all_ways, build, side_views
+from mvgen.evaluation.view_fidelity import Figures, OneSided, compare, fidelity_tables, one_sided_table
+from mvgen.evaluation.view_metrics import false_motion
 from mvgen.pipeline.clip import fit_attention_for
 from mvgen.pipeline.tools import Tools
 from mvgen.scans.corpora.anny import anny_heads
@@ -55,7 +52,6 @@ from mvgen.synth.plan import ClipPlan, plan_release
 
 SEED, ATTENTION_SEED = 760_001, 760_002  # training draws from other seeds
 LAYOUT, STILL_FRAMES = "casme2", 6
-NO_MOTION, TRUE_FRAMES = "no motion at all", "image flow on the true frames"
 STRIP_YAWS, STRIP_CLIPS, STRIP_FRAMES = (-45.0, -15.0, 15.0, 45.0), 5, 5
 
 
@@ -69,7 +65,7 @@ class Settings:
     flows: dict[str, dict[str, Any]]
     attention: Path
     ict: Path | None
-    out: Path | None
+    sheets: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +126,9 @@ def measure(task: Task, settings: Settings, tools: Tools) -> Figures:
     _, _, ways_still = all_ways(still, mean, few, settings.flows, tools)
     for name, views in ways_still.items():
         figures.still[name] = float(np.mean([false_motion(view.flow, view.valid) for view in views.values()]))
-    if task.strip and settings.out is not None:
-        strip(built, true, ways[OURS], settings.out / f"{task.corpus}-{task.plan.subject_name}.png")
+    if task.strip and settings.sheets is not None:
+        strip(built, true, ways[OURS], settings.sheets / f"{task.corpus}-{task.plan.subject_name}.png")
     return figures
-
-
-def compare(figures: Figures, yaw: float, true: TrueClip, views: dict[str, ViewClip], noise: float) -> None:
-    """Add the figures of one view by every way."""
-    plan = true.take.plan
-    ends = [plan.onset, plan.apex]
-    seen = true.see(plan.onset, yaw=yaw, other=plan.apex)
-    clean = [true.picture(frame, yaw=yaw) for frame in ends]
-    # The crops of the published way are not the truth's.
-    where = seen.face & np.all([whole(view.valid) for name, view in views.items() if name != AS_PUBLISHED], axis=0)
-    figures.compared[yaw] = float(where.sum() / max(1, (seen.face & views[OURS].valid).sum()))
-    for name, view in views.items():
-        figures.motion[name, yaw] = flow_errors(view.apex_flow, seen.motion, where & view.valid)
-        if name != AS_PUBLISHED:
-            pairs = [(view.colour[frame], picture) for frame, picture in zip(ends, clean, strict=True)]
-            figures.psnr[name, yaw] = float(np.mean([psnr(*pair, where) for pair in pairs]))
-            figures.ssim[name, yaw] = float(np.mean([ssim(*pair, where) for pair in pairs]))
-    first, second = (true.picture(frame, yaw=yaw, noise=noise) for frame in ends)
-    figures.motion[TRUE_FRAMES, yaw] = flow_errors(flow_between(first, second), seen.motion, where)
-    figures.motion[NO_MOTION, yaw] = flow_errors(np.zeros_like(seen.motion), seen.motion, where)
 
 
 def one_side(task: Task, settings: Settings, tools: Tools) -> OneSided:
@@ -233,7 +209,7 @@ def fit_attention(config: BuildConfig, clips: int, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--clips", type=int, default=6, help="of each corpus")
     parser.add_argument("--frames", type=int, default=8, help="of a clip; the layout's own are 14, and take longer")
     parser.add_argument("--ict", type=Path, help="a clone of ICT-FaceKit: its faces too, which are not Anny's")
@@ -248,7 +224,7 @@ def main() -> None:
         "--attention-clips", type=int, default=12, help="that the attention head is fitted on; 0: uniform"
     )
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--out", type=Path, help="folder of the contact sheets")
+    parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="of contact sheets")
     parser.add_argument("--workers", type=int, default=2)
     # argparse takes "-45:45:10" for an option unless it is glued to the flag.
     chosen = parser.parse_args()
@@ -261,7 +237,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         attention = Path(folder) / "attention.safetensors"
         fit_attention(config, chosen.attention_clips, attention)
-        settings = Settings(config, chosen.noise, chosen.apex, flows, attention, chosen.ict, chosen.out)
+        settings = Settings(config, chosen.noise, chosen.apex, flows, attention, chosen.ict, chosen.sheets)
         tasks = plan_tasks(chosen.clips, chosen.frames, corpora)
         found = {}
         for outcome in local.run(tasks, partial(make_worker, settings), chosen.workers):
@@ -271,11 +247,16 @@ def main() -> None:
     results = [found[index] for index in range(len(tasks))]
     clips = f"{chosen.clips} clips a corpus, {chosen.frames} frames each"
     acted = f"{chosen.size} pixels, noise {chosen.noise}, apex {chosen.apex or 'as acted'}"
-    print(f"{hardware()}; commit {commit()}; {clips}, {acted}; {time.perf_counter() - start:.0f} s\n")
+    report = Report(__file__, chosen, f"{clips}, {acted}; {time.perf_counter() - start:.0f} s")
     for corpus in corpora:
-        print_tables(corpus, [one for one in results if isinstance(one, Figures) and one.corpus == corpus])
-    print(one_sided_table([one for one in results if isinstance(one, OneSided)]))
+        figures = [one for one in results if isinstance(one, Figures) and one.corpus == corpus]
+        report.section(f"{corpus}: {len(figures)} clips")
+        for each in fidelity_tables(figures):
+            report.table(*each)
+    if sided := [one for one in results if isinstance(one, OneSided)]:
+        report.section("One-sided actions: visible attention")
+        report.table(*one_sided_table(sided))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

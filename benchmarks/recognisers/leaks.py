@@ -1,7 +1,6 @@
 """Does a split leak? Clips get other clips' labels, so that only a leak is left to learn. Prints a Markdown table.
 
-    uv run benchmarks/recognizer_leaks.py --data DATASET [--second DATASET] [--systems lbp-top,bi-woof] [--draws 5]
-        [--out runs/leaks] [--workers 2]
+    python benchmarks/recognisers/leaks.py --data DATASET --second DATASET --draws 5 --out leaks.json
 
 Every protocol, with several draws of labels and folds; trained on all views, tested on all views of other clips. Recall
 is averaged over the classes (UAR), since always to say the commonest one is no leak: chance is one over the classes. A
@@ -10,11 +9,11 @@ second dataset is for the composite protocol, which needs two; the first one's c
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmarks.common import commit, hardware, table
+from benchmarks.common import Report, command_line, run_script
+from mvgen.evaluation.tables import Rows
 from recognizer.bench.run import run_bench
 from recognizer.config import BenchConfig
 from recognizer.evaluation.protocols import Name
@@ -23,15 +22,15 @@ FOLDS = {"subject-folds": 3, "novel-view": 3, "lovo": 6}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--second", type=Path)
     parser.add_argument("--systems", default="lbp-top,bi-woof", help="names between commas")
     parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("runs/leaks"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/leaks"), help="folder of the trained systems")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    rows: list[list[str | float]] = []
+    rows: Rows = []
     systems = [{"name": name} for name in given.systems.split(",")]
     for protocol in get_args(Name):
         stores = [given.data]
@@ -39,7 +38,7 @@ def main() -> None:
             if given.second is None:
                 continue
             stores.append(given.second)
-        found = [_shuffled(protocol, draw, stores, systems, given.out, given.workers) for draw in range(given.draws)]
+        found = [_shuffled(protocol, draw, stores, systems, given.runs, given.workers) for draw in range(given.draws)]
         for number, system in enumerate(systems):
             figures = [results["systems"][number]["trained_on"]["all"]["all"]["uar"] for results in found]
             chance = 1 / len(found[0]["classes"])
@@ -47,16 +46,8 @@ def main() -> None:
             mean = sum(figure["mean"] for figure in figures) / len(figures)
             spans = ", ".join("{:.2f} to {:.2f}".format(*figure["interval"]) for figure in figures)
             rows.append([protocol, system["name"], chance, mean, f"{within} of {len(figures)}", spans])
-    print(f"\n{hardware()}, commit {commit()}\n")
-    header = (
-        "protocol",
-        "system",
-        "chance",
-        "UAR, labels shuffled",
-        "chance within 95 %",
-        "intervals",
-    )
-    print(table(header, rows))
+    header = ("protocol", "system", "chance", "UAR, labels shuffled", "chance within 95 %", "intervals")
+    Report(__file__, given).table(header, rows)
 
 
 def _shuffled(  # noqa: PLR0917
@@ -71,4 +62,4 @@ def _shuffled(  # noqa: PLR0917
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

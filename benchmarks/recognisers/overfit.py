@@ -1,85 +1,37 @@
-"""Can every system learn eight clips by heart? What cannot has a fault. Prints a table.
+"""Can every system learn eight clips by heart? What cannot has a fault. Prints Markdown with hardware and commit.
 
-python benchmarks/recognizer_overfit.py --systems multiview,tscnn
+python benchmarks/recognisers/overfit.py --systems multiview,tscnn --out overfit.json
 """
 
 from __future__ import annotations
 
-import argparse
 import time
-from typing import Any
 
-import numpy as np
-import torch
-
-from benchmarks.common import table
+from benchmarks.common import Report, command_line, run_script
+from mvgen.evaluation.tables import Rows
 from recognizer.evaluation.acted_samples import acted_sample
-from recognizer.records import Sample
-from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, System, get_system
+from recognizer.evaluation.overfit import CLASSES, SMALL, learn
+from recognizer.systems import SYSTEMS, get_system
 
-_CLASSES, _CLIPS = 3, 8
-# The papers' sizes want minutes a step on a CPU; these are their networks on smaller inputs.
-SMALL: dict[str, dict[str, Any]] = {
-    "multiview": {"size": 48, "frames": 24, "filters": 8, "units": 32},
-    "microexp-stcnn": {"size": 32, "depth": 20},
-    "microexp-fusenet-intermediate": {"size": 20, "depth": 18},
-    "microexp-fusenet-late": {"size": 20, "depth": 18},
-    "strcn-a": {"maps": 16},
-    "strcn-g": {"maps": 16, "height": 164, "width": 132},
-    "tscnn": {"size": 24},
-    "cnn-frame": {"size": 32, "frames": 6},
-    "cnn-lstm": {"size": 32, "frames": 6},
-    "cnn-gru": {"size": 32, "frames": 6},
-    "flow-3dcnn": {"size": 32, "frames": 9},
-}
-
-
-def learn(system: System[Any], samples: list[Sample], epochs: int, rate: float) -> tuple[float, int]:
-    """Accuracy on the clips it learned from, and the epochs that took; at most `epochs`."""
-    prepared = [system.prepare(sample) for sample in samples]
-    labels = np.array([sample.label for sample in samples])
-    if isinstance(system, FeatureSystem):
-        features = np.stack([inputs["features"] for inputs in prepared])
-        return float(system.classifier(0).fit(features, labels).score(features, labels)), 1
-    assert isinstance(system, NeuralSystem)
-    torch.manual_seed(0)
-    network = system.network(_CLASSES)
-    batch = {name: torch.from_numpy(np.stack([inputs[name] for inputs in prepared])) for name in prepared[0]}
-    system.initialise(network, [batch])
-    target = torch.from_numpy(labels)
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
-    accuracy = 0.0
-    for epoch in range(1, epochs + 1):
-        network.train()
-        loss = torch.nn.functional.cross_entropy(network(batch), target)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if epoch % 5 == 0 or epoch == epochs:
-            network.eval()
-            with torch.inference_mode():
-                accuracy = float((network(batch).argmax(dim=1) == target).float().mean())
-            if accuracy == 1:
-                return accuracy, epoch
-    return accuracy, epochs
+_CLIPS = 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="names between commas")
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--paper", action="store_true", help="the papers' sizes")
     given = parser.parse_args()
-    samples = [acted_sample(label=seed % _CLASSES, seed=seed) for seed in range(_CLIPS)]
-    rows = []
+    samples = [acted_sample(label=seed % CLASSES, seed=seed) for seed in range(_CLIPS)]
+    rows: Rows = []
     for name in given.systems.split(","):
         start = time.perf_counter()
         system = get_system(name, **({} if given.paper else SMALL.get(name, {})))
         accuracy, epochs = learn(system, samples, given.epochs, given.rate)
-        rows.append((name, f"{accuracy:.0%}", str(epochs), f"{time.perf_counter() - start:.1f}"))
-    print(table(("system", "accuracy", "epochs", "seconds"), rows))
+        rows.append([name, accuracy, epochs, time.perf_counter() - start])
+    Report(__file__, given).table(("system", "accuracy", "epochs", "seconds"), rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,7 +1,6 @@
 """How many clips a second the recognisers learn from and read.
 
-    uv run benchmarks/recognizer_speed.py [--systems multiview,tscnn] [--batch 8] [--seconds 5] [--size 128]
-        [--frames 32] [--device cpu]
+    python benchmarks/recognisers/speed.py --systems multiview,tscnn --seconds 5 --out speed.json
 
 Every network as its paper has it, on inputs prepared from a clip of noise; nothing is read while the clock runs. Eager
 float32 beside the tuned way: bfloat16, convolutions laid out channels last, torch.compile. On a GPU also the share of
@@ -11,19 +10,20 @@ and commit; a dash is what cannot be run.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import commit, hardware, table
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.camera import crop_camera
 from mvgen.core.device import resolved_device
 from mvgen.core.landmarks68 import CANONICAL
+from mvgen.evaluation.tables import Rows
 from recognizer.learning.fit import Device, training_loss
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, NeuralSystem, get_system
@@ -102,7 +102,7 @@ def steps_of(
     return learn, read
 
 
-def measure(name: str, sample: Sample, batch: int, seconds: float, device: str) -> list[list[str | float]]:
+def measure(name: str, sample: Sample, batch: int, seconds: float, device: str, *, compiled: bool) -> Rows:
     """Rows of the table for one system."""
     system = get_system(name)
     assert isinstance(system, NeuralSystem)
@@ -112,9 +112,10 @@ def measure(name: str, sample: Sample, batch: int, seconds: float, device: str) 
         "eager float32": Device(device, "float32", channels_last=False),
         "bfloat16": Device(device, "bfloat16", channels_last=False),
         "bfloat16, channels last": Device(device, "bfloat16", channels_last=True),
-        "bfloat16, channels last, compiled": Device(device, "bfloat16", channels_last=True, compile=True),
     }
-    rows: list[list[str | float]] = []
+    if compiled:
+        ways["bfloat16, channels last, compiled"] = Device(device, "bfloat16", channels_last=True, compile=True)
+    rows: Rows = []
     for way, chosen in ways.items():
         learn, read = steps_of(system, inputs, chosen)
         # The counter does not see into a compiled network: its operations are the eager one's.
@@ -133,12 +134,13 @@ def share_of_peak(per_second: float, device: Device) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--systems", help="names, separated by commas; all networks by default")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5.0, help="that each figure is measured for")
     parser.add_argument("--size", type=int, default=128, help="side of the clip's frames, pixels")
     parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile, which takes minutes")
     parser.add_argument("--device", default="auto")
     chosen = parser.parse_args()
     device = resolved_device(chosen.device)
@@ -146,10 +148,11 @@ def main() -> None:
     networks = [name for name in names if isinstance(get_system(name), NeuralSystem)]
     sample = noise_sample(chosen.size, chosen.frames)
     threads = f"{torch.get_num_threads()} threads" if device == "cpu" else "one GPU"
-    print(f"{hardware()}; commit {commit()}; {threads}; batch {chosen.batch}, clips of {chosen.frames} frames\n")
-    rows = [row for name in networks for row in measure(name, sample, chosen.batch, chosen.seconds, device)]
-    print(table(("system", "way", "training, clips/s", "inference, clips/s", "share of peak"), rows, digits=1))
+    report = Report(__file__, chosen, f"{threads}; batch {chosen.batch}, clips of {chosen.frames} frames")
+    run = partial(measure, sample=sample, batch=chosen.batch, seconds=chosen.seconds, device=device)
+    rows = [row for name in networks for row in run(name, compiled=not chosen.no_compile)]
+    report.table(("system", "way", "training, clips/s", "inference, clips/s", "share of peak"), rows, digits=1)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

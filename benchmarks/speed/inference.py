@@ -1,11 +1,11 @@
 """How fast the depth network runs on this machine's CPU, and whether it sees the same.
 
-    uv run --with onnx,onnxruntime benchmarks/inference.py [--weights FILE] [--threads 2] [--rounds 8] [--compile]
+    python benchmarks/speed/inference.py --threads 2 --rounds 8 --out inference.json
 
 Per engine and batch: pictures a second, the same over plain torch (fp32, channels first), seconds until it is ready,
-and how far its depth is from plain torch's in the face, % of the inter-ocular distance. The engines take turns and the
-best round of each counts: the machine may be doing other things. `--compile` adds torch.compile, which takes a minute.
-Prints a Markdown table with hardware and commit.
+and how far its depth is from plain torch's in the face, millionths of the inter-ocular distance. The engines take turns
+and the best round of each counts: the machine may be doing other things. `--compile` adds torch.compile, which takes a
+minute; onnxruntime joins where onnx and onnxruntime are installed. Prints a Markdown table with hardware and commit.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.common import commit, hardware, table
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import FaceTrack
 from mvgen.depth.backends import OpenVinoEngine, TorchEngine, openvino_installed
 from mvgen.depth.estimator import load_network
 from mvgen.depth.network import FaceDepthNetwork, Prediction, network_input, normalise
+from mvgen.evaluation.tables import Rows
 from mvgen.faces.crop import crop_frames, crop_from_points, transform_points
 from mvgen.training.depth_data import fitter
 
@@ -127,7 +128,7 @@ def engines(network: FaceDepthNetwork, size: int, chosen: argparse.Namespace) ->
 
 
 @torch.inference_mode()
-def measure(made: dict[str, tuple[Runner, float]], images: Tensor, rounds: int) -> list[list[str | float]]:
+def measure(made: dict[str, tuple[Runner, float]], images: Tensor, rounds: int) -> Rows:
     """A row per engine for one batch, (B, 3, S, S)."""
     first = next(iter(made))
     plain = made[first][0](images)
@@ -136,7 +137,7 @@ def measure(made: dict[str, tuple[Runner, float]], images: Tensor, rounds: int) 
     for name, (run, _) in made.items():
         seen = run(images)
         assert isinstance(seen, Prediction)
-        away[name] = 100 * (seen.depth - plain.depth).abs()[plain.face > 0].numpy()
+        away[name] = 1e6 * (seen.depth - plain.depth).abs()[plain.face > 0].numpy()
     for _ in range(rounds):
         for name, (run, _) in made.items():
             start = time.perf_counter()
@@ -144,15 +145,15 @@ def measure(made: dict[str, tuple[Runner, float]], images: Tensor, rounds: int) 
             best[name] = min(best[name], time.perf_counter() - start)
     return [
         [
-            name, str(len(images)), f"{len(images) / best[name]:.1f}", best[first] / best[name], ready,
-            f"{away[name].max(initial=0):.5f}", f"{away[name].mean() if away[name].size else 0:.5f}",
+            name, len(images), len(images) / best[name], best[first] / best[name], ready,
+            float(away[name].max(initial=0)), float(away[name].mean()) if away[name].size else 0.0,
         ]
         for name, (_, ready) in made.items()
     ]  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--weights", type=Path, default=shipped_weights())
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=8)
@@ -162,10 +163,10 @@ def main() -> None:
     network, size = load_network(chosen.weights)
     made = engines(network.eval().requires_grad_(False), size, chosen)
     rows = [row for batch in BATCHES for row in measure(made, pictures(batch, size, network.fitted), chosen.rounds)]
-    print(f"{hardware()}; commit {commit()}; {size} x {size} pixels, {chosen.threads} threads, fp32\n")
-    header = ["engine", "batch", "pictures/s", "x plain torch", "s to start", "max change, %", "mean change, %"]
-    print(table(header, rows))
+    report = Report(__file__, chosen, f"{size} x {size} pixels, {chosen.threads} threads, fp32")
+    header = ["engine", "batch", "pictures/s", "x plain torch", "s to start", "max change, ppm", "mean change, ppm"]
+    report.table(header, rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,6 +1,6 @@
 """How fast views are rendered and draped, on one core: pyrender, raycast and grid, by the same meshes.
 
-    uv run benchmarks/renderers.py [--size 256] [--frames 20] [--rounds 5] [--device cuda]
+    python benchmarks/speed/renderers.py --size 256 --frames 20 --rounds 5 --out renderers.json
 
 A view is everything `render` gives: depth, source places, valid, coverage. Ten yaws from -45 to 45 degrees of a face of
 known shape; what belongs to the mesh alone is made before and stands in a column of its own. The renderers take turns
@@ -9,17 +9,17 @@ and the best round of each counts: the machine may be doing other things. Prints
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.common import commit, hardware, table
+from benchmarks.common import Report, command_line, run_script
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.errors import MvgenError
 from mvgen.core.records import DepthMap, Image, Mesh
+from mvgen.evaluation.tables import Rows
 from mvgen.render import RENDERERS, Renderer, drape, get_renderer
 from mvgen.render.mesh import mesh_from_depth, smooth_outline
 
@@ -69,7 +69,7 @@ def measure(work: dict[str, Callable[[], float]], rounds: int) -> dict[str, floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
@@ -107,16 +107,16 @@ def main() -> None:
         work["drape one"] = lambda: milliseconds(lambda: drape(seen, crops[:1]))
     best = measure(work, chosen.rounds)
 
-    print(f"{hardware()}; commit {commit()}; one core; {chosen.size} x {chosen.size}, {len(mesh.vertices)} vertices\n")
+    report = Report(__file__, chosen, f"one core; {chosen.size} x {chosen.size}, {len(mesh.vertices)} vertices")
     slow = best.get("pyrender yaw", float("nan"))
-    rows: list[list[str | float]] = [
+    rows: Rows = [
         [name, best[f"{name} yaw"], slow / best[f"{name} yaw"], best[f"{name} pitch"], best[f"{name} first"]]
         for name in found
     ]
-    print(table(["renderer", "ms a view", "times pyrender", "ms, pitch 5°", "ms, first view of a mesh"], rows))
+    report.table(["renderer", "ms a view", "times pyrender", "ms, pitch 5°", "ms, first view of a mesh"], rows)
     if "grid" in found:
-        print(f"drape: {best['drape']:.2f} ms a frame of {chosen.frames}, {best['drape one']:.2f} ms for one frame")
+        report.table(["drape", "ms a frame"], [[f"{chosen.frames} frames", best["drape"]], ["one", best["drape one"]]])
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

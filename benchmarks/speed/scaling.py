@@ -1,14 +1,14 @@
 """How a build grows with its workers, what Ray costs and survives, and what a million clips would take.
 
-    uv run --extra ray benchmarks/scaling.py [--clips 24] [--frames 28] [--size 256] [--angles=-45:45:10]
-        [--workers 2] [--no-ray] [--no-faults] [--no-model]
+    python benchmarks/speed/scaling.py --clips 24 --frames 28 --workers 2 --out scaling.json
 
 Clips of a stand-in, filmed first and repeated as often as needed, 640 x 480 JPEG; real networks on the CPU, one thread
 per worker. Each build runs in a process started afresh. `with start-up` is the whole command's work, from reading the
 source to the finished store; `once started` counts from when every worker has one clip behind it. Ray runs on nodes of
-this machine, so the network costs nothing here; its cluster is up before the clock starts. Under `faults`, an actor is
-killed and a node removed in the middle. Every build has to end with the bytes of the first. The model multiplies what
-was measured here: it is no measurement of a cluster. Prints Markdown tables with hardware and commit.
+this machine, so the network costs nothing here; its cluster (`mvgen[ray]`) is up before the clock starts. Under
+`faults`, an actor is killed and a node removed in the middle. Every build has to end with the bytes of the first. The
+model multiplies what was measured here: it is no measurement of a cluster. Prints Markdown tables with hardware and
+commit.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import commit, hardware, table
-from benchmarks.speed.throughput import Job, Run, afresh, film, job_arguments, repeat, run_build, steady
+from benchmarks.common import Report, run_script
+from benchmarks.speed.throughput import job_arguments, job_of
 from mvgen.core.config import file_digest
 from mvgen.evaluation.processes import peak_memory, repeatedly
 from mvgen.evaluation.ray_cluster import actors_of, add_node, head, kill_an_actor
+from mvgen.evaluation.tables import Rows, Table
+from mvgen.evaluation.throughput import Job, Run, afresh, film, repeat, run_build, steady
 from mvgen.store import layout
 from mvgen.store.finish import finish
 from mvgen.store.manifest import Marker
@@ -66,8 +68,8 @@ def havoc(cluster: Any, nodes: Sequence[Any], out: Path, clips: int) -> Abstract
     return repeatedly(strike)
 
 
-def compare(root: Path, folder: Path, job: Job, with_ray: bool, with_faults: bool) -> tuple[str, float]:
-    """A row per way to build; returns the table and the seconds of work that a clip takes."""
+def compare(report: Report, root: Path, folder: Path, job: Job, *, with_ray: bool, with_faults: bool) -> float:
+    """Report a row per way to build; returns the seconds of work that a clip takes."""
     one, many = replace(job, workers=1), job
     runs: dict[str, tuple[Job, Run, Path]] = {}
 
@@ -87,18 +89,18 @@ def compare(root: Path, folder: Path, job: Job, with_ray: bool, with_faults: boo
                 with havoc(cluster, nodes, folder / name, job.clips):
                     take(name, many, **remote)
     first = next(iter(runs.values()))
-    rows: list[list[str | float]] = []
+    rows: Rows = []
     for name, (its, run, out) in runs.items():
         rates = [its.clips / run.wall, steady(its, run) / its.frames]
         base = [first[0].clips / first[1].wall, steady(first[0], first[1]) / its.frames]
         gains = [f"{rate / slow:.2f} x" for rate, slow in zip(rates, base, strict=True)]
-        rows.append([name, run.wall, *rates, *gains, str(differing(out, first[2]))])
+        rows.append([name, run.wall, *rates, *gains, differing(out, first[2])])
     header = ["build", "s", "clips/s, with start-up", "once started", "gain", "gain, once started", "files that differ"]
-    text = table(header, rows, digits=3)
+    report.table(header, rows, digits=3)
     if with_ray:
         ours, theirs = (runs[name][1].wall for name in (f"local, {job.workers} workers", f"Ray, {job.workers} nodes"))
-        text += f"\nRay takes {theirs / ours - 1:+.1%} of the local engine's time with as many workers.\n"
-    return text, job.frames / steady(one, first[1])
+        print(f"Ray takes {theirs / ours - 1:+.1%} of the local engine's time with as many workers.\n")
+    return job.frames / steady(one, first[1])
 
 
 def cost_of(out: Path) -> Cost:
@@ -131,19 +133,19 @@ def _renamed(marker: Marker, name: str) -> Marker:
     return replace(marker, clip=name, rows=rows)
 
 
-def weigh(cost: Cost, job: Job) -> str:
+def weigh(cost: Cost, job: Job) -> Table:
     """What a clip and a view of it take on disk."""
     views = job.views + 1
-    rows: list[list[str | float]] = [[kind, size / 1e6, size / 1e6 / views] for kind, size in cost.bytes.items()]
+    rows: Rows = [[kind, size / 1e6, size / 1e6 / views] for kind, size in cost.bytes.items()]
     whole = sum(cost.bytes.values()) / 1e6
     rows += [["in all", whole, whole / views], ["files", cost.files, cost.files / views]]
-    return table(["MB", "a clip", "a view of it"], rows, digits=3)
+    return Table(["MB", "a clip", "a view of it"], rows, digits=3)
 
 
-def model(cost: Cost, seconds: float) -> str:
+def model(cost: Cost, seconds: float) -> Table:
     """What so many clips would take, by what was measured on a few; seconds : of work, a clip, on one core."""
     whole = sum(cost.bytes.values())
-    rows: list[list[str | float]] = []
+    rows: Rows = []
     for clips in _SIZES:
         hours = clips * seconds / 3600
         finish_hours, memory = clips * cost.finishing[0] / 3600, clips * cost.finishing[1] / 1024
@@ -153,11 +155,7 @@ def model(cost: Cost, seconds: float) -> str:
     header = [
         "clips", "core hours", f"hours on {_CORES} cores", "TB", "million files", "h to finish", "GiB to finish",
     ]  # fmt: skip
-    rates = (
-        f"\n{_CORES} workers write {_CORES * whole / seconds / 1e6:.0f} MB and {_CORES * cost.files / seconds:.0f} "
-        "files a second.\n"
-    )
-    return table(header, rows, digits=2) + rates
+    return Table(header, rows)
 
 
 def main() -> None:
@@ -166,19 +164,22 @@ def main() -> None:
     parser.add_argument("--no-faults", action="store_true")
     parser.add_argument("--no-model", action="store_true")
     chosen = parser.parse_args()
-    job = Job.of(chosen)
+    job = job_of(chosen)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         filmed = afresh(partial(film, folder / "filmed", min(chosen.frames, 14)))
         root = repeat(filmed, folder / "source", job)
-        print(f"{hardware()}; commit {commit()}; stand-in, {job}\n")
-        text, seconds = compare(root, folder, job, not chosen.no_ray, not (chosen.no_ray or chosen.no_faults))
-        print(text, flush=True)
+        report = Report(__file__, chosen, f"stand-in, {job}")
+        with_ray = not chosen.no_ray
+        with_faults = with_ray and not chosen.no_faults
+        seconds = compare(report, root, folder, job, with_ray=with_ray, with_faults=with_faults)
         if not chosen.no_model:
             cost = cost_of(folder / "local, 1 worker")
-            print(weigh(cost, job))
-            print(model(cost, seconds))
+            report.table(*weigh(cost, job))
+            report.table(*model(cost, seconds))
+            rates = _CORES * sum(cost.bytes.values()) / seconds / 1e6, _CORES * cost.files / seconds
+            print("{} workers write {:.0f} MB and {:.0f} files a second.".format(_CORES, *rates))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -2,7 +2,7 @@
 
 OpenVINO folds the batch normalisation and keeps the channels innermost; it computes in fp32 and differs from torch by
 rounding only. int8 was tried and left: it moved the depth of one face pixel in a thousand by more than 0.5 % of the
-inter-ocular distance. `benchmarks/inference.py` compares the engines.
+inter-ocular distance. `benchmarks/speed/inference.py` compares the engines.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Taken frame by frame, as in section III-A of the main paper, depth trembles with the sensor's noise and with fractions
 of a pixel of head motion by more than a micro-expression moves, and every view would move where the face is still.
-`benchmarks/clip_geometry.py` compares the ways offered here.
+`benchmarks/quality/clip_geometry.py` compares the ways offered here.
 """
 
 from __future__ import annotations

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.core.landmarks68 import EYE_LEFT, EYE_RIGHT, MOUTH, region_mask
+from mvgen.core.records import Mask
+from mvgen.evaluation.tables import Rows, Table
+
 Floats = NDArray[np.floating]
-Mask = NDArray[np.bool_]
+
+FIT = "fit alone"
+WORSE = 1.03  # more than this times the fit's error is worse than the fit
+# Parts of a face that landmarks enclose: regions, and inter-ocular distances beyond them.
+PARTS = {
+    "mouth": (("mouth",), 0.12),
+    "nose": (("nose",), 0.08),
+    "eyes": (("eye left", "eye right"), 0.06),
+    "brows": (("brow left", "brow right"), 0.08),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +144,28 @@ def landmark_errors(points: Floats, truth: Floats) -> Floats:
     eyes = truth[:, 36:42].mean(axis=1) - truth[:, 42:48].mean(axis=1)
     unit = np.linalg.norm(eyes, axis=-1)
     return np.asarray(100 * np.linalg.norm(points - truth, axis=-1) / unit[:, None])
+
+
+def face_parts(landmarks: Floats, face: Mask) -> dict[str, Mask]:
+    """A face (S, S) in parts, by its 68 landmarks (68, 2), pixels."""
+    parts, left = {}, face.copy()
+    for name, (regions, margin) in PARTS.items():
+        parts[name] = left & region_mask(landmarks, len(face), regions, margin)
+        left &= ~parts[name]
+    row = np.arange(len(face))[:, None] + 0.5
+    above = row < (landmarks[EYE_LEFT, 1].mean() + landmarks[EYE_RIGHT, 1].mean()) / 2
+    below = row > landmarks[MOUTH, 1].max()
+    return parts | {"forehead": left & above, "chin": left & below, "cheeks": left & ~above & ~below}
+
+
+def beside_fit(title: str, errors: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Table, list[str]]:
+    """A table of mean errors, and where networks are worse than `FIT`; errors : row -> way -> of each picture."""
+    means = {row: {name: float(np.nanmean(each)) for name, each in ways.items()} for row, ways in errors.items()}
+    nets = [name for name in next(iter(means.values())) if name != FIT]
+    rows: Rows = [
+        [row, ways[FIT], *(cell for name in nets for cell in (ways[name], ways[name] / ways[FIT]))]
+        for row, ways in means.items()
+    ]
+    header = [title, FIT, *(cell for name in nets for cell in (name, f"{name} / fit"))]
+    worse = [f"{name}, {row}" for row, ways in means.items() for name in nets if ways[name] > WORSE * ways[FIT]]
+    return Table(header, rows), worse

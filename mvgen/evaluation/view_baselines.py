@@ -1,4 +1,4 @@
-"""The ways to make side views of a clip that `fidelity.py` compares: a build with other settings, or other surfaces."""
+"""Ways to make the side views of a clip, for comparison: a build with other settings, or with other surfaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures that `fidelity.py` collects, and the tables they become."""
+"""How side views and their motion compare with the true ones, by every way to make them, and the tables of that."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.common import table
-from mvgen.evaluation.view_metrics import FlowErrors, relative_error
+from mvgen.core.records import ViewClip
+from mvgen.evaluation.stand_ins import TrueClip
+from mvgen.evaluation.tables import Rows, Table
+from mvgen.evaluation.view_baselines import AS_PUBLISHED, OURS
+from mvgen.evaluation.view_metrics import FlowErrors, flow_errors, known_mean, psnr, relative_error, ssim, whole
+from mvgen.motion.flow import flow_between
 
 Key = tuple[str, float]  # a way's name and the yaw, degrees
 
+NO_MOTION, TRUE_FRAMES = "no motion at all", "image flow on the true frames"
 AT_THE_SIDES = 40.0  # degrees; views from here on are the far ones
 
 
@@ -42,56 +47,71 @@ class OneSided:
     shown: dict[float, tuple[float, float, float, bool]]
 
 
-def mean(values: Sequence[float]) -> float:
-    """Mean of the finite ones; NaN where there is none."""
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+def compare(figures: Figures, yaw: float, true: TrueClip, views: dict[str, ViewClip], noise: float) -> None:
+    """Add the figures of one view by every way."""
+    plan = true.take.plan
+    ends = [plan.onset, plan.apex]
+    seen = true.see(plan.onset, yaw=yaw, other=plan.apex)
+    clean = [true.picture(frame, yaw=yaw) for frame in ends]
+    # The crops of the published way are not the truth's.
+    where = seen.face & np.all([whole(view.valid) for name, view in views.items() if name != AS_PUBLISHED], axis=0)
+    figures.compared[yaw] = float(where.sum() / max(1, (seen.face & views[OURS].valid).sum()))
+    for name, view in views.items():
+        figures.motion[name, yaw] = flow_errors(view.apex_flow, seen.motion, where & view.valid)
+        if name != AS_PUBLISHED:
+            pairs = [(view.colour[frame], picture) for frame, picture in zip(ends, clean, strict=True)]
+            figures.psnr[name, yaw] = float(np.mean([psnr(*pair, where) for pair in pairs]))
+            figures.ssim[name, yaw] = float(np.mean([ssim(*pair, where) for pair in pairs]))
+    first, second = (true.picture(frame, yaw=yaw, noise=noise) for frame in ends)
+    figures.motion[TRUE_FRAMES, yaw] = flow_errors(flow_between(first, second), seen.motion, where)
+    figures.motion[NO_MOTION, yaw] = flow_errors(np.zeros_like(seen.motion), seen.motion, where)
 
 
-def print_tables(corpus: str, results: Sequence[Figures]) -> None:
-    """Print every table of one corpus."""
+def fidelity_tables(results: Sequence[Figures]) -> list[Table]:
+    """Every table of one corpus: the ways as a whole, then PSNR, SSIM, flow error and visible attention by yaw."""
     yaws = sorted(results[0].attention)
     ways = list(dict.fromkeys(name for name, _ in results[0].motion))
     sides = [yaw for yaw in yaws if abs(yaw) >= AT_THE_SIDES]
 
-    def psnr(name: str, chosen: Sequence[float]) -> float:
-        return mean([one.psnr.get((name, yaw), np.nan) for one in results for yaw in chosen])
+    def noise(name: str, chosen: Sequence[float]) -> float:
+        return known_mean([one.psnr.get((name, yaw), np.nan) for one in results for yaw in chosen])
 
-    def ssim(name: str, chosen: Sequence[float]) -> float:
-        return mean([one.ssim.get((name, yaw), np.nan) for one in results for yaw in chosen])
+    def similarity(name: str, chosen: Sequence[float]) -> float:
+        return known_mean([one.ssim.get((name, yaw), np.nan) for one in results for yaw in chosen])
 
     def flow(name: str, chosen: Sequence[float]) -> float:
         return relative_error([one.motion[name, yaw] for one in results for yaw in chosen])
 
     def angle(name: str) -> float:
-        return mean([one.motion[name, yaw].angle for one in results for yaw in yaws])
+        return known_mean([one.motion[name, yaw].angle for one in results for yaw in yaws])
 
-    print(f"## {corpus}: {len(results)} clips\n")
-    rows: list[list[str | float]] = [
+    rows: Rows = [
         [
-            name, psnr(name, yaws), ssim(name, yaws), flow(name, yaws), flow(name, sides), angle(name),
-            mean([one.still.get(name, np.nan) for one in results]),
+            name, noise(name, yaws), similarity(name, yaws), flow(name, yaws), flow(name, sides), angle(name),
+            known_mean([one.still.get(name, np.nan) for one in results]),
         ]
         for name in ways
     ]  # fmt: skip
     header = ["way", "PSNR dB", "SSIM", "flow error", "at the sides", "angular error °", "false motion px"]
-    print(table(header, rows, digits=3))
     pictured = [name for name in ways if any(key[0] == name for key in results[0].psnr)]
-    print(_by_yaw("PSNR, dB", pictured, yaws, psnr, digits=1))
-    print(_by_yaw("SSIM", pictured, yaws, ssim, digits=3))
-    print(_by_yaw("flow error", ways, yaws, flow, digits=3))
     pairs = {yaw: np.array([one.attention[yaw] for one in results]) for yaw in yaws}
     scores: dict[str, Callable[[float], float]] = {
         "said": lambda yaw: float(pairs[yaw][:, 0].mean()),
         "true": lambda yaw: float(pairs[yaw][:, 1].mean()),
         "mean difference": lambda yaw: float(np.abs(np.diff(pairs[yaw], axis=1)).mean()),
-        "pixels compared, % of the valid": lambda yaw: 100 * mean([one.compared[yaw] for one in results]),
+        "pixels compared, % of the valid": lambda yaw: 100 * known_mean([one.compared[yaw] for one in results]),
     }
-    print(
-        _by_yaw(
-            "visible attention", list(scores), yaws, lambda name, chosen: mean([scores[name](yaw) for yaw in chosen])
-        )
-    )
+
+    def score(name: str, chosen: Sequence[float]) -> float:
+        return known_mean([scores[name](yaw) for yaw in chosen])
+
+    return [
+        Table(header, rows, digits=3),
+        _by_yaw("PSNR, dB", pictured, yaws, noise, digits=1),
+        _by_yaw("SSIM", pictured, yaws, similarity, digits=3),
+        _by_yaw("flow error", ways, yaws, flow, digits=3),
+        _by_yaw("visible attention", list(scores), yaws, score),
+    ]
 
 
 def _by_yaw(
@@ -100,22 +120,18 @@ def _by_yaw(
     yaws: Sequence[float],
     figure: Callable[[str, Sequence[float]], float],
     digits: int = 2,
-) -> str:
+) -> Table:
     """A row for each name, a column for each yaw and one for all of them."""
-    rows: list[list[str | float]] = [
-        [name, *(figure(name, [yaw]) for yaw in yaws), figure(name, yaws)] for name in names
-    ]
-    return table([title, *(f"{yaw:g}" for yaw in yaws), "all"], rows, digits)
+    rows: Rows = [[name, *(figure(name, [yaw]) for yaw in yaws), figure(name, yaws)] for name in names]
+    return Table([title, *(f"{yaw:g}" for yaw in yaws), "all"], rows, digits)
 
 
-def one_sided_table(clips: Sequence[OneSided]) -> str:
-    """For each clip the scores of its views; views that it loses are struck out."""
-    if not clips:
-        return ""
+def one_sided_table(clips: Sequence[OneSided]) -> Table:
+    """For each clip, one at least, the scores of its views; views that it loses are struck out."""
     yaws = sorted(clips[0].shown)
-    rows: list[list[str | float]] = []
+    rows: Rows = []
     for clip in clips:
         said, true, moving, kept = ([clip.shown[yaw][part] for yaw in yaws] for part in range(4))
         marked = [f"{score:.2f}" if keep else f"~~{score:.2f}~~" for score, keep in zip(said, kept, strict=True)]
         rows += [[clip.name, *marked], ["- true", *true], ["- of its motion", *moving]]
-    return "## One-sided actions: visible attention\n\n" + table(["clip", *(f"{yaw:g}" for yaw in yaws)], rows)
+    return Table(["clip", *(f"{yaw:g}" for yaw in yaws)], rows)

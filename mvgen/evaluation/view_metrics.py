@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +52,12 @@ def whole(mask: Mask) -> Mask:
 
     window = np.ones((3, 3), np.uint8)
     return cv2.erode(mask.astype(np.uint8), window, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+
+
+def known_mean(values: Iterable[float]) -> float:
+    """Mean of the finite ones; NaN where there is none."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 class FlowErrors(NamedTuple):

@@ -39,7 +39,7 @@ _UNSEEN = ("eyeLook", "tongueOut")  # actions that do not move skin
 
 # Chosen on faces of each family with the actions of the other. On other people, seen from 45 degrees, the error of the
 # flow falls by that from 0.39 of the motion (no depth) to 0.33 on Anny's faces and from 0.43 to 0.35 on ICT's; with the
-# actions of both to 0.26 and 0.24, with true depth to 0.13. See `benchmarks/depth_motion.py`.
+# actions of both to 0.26 and 0.24, with true depth to 0.13. See `benchmarks/quality/depth_motion.py`.
 _SLIDING = 0.2  # share of the depth that skin would gain by sliding over a face that stands still
 _DISAGREEMENT = 0.3  # depth by which families disagree about an action, as a share of its motion in the plane
 _SPARSITY = 0.004  # price of an action beside the mean squared error of a vertex, halved; the flow's peak is 1

@@ -8,7 +8,7 @@ from recognizer.ops.faces import mean_landmarks
 from recognizer.records import Sample
 
 # Motion of a class, as shares of its strength: right, down, left, up.
-WAYS = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))
+DIRECTIONS = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))
 _CENTRE, _SPREAD = (0.5, 0.66), 0.16  # of the part that moves, shares of the side: about the mouth
 
 
@@ -25,7 +25,7 @@ def acted_sample(label: int = 0, seed: int = 0, frames: int = 16, size: int = 96
     y, x = np.mgrid[:size, :size].astype(np.float32)
     across, down = x + 0.5 - _CENTRE[0] * size, y + 0.5 - _CENTRE[1] * size
     away = (across**2 + down**2) / (2 * (_SPREAD * size) ** 2)
-    motion = (np.exp(-away)[..., None] * np.array(WAYS[label]) * strength).astype(np.float32)
+    motion = (np.exp(-away)[..., None] * np.array(DIRECTIONS[label]) * strength).astype(np.float32)
     phase = np.sin(np.linspace(0, np.pi, frames)).astype(np.float32)
     pictures = [
         cv2.remap(

@@ -1,17 +1,8 @@
-"""The clips of the motion benchmark and what is true of them; kept as files, as pictures take longer than a build.
-
-    .venv/bin/python benchmarks/motion_clips.py --out DIR --families anny,portraits --portraits DIR
-
-writes clips for development, an npz each: DIR/<family>/<condition>/<person>_<act>.npz, see `write_for_people`.
-"""
+"""The clips of the motion benchmark and what is true of them; kept as files, as pictures take longer than a build."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.device import one_thread
 from mvgen.core.records import Image, Mask
 from mvgen.evaluation.motion.acts import ACTS, HEADS, Timing, curves, head_path
 from mvgen.evaluation.motion.heads import EYES, SIDE, Casting
@@ -36,7 +26,7 @@ _FLICKER_HERTZ = (8.0, 14.0)  # what is left of a lamp's flicker in the frames o
 class Condition:
     """How a clip is filmed.
 
-    head : see `motion_acts.HEADS`; noise : sigma of the sensor, of 255; flicker : share by which light goes up and down
+    head : see `acts.HEADS`; noise : sigma of the sensor, of 255; flicker : share by which light goes up and down
     jpeg : quality, None for none; size : side of the crop that is built, pixels; frames shrink with it
     """
 
@@ -64,7 +54,7 @@ class Take:
     """A clip without noise, and what is true of it. u, v in pixels of its own frames, `SIDE` wide.
 
     clean : (T, H, W, 3) uint16, sRGB, 65535 is white
-    head : (T, 6), see `motion_acts`; eyes : (2,) pixel of the middle of the eyes in the onset frame
+    head : (T, 6), see `acts`; eyes : (2,) pixel of the middle of the eyes in the onset frame
     depth : (H, W) float32, world units from the eyes, at the onset frame's pixels; NaN where no head is
     face : (H, W) bool, pixels of the onset frame that show face
     motion : (G, H, W, 3) float32, what each group of the act adds at full strength: du, dv pixels, and depth
@@ -197,65 +187,3 @@ def developed(take: Take, condition: Condition, seed: int) -> Image:
 def hash_of(*words: str) -> int:
     """A seed for words, the same in every process."""
     return zlib.crc32("/".join(words).encode())
-
-
-def write_for_people(take: Take, condition: Condition, seed: int, path: Path) -> None:
-    """Write a clip as plain arrays: frames (T, H, W, 3) uint8; onset, apex, fps; head (T, 6), see `motion_acts`.
-
-    eyes : (2,) pixel that the head's rows count from; eye_pixels : pixels in a world unit
-    truth_frames : (k,) every fourth frame and the apex; truth : (k, H, W, 2) float16, pixels, motion of the face from
-        the onset frame to these, the head held, NaN off the face
-    face : (H, W) bool; depth : (H, W) float32 world units from the eyes, NaN where no head is; strength : (T, G)
-    All at the size of the frames of a crop of 256.
-    """
-    chosen = sorted({*range(0, len(take.clean), 4), take.apex})
-    truth = np.stack([take.true_motion(frame)[..., :2] for frame in chosen]).astype(np.float16)
-    truth[:, ~take.face] = np.nan
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.npz")
-    np.savez(
-        part, frames=developed(take, condition, seed), onset=take.onset, apex=take.apex, fps=take.fps, head=take.head,
-        eyes=take.eyes, eye_pixels=EYES, truth_frames=np.array(chosen), truth=truth, face=take.face, depth=take.depth,
-        strength=take.strength,
-    )  # fmt: skip
-    part.replace(path)
-
-
-def orders(
-    families: list[str], split: str, people: int, acts: list[str], conditions: list[str]
-) -> Iterator[tuple[str, Order]]:
-    """(condition's name, order) of every clip, such that other things vary before the person does."""
-    for person in range(people):
-        for family in families:
-            for act in acts:
-                for name in conditions:
-                    yield name, Order(family, split, person, act, CONDITIONS[name].head)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--families", default="anny")
-    parser.add_argument("--conditions", default="still,drifting,turning")
-    parser.add_argument("--acts", default="smile;dimple L;brow raise;mouth, cheeks, brows;still", help="semicolons")
-    parser.add_argument("--clips", type=int, default=3, help="people of each family")
-    parser.add_argument("--ict", type=Path)
-    parser.add_argument("--portraits", type=Path)
-    parser.add_argument("--cache", type=Path)
-    parser.add_argument("--split", default="dev")
-    chosen = parser.parse_args()
-    one_thread()
-    castings: dict[tuple[str, str], Casting] = {}
-    sources = Sources(chosen.ict, chosen.portraits)
-    names = chosen.conditions.split(",")
-    for name, order in orders(chosen.families.split(","), chosen.split, chosen.clips, chosen.acts.split(";"), names):
-        start = time.perf_counter()
-        take = take_of(order, castings, chosen.cache, sources)
-        act = order.act.replace(", ", "-").replace(" ", "-")
-        path = chosen.out / order.family / name.replace(" ", "-") / f"{order.person}_{act}.npz"
-        write_for_people(take, CONDITIONS[name], hash_of(order.family, order.act, str(order.person)), path)
-        print(f"{path}: {time.perf_counter() - start:.1f} s, {take.reached:.2f} px", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -71,7 +71,7 @@ class ActingHead(Protocol):
         """What is true of the onset frame."""
 
     def frame(self, strengths: Floats, head: Floats) -> NDArray[np.float32]:
-        """A clean frame (H, W, 3), sRGB in [0, 1]; strengths : (G,) of the groups; head : (6,), see `motion_acts`."""
+        """A clean frame (H, W, 3), sRGB in [0, 1]; strengths : (G,) of the groups; head : (6,), see `acts`."""
 
 
 def evenly(fields: Sequence[Floats], seen: Mask, largest: float) -> tuple[list[float], float]:
@@ -98,7 +98,7 @@ class RenderedHead:
         self, heads: HeadModel, person: Identity, look: Look, generator: np.random.Generator,
         groups: Sequence[tuple[str, ...]], largest: float, resting: Pictures | None = None,
     ) -> None:  # fmt: skip
-        """generator : of pose, light and wall; groups : see `motion_acts.ACTS`; largest : motion, pixels.
+        """generator : of pose, light and wall; groups : see `acts.ACTS`; largest : motion, pixels.
 
         resting : pictures of this person by the head's row, without any act; gains what is missing
         """
@@ -220,7 +220,7 @@ class PortraitHead:
     """
 
     def __init__(self, lifted: Lifted, groups: Sequence[tuple[str, ...]], largest: float) -> None:
-        """groups : see `motion_acts.ACTS`; largest : motion, pixels."""
+        """groups : see `acts.ACTS`; largest : motion, pixels."""
         from scipy.ndimage import distance_transform_edt
 
         self._texture, fit, model = lifted.texture, lifted.fit, face_model()

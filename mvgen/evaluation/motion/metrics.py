@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -168,9 +168,3 @@ def true_crop(take: Take, crop: Floats, size: int) -> TrueCrop:
     """The same for a crop (2, 3) found in frames that were made smaller for a crop of `size` pixels."""
     smaller = (SIDE * size // 256) / SIDE
     return TrueCrop(take, np.column_stack([crop[:, :2] * smaller, crop[:, 2]]), size)
-
-
-def mean(values: Iterable[float]) -> float:
-    """Mean of what is known; NaN where nothing is."""
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
