@@ -27,6 +27,8 @@ from mvgen.pipeline.clip import build_clip
 from mvgen.store.writer import FLOW_STEP
 from mvgen.views.attention import uniform_attention
 
+pytestmark = pytest.mark.slow
+
 SIZE = 96
 ANGLES = "-40,0,20"
 
