@@ -17,6 +17,8 @@ from mvgen.scans.looks.backgrounds import PHOTOGRAPHS, draw_background, photogra
 from mvgen.scans.looks.glasses import Glasses
 from mvgen.scans.looks.headwear import Headwear
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 LIGHT = Lighting(np.array([[0.0, 0.3, 0.95]]), np.full((1, 3), 0.7), np.full(3, 0.4), np.full(3, 0.2))
 

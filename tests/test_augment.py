@@ -32,6 +32,7 @@ def carried(reframing: Reframing, points: torch.Tensor) -> torch.Tensor:
     return (torch.linalg.solve(reframing.matrix[:, :, :2], old.mT).mT + 1) / 2
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.floats(0.3, 0.7), st.floats(0.3, 0.7))
 def test_a_spot_is_found_in_the_new_frame_where_its_point_went(seed: int, x: float, y: float) -> None:
     reframing = Reframing.draw(1, generator(seed))

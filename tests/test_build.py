@@ -382,6 +382,7 @@ def test_memory_that_runs_out_in_python_counts_as_a_dead_worker(root: Path, tmp_
     assert [failure.reason for failure in summary.failures] == ["memory ran out; given up after 2 attempts"]
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_software_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r'has other software.*\n  software.fake: "1" there, "elsewhere" now'):
         build(make_config(root, tmp_path / "out", attempts=2), OtherSoftware(root, version=str(os.getpid())))
@@ -482,6 +483,7 @@ def test_the_summary_tells_where_the_time_went(tmp_path: Path, capsys: pytest.Ca
     assert "time on the clock" in printed
 
 
+@pytest.mark.slow
 def test_who_hands_out_clips_does_without_torch(tmp_path: Path) -> None:
     code = (
         "import sys\n"

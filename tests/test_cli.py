@@ -28,6 +28,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["build", "--dataset", "fake", "--angles", "-45:45:45", "--root", str(root), "--out", str(tmp_path / "out")]
 
 
+@pytest.mark.slow
 def test_the_exact_command_of_a_build_works(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +136,7 @@ def test_datasets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in printed
 
 
+@pytest.mark.slow
 def test_a_store_is_described_by_the_recognizer(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

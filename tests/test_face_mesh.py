@@ -164,6 +164,7 @@ def test_no_crops_have_no_points_and_other_shapes_are_refused() -> None:
             mesh().find(wrong)
 
 
+@pytest.mark.slow
 def test_torch_reads_the_same_points_as_openvino() -> None:
     weights, cpu = face_mesh_weights(), get_engine(face_mesh_weights(), "cpu")(inputs())
     engine = TorchMeshEngine(weights, "cpu")

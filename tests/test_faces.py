@@ -174,6 +174,7 @@ def test_shrinking_does_not_alias() -> None:
     assert crop[face.inside].std() < 3
 
 
+@pytest.mark.slow
 def test_noise_hardly_moves_the_crop_of_a_clip() -> None:
     still = track_face(noisy_clip(astronaut(), 5, 2.0), 256, detector())
     corners = np.array([[100, 50], [350, 50], [100, 300], [350, 300]])

@@ -329,6 +329,7 @@ def test_a_picture_of_half_the_size_has_the_same_fit() -> None:
 # The images
 
 
+@pytest.mark.slow
 @settings(max_examples=8, derandomize=True)
 @given(seed=st.integers(0, 1000), turn=turns, kind=st.sampled_from(sorted(CAMERAS)))
 def test_rasterising_agrees_with_casting_rays(seed: int, turn: tuple[float, float, float], kind: str) -> None:
@@ -457,6 +458,7 @@ def test_a_real_face_is_fitted_closely() -> None:
     assert 0.3 < np.isfinite(surface.depth).mean() < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("yaw", [-20.0, 20.0])
 def test_landmarks_sit_where_the_fit_has_them_in_a_view_from_the_side(yaw: float) -> None:
     crops, points, fit, surface = photographed()

@@ -121,6 +121,7 @@ def test_webdataset_opens_it_and_returns_every_frame(built: Path, rows: list[Vie
         assert pixels_of(item["depth.png"]).dtype == np.uint16
 
 
+@pytest.mark.slow
 def test_mlcroissant_accepts_it_and_reads_every_view(
     built: Path, rows: list[ViewRow], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -146,6 +147,7 @@ def test_mlcroissant_accepts_it_and_reads_every_view(
     assert labels == {0: "negative", 1: "positive", 2: "surprise"}
 
 
+@pytest.mark.slow
 def test_mlcroissant_reads_every_frame_of_the_tar_files(
     built: Path, rows: list[ViewRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,6 +396,7 @@ def read_back(place: str) -> dict[str, bytes]:
     return {path.removeprefix(f"{place}/"): system.cat_file(path) for path in system.find(place)}
 
 
+@pytest.mark.slow
 def test_s3_gives_back_what_was_published(built: Path, bucket: str) -> None:
     place = f"{bucket}/some/where"
     plan = plan_publishing(built / "out", f"s3://{place}", pixels=True, permission=WORDS)
@@ -432,6 +435,7 @@ def test_s3_is_sent_only_what_it_lacks(built: Path, bucket: str, monkeypatch: py
     assert read_back(f"{bucket}/x") == whole
 
 
+@pytest.mark.slow
 def test_s3_that_strangers_can_read_gets_no_face(built: Path, bucket: str) -> None:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -174,6 +174,7 @@ def truth(store: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_true_views_are_read_as_samples(store: Path, truth: Path) -> None:
     reader = TruthReader(store, truth, ClassRule())
     assert [entry.view for entry in reader.entries] == ["true yaw+20"]
@@ -210,6 +211,7 @@ def test_true_views_of_a_store_that_is_registered_as_in_the_paper_are_refused(tm
 # A release, without a build
 
 
+@pytest.mark.slow
 def test_a_clip_of_a_source_goes_through_the_stages_of_a_build(tmp_path: Path) -> None:
     folder = tmp_path / "s1" / "still"
     folder.mkdir(parents=True)

@@ -56,6 +56,7 @@ def test_inputs_have_one_shape_whatever_the_clip(name: str) -> None:
     np.testing.assert_array_equal(before[1], long.flow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradient_reaches_every_parameter(name: str) -> None:
     system = small(name)
@@ -70,6 +71,7 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
     assert unreached == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_go_from_one_network_to_another(name: str) -> None:
     system = small(name)
@@ -244,6 +246,7 @@ def fer2013(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
+@pytest.mark.slow
 def test_tscnns_static_stream_is_trained_first(fer2013: Callable[[str], Path]) -> None:
     system = get_system("tscnn", size=24, pretrain=str(fer2013("")), pretrain_epochs=1)
     assert isinstance(system, NeuralSystem)

@@ -29,6 +29,8 @@ from recognizer.learning.weights import Trained, describe, load_trained, save_tr
 from recognizer.readers.config import DataConfig, open_data
 from recognizer.systems.base import Training
 
+pytestmark = pytest.mark.slow
+
 install_systems()
 DEVICE = Device("cpu")
 READER = PatternReader(subjects=6, clips=6)

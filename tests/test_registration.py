@@ -24,6 +24,8 @@ from mvgen.motion.head_motion import HeadFitter, seen_at, turn
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.pipeline.frontal import depth_everywhere
 
+pytestmark = pytest.mark.slow
+
 Floats = NDArray[np.floating]
 
 SIDE, FRAMES, ONSET = 256, 24, 3
@@ -179,7 +181,6 @@ def test_the_smile_of_a_still_head_leaves_the_head_still() -> None:
 # Heads that move
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAR)
 def test_a_known_motion_of_the_head_is_found_and_taken_out(kind: str) -> None:
     true = way(FAR[kind])
@@ -196,7 +197,6 @@ def test_a_known_motion_of_the_head_is_found_and_taken_out(kind: str) -> None:
     assert after < 2.0 < before  # the noise of two frames makes 1.1
 
 
-@pytest.mark.slow
 def test_one_hidden_frame_amid_good_ones_goes_the_way_of_its_neighbours() -> None:
     true = way(FAR["all"])
     crops = with_noise([filmed(pose) for pose in true])

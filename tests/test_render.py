@@ -85,6 +85,7 @@ def test_a_sphere_is_seen_where_geometry_says(name: str, camera: Camera, yaw: fl
     assert head_on.mean() > 0.05
 
 
+@pytest.mark.slow
 @SEEN_BY
 @CAMERAS
 @settings(max_examples=15)

@@ -35,6 +35,8 @@ from mvgen.store.about import read_about
 from mvgen.store.manifest import read_table
 from mvgen.store.refine import refine
 
+pytestmark = pytest.mark.slow
+
 NASTY = "<script>alert(1)</script>\"'&</td>"
 
 
@@ -143,7 +145,6 @@ def test_the_page_loads_nothing_and_runs_its_own_script_only(store: Path) -> Non
     assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-@pytest.mark.slow
 def test_the_same_store_gives_the_same_bytes_and_stays_as_it_is(built: Path, store: Path, tmp_path: Path) -> None:
     before = tree_bytes(store)
     written = write_report(store).read_bytes()
@@ -174,7 +175,6 @@ def test_refine_writes_a_page_anew_that_was_there(store: Path, capsys: pytest.Ca
     assert is_current(store)
 
 
-@pytest.mark.slow
 def test_a_build_ends_with_a_page_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

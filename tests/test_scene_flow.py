@@ -55,6 +55,7 @@ def acted(fit: FaceFit, camera: Camera, act: str, pixels: float = 1.2) -> tuple[
     return image[..., :2].astype(np.float32), image[..., 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CAMERAS)
 @pytest.mark.parametrize("turn", [(0, 0, 0), (8, -6, 3)])
 @pytest.mark.parametrize(("act", "left"), [("jawOpen", 0.35), ("mouthPucker", 0.4), ("browDown", 0.7)])

@@ -21,6 +21,8 @@ from mvgen.synth.emotions import ACTION_UNITS
 from mvgen.synth.performance import MICRO_PIXELS, expression_curve, perform
 from mvgen.synth.plan import plan_release
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_acted_unit_has_facial_actions(heads):
     for combinations in ACTION_UNITS.values():
@@ -127,7 +129,6 @@ def test_true_depth_of_a_side_view_reprojects_into_the_source(stand_in):
     assert agree.mean() > 0.85
 
 
-@pytest.mark.slow
 def test_the_same_seed_writes_the_same_bytes(stand_in, tmp_path):
     again = tmp_path / "again"
     synth(

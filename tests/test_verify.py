@@ -28,6 +28,8 @@ from mvgen.store.state import begin
 from mvgen.verify import Finding, verify
 from mvgen.verify.geometry import StoredView, frames_error
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -84,7 +86,6 @@ def test_a_store_as_it_was_built_is_in_order(store: Path) -> None:
     assert tree_bytes(store) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -180,7 +181,6 @@ def swap(first: Path, second: Path) -> None:
     beside.rename(second)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("pair", [("yaw-15", "yaw+15"), ("yaw+15", "yaw+40")])
 @pytest.mark.parametrize("kinds", [("views", "maps"), ("views",), ("maps",)])
 def test_swapped_yaws_are_found_even_with_their_digests_made_right(
@@ -242,7 +242,6 @@ def test_motion_over_the_edge_of_the_surface_is_no_mistake_of_the_flow() -> None
     assert frames_error(turned) >= 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("view", ["source", "yaw-40"])
 def test_a_mask_that_hides_or_shows_too_much_is_found(store: Path, view: str) -> None:
     row = next(row for row in rows_of(store) if row.view == view)

@@ -28,6 +28,8 @@ from mvgen.pipeline.clip import build_clip
 from mvgen.store.arrays import FLOW_STEP
 from mvgen.views.attention import uniform_attention
 
+pytestmark = pytest.mark.slow
+
 SIZE = 96
 ANGLES = "-40,0,20"
 
