@@ -144,7 +144,7 @@ def one_side(task: Task, settings: Settings, tools: Tools) -> OneSided:
     for yaw, view in side_views(built).items():
         visible = true.visible(plan.onset, yaw, config.grazing)
         attended, moving = (float(one[visible].sum() / one.sum()) for one in (built.reconstruction.attention, motion))
-        shown[yaw] = (view.visible_attention, attended, moving, view.kept)
+        shown[yaw] = (view.visible_attention, attended, moving, view.visible_attention >= config.attention_threshold)
     return OneSided(task.name, shown)
 
 
