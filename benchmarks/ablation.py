@@ -79,7 +79,9 @@ def main() -> None:
                 figures = evaluate(network, samples, np.arange(len(samples.identity)), torch.device("cpu"), size)
                 cells += [figures.get(figure, float("nan")) for figure in FIGURES]
             if chosen.real:
-                found = measure(read_heads(chosen.real)[0], Tools.load(BuildConfig(weights=weights)), with_views=False)
+                found = measure(
+                    read_heads(chosen.real)[0], Tools.load(BuildConfig(geometry={"weights": weights})), with_views=False
+                )
                 cells += [*np.median([scores.depth[OURS][:2] for scores in found.values()], axis=0)]
             shown = ["-" if np.isnan(cell) else f"{cell:.2f}" for cell in cells]
             print(f"| {title} | " + " | ".join(shown) + " |", flush=True)

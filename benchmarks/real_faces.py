@@ -194,7 +194,8 @@ def measure(heads: Sequence[Head], tools: Tools, with_views: bool = True) -> dic
         yaws = head.yaws if with_views else ()
         with tempfile.TemporaryDirectory() as folder:
             image = head.folder / "yaw+00.png"
-            outcome = reconstruct([image], Path(folder), yaws, SIZE, BuildConfig(), lambda _: None, tools=tools)[0]
+            config = BuildConfig(camera={"angles": yaws, "size": SIZE})
+            outcome = reconstruct([image], Path(folder), config, lambda _: None, tools=tools)[0]
             if outcome.folder is None:
                 print(f"{head.name} is left out: {outcome.error}\n")
                 continue
@@ -240,7 +241,7 @@ def main() -> None:
     chosen = parser.parse_args()
     try:
         heads, unit = read_heads(chosen.data)
-        tools = Tools.load(BuildConfig(weights=chosen.weights, device="cpu"))
+        tools = Tools.load(BuildConfig(geometry={"weights": chosen.weights}, run={"device": "cpu"}))
     except MvgenError as error:
         parser.error(str(error))
     print(f"{hardware()}; commit {commit()}; {len(heads)} heads, {SIZE} pixels\n")

@@ -252,7 +252,7 @@ def measure(chosen: argparse.Namespace) -> None:
     """Print every section that was asked for."""
     size = chosen.size
     named = chosen.weights or [("shipped", None)]
-    nets = {name: Tools.load(BuildConfig(weights=path, device="cpu")) for name, path in named}
+    nets = {name: Tools.load(BuildConfig(geometry={"weights": path}, run={"device": "cpu"})) for name, path in named}
     print(f"{hardware()}; commit {commit()}\n")
     corpus_section("Anny, held out", open_corpus("anny"), chosen.identities, size, nets)
     if chosen.ict:

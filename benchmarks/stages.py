@@ -49,13 +49,15 @@ def main() -> None:
     # argparse takes "-45:45:10" for an option unless it is glued to the flag.
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = BuildConfig(out=Path(folder) / "out", size=chosen.size, angles=parse_angles(chosen.angles))
+        config = BuildConfig(
+            camera={"size": chosen.size, "angles": parse_angles(chosen.angles)}, run={"out": Path(folder) / "out"}
+        )
         start = time.perf_counter()
         summary = build(config)
         wall = time.perf_counter() - start
-        rows = read_table(config.out / "clips.parquet")
+        rows = read_table(config.run.out / "clips.parquet")
     frames = sum(row.frames for row in rows if row.yaw is None)
-    about = f"{summary.clips} clips, {frames} frames, {len(config.angles)} views"
+    about = f"{summary.clips} clips, {frames} frames, {len(config.camera.angles)} views"
     print(f"{hardware()}; commit {commit()}; {about}\n")
     print("| stage | seconds | ms a frame |\n|---|---|---|")
     for stage, seconds in sorted(summary.seconds.items(), key=lambda item: -item[1]):

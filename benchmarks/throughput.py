@@ -41,10 +41,10 @@ from tables import table
 
 from mvgen.build.build import Silent, build
 from mvgen.core.angles import parse_angles
-from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.paths import shipped_weights
 from mvgen.core.records import Clip
+from mvgen.core.settings import by_part, load_config
 from mvgen.engine import local
 from mvgen.sources import get_source
 from mvgen.store.manifest import Failure
@@ -190,11 +190,12 @@ class Watch(Silent):
 
 
 def run_build(root: Path, out: Path, job: Job, **settings: Any) -> Run:
-    """Build a tree as `mvgen build` does; settings : of the build, beside those that the job names."""
-    config = BuildConfig(
-        dataset="folder", root=root, out=out, angles=parse_angles(job.angles), size=job.size, workers=job.workers,
-        device="cpu", **settings,
-    )  # fmt: skip
+    """Build a tree as `mvgen build` does; settings : flags of the build, beside those that the job names."""
+    flags = {
+        "dataset": "folder", "root": root, "out": out, "angles": job.angles, "size": job.size, "workers": job.workers,
+        "device": "cpu", **settings,
+    }  # fmt: skip
+    config = load_config(None, by_part(flags))
     peaks: list[float] = []
     progress = Watch()
     start = time.perf_counter()

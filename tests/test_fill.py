@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvgen.core.camera import crop_camera, pixel_grid
-from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError
 from mvgen.core.landmarks68 import MIRROR
 from mvgen.core.records import DepthMap, Image, Mask, ViewGeometry
+from mvgen.core.settings import load_config
 from mvgen.render import get_renderer
 from mvgen.render.fill import (
     SeenFace,
@@ -231,8 +232,8 @@ def test_a_pixel_covered_in_part_is_a_mixture() -> None:
 @pytest.mark.parametrize("value", ["white", "#12345", "#12345g", "0"])
 def test_a_background_that_is_none_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match="background"):
-        load_config(None, {"background": value})
-    assert load_config(None, {"background": "#FF0080"}).background == "#ff0080"
+        load_config(None, {"render": {"background": value}})
+    assert load_config(None, {"render": {"background": "#FF0080"}}).render.background == "#ff0080"
 
 
 @pytest.mark.parametrize("yaw", [-15.0, 0.0, 20.0])
@@ -241,8 +242,8 @@ def test_no_dark_seam_shows_where_the_picture_ends(yaw: float) -> None:
     crops = np.repeat(np.where(inside, np.uint8(150), np.uint8(0))[None, ..., None], 3, axis=3)
     nowhere = np.zeros((SIZE, SIZE), np.float32)
     scene = make_scene(crops, 0, 0, inside, LANDMARKS, nowhere, [SURFACE])
-    config = BuildConfig(dataset="folder", size=SIZE)
-    view = make_view(scene, look(scene, yaw, 0.0, config, get_renderer("grid", "cpu")), config, with_flow=False)
+    config = BuildConfig(camera={"size": SIZE})
+    view = make_view(scene, look(scene, yaw, 0.0, config.render, get_renderer("grid", "cpu")), config, with_flow=False)
     face = ndimage.binary_erosion(np.isfinite(view.depth), iterations=3)
     # Where a view shrinks the source its filter reaches a little further; black beside it would make 100 and more.
     assert np.ptp(view.colour[0][face]) <= 8

@@ -24,24 +24,18 @@ from torch.utils.data import Dataset, get_worker_info
 
 from mvgen.core.angles import RandomAngles, view_name
 from mvgen.core.camera import Camera
-from mvgen.core.config import BuildConfig
 from mvgen.core.errors import StoreError
 from mvgen.core.records import DepthMap, FaceFit, Image, Registration, ViewGeometry
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.render import Renderer, get_renderer
+from mvgen.store.about import stored_config
 from mvgen.store.items import ViewItem, read_arrays, read_frames, read_signals, stored_flow, view_item
 from mvgen.store.manifest import ViewRow, finite
 from mvgen.views.view import Scene, look, make_scene, make_view, visible_share
 
 _DRAWS = 16  # random angles tried for a view that is to be kept
-
-
-def stored_config(about: dict[str, Any]) -> BuildConfig:
-    """The settings a store was built with, as far as views depend on them; `about` is its `dataset.json`."""
-    known = {name: value for name, value in about["config"].items() if name in BuildConfig.model_fields}
-    return BuildConfig(**{**known, "weights": None, "flow_weights": None})
 
 
 def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
@@ -188,7 +182,7 @@ class RenderedViews(Dataset[ViewItem]):
         if row.split != "train":  # all are kept
             return self.angles if self.kept else ()
         scene = read_scene(self.root, row, frames=False)
-        seen = (visible_share(scene, self._look(scene, *pair), self.config) for pair in self.angles)
+        seen = (visible_share(scene, self._look(scene, *pair), self.config.render) for pair in self.angles)
         shares = zip(self.angles, seen, strict=True)
         return [pair for pair, share in shares if self._row(row, *pair, share).kept == self.kept]
 
@@ -209,22 +203,22 @@ class RenderedViews(Dataset[ViewItem]):
         tried: list[tuple[float, tuple[ViewGeometry, ...]]] = []
         for pair in candidates:
             seen = self._look(scene, *pair)
-            tried.append((visible_share(scene, seen, self.config), seen))
+            tried.append((visible_share(scene, seen, self.config.render), seen))
             if self._row(row, *pair, tried[-1][0]).kept:
                 return seen
         return max(tried, key=lambda one: one[0])[1]
 
     def _look(self, scene: Scene, yaw: float, pitch: float) -> tuple[ViewGeometry, ...]:
-        return look(scene, yaw, pitch, self.config, _renderer())
+        return look(scene, yaw, pitch, self.config.render, _renderer())
 
     def _row(self, row: ViewRow, yaw: float, pitch: float, share: float) -> ViewRow:
         seen = replace(row, view=view_name(yaw, pitch), yaw=yaw, visible_attention=finite(share))
-        return seen.decided(self.config.attention_threshold)
+        return seen.decided(self.config.attention.threshold)
 
     def _scene(self, row: ViewRow) -> Scene:
         """The clip's scene, read or remembered; what was not used for longest is forgotten first."""
         scene = self._scenes.pop(row.clip, None) or read_scene(self.root, row)
-        if self.flow and self.config.flow == "geometric" and scene.motion is None:
+        if self.flow and self.config.flow.kind == "geometric" and scene.motion is None:
             frontal = stored_flow(read_arrays(self.root / row.maps))
             motion = clip_surface_motion(frontal, [scene.surface], scene.onset, scene.apex, scene.lift)
             scene = replace(scene, motion=motion)

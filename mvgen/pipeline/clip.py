@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, CameraConfig, RegistrationConfig
 from mvgen.core.device import resolved_device
 from mvgen.core.errors import ClipError, WeightsError
 from mvgen.core.records import (
@@ -91,12 +91,12 @@ class Tools:
         from mvgen.morphable.model import face_model
 
         return cls(
-            detector=FaceDetector(config.device),
-            landmarker=FaceMesh(config.device),
+            detector=FaceDetector(config.run.device),
+            landmarker=FaceMesh(config.run.device),
             model=face_model(),
-            estimator=Network(config.weights, config.device),
+            estimator=Network(config.geometry.weights, config.run.device),
             attention=AttentionModel.empty() if attention is None else _read_attention(attention),
-            renderer=get_renderer(config.renderer, resolved_device(config.device)),
+            renderer=get_renderer(config.render.renderer, resolved_device(config.run.device)),
         )
 
 
@@ -119,20 +119,21 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
     clock = Stopwatch()
     onset = clip.position(clip.onset, 0)
     with clock("face"):
-        face = find_face(frames, onset, config, tools)
+        face = find_face(frames, onset, config.camera, tools)
+        camera = source_camera(face, config.camera)
         crops = crop_frames(frames, face)
         del frames  # they may be many times larger than what is cut out of them
     with clock("register"):
-        registration, crops = _register(crops, onset, face, config, tools)
+        registration, crops = _register(crops, onset, face, camera, config.registration, tools=tools)
         span = usable_span(registration, onset)
         clip = only_usable(clip, span, registration)
         registration, crops, onset = registration.part(span), crops[span], onset - span.start
         inside = seen_in_all(face.inside, registration)
     with clock("depth"):
-        shown = crops[frames_needed(config.geometry, len(crops), onset)]
+        shown = crops[frames_needed(config.geometry.method, len(crops), onset)]
         points = tools.landmarker.find(shown)
-        camera = source_camera(face, config)
-        surfaces, fits = clip_geometry(shown, points, camera, config.geometry, clip.fps, tools.model, tools.estimator)
+        how = config.geometry.method
+        surfaces, fits = clip_geometry(shown, points, camera, how, clip.fps, tools.model, tools.estimator)
         # A clip with one geometry has one depth; otherwise the onset frame's is the one that is kept.
         surface = surfaces[onset if len(surfaces) > 1 else 0]
         face = settle_landmarks(face, points, fits[onset if len(fits) > 1 else 0], surface)
@@ -140,11 +141,11 @@ def build_clip(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> 
         face_seen = np.any([np.isfinite(each.depth) for each in surfaces], axis=0)
         from_onset = motion_from_onset(crops, onset, face_seen)
         apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surface.depth), from_onset))
-        frontal = clip_flow(crops, onset, apex, face_seen, flow_methods(config), from_onset)
+        frontal = clip_flow(crops, onset, apex, face_seen, flow_methods(config.flow, config.run.device), from_onset)
         fit = fits[onset if len(fits) > 1 else 0]
         scene_flow = SceneFlow(fit, surface)
         signals = clip_signals(registration.pose, from_onset, scene_flow)
-        carried = config.flow == "geometric"
+        carried = config.flow.kind == "geometric"
         lift = _lift(from_onset.flows(), frontal.apex, scene_flow) if len(surfaces) == 1 else None
         motion = clip_surface_motion(frontal, surfaces, onset, apex, lift) if carried else None
     with clock("attention"):
@@ -189,7 +190,7 @@ class _Views(Sequence[ViewClip]):
     clock: Stopwatch
 
     def __len__(self) -> int:
-        return 1 + len(self.config.angles)
+        return 1 + len(self.config.camera.angles)
 
     @overload
     def __getitem__(self, index: int) -> ViewClip: ...
@@ -204,11 +205,11 @@ class _Views(Sequence[ViewClip]):
         if number == 0:
             return self.source
         with self.clock("views"):
-            seen = look(self.scene, self.config.angles[number - 1], 0.0, self.config, self.renderer)
+            seen = look(self.scene, self.config.camera.angles[number - 1], 0.0, self.config.render, self.renderer)
         return make_view(self.scene, seen, self.config, self.clock)
 
 
-def find_face(frames: Image, onset: int, config: BuildConfig, tools: Tools) -> FaceTrack:
+def find_face(frames: Image, onset: int, config: CameraConfig, tools: Tools) -> FaceTrack:
     """The one crop of a clip, and the landmarks in it. Raises ClipError("face") where no frame shows a face."""
     face = track_face(frames, config.size, tools.detector, onset)
     return find_landmarks(frames, face, tools.landmarker, onset)
@@ -226,13 +227,12 @@ def settle_landmarks(face: FaceTrack, points: FacePoints, fit: FaceFit, surface:
 
 
 def _register(
-    crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools
+    crops: Image, onset: int, face: FaceTrack, camera: Camera, config: RegistrationConfig, *, tools: Tools
 ) -> tuple[Registration, Image]:
     """How the frames lie on the onset frame, and the frames brought there."""
-    if config.registration == "none":
+    if config.method == "none":
         return leave(len(crops)), crops
-    camera = source_camera(face, config)
-    if config.registration == "paper":
+    if config.method == "paper":
         landmarks = ibug_landmarks(tools.landmarker.find(crops))
         registration = register_by_homography(crops, onset, landmarks, face.inside, config.min_inliers)
         return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
@@ -256,10 +256,10 @@ def known_everywhere(depth: NDArray[np.floating]) -> Floats:
     return np.asarray(depth[tuple(nearest)], np.float64)
 
 
-def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
+def source_camera(face: FaceTrack, config: CameraConfig) -> Camera:
     """The camera that took the crop, as the config describes it."""
     pivot = (0.0, 0.0, config.pivot_depth)
-    if config.camera == "orthographic" or config.focal is None or config.principal is None:
+    if config.model == "orthographic" or config.focal is None or config.principal is None:
         return crop_camera(config.size, pivot)
     return pinhole_crop_camera(config.size, face.crop, config.focal, config.principal, pivot)
 
@@ -352,14 +352,15 @@ def fit_attention_for(
 def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> tuple[Image, Image]:
     """The registered crops of the two frames that an expression is classified by."""
     onset = clip.position(clip.onset, 0)
-    face = find_face(frames, onset, config, tools)
+    face = find_face(frames, onset, config.camera, tools)
+    camera = source_camera(face, config.camera)
     crops = crop_frames(frames, face)
-    registration, crops = _register(crops, onset, face, config, tools)
+    registration, crops = _register(crops, onset, face, camera, config.registration, tools=tools)
     span = usable_span(registration, onset)
     clip, crops, first = only_usable(clip, span, registration), crops[span], onset - span.start
     apex = first if clip.apex is None else clip.position(clip.apex, first)
     if clip.apex is None:
-        fit = fit_face(tools.landmarker.find(crops[[first]]).points, source_camera(face, config), tools.model)
-        shown = face_region(source_camera(face, config), fit.vertices[0])
+        fit = fit_face(tools.landmarker.find(crops[[first]]).points, camera, tools.model)
+        shown = face_region(camera, fit.vertices[0])
         apex = apex_position(crops, first, shown, motion_from_onset(crops, first, shown))
     return crops[first], crops[apex]

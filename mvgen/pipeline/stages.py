@@ -54,24 +54,24 @@ class PipelineStages:
     def read(self, config: BuildConfig) -> Listing:
         from mvgen.sources import get_source
 
-        source = get_source(config.dataset)
-        return source.read(config.root, annotations=config.annotations, variant=config.variant)
+        source = get_source(config.source.dataset)
+        return source.read(config.source.root, annotations=config.source.annotations, variant=config.source.variant)
 
     def software(self, config: BuildConfig) -> dict[str, str | None]:
         return {
             "mvgen": __version__,
             "python": ".".join(platform.python_version_tuple()[:2]),
             "zlib": zlib.ZLIB_RUNTIME_VERSION,
-            "device": resolved_device(config.device),
+            "device": resolved_device(config.run.device),
             **{name: package_version(name) for name in PACKAGES},
         }
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
-        if config.weights is None:  # they are what they are, and torch would have to load to look at them
+        if config.geometry.weights is None:  # they are what they are, and torch would have to load to look at them
             return {"depth": file_digest(shipped_weights())}
         from mvgen.depth.estimator import weights_digest
 
-        return {"depth": weights_digest(config.weights)}
+        return {"depth": weights_digest(config.geometry.weights)}
 
     def observer(self, config: BuildConfig) -> Callable[[Clip], Observation | None]:
         from mvgen.pipeline.clip import observe

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.angles import view_name
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import RenderConfig
 from mvgen.core.errors import ClipError, StoreError
 from mvgen.core.landmarks68 import COUNT
 from mvgen.core.records import BuiltClip, Clip, FaceFit, Image, Mask, Split, ViewClip
@@ -37,7 +37,7 @@ _COMPRESSION = 2  # of ISA-L's 0 to 3: a quarter of the work of zlib's 1, and as
 _FLUSHED_AT_ONCE = 16  # files; the file system commits together what is flushed together
 
 
-def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: BuildConfig) -> Marker:
+def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: RenderConfig) -> Marker:
     """Put a built clip into the store.
 
     clip : as its source lists it; `built.clip` may know more, for example an estimated apex, and have fewer frames

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, FlowConfig, RenderConfig
 from mvgen.core.records import DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.motion.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
 from mvgen.motion.surface_motion import SurfaceMotion, see_clip_motion, see_motion
@@ -111,13 +111,13 @@ def surface_mesh(surface: DepthMap) -> Mesh:
     return smooth_outline(mesh_from_depth(surface), surface.camera)
 
 
-def look(scene: Scene, yaw: float, pitch: float, config: BuildConfig, renderer: Renderer) -> tuple[ViewGeometry, ...]:
+def look(scene: Scene, yaw: float, pitch: float, config: RenderConfig, renderer: Renderer) -> tuple[ViewGeometry, ...]:
     """What the camera at an angle, degrees, sees of every geometry of a clip."""
     camera = scene.surface.camera.at(yaw, pitch)
     return tuple(renderer.render(mesh, camera, config.grazing) for mesh in scene.meshes)
 
 
-def visible_share(scene: Scene, seen: Sequence[ViewGeometry], config: BuildConfig) -> float:
+def visible_share(scene: Scene, seen: Sequence[ViewGeometry], config: RenderConfig) -> float:
     """Share of the clip's attention that `look` sees, in [0, 1]."""
     return visible_attention(scene.attended, _kept_geometry(scene, seen), config.grazing)
 
@@ -141,16 +141,16 @@ def make_view(
         if scene.lift is not None and len(seen) == 1:
             lift_skin(colour, scene.lift, view)
         hit, valid = _common(seen, scene.inside)
-        if config.fill == "mirror":
+        if config.render.fill == "mirror":
             colour = fill_unseen(
-                colour, view, hit & ~valid, scene.crops, scene.face, onset=scene.onset, grazing=config.grazing
+                colour, view, hit & ~valid, scene.crops, scene.face, onset=scene.onset, grazing=config.render.grazing
             )
-        behind = background(config.background, scene.crops[scene.onset], scene.face)
+        behind = background(config.render.background, scene.crops[scene.onset], scene.face)
         colour = lay_over(colour, np.stack([each.coverage for each in seen]), behind)
     with clock("flow"):
         motion = view_flow(scene, seen, colour, hit, config) if with_flow else ClipFlow.none(len(hit))
     with clock("attention"):
-        share = visible_share(scene, seen, config)
+        share = visible_share(scene, seen, config.render)
     return ViewClip(
         yaw=view.camera.yaw,
         camera=view.camera,
@@ -160,7 +160,7 @@ def make_view(
         valid=valid,
         depth=np.where(hit, view.depth, np.float32(np.nan)),
         visible_attention=share,
-        kept=share >= config.attention_threshold,
+        kept=share >= config.attention.threshold,
     )
 
 
@@ -169,8 +169,8 @@ def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Ma
 
     seen : what `look` gave; colour : (T, S, S, 3) uint8; hit : (S, S) bool, where the view shows a surface
     """
-    if config.flow == "image":
-        return clip_flow(colour, scene.onset, scene.apex, hit, flow_methods(config))
+    if config.flow.kind == "image":
+        return clip_flow(colour, scene.onset, scene.apex, hit, flow_methods(config.flow, config.run.device))
     if scene.motion is None:
         raise ValueError("flow that is carried through the surface needs the scene's motion")
     motion = scene.motion
@@ -180,9 +180,9 @@ def view_flow(scene: Scene, seen: Sequence[ViewGeometry], colour: Image, hit: Ma
     return ClipFlow(frames, see_motion(motion.apex[None], _kept_geometry(scene, seen))[0]).on(hit)
 
 
-def flow_methods(config: BuildConfig) -> FlowMethods:
+def flow_methods(config: FlowConfig, device: str) -> FlowMethods:
     """What finds motion between pictures, as the config says."""
-    return get_flow_methods(config.flow_method, config.flow_weights, config.device)
+    return get_flow_methods(config.method, config.weights, device)
 
 
 def _kept_geometry(scene: Scene, seen: Sequence[ViewGeometry]) -> ViewGeometry:

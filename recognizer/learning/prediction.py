@@ -7,10 +7,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip
+from mvgen.core.settings import load_config
 from mvgen.pipeline.clip import Tools
 from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import list_frames, list_video
@@ -25,7 +26,7 @@ from recognizer.records import Sample
 def load_tools(size: int, device: str) -> tuple[BuildConfig, Tools]:
     """The stages that bring a video to a registered face, as a build has them."""
     one_thread()
-    config = load_config(None, {"size": size, "device": device}).model_copy(update={"angles": ()})
+    config = load_config(None, {"camera": {"size": size}, "run": {"device": device}}).changed(camera={"angles": ()})
     return config, Tools.load(config)
 
 

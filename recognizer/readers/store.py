@@ -11,9 +11,9 @@ from mvgen.core.angles import angle_pairs, view_name
 from mvgen.core.errors import StoreError
 from mvgen.core.records import Floats
 from mvgen.dataset.reader import open_dataset
-from mvgen.dataset.views import read_scene, stored_config
+from mvgen.dataset.views import read_scene
 from mvgen.store import layout
-from mvgen.store.about import read_about
+from mvgen.store.about import read_about, stored_config
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from mvgen.views.view import Scene, look, visible_share
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
@@ -43,9 +43,7 @@ class StoreReader(Reader):
         face_only: bool = True,
     ) -> None:
         self.root, self.classes, self.face_only = out, rule.names, face_only
-        about = read_about(out)
-        self.threshold = float(about["config"]["attention_threshold"])
-        self._config = stored_config(about)
+        self._config = stored_config(read_about(out))
         rows = [row for row in read_table(out / layout.TABLE) if row.frames >= least_frames]
         rows = [row for row in rows if not excluded(row.clip, exclude)]
         self._scenes: tuple[str, Scene] | None = None
@@ -72,9 +70,9 @@ class StoreReader(Reader):
         first = [each.clip for each in self._rendered.rows].index(row.clip) * len(pairs)
         scene, entries = read_scene(self.root, row, frames=False), []
         for number, pair in enumerate(pairs):
-            seen = look(scene, *pair, self._config, get_renderer("grid"))
+            seen = look(scene, *pair, self._config.render, get_renderer("grid"))
             self._places.append((row, pair, first + number))
-            entries.append(self._entry(row, label, *pair, visible_share(scene, seen, self._config)))
+            entries.append(self._entry(row, label, *pair, visible_share(scene, seen, self._config.render)))
         return entries
 
     def _entry(self, row: ViewRow, label: int, yaw: float | None, pitch: float, share: float) -> Entry:
@@ -87,7 +85,7 @@ class StoreReader(Reader):
             view=view_name(yaw, pitch),
             kind="source" if yaw is None else "built",
             yaw=yaw,
-            kept=yaw is None or share >= self.threshold,
+            kept=yaw is None or share >= self._config.attention.threshold,
             split=row.split,
             key=digest_of([files, row.onset_index, row.apex_index, row.offset_index, self.face_only]),
         )

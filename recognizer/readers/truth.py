@@ -20,13 +20,13 @@ from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
 from mvgen.core.errors import StoreError
 from mvgen.core.landmarks68 import five_points
 from mvgen.core.records import FaceFit, FaceTrack, Floats, Image, Mask
-from mvgen.dataset.views import read_scene, stored_config, stored_fit
+from mvgen.dataset.views import read_scene, stored_fit
 from mvgen.faces.crop import covered, crop_frames
 from mvgen.motion.flow import clip_flow
 from mvgen.motion.registration import apply, leave, register, seen_in_all
 from mvgen.pipeline.clip import depth_everywhere
 from mvgen.store import layout
-from mvgen.store.about import read_about
+from mvgen.store.about import read_about, stored_config
 from mvgen.store.items import read_arrays
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from mvgen.views.view import flow_methods
@@ -118,13 +118,13 @@ class TruthReader(Reader):
         track = FaceTrack(crop, size, points, 1.0, 1, covered(crop, size, *frames.shape[1:3]), landmarks)
         crops, onset = crop_frames(frames, track), row.onset_index
         registration = leave(len(crops))
-        if config.registration != "none":
+        if config.registration.method != "none":
             camera, fit = scene.surface.camera, turned_fit(stored_fit(stored), scene.surface.camera.at(yaw))
             depth = depth_everywhere(camera, fit)
             registration = register(crops, onset, fit, depth, camera)
             crops = apply(crops, registration, depth)
         face = self._face(folder, yaw, onset, crop, size) & seen_in_all(track.inside, registration)
-        motion = clip_flow(crops, onset, row.apex_index, face, flow_methods(config))
+        motion = clip_flow(crops, onset, row.apex_index, face, flow_methods(config.flow, config.run.device))
         times = (onset, row.apex_index, row.offset_index)
         shown = on_face(crops, face) if self.face_only else crops
         return sample_of(entry, shown, motion.frames, motion.apex, face, times, landmarks)
