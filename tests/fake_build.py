@@ -17,6 +17,7 @@ from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
 from mvgen.core.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, Reconstruction, ViewClip
+from mvgen.core.settings import by_part
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.morphable.model import face_model
 from mvgen.motion.registration import leave
@@ -68,7 +69,7 @@ def list_clips(root: Path) -> tuple[Clip, ...]:
 
 def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip:
     """A built clip whose arrays are a function of the clip's id and the config."""
-    rng = np.random.default_rng(zlib.crc32(f"{clip.id} {config.seed}".encode()))
+    rng = np.random.default_rng(zlib.crc32(f"{clip.id} {config.split.seed}".encode()))
     count, size = len(clip.frames), SIZE
     camera = crop_camera(size)
 
@@ -93,7 +94,7 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
             depth=depth,
             visible_attention=share(yaw),
         )
-        for yaw in (None, *config.angles)
+        for yaw in (None, *config.camera.angles)
     )
     registration = replace(leave(count), length=np.arange(count, dtype=float))
     face = FaceTrack(np.eye(3)[:2], size, np.zeros((5, 2)), 0.99, 1, np.ones((size, size), bool))
@@ -185,7 +186,7 @@ def make_config(root: Path, out: Path, **settings: object) -> BuildConfig:
     """Settings of a small build; without limits, one worker builds in this process, which is faster."""
     free = {"attempts": 1, "clip_timeout": 0}
     values = {"root": root, "out": out, "angles": "-45,0,45", "size": SIZE, **free, **settings}
-    return BuildConfig(dataset="fake", **values)  # type: ignore[arg-type]
+    return BuildConfig.model_validate(by_part({"dataset": "fake", **values}))
 
 
 def without(clip: Clip, **changes: object) -> Clip:

@@ -15,6 +15,7 @@ from fake_build import FakeStages
 from mvgen.core.camera import pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip, Image
+from mvgen.core.settings import by_part
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.pipeline.clip import build_clip
 from mvgen.sources import get_source
@@ -31,7 +32,8 @@ class PhotographStages(FakeStages):
     depth: str = "0" * 64
 
     def read(self, config: BuildConfig) -> Listing:
-        return get_source(config.dataset).read(config.root, annotations=config.annotations, variant=config.variant)
+        source = config.source
+        return get_source(source.dataset).read(source.root, annotations=source.annotations, variant=source.variant)
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
         return {"depth": self.depth}
@@ -69,4 +71,4 @@ def photograph_config(root: Path, out: Path, **settings: Any) -> BuildConfig:
     """Settings of a small build of a CAS(ME)² stand-in, in this process."""
     free = {"attempts": 1, "clip_timeout": 0}
     values = {"dataset": "casme2", "root": root, "out": out, "angles": ANGLES, "size": SIZE, **free, **settings}
-    return BuildConfig(**values)
+    return BuildConfig.model_validate(by_part(values))

@@ -22,7 +22,7 @@ class ReadingStages(FakeStages):
     """`build.Stages` that reads what lies at the root of the settings."""
 
     def read(self, config: BuildConfig) -> Listing:
-        return get_source(config.dataset).read(config.root)
+        return get_source(config.source.dataset).read(config.source.root)
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         return lambda clip, clock: (read_frames(clip), make_built(clip, config))[1]
@@ -35,7 +35,11 @@ def build_all(dataset: str, root: Path) -> tuple[set[str], dict[str, Failure]]:
     """
     out = root.parent / "out"
     before = tree_bytes(root.parent)
-    config = BuildConfig(dataset=dataset, root=root, out=out, angles=(0.0,), size=64, attempts=1, clip_timeout=0)
+    config = BuildConfig(
+        source={"dataset": dataset, "root": root},
+        camera={"angles": (0.0,), "size": 64},
+        run={"out": out, "attempts": 1, "clip_timeout": 0},
+    )
     build(config, ReadingStages(root))
     beside = {name: content for name, content in tree_bytes(root.parent).items() if not name.startswith("out/")}
     assert beside == before

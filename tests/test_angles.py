@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mvgen.core.angles import RandomAngles, angle_pairs, parse_angles, view_name
-from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.errors import AnglesError, ConfigError
+from mvgen.core.settings import SETTINGS, by_part, from_identity, load_config
 
 
 def test_sweep_includes_both_ends() -> None:
@@ -75,9 +76,10 @@ def test_view_names(yaw: float | None, name: str) -> None:
 
 def test_flags_stand_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "build.yaml"
-    file.write_text("size: 128\nangles: -30:30:30\ngrazing: 60\n")
-    config = load_config(file, {"size": 192, "grazing": None})
-    assert (config.size, config.angles, config.grazing) == (192, (-30, 0, 30), 60)
+    file.write_text("camera: {size: 128, angles: -30:30:30}\nrender:\n  grazing: 60\nflow:\n")
+    config = load_config(file, by_part({"size": 192, "grazing": None, "seed": 3}))
+    assert (config.camera.size, config.camera.angles, config.render.grazing) == (192, (-30, 0, 30), 60)
+    assert (config.split.seed, config.flow) == (3, BuildConfig().flow)
 
 
 @pytest.mark.parametrize(
@@ -94,28 +96,37 @@ def test_angles_in_a_file_are_written_as_on_the_command_line(
     tmp_path: Path, text: str, angles: tuple[float, ...]
 ) -> None:
     file = tmp_path / "build.yaml"
-    file.write_text(f"angles: {text}\npivot_depth: -1.5\nattention_threshold: 1e-1\nregistration: none\n")
+    file.write_text(
+        f"camera:\n  angles: {text}\n  pivot_depth: -1.5\n"
+        "attention: {threshold: 1e-1}\nregistration: {method: none}\n"
+    )
     config = load_config(file, {})
-    assert config.angles == angles
-    assert (config.pivot_depth, config.attention_threshold, config.registration) == (-1.5, 0.1, "none")
+    assert config.camera.angles == angles
+    assert (config.camera.pivot_depth, config.attention.threshold, config.registration.method) == (-1.5, 0.1, "none")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("sise: 128", "did you mean 'size'"),
-        ("size: 10", "size: .*64"),
-        ("angles: 0:1:0", "step 0"),
-        ("angles: [0, 100]", "beyond"),
-        ("grazing: 91", "grazing"),
-        ("camera: pinhole", "focal and principal"),
-        ("camera: fisheye", "camera"),
-        ("min_inliers: 3", "min_inliers"),
-        ("registration: true", "registration"),
+        ("sise: 128", "unknown setting 'sise'; did you mean 'camera.size'"),
+        ("camra: {size: 128}", "unknown setting 'camra'; did you mean 'camera'"),
+        ("camera: {sise: 128}", "unknown setting 'camera.sise'; did you mean 'camera.size'"),
+        ("camera: {grazing: 60}", "unknown setting 'camera.grazing'; did you mean 'render.grazing'"),
+        ("run: {seed: 60}", "unknown setting 'run.seed'; did you mean 'split.seed'"),
+        ("1: 2", "unknown setting '1'; known parts: source, split"),
+        ("run: fast", "run is no single setting"),
+        ("camera: {size: 10}", "camera.size: .*64"),
+        ("camera: {angles: 0:1:0}", "step 0"),
+        ("camera: {angles: [0, 100]}", "beyond"),
+        ("render: {grazing: 91}", "render.grazing"),
+        ("camera: {model: pinhole}", "focal and principal"),
+        ("camera: {model: fisheye}", "camera.model"),
+        ("registration: {min_inliers: 3}", "registration.min_inliers"),
+        ("registration: {method: true}", "registration.method"),
         ("- 1", "list"),
         ("a: [", "not valid YAML"),
-        ("weights: nowhere.safetensors", "does not exist"),
-        ("jpeg_quality: 90", "jpeg_quality"),
+        ("geometry: {weights: nowhere.safetensors}", "geometry.weights: nowhere.safetensors does not exist"),
+        ("render: {jpeg_quality: 90}", "render.jpeg_quality"),
     ],
 )
 def test_bad_settings_are_refused_with_file_and_reason(tmp_path: Path, text: str, reason: str) -> None:
@@ -126,21 +137,56 @@ def test_bad_settings_are_refused_with_file_and_reason(tmp_path: Path, text: str
     assert "build.yaml" in str(caught.value) or "angles" in str(caught.value)
 
 
+def test_a_file_without_parts_is_refused_and_told_where_each_setting_moved(tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("size: 128\ncamera: pinhole\nflow: image\nflow_method: dis\nroot:\nrender: {fill: none}\nsise: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {})
+    said, *moves = str(caught.value).splitlines()
+    assert "old.yaml" in said
+    assert [move.strip() for move in moves] == [
+        "size -> camera.size",
+        "camera -> camera.model",
+        "flow -> flow.kind",
+        "flow_method -> flow.method",
+        "root -> source.root",
+    ]
+
+
+def test_every_setting_of_old_says_where_it_moved(tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("".join(f"{name}: 1\n" for name in SETTINGS))
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {})
+    assert len(str(caught.value).splitlines()) == 1 + len(SETTINGS)
+
+
 def test_missing_config_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.yaml"):
         load_config(tmp_path / "gone.yaml", {})
 
 
 def test_identity_leaves_out_where_and_how_fast_a_build_runs() -> None:
-    here = load_config(None, {"out": "a", "workers": 1})
-    there = load_config(None, {"out": "b", "workers": 4})
-    other = load_config(None, {"out": "a", "size": 128})
+    here = load_config(None, {"run": {"out": "a", "workers": 1}, "source": {"root": "r"}})
+    there = load_config(None, {"run": {"out": "b", "workers": 4}, "source": {"annotations": "s"}})
+    other = load_config(None, {"run": {"out": "a"}, "camera": {"size": 128}})
     assert here.identity() == there.identity() != other.identity()
+    assert "run" not in here.identity()
+
+
+def test_an_identity_gives_its_config_back_without_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(b"weights")
+    given = {"camera": {"size": 128, "angles": "-10,10"}, "geometry": {"method": "model", "weights": weights}}
+    config = load_config(None, given)
+    assert config.identity()["geometry"] == {"method": "model", "weights": file_digest(weights)}
+    assert from_identity(config.identity()) == config.changed(geometry={"weights": None})
+    assert from_identity(config.identity(), {"geometry": {"weights": weights}}) == config
 
 
 def test_config_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        BuildConfig().size = 3  # type: ignore[call-arg]
+        BuildConfig().camera.size = 3  # type: ignore[misc]
 
 
 ends = st.tuples(st.floats(-90, 90), st.floats(-90, 90)).map(lambda pair: (min(pair), max(pair)))

@@ -19,9 +19,10 @@ from mvgen.build.build import Silent, build
 from mvgen.build.failures import without_folders
 from mvgen.commands.console import print_summary
 from mvgen.core.code_digest import files_digest
-from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.core.records import BuiltClip, Clip
+from mvgen.core.settings import by_part, load_config
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.engine.base import EngineError
 from mvgen.pipeline.stages import PipelineStages
@@ -59,7 +60,7 @@ class DyingOnce(FakeStages):
     """Ends its process at a clip the first time only."""
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
-        died = config.out.parent / "died"
+        died = config.run.out.parent / "died"
         build_one = replace(self, die=frozenset() if died.exists() else self.die)
 
         def once(clip: Clip, clock: Stopwatch) -> BuiltClip:
@@ -108,11 +109,12 @@ class Doubled(FakeStages):
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         plain = FakeStages(self.root)
-        splits = assign_splits((clip.subject_key for clip in list_clips(self.root)), config.test_share, config.seed)
+        subjects = (clip.subject_key for clip in list_clips(self.root))
+        splits = assign_splits(subjects, config.split.test_share, config.split.seed)
         build_one = plain.builder(config, attention)
 
         def work(clip: Clip, clock: Stopwatch) -> BuiltClip:
-            write_clip(config.out, clip, build_one(clip, clock), splits[clip.subject_key], config)
+            write_clip(config.run.out, clip, build_one(clip, clock), splits[clip.subject_key], config)
             late = make_built(clip, config)
             found = late.reconstruction
             # whoever is late may not change a byte
@@ -436,15 +438,15 @@ def test_how_a_build_runs_is_no_part_of_what_it_is(root: Path, tmp_path: Path) -
 def test_a_clip_may_take_longer_the_more_there_is_to_do(root: Path, tmp_path: Path) -> None:
     small = make_config(root, tmp_path, size=256, clip_timeout=None)
     assert small.seconds_for(10) == 300 + 5 * 10 * 4
-    assert small.model_copy(update={"size": 512}).seconds_for(10) == 300 + 4 * 5 * 10 * 4
-    assert small.model_copy(update={"clip_timeout": 7.0}).seconds_for(1000) == 7
-    assert small.model_copy(update={"clip_timeout": 0.0}).seconds_for(1000) is None
+    assert small.changed(camera={"size": 512}).seconds_for(10) == 300 + 4 * 5 * 10 * 4
+    assert small.changed(run={"clip_timeout": 7.0}).seconds_for(1000) == 7
+    assert small.changed(run={"clip_timeout": 0.0}).seconds_for(1000) is None
 
 
 @pytest.mark.parametrize("name", ["root", "out", "annotations", "weights"])
 def test_object_stores_are_refused_by_name(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name}: .*s3:// is no folder"):
-        load_config(None, {name: "s3://bucket/prefix"})
+        load_config(None, by_part({name: "s3://bucket/prefix"}))
 
 
 def test_without_ray_its_engine_says_how_to_install_it(
@@ -491,7 +493,7 @@ def test_who_hands_out_clips_does_without_torch(tmp_path: Path) -> None:
         "from mvgen.core.config import BuildConfig\n"
         "from mvgen.pipeline.stages import PipelineStages\n"
         "root = Path(sys.argv[1])\n"
-        "config = BuildConfig(dataset='folder', root=root, out=root / 'out', device='cpu')\n"
+        "config = BuildConfig(source={'dataset': 'folder', 'root': root}, run={'out': root / 'out', 'device': 'cpu'})\n"
         "stages = PipelineStages()\n"
         "stages.software(config), stages.weights(config), stages.fit_attention([], config)\n"
         "print('torch' in sys.modules)\n"

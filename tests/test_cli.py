@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 import torch
 from fake_build import FakeStages, make_source
 
 import mvgen.build.build
+import mvgen.commands.build
 from mvgen import __version__
 from mvgen.cli import COMMANDS, run
-from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.config import BuildConfig
 from mvgen.core.device import resolved_device
 from mvgen.core.errors import ConfigError, MvgenError
+from mvgen.core.settings import SETTINGS, Setting, load_config
 from mvgen.store import layout
 
 REPOSITORY = Path(__file__).parent.parent
@@ -43,7 +47,7 @@ def test_the_exact_command_of_a_build_works(
 
 def test_flags_go_over_the_file(line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("angles: '0,10'\nlimit: 1\nseed: 4\n")
+    recipe.write_text("camera: {angles: '0,10'}\nsource: {limit: 1}\nsplit: {seed: 4}\n")
     assert run([*line, "--config", str(recipe), "--seed", "5"]) == 0
     assert '"seed": 5' in (tmp_path / "out" / layout.DATASET).read_text()
     assert '"limit": 1' in (tmp_path / "out" / layout.DATASET).read_text()
@@ -98,12 +102,44 @@ def test_an_interrupt_is_130(
     assert "run the same line again to resume" in capsys.readouterr().err
 
 
-def test_every_setting_is_a_flag_described_by_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_setting_is_one_flag_described_by_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = [part.annotation.model_fields for part in BuildConfig.model_fields.values()]
+    flags = [setting.flag for setting in SETTINGS.values()]
+    assert len(flags) == len(set(flags)) == sum(map(len, fields))
     assert run(["build", "--help"]) == 0
-    printed = "".join(capsys.readouterr().out.split())
-    for name, field in BuildConfig.model_fields.items():
-        assert f"--{name.replace('_', '-')}" in printed
-        assert "".join((field.description or "").split()) in printed
+    printed = capsys.readouterr().out
+    options = re.findall(r"^  --([a-z-]+)", printed, re.MULTILINE)
+    assert options == [*flags, "config", "shard", "retry-failed", "no-report", "verbose", "help"]
+    joined = "".join(printed.split())
+    for setting in SETTINGS.values():
+        default = "" if setting.field.default is None else f"[default: {setting.field.default}]"
+        assert setting.field.description
+        assert "".join(f"{setting.field.description}{default}".split()) in joined
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_a_flag_sets_its_setting(setting: Setting, line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"principal": ["2", "3"], "angles": ["-9:9:9"], "background": ["#123456"], "jpeg-quality": ["99"]}
+    words: list[str] = given.get(setting.flag, [])
+    if not words:
+        kind, default = setting.field.annotation, setting.field.default
+        words = [get_args(kind)[-1]] if get_origin(kind) is Literal else ["0.5" if isinstance(default, float) else "70"]
+    seen: list[BuildConfig] = []
+    monkeypatch.setattr(mvgen.commands.build, "run_build", lambda config, **_: seen.append(config) or sys.exit(7))
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    needed = ["--focal", "9", "--principal", "1", "1"] if setting.flag == "camera" else []
+    with pytest.raises(SystemExit):
+        run(["build", *needed, f"--{setting.flag}", *words])
+    value = getattr(getattr(seen[0], setting.part), setting.name)
+    assert value != getattr(getattr(BuildConfig(), setting.part), setting.name)
+
+
+def test_commands_share_the_settings_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, names in (("reconstruct", ("angles", "size", "weights", "device")), ("rebuild", ("root", "workers"))):
+        assert run([command, "--help"]) == 0
+        joined = "".join(capsys.readouterr().out.split())
+        for name in names:
+            assert "".join((SETTINGS[name].field.description or "").split()) in joined
 
 
 @pytest.mark.parametrize("command", [*COMMANDS])

@@ -148,7 +148,7 @@ def scene(crops: np.ndarray) -> Scene:
 
 
 def test_the_planar_baseline_is_the_picture_itself_at_yaw_0_and_squeezes_it_at_the_sides() -> None:
-    config = BuildConfig(size=SIZE, angles=(-45.0, 0.0, 45.0))
+    config = BuildConfig(camera={"size": SIZE, "angles": (-45.0, 0.0, 45.0)})
     smooth = np.add.outer(np.arange(SIZE), 2 * np.arange(SIZE))[..., None].repeat(3, axis=2).astype(np.uint8)
     made = scene(np.stack([smooth, smooth]))
     face = np.isfinite(made.surface.depth)
@@ -242,11 +242,11 @@ class KnownFace:
 def test_every_way_is_measured_in_every_view(take: Take) -> None:
     """From the frames to the tables, with an ellipsoid for the depth network."""
     yaws = (-30.0, 30.0)
-    config = BuildConfig(size=SIZE, angles=yaws, min_inliers=4)
+    config = BuildConfig(camera={"size": SIZE, "angles": yaws}, registration={"min_inliers": 4})
     true_frames = TrueClip(take, IDENTITY, SIZE)
     acted = replace(take, frames=np.stack([true_frames.picture(frame) for frame in range(3)]))
     tools = known_tools(KnownFace(take))
-    flows = {"geometric flow": {"flow": "geometric"}}
+    flows = {"geometric flow": {"kind": "geometric"}}
     _, true, ways = all_ways(acted, take.dressed.heads, config, flows, tools)
     assert set(ways) == {OURS, *flows, *BUILDS, AS_PUBLISHED, TRUE_DEPTH, POSED_MEAN, PLANE}
     figures = Figures("anny")

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvgen.core.camera import crop_camera, pixel_grid
-from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError
 from mvgen.core.landmarks68 import MIRROR
 from mvgen.core.records import ClipGeometry, DepthMap, Image, Mask, ViewGeometry
+from mvgen.core.settings import load_config
 from mvgen.render import get_renderer
 from mvgen.render.fill import (
     SeenFace,
@@ -231,8 +232,8 @@ def test_a_pixel_covered_in_part_is_a_mixture() -> None:
 @pytest.mark.parametrize("value", ["white", "#12345", "#12345g", "0"])
 def test_a_background_that_is_none_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match="background"):
-        load_config(None, {"background": value})
-    assert load_config(None, {"background": "#FF0080"}).background == "#ff0080"
+        load_config(None, {"render": {"background": value}})
+    assert load_config(None, {"render": {"background": "#FF0080"}}).render.background == "#ff0080"
 
 
 @pytest.mark.parametrize("yaw", [-15.0, 0.0, 20.0])

@@ -141,7 +141,7 @@ def test_shards_of_different_builds_are_refused(root: Path, tmp_path: Path) -> N
     build_shards(root, parts)
     other = tmp_path / "other"
     build(make_config(root, other, seed=5), stages(root), shard=Shard(2, 2))
-    with pytest.raises(StoreError, match=r"no shards of one build:\n  config\.seed: 0 there, 5 now"):
+    with pytest.raises(StoreError, match=r"no shards of one build:\n  config\.split\.seed: 0 there, 5 now"):
         merge([parts[0], other], tmp_path / "out")
     with pytest.raises(StoreError, match="holds shard 1/2, which does not go with 1/3"):
         build(make_config(root, parts[0]), stages(root), shard=Shard(3, 1))

@@ -17,9 +17,10 @@ from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 
 from mvgen.core.camera import Camera, crop_camera, pixel_grid
-from mvgen.core.config import file_digest, load_config
+from mvgen.core.config import file_digest
 from mvgen.core.errors import WeightsError
 from mvgen.core.records import ClipGeometry, FacePoints
+from mvgen.core.settings import load_config
 from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.face_mesh_topology import MIRROR, OVAL
@@ -431,15 +432,15 @@ def test_a_face_that_is_not_in_the_picture_has_no_region() -> None:
 @cache
 def tools() -> Tools:
     """The real tools; the face's box alone is known."""
-    return replace(Tools.load(load_config(None, {"device": "cpu"})), detector=AstronautDetector())
+    return replace(Tools.load(load_config(None, {"run": {"device": "cpu"}})), detector=AstronautDetector())
 
 
 @cache
 def photographed() -> tuple[Any, FacePoints, FaceFit, Any]:
     """Crops, points, fit and surface of the astronaut."""
-    config = load_config(None, {"size": SIZE})
+    config = load_config(None, {"camera": {"size": SIZE}})
     frames = astronaut()[None]
-    crops = crop_frames(frames, find_face(frames, 0, config, tools()))
+    crops = crop_frames(frames, find_face(frames, 0, config.camera, tools()))
     points = tools().landmarker.find(crops)
     surfaces, fits = clip_geometry(crops, points, CAMERA, "clip", 1.0, MODEL, tools().estimator)
     return crops, points, fits.at_onset, surfaces.at_onset
@@ -462,7 +463,7 @@ def test_a_real_face_is_fitted_closely() -> None:
 @pytest.mark.parametrize("yaw", [-20.0, 20.0])
 def test_landmarks_sit_where_the_fit_has_them_in_a_view_from_the_side(yaw: float) -> None:
     crops, points, fit, surface = photographed()
-    config = load_config(None, {"size": SIZE, "angles": "-20,20"})
+    config = load_config(None, {"camera": {"size": SIZE, "angles": "-20,20"}})
     nowhere = np.zeros((SIZE, SIZE), np.float32)
     inside = np.ones((SIZE, SIZE), bool)
     scene = make_scene(crops, 0, inside, ibug_landmarks(points)[0], nowhere, ClipGeometry((surface,)))

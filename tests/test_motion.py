@@ -12,9 +12,9 @@ import pytest
 from factories import astronaut, known_tools, noisy_clip
 
 from mvgen.core.camera import crop_camera, pixel_grid
-from mvgen.core.config import load_config
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import BuiltClip, Clip, ClipGeometry, DepthMap, Frame, Image
+from mvgen.core.settings import by_part, load_config
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline.clip import build_clip
@@ -47,7 +47,7 @@ def built(frames: Image, **settings: Any) -> BuiltClip:
         licence="CC0-1.0",
         redistribution="open",
     )
-    config = load_config(None, {"size": 128, "angles": "-40,0,40", **settings})
+    config = load_config(None, by_part({"size": 128, "angles": "-40,0,40", **settings}))
     return build_clip(clip, frames, config, known_tools())
 
 
@@ -92,7 +92,7 @@ def test_a_still_clip_hardly_moves_by_either_way() -> None:
 
 def test_flow_weights_must_exist() -> None:
     with pytest.raises(ConfigError, match="flow_weights"):
-        load_config(None, {"flow_method": "raft", "flow_weights": "nowhere.safetensors"})
+        load_config(None, {"flow": {"method": "raft", "weights": "nowhere.safetensors"}})
 
 
 def test_skin_gains_a_third_of_the_depth_it_would_slide_along_and_all_where_each_frame_has_its_surface() -> None:

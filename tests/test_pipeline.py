@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from mvgen.core.camera import crop_camera, pixel_grid
-from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError, ConfigError, WeightsError
 from mvgen.core.records import BuiltClip, Clip, FacePoints, FacePrediction, Frame, Image
+from mvgen.core.settings import by_part, load_config
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.morphable.fitting import fit_face
@@ -32,7 +33,7 @@ from mvgen.views.attention import AttentionModel
 
 
 def config(**settings: Any) -> BuildConfig:
-    return load_config(None, {"size": 128, "angles": "-30,0,30", **settings})
+    return load_config(None, by_part({"size": 128, "angles": "-30,0,30", **settings}))
 
 
 def clip(frames: int, **fields: Any) -> Clip:
@@ -328,8 +329,8 @@ def test_photographs_are_reconstructed_and_bad_ones_do_not_stop_the_others(tmp_p
     (tmp_path / "text.png").write_text("not an image")
     images.append(tmp_path / "text.png")
     said: list[str] = []
-    settings = config()
-    outcomes = reconstruct(images, tmp_path / "out", (-15, 15), 96, settings, said.append, tools=known_tools())
+    settings = config(angles="-15,15", size=96)
+    outcomes = reconstruct(images, tmp_path / "out", settings, said.append, tools=known_tools())
     assert [outcome.error is None for outcome in outcomes] == [True, False, False, True, False]
     assert "no such file" in str(outcomes[1].error)
     assert "no face" in str(outcomes[2].error)

@@ -21,6 +21,7 @@ from mvgen.build.build import Summary, build
 from mvgen.cli import run
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError, LicenceError, PublishError, RecipeError, StoreError
+from mvgen.core.settings import by_part
 from mvgen.publish.licence import terms_of
 from mvgen.publish.rebuild import Comparison, rebuild, rebuild_config
 from mvgen.publish.recipe import CARD, MANIFEST, RECIPE, manifest_bytes, parse_manifest, read_recipe
@@ -64,7 +65,7 @@ def recipe(built: Path, tmp_path: Path) -> Path:
 
 def again(recipe: Path, root: Path, out: Path, stages: Frames | None = None, **given: Any) -> Comparison:
     read, manifest = read_recipe(recipe)
-    config = rebuild_config(read, {"root": root, "out": out, **given})
+    config = rebuild_config(read, by_part({"root": root, "out": out, **given}))
     result: tuple[Summary, Comparison] = rebuild(read, manifest, config, stages or Frames(root))
     return result[1]
 
@@ -166,7 +167,7 @@ def test_other_weights_are_refused_by_name_before_anything_is_written(
     with pytest.raises(RecipeError, match="made without --weights; leave it out"):
         again(recipe, built / "root", tmp_path / "out", weights=mine)
     values = json.loads((recipe / RECIPE).read_text())
-    values["config"]["weights"] = "2" * 64
+    values["config"]["geometry"]["weights"] = "2" * 64
     (recipe / RECIPE).write_text(canonical_json(values))
     with pytest.raises(RecipeError, match=rf"with --weights of sha256 {'2' * 64}; give that file"):
         again(recipe, built / "root", tmp_path / "out")
@@ -190,9 +191,9 @@ def test_weights_of_ones_own_go_by_their_digest(built: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"config": {"out": "/tmp/elsewhere"}}, "does not know: out"),
-        ({"config": {"size": -5}}, "size"),
-        ({"config": {"sise": 5}}, "does not know: sise"),
+        ({"config": {"run": {"out": "/tmp/elsewhere"}}}, "does not know: run.out"),
+        ({"config": {"camera": {"size": -5}}}, "camera.size"),
+        ({"config": {"camera": {"sise": 5}}}, "does not know: camera.sise"),
         ({"software": {"device": "abacus"}}, "device"),
     ],
 )
@@ -213,7 +214,7 @@ def test_damaged_recipes_are_refused(recipe: Path, tmp_path: Path) -> None:
     whole = (recipe / RECIPE).read_text()
     for text, message in (
         ("{", "damaged"),
-        (whole.replace('"schema_version": 1', '"schema_version": 9'), "schema_version"),
+        (whole.replace('"schema_version": 2', '"schema_version": 1'), "schema_version"),
         (whole.replace('"files":', '"flies":'), "result"),
         ("[]", "damaged"),
     ):

@@ -13,8 +13,8 @@ from PIL import Image
 from recognizer_trees import CLASSES, Copies, CopyingNetwork, Nearest, PatternReader, TinyNetwork, make_store
 
 from mvgen.core.camera import Camera, crop_camera
-from mvgen.core.config import load_config
 from mvgen.core.errors import AnglesError, StoreError
+from mvgen.core.settings import load_config
 from mvgen.dataset.reader import open_dataset
 from mvgen.dataset.views import landmarks_at, read_scene
 from mvgen.morphable.model import face_model
@@ -219,7 +219,7 @@ def test_a_clip_of_a_source_goes_through_the_stages_of_a_build(tmp_path: Path) -
         Image.fromarray(astronaut()).save(folder / f"img{number}.png")
     (clip,) = get_source("folder").read(tmp_path).clips
     tools = known_tools()
-    config = load_config(None, {"size": 64}).model_copy(update={"angles": ()})
+    config = load_config(None, {"camera": {"size": 64}}).changed(camera={"angles": ()})
     entry = Entry("folder", clip.id, "s1", 0, "source", "source", None, True, None, "")
     sample = frontal_sample(clip, entry, config, tools, face_only=True)
     assert sample.frames.shape == (2, 64, 64, 3)

@@ -32,7 +32,10 @@ def build_release(folder: Path, release: str, marked: bool) -> Path:
     write_stand_in(root, release, subjects=1, clips=3, frames=4)
     if marked:
         write_mark(root, get_source(release).title)
-    build(BuildConfig(dataset=release, root=root, out=out, angles=(0.0,), size=64), ReadingStages(root))
+    config = BuildConfig(
+        source={"dataset": release, "root": root}, camera={"angles": (0.0,), "size": 64}, run={"out": out}
+    )
+    build(config, ReadingStages(root))
     return out
 
 

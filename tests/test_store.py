@@ -186,7 +186,7 @@ def test_rows_name_every_file_with_its_digest(clip: Clip, tmp_path: Path) -> Non
 def test_the_attention_threshold_drops_training_views_only(clip: Clip, tmp_path: Path) -> None:
     config = make_config(tmp_path / "root", tmp_path / "out")
     kept = {
-        split: [row.kept for row in write_clip(config.out, clip, make_built(clip, config), split, config).rows]
+        split: [row.kept for row in write_clip(config.run.out, clip, make_built(clip, config), split, config).rows]
         for split in ("train", "test")
     }
     assert kept == {"train": [True, False, True, False], "test": [True] * 4}
@@ -194,8 +194,8 @@ def test_the_attention_threshold_drops_training_views_only(clip: Clip, tmp_path:
 
 def test_frames_with_equal_channels_are_written_with_one(clip: Clip, tmp_path: Path) -> None:
     config = make_config(tmp_path / "root", tmp_path / "out", format="png")
-    row = write_clip(config.out, clip, make_built(clip, config, grey=True), "train", config).rows[0]
-    with Image.open(config.out / row.frames_directory / row.frame_names[0]) as picture:
+    row = write_clip(config.run.out, clip, make_built(clip, config, grey=True), "train", config).rows[0]
+    with Image.open(config.run.out / row.frames_directory / row.frame_names[0]) as picture:
         assert picture.mode == "L"
         np.testing.assert_array_equal(
             np.asarray(picture), make_built(clip, config, grey=True).frontal.colour[0, ..., 0]
@@ -207,18 +207,20 @@ def test_two_frames_of_one_name_are_a_clip_error(clip: Clip, tmp_path: Path) -> 
     config = make_config(tmp_path / "root", tmp_path / "out", format="png")
     changed = replace(clip, frames=frames)
     with pytest.raises(ClipError, match=r"img8\.png"):
-        write_clip(config.out, changed, make_built(changed, config), "train", config)
+        write_clip(config.run.out, changed, make_built(changed, config), "train", config)
 
 
 def test_frames_that_were_left_out_are_counted_and_not_named(clip: Clip, tmp_path: Path) -> None:
     config = make_config(tmp_path / "root", tmp_path / "out")
     kept = replace(clip, frames=clip.frames[:3], notes=(*clip.notes, "1 of 4 frames cannot be registered"))
-    marker = write_clip(config.out, clip, make_built(kept, config), "train", config)
+    marker = write_clip(config.run.out, clip, make_built(kept, config), "train", config)
     assert marker.source == clip_digest(clip)
     for row in marker.rows:
         assert (row.frames, row.left_out) == (3, 1)
         assert row.frame_names == [frame.name for frame in clip.frames[:3]]
-        assert sorted(path.name for path in (config.out / row.frames_directory).iterdir()) == sorted(row.frame_names)
+        assert sorted(path.name for path in (config.run.out / row.frames_directory).iterdir()) == sorted(
+            row.frame_names
+        )
         assert (row.offset, row.offset_index) == (clip.offset, 2)
         assert row.notes == list(kept.notes)
 
@@ -237,8 +239,8 @@ def test_what_another_angle_needs_comes_back(clip: Clip, tmp_path: Path, pinhole
     if known:
         face = replace(found.face, landmarks=rng.random((68, 2)), visible=rng.random(68))
         found = replace(found, face=face, lift=rng.normal(0, 1, (4, 16, 16)).astype(np.float16))
-    row = write_clip(config.out, clip, replace(built, reconstruction=found), "train", config).rows[0]
-    assert_same(read_geometry(config.out, row), found)
+    row = write_clip(config.run.out, clip, replace(built, reconstruction=found), "train", config).rows[0]
+    assert_same(read_geometry(config.run.out, row), found)
     assert (row.head_pixels, row.head_degrees, row.registered) == (3.0, 0.0, 0.75)
 
 
@@ -258,8 +260,8 @@ def assert_same(one: Any, other: Any) -> None:
 
 def test_geometry_of_a_stranger_is_checked(clip: Clip, tmp_path: Path) -> None:
     config = make_config(tmp_path / "root", tmp_path / "out")
-    row = write_clip(config.out, clip, make_built(clip, config), "train", config).rows[0]
-    whole = read_arrays(config.out / row.geometry)
+    row = write_clip(config.run.out, clip, make_built(clip, config), "train", config).rows[0]
+    whole = read_arrays(config.run.out / row.geometry)
     wrong = {
         "crop": whole["crop"] * np.nan,
         "camera_scale": np.array(-1.0),
@@ -270,13 +272,13 @@ def test_geometry_of_a_stranger_is_checked(clip: Clip, tmp_path: Path) -> None:
         "lift": np.full((4, 8, 8), np.inf, np.float16),
     }
     for name, value in wrong.items():
-        (config.out / row.geometry).write_bytes(npz_bytes({**whole, name: value}))
+        (config.run.out / row.geometry).write_bytes(npz_bytes({**whole, name: value}))
         with pytest.raises(StoreError, match=f"{name} cannot be used"):
-            read_geometry(config.out, row)
+            read_geometry(config.run.out, row)
     del whole["depth"]
-    (config.out / row.geometry).write_bytes(npz_bytes(whole))
+    (config.run.out / row.geometry).write_bytes(npz_bytes(whole))
     with pytest.raises(StoreError, match="depth cannot be used"):
-        read_geometry(config.out, row)
+        read_geometry(config.run.out, row)
 
 
 def test_a_full_disk_is_a_message_and_leaves_no_marker(
@@ -293,27 +295,27 @@ def test_a_full_disk_is_a_message_and_leaves_no_marker(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StoreError, match=r"no space left .* run the same line again"):
-        write_clip(config.out, clip, make_built(clip, config), "train", config)
-    assert not (config.out / layout.marker_path(clip.id)).exists()
-    assert not (config.out / "views").exists()
+        write_clip(config.run.out, clip, make_built(clip, config), "train", config)
+    assert not (config.run.out / layout.marker_path(clip.id)).exists()
+    assert not (config.run.out / "views").exists()
 
 
 def test_removing_a_clip_leaves_a_clip_inside_its_folder(clip: Clip, tmp_path: Path) -> None:
     config = make_config(tmp_path / "root", tmp_path / "out")
     inner = replace(clip, directory=clip.directory / "inner")
     for each in (clip, inner):
-        write_clip(config.out, each, make_built(each, config), "train", config)
-    before = {path for path in config.out.rglob("*") if path.is_file() and "inner" in str(path)}
-    remove_clip(config.out, clip, (None, *config.angles))
-    assert {path for path in config.out.rglob("*") if path.is_file()} == before
-    remove_clip(config.out, inner, (None, *config.angles))
-    assert not (config.out / "views").exists()
+        write_clip(config.run.out, each, make_built(each, config), "train", config)
+    before = {path for path in config.run.out.rglob("*") if path.is_file() and "inner" in str(path)}
+    remove_clip(config.run.out, clip, (None, *config.camera.angles))
+    assert {path for path in config.run.out.rglob("*") if path.is_file()} == before
+    remove_clip(config.run.out, inner, (None, *config.camera.angles))
+    assert not (config.run.out / "views").exists()
 
 
 def test_the_table_comes_back_as_it_was(clip: Clip, tmp_path: Path) -> None:
     config = make_config(tmp_path / "root", tmp_path / "out")
     bare = replace(clip, label=None, apex=None, notes=("no apex",))
-    rows = list(write_clip(config.out, bare, make_built(bare, config), "train", config).rows)
+    rows = list(write_clip(config.run.out, bare, make_built(bare, config), "train", config).rows)
     write_table(rows, tmp_path / "t.parquet")
     assert read_table(tmp_path / "t.parquet") == rows
     assert rows[0].apex_estimated
@@ -348,6 +350,12 @@ def test_a_folder_of_other_settings_is_refused_with_every_difference(tmp_path: P
     ):
         assert line in str(caught.value)
     assert "angles" not in str(caught.value)
+
+
+def test_a_build_begun_by_another_version_is_refused_by_its_schema(tmp_path: Path) -> None:
+    begin(tmp_path, {"schema": layout.SCHEMA - 1, "config": {"size": 256, "seed": 0}})
+    with pytest.raises(StoreError, match=rf"has schema {layout.SCHEMA - 1}, this mvgen writes {layout.SCHEMA}; go on"):
+        check_folder(tmp_path, {"schema": layout.SCHEMA, "config": {"camera": {"size": 256}}})
 
 
 def test_only_one_build_may_hold_a_folder(tmp_path: Path) -> None:

@@ -324,7 +324,7 @@ def test_what_dataset_json_says_is_checked(store: Path) -> None:
         ({"software": {"fake": "2"}}, "its software is not what .build.json says"),
         ({"source": {**about["source"], "digest": "0" * 64}}, "its digest of the source is not that of"),
         ({"source": {**about["source"], "redistribution": "open"}}, "its source is not what .build.json says"),
-        ({"config": {**about["config"], "size": -1}}, "size"),
+        ({"config": {**about["config"], "camera": {"size": -1}}}, "camera.size"),
         ({"files": {**about["files"], "../outside": "0"}}, "lists ../outside, which is no file of a dataset"),
         ({"files": {}}, "it has no digest of clips.parquet"),
         ({"files": []}, "missing, unknown or of another kind: files"),

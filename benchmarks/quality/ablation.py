@@ -77,7 +77,7 @@ def main() -> None:
                 figures = evaluate(network, samples, np.arange(len(samples.identity)), torch.device("cpu"), size)
                 cells += [figures.get(figure, float("nan")) for figure in FIGURES]
             if chosen.real:
-                tools = Tools.load(BuildConfig(weights=weights))
+                tools = Tools.load(BuildConfig(geometry={"weights": weights}))
                 found = measure(read_heads(chosen.real)[0], tools, print, with_views=False)
                 cells += [*np.median([scores.depth[OURS][:2] for scores in found.values()], axis=0)]
             report.table(["trained with", *titles], [[title, *cells]])

@@ -49,7 +49,7 @@ FRAME = (480, 360)
 
 def built(clip: Clip, frames: Image, how: Geometry, tools: Tools) -> BuiltClip:
     """The side views of a clip."""
-    return build_clip(clip, frames, BuildConfig(geometry=how, angles=YAWS, size=SIZE), tools)
+    return build_clip(clip, frames, BuildConfig(camera={"angles": YAWS, "size": SIZE}, geometry={"method": how}), tools)
 
 
 def depth_changes(take: Take, tools: Tools) -> dict[Geometry, tuple[float, float, float]]:
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=14)
     parser.add_argument("--weights", type=Path, default=None)
     chosen = parser.parse_args()
-    tools, heads = Tools.load(BuildConfig(weights=chosen.weights, device="cpu")), anny_heads()
+    tools, heads = Tools.load(BuildConfig(geometry={"weights": chosen.weights}, run={"device": "cpu"})), anny_heads()
     figures: dict[tuple[str, Geometry], list[float]] = defaultdict(list)
     plans = plan_release(chosen.layout, chosen.subjects, chosen.clips, chosen.frames, seed=SEED)
     still = [astronaut()]

@@ -106,7 +106,9 @@ def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Cast
     found.moved = bool(built.reconstruction.registration.applied.any())
     found.jump, found.jump_before = jumps(built, frames[kept], (kept.index(take.onset), kept.index(take.apex)), config)
     if condition.head == STILL and order.act != STILL:
-        off = build_clip(clip, frames, config.model_copy(update={"registration": "none", "angles": (0.0,)}), tools)
+        off = build_clip(
+            clip, frames, config.changed(registration={"method": "none"}, camera={"angles": (0.0,)}), tools
+        )
         found.off = moving_error(off.frontal.apex_flow, true.view(0.0, take.apex), off.frontal.valid)
     found.seconds = time.perf_counter() - start
     return found
@@ -114,7 +116,11 @@ def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Cast
 
 def config_of(condition: Condition, settings: Settings) -> BuildConfig:
     """How clips are built under a condition."""
-    return BuildConfig(size=condition.size, angles=ANGLES, weights=settings.weights, device="cpu")
+    return BuildConfig(
+        camera={"size": condition.size, "angles": ANGLES},
+        geometry={"weights": settings.weights},
+        run={"device": "cpu"},
+    )
 
 
 def jumps(built: BuiltClip, frames: Image, ends: tuple[int, int], config: BuildConfig) -> tuple[float, float]:
@@ -124,14 +130,14 @@ def jumps(built: BuiltClip, frames: Image, ends: tuple[int, int], config: BuildC
     """
     front = built.frontal
     crops = crop_frames(frames, built.reconstruction.face)
-    before = clip_flow(crops, *ends, np.isfinite(front.depth), flow_methods(config))
+    before = clip_flow(crops, *ends, np.isfinite(front.depth), flow_methods(config.flow, config.run.device))
     return largest_jump(front.flow, front.valid), largest_jump(before.frames, front.valid)
 
 
 def make_worker(settings: Settings) -> Callable[[Task], Scores]:
     """Load the networks; return what measures one clip."""
     one_thread()
-    tools = Tools.load(BuildConfig(weights=settings.weights, device="cpu"))
+    tools = Tools.load(BuildConfig(geometry={"weights": settings.weights}, run={"device": "cpu"}))
     castings: dict[tuple[str, str], Casting] = {}
 
     def work(task: Task) -> Scores:

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     chosen = parser.parse_args()
     heads, unit = read_heads(chosen.data)
-    tools = Tools.load(BuildConfig(weights=chosen.weights, device="cpu"))
+    tools = Tools.load(BuildConfig(geometry={"weights": chosen.weights}, run={"device": "cpu"}))
     report = Report(__file__, chosen, f"{len(heads)} heads, {SIZE} pixels")
     found = measure(heads, tools, print)
     if found:

@@ -225,7 +225,7 @@ def main() -> None:
     chosen = parser.parse_args()
     size = chosen.size
     named = chosen.weights or [("shipped", None)]
-    nets = {name: Tools.load(BuildConfig(weights=path, device="cpu")) for name, path in named}
+    nets = {name: Tools.load(BuildConfig(geometry={"weights": path}, run={"device": "cpu"})) for name, path in named}
     report = Report(__file__, chosen)
     corpus_section(report, "Anny, held out", open_corpus("anny"), chosen.identities, size=size, nets=nets)
     if chosen.ict:

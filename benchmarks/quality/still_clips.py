@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import crop_camera
-from mvgen.core.config import BuildConfig, Geometry
+from mvgen.core.config import CameraConfig, Geometry
 from mvgen.core.records import FacePoints, FaceTrack, Image
 from mvgen.depth.clip_geometry import clip_geometry, frames_needed
 from mvgen.evaluation.depth_metrics import jitter
@@ -46,7 +46,7 @@ def noisy(still: Still, sigma: float, seed: int = 5) -> Image:
 
 def registered(frames: Image, onset: int, tools: Tools) -> tuple[FaceTrack, Image]:
     """The face of a clip and its registered crops (T, SIZE, SIZE, 3), as a build makes them."""
-    face = find_face(frames, onset, BuildConfig(size=SIZE), tools)
+    face = find_face(frames, onset, CameraConfig(size=SIZE), tools)
     crops = crop_frames(frames, face)
     camera = crop_camera(SIZE)
     fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)

@@ -113,16 +113,16 @@ def measure(task: Task, settings: Settings, tools: Tools) -> Figures:
     """Every figure of one clip."""
     model, who = person(task, settings.ict)
     config, mean = settings.config, anny_heads().model
-    take = film(task.plan, model, who, frame_size(config.size), settings.noise, moves=True, apex=settings.apex)
+    take = film(task.plan, model, who, frame_size(config.camera.size), settings.noise, moves=True, apex=settings.apex)
     built, true, ways = all_ways(take, mean, config, settings.flows, tools)
     figures, attention = Figures(task.corpus), built.reconstruction.attention
-    for yaw in config.angles:
+    for yaw in config.camera.angles:
         compare(figures, yaw, true, {name: views[yaw] for name, views in ways.items()}, settings.noise)
-        visible = true.visible(task.plan.onset, yaw, config.grazing)
+        visible = true.visible(task.plan.onset, yaw, config.render.grazing)
         share = float(attention[visible].sum() / attention.sum())
         figures.attention[yaw] = (ways[OURS][yaw].visible_attention, share)
     still = still_take(take, model, who, settings.noise)
-    few = config.model_copy(update={"angles": config.angles[::3]})
+    few = config.changed(camera={"angles": config.camera.angles[::3]})
     _, _, ways_still = all_ways(still, mean, few, settings.flows, tools)
     for name, views in ways_still.items():
         figures.still[name] = float(np.mean([false_motion(view.flow, view.valid) for view in views.values()]))
@@ -135,16 +135,16 @@ def one_side(task: Task, settings: Settings, tools: Tools) -> OneSided:
     """Which views a clip of a one-sided action keeps, and how much of its true motion they see."""
     model, who = person(task, settings.ict)
     config, plan = settings.config, task.plan
-    take = film(plan, model, who, frame_size(config.size), settings.noise, moves=True, apex=settings.apex)
+    take = film(plan, model, who, frame_size(config.camera.size), settings.noise, moves=True, apex=settings.apex)
     built = build(take, config, tools)
-    true = TrueClip(take, built.reconstruction.face.crop, config.size)
+    true = TrueClip(take, built.reconstruction.face.crop, config.camera.size)
     front = true.see(plan.onset, other=plan.apex)
     motion = np.where(front.face, np.linalg.norm(front.motion, axis=-1), 0.0)
     shown: dict[float, tuple[float, float, float, bool]] = {}
     for yaw, view in side_views(built).items():
-        visible = true.visible(plan.onset, yaw, config.grazing)
+        visible = true.visible(plan.onset, yaw, config.render.grazing)
         attended, moving = (float(one[visible].sum() / one.sum()) for one in (built.reconstruction.attention, motion))
-        shown[yaw] = (view.visible_attention, attended, moving, view.visible_attention >= config.attention_threshold)
+        shown[yaw] = (view.visible_attention, attended, moving, view.visible_attention >= config.attention.threshold)
     return OneSided(task.name, shown)
 
 
@@ -228,10 +228,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     # argparse takes "-45:45:10" for an option unless it is glued to the flag.
     chosen = parser.parse_args()
-    config = BuildConfig(size=chosen.size, angles=parse_angles(chosen.yaws), weights=chosen.weights, device="cpu")
-    flows: dict[str, dict[str, Any]] = {"geometric flow": {"flow": "geometric"}}
-    flows |= {f"image flow, {name}": {"flow": "image", "flow_method": name} for name in chosen.methods.split(",")}
-    flows = {name: own for name, own in flows.items() if config.model_copy(update=own) != config}
+    config = BuildConfig(
+        camera={"size": chosen.size, "angles": parse_angles(chosen.yaws)},
+        geometry={"weights": chosen.weights},
+        run={"device": "cpu"},
+    )
+    flows: dict[str, dict[str, Any]] = {"geometric flow": {"kind": "geometric"}}
+    flows |= {f"image flow, {name}": {"kind": "image", "method": name} for name in chosen.methods.split(",")}
+    flows = {name: own for name, own in flows.items() if config.changed(flow=own) != config}
     corpora = ["anny", *(["ict"] if chosen.ict else [])]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

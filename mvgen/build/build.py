@@ -90,10 +90,10 @@ def build(
     stages = stages or _real_stages()
     progress = progress or Silent()
     # Workers of a cluster run in other folders.
-    config = config.absolute() if config.engine == "ray" else config
-    out = config.out
+    config = config.absolute() if config.run.engine == "ray" else config
+    out = config.run.out
     listing = stages.read(config)
-    clips = listing.clips[: config.limit]
+    clips = listing.clips[: config.source.limit]
     _check_clips(clips, listing)
     identity = _identity(config, listing, clips)
     ours = clips if shard is None else shard.of(clips)
@@ -111,11 +111,11 @@ def build(
     software = stages.software(config)
     identity |= {"software": software, "weights": stages.weights(config)}
     check_folder(out, identity)
-    lost = source_failures(listing, config.root)
-    splits = assign_splits((clip.subject_key for clip in clips), config.test_share, config.seed)
+    lost = source_failures(listing, config.source.root)
+    splits = assign_splits((clip.subject_key for clip in clips), config.split.test_share, config.split.seed)
     plan = Plan(stages, config, software, out / layout.ATTENTION, splits)
     spent: defaultdict[str, float] = defaultdict(float)
-    with at_work(config) as crew, locked(out, shared=shard is not None):
+    with at_work(config.run) as crew, locked(out, shared=shard is not None):
         with taking_turns(out, _PREPARING):
             check_folder(out, identity)  # another shard may have begun meanwhile
             begin(out, identity)
@@ -149,7 +149,7 @@ def _fit_attention(
     progress.note(f"fitting the attention head on {len(training)} training clips")
     observed, failed = observe_clips(training, plan, crew, spent)
     fitted = plan.stages.fit_attention(observed, plan.config)
-    with disk_errors(plan.config.out):
+    with disk_errors(plan.config.run.out):
         write_atomically(plan.attention, fitted)
     for marker in failed.values():
         progress.note(f"{marker.clip} is left out of it: {marker.failure.reason if marker.failure else ''}")
@@ -204,11 +204,11 @@ def _finished_clips(out: Path, clips: Sequence[Clip], config: BuildConfig, retry
         else:
             holds = marker is not None and all((out / path).is_file() for row in marker.rows for path in row.files())
         if marker and holds:
-            done[clip.id] = redecide(out, marker, config.attention_threshold)
+            done[clip.id] = redecide(out, marker, config.attention.threshold)
     # All removals first: a clip may lie in the folder of another.
     for clip in clips:
         if clip.id not in done:
-            remove_clip(out, clip, (None, *config.angles))
+            remove_clip(out, clip, (None, *config.camera.angles))
     return done
 
 

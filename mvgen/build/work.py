@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mvgen.build.failures import clip_failure
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, RunConfig
 from mvgen.core.errors import ClipError, MvgenError
 from mvgen.core.records import BuiltClip, Clip, Split
 from mvgen.core.stopwatch import Stopwatch
@@ -99,7 +99,7 @@ class Seen:
 
 
 @contextmanager
-def at_work(config: BuildConfig) -> Iterator[local.Crew | None]:
+def at_work(config: RunConfig) -> Iterator[local.Crew | None]:
     """Hold what the engine needs for all it does for a build: its processes, or a connection to a cluster."""
     if config.engine == "local":
         with local.Crew() as crew:
@@ -159,9 +159,9 @@ def build_clips(
 def _outcomes(
     clips: Sequence[Clip], make: MakeWorker[Clip, Any], plan: Plan, crew: local.Crew | None
 ) -> Iterator[Outcome[Clip, Any]]:
-    config = plan.config
+    config = plan.config.run
     limited = config.clip_timeout is None or config.clip_timeout > 0
-    limits: Limits[Clip] = Limits(config.attempts, partial(_seconds, config) if limited else None)
+    limits: Limits[Clip] = Limits(config.attempts, partial(_seconds, plan.config) if limited else None)
     if config.engine == "local":
         return local.run(clips, make, config.workers, limits, crew)
     from mvgen.engine import ray
@@ -187,12 +187,12 @@ def _worker_lost(outcome: Outcome[Clip, Any]) -> str | None:
 
 
 def _give_up(clip: Clip, reason: str, plan: Plan) -> Built:
-    failure = clip_failure(clip, ClipError(WORKER_STAGE, reason), plan.config.root)
-    return _record(clip, plan, lambda: write_failure(plan.config.out, clip, failure))
+    failure = clip_failure(clip, ClipError(WORKER_STAGE, reason), plan.config.source.root)
+    return _record(clip, plan, lambda: write_failure(plan.config.run.out, clip, failure))
 
 
 def _make_observer(plan: Plan) -> Callable[[Clip], Seen]:
-    _check_place(plan, plan.config.out)
+    _check_place(plan, plan.config.run.out)
     observe_one = plan.stages.observer(plan.config)
 
     def work(clip: Clip) -> Seen:
@@ -219,13 +219,14 @@ def _make_builder(plan: Plan) -> Callable[[Clip], Built]:
             clock.add("writing", time.perf_counter() - began - (clock.total - before))
             return replace(done, seconds=clock.seconds)
         except ClipError as error:
-            failure = clip_failure(clip, error, plan.config.root)
+            failure = clip_failure(clip, error, plan.config.source.root)
         except (MvgenError, MemoryError):
             raise
         except Exception as error:
             trace = traceback.format_exc()
-            failure = clip_failure(clip, ClipError("internal", f"{type(error).__name__}: {error}"), plan.config.root)
-        return _record(clip, plan, lambda: write_failure(plan.config.out, clip, failure), trace=trace)
+            internal = ClipError("internal", f"{type(error).__name__}: {error}")
+            failure = clip_failure(clip, internal, plan.config.source.root)
+        return _record(clip, plan, lambda: write_failure(plan.config.run.out, clip, failure), trace=trace)
 
     return work
 
@@ -240,7 +241,7 @@ def _check_place(plan: Plan, needed: Path) -> None:
             + "\n  ".join(lines)
             + "\nInstall the same versions on every machine"
         )
-    for path in (plan.config.root, needed):
+    for path in (plan.config.source.root, needed):
         if path is not None and not path.exists():
             raise EngineError(
                 f"{path} is not there on {here}; root and out have to lie on a disk that all workers share"
@@ -249,7 +250,7 @@ def _check_place(plan: Plan, needed: Path) -> None:
 
 def _finished(clip: Clip, plan: Plan) -> Built | None:
     """What another attempt at the same clip has left, if it came to an end: its marker decides."""
-    marker = read_marker(plan.config.out, clip.id)
+    marker = read_marker(plan.config.run.out, clip.id)
     return Built(marker) if marker is not None and marker.source == clip_digest(clip) else None
 
 
@@ -260,14 +261,14 @@ def _record(
     trace: str | None = None,
 ) -> Built:
     """Write the end of a clip's story, unless another attempt has: only one at a time is at its files."""
-    with taking_turns(plan.config.out, f"clip {clip.id}"):
+    with taking_turns(plan.config.run.out, f"clip {clip.id}"):
         return _finished(clip, plan) or Built(write(), trace=trace)
 
 
 def _write(clip: Clip, built: BuiltClip, plan: Plan) -> Marker:
     split = plan.splits[clip.subject_key]
     try:
-        return write_clip(plan.config.out, clip, built, split, plan.config)
+        return write_clip(plan.config.run.out, clip, built, split, plan.config)
     except FileNotFoundError:
         # A shard that begins may have taken away a folder that was still empty.
-        return write_clip(plan.config.out, clip, built, split, plan.config)
+        return write_clip(plan.config.run.out, clip, built, split, plan.config)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mvgen.commands.console import BuildProgress, print_summary, print_table
+from mvgen.commands.settings import takes_settings
+from mvgen.core.settings import by_part
 from mvgen.publish.rebuild import Comparison, rebuild_config
 from mvgen.publish.rebuild import rebuild as run_rebuild
 from mvgen.publish.recipe import read_recipe
@@ -15,19 +17,20 @@ from mvgen.publish.recipe import read_recipe
 _SHOWN = 20
 
 
+@takes_settings(
+    "root",
+    "annotations",
+    "workers",
+    weights="depth weights, if the recipe has its own",
+    flow_weights="RAFT weights, if the recipe has its own",
+    device="where the networks run  [default: the recipe's]",
+)
 def rebuild(
     recipe: Annotated[Path, typer.Argument(help="folder that `mvgen publish` wrote", show_default=False)],
     *,
     out: Annotated[Path, typer.Option(help="folder of the rebuilt dataset", show_default=False)],
-    root: Annotated[Path | None, typer.Option(help="folder of the source", show_default=False)] = None,
-    annotations: Annotated[Path | None, typer.Option(help="workbook, or folder of it, when it is not in ROOT")] = None,
-    weights: Annotated[Path | None, typer.Option(help="depth weights, if the recipe has its own")] = None,
-    flow_weights: Annotated[Path | None, typer.Option(help="RAFT weights, if the recipe has its own")] = None,
-    workers: Annotated[int, typer.Option(help="clips built at a time; results do not depend on it", min=1)] = 1,
-    device: Annotated[
-        str | None, typer.Option(help="where the networks run  [default: the recipe's]", metavar="auto|cpu|cuda")
-    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="print every clip and the traceback of mistakes")] = False,
+    **flags: Any,
 ) -> int:
     """Build the dataset of a recipe again, and compare every byte.
 
@@ -42,11 +45,7 @@ def rebuild(
       mvgen rebuild recipe --root CASME2 --out out --workers 4
     """
     read, manifest = read_recipe(recipe)
-    given = {
-        **{"root": root, "annotations": annotations, "out": out, "workers": workers, "device": device},
-        **{"weights": weights, "flow_weights": flow_weights},
-    }
-    config = rebuild_config(read, given)
+    config = rebuild_config(read, by_part({**flags, "out": out}))
     with BuildProgress(verbose) as progress:
         summary, result = run_rebuild(read, manifest, config, progress=progress)
     print_summary(summary)

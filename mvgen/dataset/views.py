@@ -31,6 +31,7 @@ from mvgen.motion.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.render import Renderer, get_renderer
+from mvgen.store.about import stored_config
 from mvgen.store.arrays import read_maps
 from mvgen.store.frames import read_frames
 from mvgen.store.geometry import read_geometry, read_signals
@@ -38,12 +39,6 @@ from mvgen.store.manifest import ViewRow, finite
 from mvgen.views.view import Scene, look, make_scene, make_view, visible_share
 
 _DRAWS = 16  # random angles tried for a view that is to be kept
-
-
-def stored_config(about: dict[str, Any]) -> BuildConfig:
-    """The settings a store was built with, as far as views depend on them; `about` is its `dataset.json`."""
-    known = {name: value for name, value in about["config"].items() if name in BuildConfig.model_fields}
-    return BuildConfig(**{**known, "weights": None, "flow_weights": None})
 
 
 def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
@@ -91,7 +86,7 @@ def landmarks_at(scene: Scene, yaw: float | None, pitch: float = 0.0) -> Floats 
 
 def share_at(scene: Scene, yaw: float, pitch: float, config: BuildConfig) -> float:
     """Share of a clip's attention that a view at an angle, degrees, sees, in [0, 1]."""
-    return visible_share(scene, look(scene, yaw, pitch, config, _renderer()), config)
+    return visible_share(scene, look(scene, yaw, pitch, config.render, _renderer()), config.render)
 
 
 class RenderedViews(Dataset[ViewItem]):
@@ -187,22 +182,22 @@ class RenderedViews(Dataset[ViewItem]):
         tried: list[tuple[float, ClipGeometry[ViewGeometry]]] = []
         for pair in candidates:
             seen = self._look(scene, *pair)
-            tried.append((visible_share(scene, seen, self.config), seen))
+            tried.append((visible_share(scene, seen, self.config.render), seen))
             if self._row(row, *pair, tried[-1][0]).kept:
                 return seen
         return max(tried, key=lambda one: one[0])[1]
 
     def _look(self, scene: Scene, yaw: float, pitch: float) -> ClipGeometry[ViewGeometry]:
-        return look(scene, yaw, pitch, self.config, _renderer())
+        return look(scene, yaw, pitch, self.config.render, _renderer())
 
     def _row(self, row: ViewRow, yaw: float, pitch: float, share: float) -> ViewRow:
         seen = replace(row, view=view_name(yaw, pitch), yaw=yaw, visible_attention=finite(share))
-        return seen.decided(self.config.attention_threshold)
+        return seen.decided(self.config.attention.threshold)
 
     def _scene(self, row: ViewRow) -> Scene:
         """The clip's scene, read or remembered; what was not used for longest is forgotten first."""
         scene = self._scenes.pop(row.clip, None) or read_scene(self.root, row)
-        if self.flow and self.config.flow == "geometric" and scene.motion is None:
+        if self.flow and self.config.flow.kind == "geometric" and scene.motion is None:
             frontal = read_maps(self.root, row).flow
             motion = clip_surface_motion(frontal, ClipGeometry((scene.surface,), scene.onset), scene.apex, scene.lift)
             scene = replace(scene, motion=motion)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.angles import view_name
 from mvgen.core.camera import Camera, crop_camera
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, CameraConfig
 from mvgen.core.errors import MvgenError
 from mvgen.core.records import Image, Mask
 from mvgen.evaluation.mean_face import mean_alone
@@ -177,12 +177,13 @@ def measure(
     heads: Sequence[Head], tools: Tools, report: Callable[[str], None], with_views: bool = True
 ) -> dict[str, Scores]:
     """Reconstruct heads and compare them with the truth; one that cannot be reconstructed is reported and left out."""
-    config, found = BuildConfig.model_validate({}), {}
+    found: dict[str, Scores] = {}
     for head in heads:
         yaws = head.yaws if with_views else ()
+        config = BuildConfig(camera=CameraConfig(angles=yaws, size=SIZE))
         with tempfile.TemporaryDirectory() as folder:
             image = head.folder / "yaw+00.png"
-            outcome = reconstruct([image], Path(folder), yaws, SIZE, config, lambda _: None, tools=tools)[0]
+            outcome = reconstruct([image], Path(folder), config, lambda _: None, tools=tools)[0]
             if outcome.folder is None:
                 report(f"{head.name} is left out: {outcome.error}")
                 continue

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mvgen.build.build import Silent, build
 from mvgen.core.angles import parse_angles
-from mvgen.core.config import BuildConfig
+from mvgen.core.settings import by_part, load_config
 from mvgen.evaluation.processes import peak_memory, watched_children
 from mvgen.evaluation.tables import Rows, Table
 from mvgen.store.manifest import Failure
@@ -109,11 +109,12 @@ class Watch(Silent):
 
 
 def run_build(root: Path, out: Path, job: Job, **settings: Any) -> Run:
-    """Build a tree as `mvgen build` does; settings : of the build, beside those that the job names."""
-    config = BuildConfig(
-        dataset="folder", root=root, out=out, angles=parse_angles(job.angles), size=job.size, workers=job.workers,
-        device="cpu", **settings,
-    )  # fmt: skip
+    """Build a tree as `mvgen build` does; settings : flags of the build, beside those that the job names."""
+    flags = {
+        "dataset": "folder", "root": root, "out": out, "angles": job.angles, "size": job.size, "workers": job.workers,
+        "device": "cpu", **settings,
+    }  # fmt: skip
+    config = load_config(None, by_part(flags))
     peaks: list[float] = []
     progress = Watch()
     start = time.perf_counter()

@@ -31,9 +31,9 @@ AS_PUBLISHED = "crop and depth of every frame, unregistered"
 
 # Builds that differ in these settings.
 BUILDS: dict[str, dict[str, Any]] = {
-    "registered as in the paper": {"registration": "paper"},
-    "without registration": {"registration": "none"},
-    "depth of every frame": {"geometry": "per-frame"},
+    "registered as in the paper": {"registration": {"method": "paper"}},
+    "without registration": {"registration": {"method": "none"}},
+    "depth of every frame": {"geometry": {"method": "per-frame"}},
 }
 
 
@@ -60,11 +60,13 @@ def on_surface(
     """The views of a scene, had its face this depth (S, S) in the crop; NaN where there is none."""
     surfaces = ClipGeometry((replace(scene.surface, depth=depth.astype(np.float32)),), scene.onset)
     scene = make_scene(scene.crops, scene.apex, scene.inside, scene.landmarks, attention, surfaces)
-    if config.flow == "geometric":
+    if config.flow.kind == "geometric":
         face = np.isfinite(scene.surface.depth)
-        frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_methods(config))
+        frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_methods(config.flow, config.run.device))
         scene = replace(scene, motion=clip_surface_motion(frontal, surfaces, scene.apex))
-    return {yaw: make_view(scene, look(scene, yaw, 0.0, config, renderer), config) for yaw in config.angles}
+    return {
+        yaw: make_view(scene, look(scene, yaw, 0.0, config.render, renderer), config) for yaw in config.camera.angles
+    }
 
 
 def flat(depth: Floats, face: Mask) -> NDArray[np.float32]:
@@ -99,11 +101,13 @@ def frame_by_frame(take: Take, config: BuildConfig, tools: Tools) -> Views:
         for index, one in enumerate(clip.frames)
     ]
     views = {}
-    for yaw in config.angles:
+    for yaw in config.camera.angles:
         shown = [frame[yaw] for frame in frames]
         colour = np.concatenate([view.colour for view in shown])
         surface = np.all([np.isfinite(view.depth) for view in shown], axis=0)
-        motion = clip_flow(colour, take.plan.onset, take.plan.apex, surface, flow_methods(config))
+        motion = clip_flow(
+            colour, take.plan.onset, take.plan.apex, surface, flow_methods(config.flow, config.run.device)
+        )
         valid = np.all([view.valid for view in shown], axis=0)
         views[yaw] = replace(
             shown[take.plan.onset], colour=colour, flow=motion.frames, apex_flow=motion.apex, valid=valid
@@ -116,10 +120,10 @@ def all_ways(
 ) -> tuple[BuiltClip, TrueClip, dict[str, Views]]:
     """A take by every way: the default build, its truth, and the views by the name of the way; OURS comes first.
 
-    flows : further ways to find motion, name -> settings of a build
+    flows : further ways to find motion, name -> settings of flow
     """
     built = build(take, config, tools)
-    true = TrueClip(take, built.reconstruction.face.crop, config.size)
+    true = TrueClip(take, built.reconstruction.face.crop, config.camera.size)
     found = {OURS: side_views(built)}
     scene = scene_of(built, take.plan.onset)
     for name, settings in flows.items():
@@ -127,12 +131,12 @@ def all_ways(
             scene,
             built.reconstruction.attention,
             scene.surface.depth,
-            config.model_copy(update=settings),
+            config.changed(flow=settings),
             tools.renderer,
         )
     for name, settings in BUILDS.items():
-        found[name] = side_views(build(take, config.model_copy(update=settings), tools))
-    found[AS_PUBLISHED] = frame_by_frame(take, config.model_copy(update={"registration": "none"}), tools)
+        found[name] = side_views(build(take, config.changed(**settings), tools))
+    found[AS_PUBLISHED] = frame_by_frame(take, config.changed(registration={"method": "none"}), tools)
     for name, depth in other_depths(np.isfinite(scene.surface.depth), true, mean).items():
         found[name] = on_surface(scene, built.reconstruction.attention, depth, config, tools.renderer)
     return built, true, found

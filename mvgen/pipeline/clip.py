@@ -50,7 +50,7 @@ def build_clip(
     with clock("flow"):
         scene_flow = SceneFlow(front.fits.at_onset, front.surface)
         signals = clip_signals(front.registration.pose, front.from_onset, scene_flow)
-        carried = config.flow == "geometric"
+        carried = config.flow.kind == "geometric"
         lift = _lift(front.from_onset.flows(), front.flow.apex, scene_flow) if not surfaces.moves else None
         motion = clip_surface_motion(front.flow, surfaces, apex, lift) if carried else None
     with clock("attention"):
@@ -92,9 +92,9 @@ class _SideViews(Iterable[ViewClip]):
     clock: Stopwatch
 
     def __iter__(self) -> Iterator[ViewClip]:
-        for yaw in self.config.angles:
+        for yaw in self.config.camera.angles:
             with self.clock("views"):
-                seen = look(self.scene, yaw, 0.0, self.config, self.renderer)
+                seen = look(self.scene, yaw, 0.0, self.config.render, self.renderer)
             yield make_view(self.scene, seen, self.config, self.clock)
 
 
@@ -170,7 +170,7 @@ def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools
     clip, crops, onset = still.clip, still.crops, still.onset
     apex = clip.position(clip.apex, onset)
     if clip.apex is None:
-        camera = source_camera(face, config)
+        camera = source_camera(face, config.camera)
         fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
         shown = face_region(camera, fit.vertices[0])
         apex = apex_position(crops, onset, shown, motion_from_onset(crops, onset, shown))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, CameraConfig
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import (
     Clip,
@@ -113,7 +113,7 @@ def frontal_clip(
 
 def cut_face(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> tuple[FaceTrack, Image]:
     """The face of a clip's frames (T, H, W, 3) uint8, and its crops (T, S, S, 3) uint8. Raises ClipError("face")."""
-    face = find_face(frames, clip.position(clip.onset, 0), config, tools)
+    face = find_face(frames, clip.position(clip.onset, 0), config.camera, tools)
     return face, crop_frames(frames, face)
 
 
@@ -131,18 +131,18 @@ def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatc
     clock = clock or Stopwatch()
     clip, face, crops, onset, registration = still
     with clock("depth"):
-        seen = crops[frames_needed(config.geometry, len(crops), onset)]
+        seen = crops[frames_needed(config.geometry.method, len(crops), onset)]
         points = tools.landmarker.find(seen)
-        camera = source_camera(face, config)
+        camera = source_camera(face, config.camera)
         surfaces, fits = clip_geometry(
-            seen, points, camera, config.geometry, clip.fps, tools.model, tools.estimator, onset
+            seen, points, camera, config.geometry.method, clip.fps, tools.model, tools.estimator, onset
         )
         face = settle_landmarks(face, points, fits.at_onset, surfaces.at_onset)
     with clock("flow"):
         shown = np.any([np.isfinite(each.depth) for each in surfaces.each], axis=0)
         from_onset = motion_from_onset(crops, onset, shown)
         apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surfaces.at_onset.depth), from_onset))
-        flow = clip_flow(crops, onset, apex, shown, flow_methods(config), from_onset)
+        flow = clip_flow(crops, onset, apex, shown, flow_methods(config.flow, config.run.device), from_onset)
     return FrontalClip(
         # A release that marks no apex gets the one found here; the adapter's note says that it is an estimate.
         clip=replace(clip, apex=clip.frames[apex].number),
@@ -189,7 +189,7 @@ def side_clip(
     onset, apex : positions in the clip, from 0
     Raises ConfigError for the paper's registration, which needs landmarks that nobody finds from the side.
     """
-    if config.registration == "paper":
+    if config.registration.method == "paper":
         raise ConfigError(
             "a side view cannot be registered as in the paper: nobody finds its landmarks; use registration head"
         )
@@ -197,15 +197,15 @@ def side_clip(
     face = FaceTrack(crop, len(shown), np.full((5, 2), np.nan), 1.0, 1, covered(crop, len(shown), *frames.shape[1:3]))
     crops = crop_frames(frames, face)
     registration = leave(len(crops))
-    if config.registration == "head":
+    if config.registration.method == "head":
         depth = depth_everywhere(camera, fit)
         registration = register(crops, onset, fit, depth, camera)
         crops = apply(crops, registration, depth)
     shown = shown & seen_in_all(face.inside, registration)
-    return SideClip(crops, shown, clip_flow(crops, onset, apex, shown, flow_methods(config)))
+    return SideClip(crops, shown, clip_flow(crops, onset, apex, shown, flow_methods(config.flow, config.run.device)))
 
 
-def find_face(frames: Image, onset: int, config: BuildConfig, tools: Tools) -> FaceTrack:
+def find_face(frames: Image, onset: int, config: CameraConfig, tools: Tools) -> FaceTrack:
     """The one crop of a clip, and the landmarks in it. Raises ClipError("face") where no frame shows a face."""
     face = track_face(frames, config.size, tools.detector, onset)
     return find_landmarks(frames, face, tools.landmarker, onset)
@@ -226,12 +226,12 @@ def _register(
     crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools
 ) -> tuple[Registration, Image]:
     """How the frames lie on the onset frame, and the frames brought there."""
-    if config.registration == "none":
+    if config.registration.method == "none":
         return leave(len(crops)), crops
-    camera = source_camera(face, config)
-    if config.registration == "paper":
+    camera = source_camera(face, config.camera)
+    if config.registration.method == "paper":
         landmarks = ibug_landmarks(tools.landmarker.find(crops))
-        registration = register_by_homography(crops, onset, landmarks, face.inside, config.min_inliers)
+        registration = register_by_homography(crops, onset, landmarks, face.inside, config.registration.min_inliers)
         return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
     fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
     shown = fit_image(camera, fit.vertices[0])
@@ -253,10 +253,10 @@ def known_everywhere(depth: NDArray[np.floating]) -> Floats:
     return np.asarray(depth[tuple(nearest)], np.float64)
 
 
-def source_camera(face: FaceTrack, config: BuildConfig) -> Camera:
+def source_camera(face: FaceTrack, config: CameraConfig) -> Camera:
     """The camera that took the crop, as the config describes it."""
     pivot = (0.0, 0.0, config.pivot_depth)
-    if config.camera == "orthographic" or config.focal is None or config.principal is None:
+    if config.model == "orthographic" or config.focal is None or config.principal is None:
         return crop_camera(config.size, pivot)
     return pinhole_crop_camera(config.size, face.crop, config.focal, config.principal, pivot)
 

@@ -35,11 +35,9 @@ class Outcome:
     error: str | None = None
 
 
-def reconstruct(  # noqa: PLR0917
+def reconstruct(
     images: Sequence[Path],
     out: Path,
-    angles: Sequence[float],
-    size: int,
     config: BuildConfig,
     report: Callable[[str], None] = print,
     *,
@@ -47,11 +45,9 @@ def reconstruct(  # noqa: PLR0917
 ) -> list[Outcome]:
     """Reconstruct photographs, each into `out/<its stem>/`; images of the same stem get a number behind it.
 
-    angles, size : of the views; they stand over the config's own
     tools : loaded from the config where not given
     A photograph that cannot be read or shows no face is reported and the others go on. One outcome per image, in order.
     """
-    config = config.model_copy(update={"angles": tuple(angles), "size": size})
     tools = tools or Tools.load(config)
     outcomes, taken = [], set[str]()
     for image in images:
@@ -100,10 +96,10 @@ def read_photograph(path: Path) -> Image:
 def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Tools) -> None:
     from PIL import Image as Picture
 
-    face = find_face(image[None], 0, config, tools)
+    face = find_face(image[None], 0, config.camera, tools)
     crops = crop_frames(image[None], face)
     points = tools.landmarker.find(crops)
-    camera = source_camera(face, config)
+    camera = source_camera(face, config.camera)
     surfaces, fits = clip_geometry(crops, points, camera, "clip", 1.0, tools.model, tools.estimator)
     surface, fit = surfaces.at_onset, fits.at_onset
     nowhere = np.zeros(surface.depth.shape, np.float32)
@@ -125,8 +121,8 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
     Picture.fromarray(shown).save(folder / "landmarks.png")
     export_mesh(scene.meshes.at_onset, crops[0], folder / "mesh.glb")
     pictures = [("source", crops[0]), ("depth relief", relief(surface))]
-    for yaw in config.angles:
-        view = make_view(scene, look(scene, yaw, 0.0, config, tools.renderer), config, with_flow=False)
+    for yaw in config.camera.angles:
+        view = make_view(scene, look(scene, yaw, 0.0, config.render, tools.renderer), config, with_flow=False)
         colour = view.colour[0]
         name = view_name(yaw)
         Picture.fromarray(colour).save(folder / "views" / f"{name}.png")

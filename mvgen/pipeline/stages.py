@@ -59,8 +59,8 @@ class PipelineStages:
 
         for registry, name in _chosen(config):
             registry.check(name)
-        source = get_source(config.dataset)
-        return source.read(config.root, annotations=config.annotations, variant=config.variant)
+        source = get_source(config.source.dataset)
+        return source.read(config.source.root, annotations=config.source.annotations, variant=config.source.variant)
 
     def software(self, config: BuildConfig) -> dict[str, str | None]:
         return {
@@ -68,17 +68,17 @@ class PipelineStages:
             **stage_digests(),
             "python": ".".join(platform.python_version_tuple()[:2]),
             "zlib": zlib.ZLIB_RUNTIME_VERSION,
-            "device": resolved_device(config.device),
+            "device": resolved_device(config.run.device),
             **{name: package_version(name) for name in PACKAGES},
             **{package: at for registry, name in _chosen(config) for package, at in registry.package(name).items()},
         }
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
-        if config.weights is None:  # they are what they are, and torch would have to load to look at them
+        if config.geometry.weights is None:  # they are what they are, and torch would have to load to look at them
             return {"depth": file_digest(shipped_weights())}
         from mvgen.depth.estimator import weights_digest
 
-        return {"depth": weights_digest(config.weights)}
+        return {"depth": weights_digest(config.geometry.weights)}
 
     def observer(self, config: BuildConfig) -> Callable[[Clip], Observation | None]:
         from mvgen.pipeline.clip import observe
@@ -122,7 +122,7 @@ def _chosen(config: BuildConfig) -> tuple[tuple[Registry[Any], str], ...]:
     from mvgen.render import RENDERERS
     from mvgen.sources import SOURCES
 
-    return ((SOURCES, config.dataset), (RENDERERS, config.renderer), (FLOW_METHODS, config.flow_method))
+    return ((SOURCES, config.source.dataset), (RENDERERS, config.render.renderer), (FLOW_METHODS, config.flow.method))
 
 
 @lru_cache(maxsize=1)

@@ -56,12 +56,12 @@ class Tools:
         from mvgen.morphable.model import face_model
 
         return cls(
-            detector=FaceDetector(config.device),
-            landmarker=FaceMesh(config.device),
+            detector=FaceDetector(config.run.device),
+            landmarker=FaceMesh(config.run.device),
             model=face_model(),
-            estimator=Network(config.weights, config.device),
+            estimator=Network(config.geometry.weights, config.run.device),
             attention=AttentionModel.empty() if attention is None else read_attention(attention),
-            renderer=get_renderer(config.renderer, resolved_device(config.device)),
+            renderer=get_renderer(config.render.renderer, resolved_device(config.run.device)),
         )
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mvgen.build.build import Silent, Summary, build
 from mvgen.build.work import Progress, Stages
-from mvgen.core.config import BuildConfig, file_digest, load_config
+from mvgen.core.config import WEIGHTS, BuildConfig, file_digest
 from mvgen.core.errors import ConfigError, RecipeError
+from mvgen.core.settings import SETTINGS, by_part, from_identity
 from mvgen.publish.recipe import Recipe
 from mvgen.store import layout
 from mvgen.store.manifest import clip_digest
@@ -19,7 +20,6 @@ from mvgen.verify.files import walk
 if TYPE_CHECKING:
     from mvgen.sources.base import Listing
 
-_WEIGHTS = ("weights", "flow_weights")
 _SHOWN = 5
 
 
@@ -42,21 +42,22 @@ class Comparison:
         return not (self.different or self.missing or self.extra)
 
 
-def rebuild_config(recipe: Recipe, given: Mapping[str, Any]) -> BuildConfig:
+def rebuild_config(recipe: Recipe, given: Mapping[str, Mapping[str, Any]]) -> BuildConfig:
     """The settings of a recipe, for this machine.
 
-    given : settings that a recipe leaves to the machine: root, annotations, out, workers, device, weights, flow_weights
+    given : settings that a recipe leaves to the machine, part -> name -> value: of where files lie, and of the run
     Raises RecipeError for weights that are not the recipe's, ConfigError for settings of another version of mvgen.
     """
-    settings = {name: value for name, value in recipe.config.items() if name not in _WEIGHTS}
-    for name in _WEIGHTS:
-        _check_weights(name, recipe.config.get(name), given.get(name))
+    for part in WEIGHTS:
+        _check_weights(part, recipe.config.get(part, {}).get("weights"), given.get(part, {}).get("weights"))
     # A recipe from elsewhere has no say in where files lie: only what an identity holds is taken from it.
-    foreign = sorted(set(settings) - set(load_config(None, {}).identity()))
+    known = BuildConfig().identity()
+    paths = ((part, name) for part, values in recipe.config.items() for name in values)
+    foreign = sorted(f"{part}.{name}" for part, name in paths if name not in known.get(part, {}))
     if foreign:
         raise RecipeError(f"the recipe has settings that this version of mvgen does not know: {', '.join(foreign)}")
-    device = given.get("device") or recipe.software.get("device")
-    config = load_config(None, {**settings, **given, "device": device})
+    run = {**by_part({"device": recipe.software.get("device")}).get("run", {}), **given.get("run", {})}
+    config = from_identity(recipe.config, {**given, "run": run})
     if config.identity() != recipe.config:
         raise RecipeError("the recipe's settings are not those of this version of mvgen; install the one it names")
     return config
@@ -87,13 +88,13 @@ def rebuild(
     for line in software:
         progress.note(f"other software than the recipe's, bytes may differ: {line}")
     summary = build(config, stages, progress)
-    return summary, compare(config.out, manifest, software)
+    return summary, compare(config.run.out, manifest, software)
 
 
 def check_source(recipe: Recipe, listing: Listing) -> None:
     """Raise RecipeError, naming them, when clips or annotations are not those that the recipe was made from."""
     annotations = {path.name: file_digest(path) for path in listing.annotation_files}
-    clips = {clip.id: clip_digest(clip) for clip in listing.clips[: recipe.config.get("limit")]}
+    clips = {clip.id: clip_digest(clip) for clip in listing.clips[: recipe.config["source"]["limit"]]}
     lines = _changes("annotations", recipe.source.annotations, annotations)
     lines += _changes("clip", recipe.source.clips, clips)
     if lines:
@@ -131,8 +132,8 @@ def _real_stages() -> Stages:
     return PipelineStages()
 
 
-def _check_weights(name: str, wanted: object, given: Path | None) -> None:
-    flag = f"--{name.replace('_', '-')}"
+def _check_weights(part: str, wanted: object, given: Path | None) -> None:
+    flag = next(f"--{setting.flag}" for setting in SETTINGS.values() if setting.path == f"{part}.weights")
     if wanted is None:
         if given is not None:
             raise RecipeError(f"the recipe was made without {flag}; leave it out")

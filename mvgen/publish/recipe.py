@@ -57,8 +57,8 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
-    config: dict[str, Any]
+    schema_version: Literal[2] = 2
+    config: dict[str, dict[str, Any]]
     counts: dict[str, Any]
     metrics: dict[str, Any]
     permission: str | None

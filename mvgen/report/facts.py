@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mvgen.core.config import BuildConfig
 from mvgen.core.records import LABELS
+from mvgen.core.settings import SETTINGS
 from mvgen.report.charts import Histogram, Spread, histogram, spreads
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout
@@ -133,8 +133,9 @@ def _swept(rows: Sequence[ViewRow]) -> list[ViewRow]:
 
 
 def _settings(config: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
-    described = {name: field.description or "" for name, field in BuildConfig.model_fields.items()}
-    return [(name, value, described.get(name, "")) for name, value in config.items()]
+    named = {f"{part}.{name}": value for part, values in config.items() for name, value in values.items()}
+    described = {setting.path: setting.field.description or "" for setting in SETTINGS.values()}
+    return [(name, value, described.get(name, "")) for name, value in named.items()]
 
 
 def _classes(frontal: Sequence[ViewRow]) -> tuple[ClassCount, ...]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mvgen.core.config import BuildConfig
 from mvgen.core.errors import StoreError
+from mvgen.core.settings import from_identity
 from mvgen.store import layout
 
 
@@ -36,3 +39,8 @@ def parse_about(path: Path) -> dict[str, Any]:
             f"{path} has schema {found!r}, this mvgen reads {layout.SCHEMA}; build it again or change mvgen"
         )
     return about
+
+
+def stored_config(about: Mapping[str, Any]) -> BuildConfig:
+    """The settings a store was built with, of its `dataset.json`, but for its weights. Raises ConfigError."""
+    return from_identity(about["config"])

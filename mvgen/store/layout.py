@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 
 from mvgen.core.angles import view_name
 
-SCHEMA = 4
+SCHEMA = 5
 DATASET = "dataset.json"
 TABLE = "clips.parquet"
 FAILURES = "failures.jsonl"

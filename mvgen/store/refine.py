@@ -56,7 +56,7 @@ def refine(out: Path, threshold: float) -> Refinement:
         read_about(out)  # before anything is written there
     with locked(out):
         about = parse_about(out / layout.REFINING) if _interrupted(out) else read_about(out)
-        before = float(about["config"]["attention_threshold"])
+        before = float(about["config"]["attention"]["threshold"])
         rows = read_table(out / layout.TABLE)
         change = Refinement(out, before, float(threshold), _changes(rows, before, threshold))
         if _interrupted(out) or before != threshold:
@@ -90,7 +90,7 @@ def _rewrite(out: Path, about: dict[str, Any], rows: list[ViewRow], threshold: f
 
 
 def _with_threshold(about: dict[str, Any], threshold: float) -> dict[str, Any]:
-    return {**about, "config": {**about["config"], "attention_threshold": threshold}}
+    return {**about, "config": {**about["config"], "attention": {"threshold": threshold}}}
 
 
 def _changes(rows: list[ViewRow], before: float, after: float) -> tuple[ViewChange, ...]:

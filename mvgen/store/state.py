@@ -39,12 +39,17 @@ def check_folder(out: Path, identity: Mapping[str, Any], ignore: frozenset[str] 
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise StoreError(f"{path} is damaged; remove {out} or choose another --out") from None
+    if before.get("schema") != identity.get("schema"):
+        raise StoreError(
+            f"{path} has schema {before.get('schema')}, this mvgen writes {identity.get('schema')}; "
+            "go on with the mvgen that began it, or choose another --out"
+        )
     there, now = ({k: v for k, v in whole.items() if k not in ignore} for whole in (before, identity))
     lines = differences(there, json.loads(canonical_json(now)))
     if lines:
         advice = "Use the same settings to resume it, or choose another --out."
-        if (out / layout.DATASET).is_file() and all(line.startswith("config.attention_threshold:") for line in lines):
-            threshold = identity["config"]["attention_threshold"]
+        if (out / layout.DATASET).is_file() and all(line.startswith("config.attention.threshold:") for line in lines):
+            threshold = identity["config"]["attention"]["threshold"]
             advice = f"`mvgen refine {out} --threshold {threshold:g}` changes that without a rebuild."
         raise StoreError(f"{out} was made with other settings:\n  " + "\n  ".join(lines) + f"\n{advice}")
     return True

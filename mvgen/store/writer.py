@@ -31,7 +31,7 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
     Returns the marker, written as the very last file. Raises ClipError when two frames share a name, StoreError when
     the disk is full or the folder cannot be written.
     """
-    names = [layout.stored_name(frame.name, config.format) for frame in built.clip.frames]
+    names = [layout.stored_name(frame.name, config.render.format) for frame in built.clip.frames]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ClipError("store", f"two frames of the clip are both called {twice}")
@@ -44,7 +44,7 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
         for view in built.views():
             folder = layout.frames_directory(view.yaw, clip.directory)
             frames = [
-                files.write(folder / name, encode_frame(pixels, layout.encoder(name), grey, config.jpeg_quality))
+                files.write(folder / name, encode_frame(pixels, layout.encoder(name), grey, config.render.jpeg_quality))
                 for name, pixels in zip(names, view.colour, strict=True)
             ]
             maps = files.write(layout.maps_path(view.yaw, clip.directory), npz_bytes(map_arrays(view)))
@@ -58,7 +58,7 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
                 maps=maps,
                 geometry=geometry,
             )
-            rows.append(row.decided(config.attention_threshold))
+            rows.append(row.decided(config.attention.threshold))
         files.move_into(out)
         return write_marker(out, Marker(clip.id, clip_digest(clip), tuple(rows)))
 

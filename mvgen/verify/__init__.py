@@ -18,7 +18,7 @@ from typing import TypeVar
 from mvgen.core.errors import StoreError
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout
-from mvgen.store.about import parse_about, read_about
+from mvgen.store.about import parse_about, read_about, stored_config
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 from mvgen.verify.files import check_clips, check_digests, check_extra, check_listed, expected_files
 from mvgen.verify.findings import WHOLE, Finding
@@ -66,7 +66,7 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     about, found = _readable(parse_about, out, layout.DATASET)
     if about is None or (found := check_shape(about)):
         return _verification(out, found)
-    whole = [*check_config(about["config"]), *check_listed(about["files"]), *check_digests(out, about["files"])]
+    whole = [*check_config(about), *check_listed(about["files"]), *check_digests(out, about["files"])]
     # What cannot be relied on is not read.
     if any(finding.file in (layout.DATASET, layout.TABLE, layout.FAILURES) for finding in whole):
         return _verification(out, whole, len(about["files"]))
@@ -82,7 +82,7 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     clips = {row.clip for row in rows} | {failure.clip for failure in failures}
     found += check_extra(out, expected_files(about["files"], rows, clips))
     if not whole:  # the workbook is as it was copied
-        found += check_labels(out, about["config"], rows)
+        found += check_labels(out, stored_config(about).source, rows)
     chosen = draw(rows, sample, seed, damaged)
     if chosen:
         from mvgen.verify.sample import check_sample  # loads torch

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mvgen.core.angles import view_name
+from mvgen.core.config import SourceConfig
 from mvgen.core.errors import SourceError
 from mvgen.core.records import Clip
 from mvgen.store import layout
@@ -14,10 +14,10 @@ from mvgen.store.manifest import ViewRow
 from mvgen.verify.findings import WHOLE, Finding, of_clip
 
 
-def check_labels(out: Path, config: Mapping[str, Any], rows: Sequence[ViewRow]) -> Iterator[Finding]:
+def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> Iterator[Finding]:
     """Read the frontal view as the release it came from, with the workbook in the store, and compare.
 
-    config : of `dataset.json`
+    source : what the dataset was built from
     """
     from mvgen.sources import get_source
 
@@ -26,8 +26,7 @@ def check_labels(out: Path, config: Mapping[str, Any], rows: Sequence[ViewRow]) 
         return
     folder = out / layout.frames_directory(None, PurePosixPath())
     try:
-        source = get_source(str(config.get("dataset")))
-        listing = source.read(folder, variant=config.get("variant", "auto"))
+        listing = get_source(source.dataset).read(folder, variant=source.variant)
     except SourceError as error:
         problem = f"{view_name(None)} cannot be read with it: {error}"
         yield Finding(layout.ANNOTATIONS, problem, WHOLE)

@@ -11,8 +11,9 @@ import numpy as np
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import MvgenError
-from mvgen.dataset.views import read_scene, stored_config
+from mvgen.dataset.views import read_scene
 from mvgen.motion.jumps import find_jumps, jumps
+from mvgen.store.about import stored_config
 from mvgen.store.arrays import read_maps
 from mvgen.store.frames import read_frames
 from mvgen.store.geometry import read_signals
@@ -27,7 +28,7 @@ def check_sample(
     out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], chosen: Sequence[ViewRow]
 ) -> Iterator[Finding]:
     """Whether depth, mask, colour and flow of the chosen rows agree with their angle and their clip."""
-    config = stored_config(dict(about))
+    config = stored_config(about)
     frontal = {row.clip: row for row in rows if row.yaw is None}
     of_clips: defaultdict[str, list[ViewRow]] = defaultdict(list)
     for row in chosen:
@@ -50,8 +51,9 @@ def check_sample(
 def _frontal_clip(out: Path, row: ViewRow, config: BuildConfig) -> FrontalClip:
     scene = read_scene(out, row)
     read_signals(out, row)
-    registered = config.registration != "none"
-    return FrontalClip(scene.crops, scene.onset, scene.apex, scene.inside, scene.surface, config.grazing, registered)
+    registered = config.registration.method != "none"
+    grazing = config.render.grazing
+    return FrontalClip(scene.crops, scene.onset, scene.apex, scene.inside, scene.surface, grazing, registered)
 
 
 def _unsteady(row: ViewRow, clip: FrontalClip) -> list[str]:

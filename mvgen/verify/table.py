@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from mvgen.core.angles import view_name
-from mvgen.core.config import canonical_json, load_config
+from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import Label, Split
 from mvgen.store import layout
+from mvgen.store.about import stored_config
 from mvgen.store.manifest import Failure, Marker, ViewRow, counts, digest_of, table_schema
 from mvgen.verify.findings import WHOLE, Finding, of_clip
 
@@ -63,10 +64,10 @@ def check_shape(about: Mapping[str, Any]) -> list[Finding]:
     return [Finding(layout.DATASET, f"missing, unknown or of another kind: {', '.join(wrong)}", WHOLE)]
 
 
-def check_config(config: Mapping[str, Any]) -> list[Finding]:
+def check_config(about: Mapping[str, Any]) -> list[Finding]:
     """Whether the settings are such that this version could build with them."""
     try:
-        load_config(None, {**config, "weights": None, "flow_weights": None})
+        stored_config(about)
     except ConfigError as error:
         return [Finding(layout.DATASET, f"its {error}", WHOLE)]
     return []
@@ -86,7 +87,7 @@ def check_about(
 
 def check_rows(about: Mapping[str, Any], rows: Sequence[ViewRow]) -> Iterator[Finding]:
     """Whether each row agrees with itself, with the layout of a store and with the other rows of its clip."""
-    threshold = about["config"].get("attention_threshold")
+    threshold = stored_config(about).attention.threshold
     for row in rows:
         for problem in _problems(row, threshold):
             yield of_clip(layout.TABLE, f"{row.clip}, {row.view}: {problem}", row.clip)
@@ -178,7 +179,7 @@ def _identity(about: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: about[name] for name in ("schema", "config", "software", "weights")}, "source": source}
 
 
-def _problems(row: ViewRow, threshold: object) -> Iterator[str]:
+def _problems(row: ViewRow, threshold: float) -> Iterator[str]:
     outside = [path for path in row.files() if unsafe(path)]
     if outside:
         yield f"a path leads out of the dataset: {outside[0]}"
@@ -207,7 +208,7 @@ def _problems(row: ViewRow, threshold: object) -> Iterator[str]:
         yield f"split {row.split!r} is unknown"
     if row.label is not None and row.label not in get_args(Label):
         yield f"label {row.label!r} is unknown"
-    if isinstance(threshold, int | float) and row != row.decided(threshold):
+    if row != row.decided(threshold):
         yield f"kept is {row.kept}, which the threshold of {threshold:g} does not give"
 
 

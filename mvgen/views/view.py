@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, FlowConfig, RenderConfig
 from mvgen.core.records import ClipGeometry, DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.motion.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
@@ -92,13 +92,15 @@ def surface_mesh(surface: DepthMap) -> Mesh:
     return smooth_outline(mesh_from_depth(surface), surface.camera)
 
 
-def look(scene: Scene, yaw: float, pitch: float, config: BuildConfig, renderer: Renderer) -> ClipGeometry[ViewGeometry]:
+def look(
+    scene: Scene, yaw: float, pitch: float, config: RenderConfig, renderer: Renderer
+) -> ClipGeometry[ViewGeometry]:
     """What the camera at an angle, degrees, sees of every geometry of a clip."""
     camera = scene.surface.camera.at(yaw, pitch)
     return scene.meshes.map(lambda mesh: renderer.render(mesh, camera, config.grazing))
 
 
-def visible_share(scene: Scene, seen: ClipGeometry[ViewGeometry], config: BuildConfig) -> float:
+def visible_share(scene: Scene, seen: ClipGeometry[ViewGeometry], config: RenderConfig) -> float:
     """Share of the clip's attention that `look` sees, in [0, 1]."""
     return visible_attention(scene.attended, seen.at_onset, config.grazing)
 
@@ -122,16 +124,16 @@ def make_view(
         if scene.lift is not None and not seen.moves:
             lift_skin(colour, scene.lift, view)
         hit, valid = _common(seen, scene.inside)
-        if config.fill == "mirror":
+        if config.render.fill == "mirror":
             colour = fill_unseen(
-                colour, view, hit & ~valid, scene.crops, scene.face, onset=scene.onset, grazing=config.grazing
+                colour, view, hit & ~valid, scene.crops, scene.face, onset=scene.onset, grazing=config.render.grazing
             )
-        behind = background(config.background, scene.crops[scene.onset], scene.face)
+        behind = background(config.render.background, scene.crops[scene.onset], scene.face)
         colour = lay_over(colour, np.stack([each.coverage for each in seen.each]), behind)
     with clock("flow"):
         motion = view_flow(scene, seen, colour, hit, config) if with_flow else ClipFlow.none(len(hit))
     with clock("attention"):
-        share = visible_share(scene, seen, config)
+        share = visible_share(scene, seen, config.render)
     return ViewClip(
         yaw=view.camera.yaw,
         camera=view.camera,
@@ -151,8 +153,8 @@ def view_flow(
 
     seen : what `look` gave; colour : (T, S, S, 3) uint8; hit : (S, S) bool, where the view shows a surface
     """
-    if config.flow == "image":
-        return clip_flow(colour, scene.onset, scene.apex, hit, flow_methods(config))
+    if config.flow.kind == "image":
+        return clip_flow(colour, scene.onset, scene.apex, hit, flow_methods(config.flow, config.run.device))
     if scene.motion is None:
         raise ValueError("flow that is carried through the surface needs the scene's motion")
     motion = scene.motion
@@ -162,9 +164,9 @@ def view_flow(
     return ClipFlow(frames, see_motion(motion.apex[None], seen.at_onset)[0]).on(hit)
 
 
-def flow_methods(config: BuildConfig) -> FlowMethods:
+def flow_methods(config: FlowConfig, device: str) -> FlowMethods:
     """What finds motion between pictures, as the config says."""
-    return get_flow_methods(config.flow_method, config.flow_weights, config.device)
+    return get_flow_methods(config.method, config.weights, device)
 
 
 def _drape(seen: ClipGeometry[ViewGeometry], crops: Image) -> Image:

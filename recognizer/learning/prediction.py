@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mvgen.core.config import BuildConfig, load_config
+from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.records import Clip
+from mvgen.core.settings import load_config
 from mvgen.pipeline.frontal import Tools
 from recognizer.learning.fit import Device
 from recognizer.learning.weights import Trained
@@ -20,7 +21,7 @@ from recognizer.records import Sample
 def load_tools(size: int, device: str) -> tuple[BuildConfig, Tools]:
     """The stages that bring a video to a registered face, as a build has them."""
     one_thread()
-    config = load_config(None, {"size": size, "device": device})
+    config = load_config(None, {"camera": {"size": size}, "run": {"device": device}})
     return config, Tools.load(config)
 
 

@@ -75,14 +75,14 @@ def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
 
         return FlowImageReader(config.flow_images, None if config.classes is None else tuple(config.classes))
     if config.source is not None:
-        from mvgen.core.config import load_config
+        from mvgen.core.settings import load_config
         from recognizer.readers.source import SourceReader
 
         reader = SourceReader(
             config.source,
             config.root,
             rule,
-            load_config(None, {"dataset": config.source, "size": config.size}),
+            load_config(None, {"source": {"dataset": config.source}, "camera": {"size": config.size}}),
             annotations=config.annotations,
             variant=config.variant,
             **chosen,

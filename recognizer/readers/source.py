@@ -42,7 +42,7 @@ class SourceReader(Reader):
     ) -> None:
         listing = get_source(name).read(root, annotations=annotations, variant=variant)
         self.classes, self.face_only = rule.names, face_only
-        self._config = config.model_copy(update={"angles": ()})
+        self._config = config.changed(camera={"angles": ()})
         settings = self._config.identity()
         self._clips: list[Clip] = []
         entries = []

@@ -9,9 +9,9 @@ import numpy as np
 
 from mvgen.core.angles import angle_pairs, view_name
 from mvgen.dataset.reader import open_dataset
-from mvgen.dataset.views import Scene, landmarks_at, read_scene, share_at, stored_config
+from mvgen.dataset.views import Scene, landmarks_at, read_scene, share_at
 from mvgen.store import layout
-from mvgen.store.about import read_about
+from mvgen.store.about import read_about, stored_config
 from mvgen.store.manifest import ViewRow, digest_of, read_table
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
 from recognizer.records import Sample
@@ -40,9 +40,7 @@ class StoreReader(Reader):
         face_only: bool = True,
     ) -> None:
         self.root, self.classes, self.face_only = out, rule.names, face_only
-        about = read_about(out)
-        self.threshold = float(about["config"]["attention_threshold"])
-        self._config = stored_config(about)
+        self._config = stored_config(read_about(out))
         rows = [row for row in read_table(out / layout.TABLE) if row.frames >= least_frames]
         rows = [row for row in rows if not excluded(row.clip, exclude)]
         self._scenes: tuple[str, Scene] | None = None
@@ -81,7 +79,7 @@ class StoreReader(Reader):
             view=view_name(yaw, pitch),
             kind="source" if yaw is None else "built",
             yaw=yaw,
-            kept=yaw is None or share >= self.threshold,
+            kept=yaw is None or share >= self._config.attention.threshold,
             split=row.split,
             key=digest_of([files, row.onset_index, row.apex_index, row.offset_index, self.face_only]),
         )

@@ -19,10 +19,10 @@ from mvgen.core.angles import view_name
 from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, Camera, pixel_grid
 from mvgen.core.errors import StoreError
 from mvgen.core.records import FaceFit, Floats, Image, Mask
-from mvgen.dataset.views import landmarks_at, read_scene, stored_config
+from mvgen.dataset.views import landmarks_at, read_scene
 from mvgen.pipeline.frontal import side_clip
 from mvgen.store import layout
-from mvgen.store.about import read_about
+from mvgen.store.about import read_about, stored_config
 from mvgen.store.arrays import read_arrays
 from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import ViewRow, digest_of, read_table
@@ -65,7 +65,7 @@ class TruthReader(Reader):
     ) -> None:
         self.root, self.truth, self.classes, self.noise, self.face_only = out, truth, rule.names, noise, face_only
         self._config = stored_config(read_about(out))
-        if self._config.registration == "paper":
+        if self._config.registration.method == "paper":
             raise RecogniserError(
                 f"{out} is registered as in the paper, by landmarks that nobody finds in a side view; build it with "
                 "--registration head to read true views of it"

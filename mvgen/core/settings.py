@@ -1,0 +1,148 @@
+"""The settings of a build by their names: as flags, in YAML files, and in what a store says of itself."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from mvgen.core.config import WEIGHTS, BuildConfig
+from mvgen.core.errors import ConfigError
+
+
+class Setting(NamedTuple):
+    """One setting: the part it is in, its name there, its flag without dashes before it, and what else is known."""
+
+    part: str
+    name: str
+    flag: str
+    field: FieldInfo
+
+    @property
+    def path(self) -> str:
+        """Its name in files: `camera.size`."""
+        return f"{self.part}.{self.name}"
+
+
+def _settings() -> list[Setting]:
+    found = []
+    for part, whole in BuildConfig.model_fields.items():
+        assert whole.annotation is not None
+        for name, field in whole.annotation.model_fields.items():
+            extra = field.json_schema_extra
+            flag = str(extra["flag"]) if isinstance(extra, dict) else name.replace("_", "-")
+            found.append(Setting(part, name, flag, field))
+    return found
+
+
+# Every setting, by its flag with underscores, which was its name in files when settings had no parts.
+SETTINGS = {setting.flag.replace("-", "_"): setting for setting in _settings()}
+
+
+def by_part(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values of flags (with underscores) as a config has them: part -> name -> value. None is a flag not given."""
+    parts: dict[str, dict[str, Any]] = {}
+    for flag, value in flags.items():
+        if value is not None:
+            parts.setdefault(SETTINGS[flag].part, {})[SETTINGS[flag].name] = value
+    return parts
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without numbers to base 60: `-45:45:10` is a sweep, not minus 164,710."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
+    """Read a YAML file and lay other settings over it.
+
+    path : YAML with the parts and names of BuildConfig, or None
+    overrides : part -> name -> value, see `by_part`
+    Raises ConfigError naming the file, the setting and the nearest known one.
+    """
+    where = f"config file {path}" if path else "settings"
+    parts = {} if path is None else _read_yaml(path)
+    for given in (parts, overrides):
+        _check_names(given, where)
+    try:
+        config = BuildConfig.model_validate(_laid_over(parts, overrides))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{where}: {problems}") from None
+    for part in WEIGHTS:
+        weights = getattr(config, part).weights
+        if weights is not None and not weights.is_file():
+            raise ConfigError(f"{where}: {part}.weights: {weights} does not exist")
+    return config
+
+
+def from_identity(identity: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> BuildConfig:
+    """The settings of `BuildConfig.identity`, with others laid over them. Raises ConfigError for what is none.
+
+    It has the digests of weights, not where they lie: they are the shipped ones unless they are laid over it.
+    """
+    _check_names(identity, "settings")
+    without = _laid_over(identity, {part: {"weights": None} for part in WEIGHTS})
+    return load_config(None, _laid_over(without, overrides or {}))
+
+
+def _laid_over(parts: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {part: {**(parts.get(part) or {}), **(others.get(part) or {})} for part in {**parts, **others}}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"config file {path} does not exist")
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {path} is not valid YAML: {error}") from None
+    if loaded is not None and not isinstance(loaded, dict):
+        raise ConfigError(f"config file {path} holds a {type(loaded).__name__}, not `part: {{name: value}}` lines")
+    return loaded or {}
+
+
+def _check_names(parts: Mapping[str, Any], where: str) -> None:
+    """Refuse settings outside of a part, all at once, and names that no setting has."""
+    own = {
+        name for name, value in parts.items() if name in BuildConfig.model_fields and isinstance(value, Mapping | None)
+    }
+    flat = [name for name in parts if name in SETTINGS and name not in own]
+    if flat:
+        moves = "".join(f"\n  {name} -> {SETTINGS[name].path}" for name in flat)
+        raise ConfigError(f"{where}: settings are in parts now, as in `camera: {{size: 256}}`; move these:{moves}")
+    paths = {setting.path for setting in SETTINGS.values()}
+    for part, values in parts.items():
+        if part not in BuildConfig.model_fields:
+            raise ConfigError(f"{where}: unknown setting {str(part)!r}{_hint(str(part))}")
+        if not isinstance(values, Mapping | None):
+            raise ConfigError(f"{where}: {part} is no single setting; write `{part}: {{name: value}}`")
+        for name in values or {}:
+            if f"{part}.{name}" not in paths:
+                raise ConfigError(f"{where}: unknown setting '{part}.{name}'{_hint(f'{part}.{name}')}")
+
+
+def _hint(path: str) -> str:
+    """The known name that is nearest to an unknown one: its last word in another part, or what is spelt alike."""
+    words = {each.name: each.path for each in SETTINGS.values()} | {flag: each.path for flag, each in SETTINGS.items()}
+    known = words | {name: name for name in (*BuildConfig.model_fields, *words.values())}
+    word = path.rpartition(".")[2]
+    close = [word] if word in words else difflib.get_close_matches(path, known, n=1)
+    return f"; did you mean {known[close[0]]!r}?" if close else f"; known parts: {', '.join(BuildConfig.model_fields)}"
