@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from skimage.data import astronaut
 
-from mvgen.core.paths import face_mesh_tables, face_mesh_weights
+from mvgen.core.files import face_mesh_tables, face_mesh_weights
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh_engine import INPUT_SIZE, get_engine

@@ -398,7 +398,7 @@ def test_a_clip_that_another_attempt_has_finished_is_not_built_again(
 
 
 def test_another_config_is_refused_and_changes_nothing(root: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    with pytest.raises(StoreError, match=r"config\.seed: 0 there, 3 now"):
+    with pytest.raises(StoreError, match=r"config\.split\.seed: 0 there, 3 now"):
         build(make_config(root, tmp_path / "whole", seed=3), FakeStages(root))
     assert tree_bytes(tmp_path / "whole") == whole
 

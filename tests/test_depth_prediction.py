@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from mvgen.core.camera import EYE_CENTRE, crop_camera
 from mvgen.core.config import file_digest
 from mvgen.core.errors import ConfigError, WeightsError
-from mvgen.core.paths import shipped_weights
+from mvgen.core.files import shipped_weights
 from mvgen.core.records import FacePrediction, Image
 from mvgen.depth.backends import OpenVinoEngine, TorchEngine, get_engine
 from mvgen.depth.estimator import INPUT_SIZE, DepthEstimator, less_tilt, load_network, resize_fit, two_ways

@@ -83,7 +83,6 @@ def test_the_recogniser_learns_from_motion() -> None:
 
 
 def test_entry_points_add_them_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mvgen.core.registry")
     from mvgen.motion.flow import get_flow_methods
     from mvgen.render import get_renderer
     from mvgen.sources import get_source

@@ -15,7 +15,7 @@ from factories import AstronautDetector, astronaut
 
 from mvgen.core import landmarks68 as ibug
 from mvgen.core.config import file_digest
-from mvgen.core.paths import face_mesh_weights
+from mvgen.core.files import face_mesh_weights
 from mvgen.core.records import FacePoints, FaceTrack, Image
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.face_mesh import FaceMesh

@@ -71,11 +71,11 @@ def test_source_view_comes_first_and_every_angle_follows() -> None:
 
 
 def test_the_frontal_clip_of_recognisers_is_the_one_that_a_build_keeps() -> None:
-    kept, source = built(), built().views[0]
+    kept, source = built(), built().frontal
     front = frontal_clip(clip(4), config(), known_tools(), lambda _: noisy_clip(astronaut(), 4, 2.0))
     motion = front.flow.on(front.shown)
     assert (front.clip, front.onset, front.clip.position(front.clip.apex, -1)) == (kept.clip, 0, front.apex)
-    np.testing.assert_array_equal(front.face.landmarks, kept.face.landmarks)
+    np.testing.assert_array_equal(front.face.landmarks, kept.reconstruction.face.landmarks)
     for one, other in (
         (front.crops, source.colour),
         (front.shown & front.inside, source.valid),
@@ -89,7 +89,7 @@ def test_a_side_clip_is_not_registered_as_in_the_paper() -> None:
     frames, face = noisy_clip(astronaut(), 2, 1.0), np.ones((128, 128), bool)
     crop, camera, paper = np.eye(2, 3), crop_camera(128), config(registration="paper")
     with pytest.raises(ConfigError, match="registration head"):
-        side_clip(frames, crop, built().fit, face, camera, onset=0, apex=1, config=paper)
+        side_clip(frames, crop, built().reconstruction.fit, face, camera, onset=0, apex=1, config=paper)
 
 
 def test_every_stage_is_timed() -> None:

@@ -16,9 +16,9 @@ from reading_build import ReadingStages
 import mvgen.build.build
 import recognizer.cli
 from mvgen.cli import run, run_app
-from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError, PublishError, SourceError
 from mvgen.core.registry import Registry
+from mvgen.core.settings import load_config
 from mvgen.motion.flow import get_flow_methods
 from mvgen.pipeline.stages import PipelineStages
 from mvgen.publish.licence import access_to, citation_of, terms_of
@@ -139,7 +139,10 @@ def test_a_source_of_another_package_is_built_from_and_verified(
     )
     capsys.readouterr()
     assert run(["verify", out, "--sample", "0"]) == 0
-    assert PipelineStages().software(BuildConfig(dataset="example"))["mvgen-example-source"] == "0.3"
+    assert (
+        PipelineStages().software(load_config(None, {"source": {"dataset": "example"}}))["mvgen-example-source"]
+        == "0.3"
+    )
 
 
 def test_a_source_of_another_package_says_its_own_terms(example: Path) -> None:
@@ -201,13 +204,13 @@ def test_a_name_that_is_misspelt_gets_the_nearest_of_all_names(example: Path) ->
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"renderer": "rycast"}, "unknown renderer 'rycast'; did you mean 'raycast'"),
-        ({"flow_method": "farnbeck"}, "unknown flow method 'farnbeck'; did you mean 'farneback'"),
+        ({"render": {"renderer": "rycast"}}, "unknown renderer 'rycast'; did you mean 'raycast'"),
+        ({"flow": {"method": "farnbeck"}}, "unknown flow method 'farnbeck'; did you mean 'farneback'"),
     ],
 )
-def test_a_build_refuses_unknown_names_before_it_reads(setting: dict[str, str], message: str) -> None:
+def test_a_build_refuses_unknown_names_before_it_reads(setting: dict[str, dict[str, str]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        PipelineStages().read(BuildConfig(dataset="folder").model_copy(update=setting))
+        PipelineStages().read(load_config(None, {"source": {"dataset": "folder"}, **setting}))
 
 
 def test_a_name_that_two_packages_give_is_refused_with_both_places(

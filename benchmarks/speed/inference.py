@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import Report, command_line, run_script
-from mvgen.core.paths import shipped_weights
+from mvgen.core.files import shipped_weights
 from mvgen.core.records import FaceTrack
 from mvgen.depth.backends import OpenVinoEngine, TorchEngine, openvino_installed
 from mvgen.depth.estimator import load_network

@@ -32,7 +32,7 @@ from benchmarks.common import Report, command_line, run_script
 from benchmarks.speed.baseline_build import PlainBuilder, PlainSettings
 from mvgen.core.angles import parse_angles
 from mvgen.core.device import one_thread
-from mvgen.core.paths import shipped_weights
+from mvgen.core.files import shipped_weights
 from mvgen.core.records import Clip
 from mvgen.engine import local
 from mvgen.evaluation.processes import watched_children

@@ -19,9 +19,6 @@ from mvgen.core.angles import parse_angles
 # How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip_geometry`.
 Geometry = Literal["clip", "model", "per-frame"]
 
-# What finds the motion between two pictures; see `mvgen.motion.flow`.
-FlowMethod = Literal["joint", "dis", "farneback", "tvl1", "raft"]
-
 # Given as text, which its field reads: the help shows it so.
 _SWEEP: Any = "-45:45:10"
 
@@ -128,7 +125,7 @@ class GeometryConfig(_Part):
 class RenderConfig(_Part):
     """How the pictures of a view are drawn and kept."""
 
-    renderer: Literal["grid", "raycast", "pyrender"] = Field(
+    renderer: str = Field(
         default="grid",
         description="what draws the views: grid (fast), or a reference by rays (raycast) or OpenGL (pyrender)",
     )
@@ -167,9 +164,10 @@ class FlowConfig(_Part):
         "the view's own pictures (image)",
         json_schema_extra={"flag": "flow"},
     )
-    method: FlowMethod = Field(
+    method: str = Field(
         default="joint",
-        description="what finds motion, joint in all frames at once; raft needs weights, see --flow-weights",
+        description="what finds motion: joint (in all frames at once), dis, farneback, tvl1, or raft, which needs "
+        "--flow-weights",
         json_schema_extra={"flag": "flow-method"},
     )
     weights: Path | None = Field(

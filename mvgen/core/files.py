@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and disks that refuse."""
+"""Files: where mvgen keeps its own, writing so that a reader never sees half of one, and disks that refuse."""
 
 from __future__ import annotations
 
@@ -39,3 +39,25 @@ def flush(path: Path) -> None:
     """Wait until a file's content is on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def cache_dir() -> Path:
+    """The cache folder: $MVGEN_CACHE_DIR, else $XDG_CACHE_HOME/mvgen, else ~/.cache/mvgen. Not created here."""
+    if own := os.environ.get("MVGEN_CACHE_DIR"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mvgen"
+
+
+def shipped_weights() -> Path:
+    """The depth weights inside the package."""
+    return Path(__file__).parents[1] / "depth" / "weights" / "face_depth.safetensors"
+
+
+def face_mesh_weights() -> Path:
+    """MediaPipe's face landmark model inside the package."""
+    return Path(__file__).parents[1] / "faces" / "weights" / "face_landmark.tflite"
+
+
+def face_mesh_tables() -> Path:
+    """The tables of the face mesh inside the package."""
+    return Path(__file__).parents[1] / "faces" / "face_mesh_topology.npz"

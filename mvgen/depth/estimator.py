@@ -14,7 +14,7 @@ from mvgen.core.camera import EYE_CENTRE
 from mvgen.core.config import file_digest
 from mvgen.core.device import resolved_device
 from mvgen.core.errors import WeightsError
-from mvgen.core.paths import shipped_weights
+from mvgen.core.files import shipped_weights
 from mvgen.core.records import FacePrediction
 from mvgen.depth.backends import Engine, get_engine
 from mvgen.depth.network import FIT_CHANNELS, FaceDepthNetwork, Prediction, mirror_fit, network_input, normalise

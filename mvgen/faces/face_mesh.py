@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.device import resolved_device
-from mvgen.core.paths import face_mesh_weights
+from mvgen.core.files import face_mesh_weights
 from mvgen.core.records import FacePoints, Image
 from mvgen.faces.face_mesh_engine import INPUT_SIZE, get_engine
 from mvgen.faces.face_mesh_topology import MIRROR, POINTS

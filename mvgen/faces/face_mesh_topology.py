@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.paths import face_mesh_tables
+from mvgen.core.files import face_mesh_tables
 
 POINTS: Final = 468
 

@@ -15,7 +15,7 @@ from mvgen import __version__
 from mvgen.core.code_digest import stage_digests
 from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.device import one_thread, resolved_device
-from mvgen.core.paths import shipped_weights
+from mvgen.core.files import shipped_weights
 from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.core.registry import Registry
 from mvgen.core.stopwatch import Stopwatch

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mvgen.core.paths import cache_dir
+from mvgen.core.files import cache_dir
 from mvgen.core.records import Clip
 from mvgen.sources.base import Listing, Source, Variant, store_annotations
 from mvgen.sources.casme2 import Casme2

@@ -13,7 +13,7 @@ from typing import Literal
 from mvgen import __version__
 from mvgen.core.config import file_digest
 from mvgen.core.errors import MvgenError
-from mvgen.core.paths import cache_dir, shipped_weights
+from mvgen.core.files import cache_dir, shipped_weights
 from mvgen.pipeline.stages import PACKAGES, package_version
 
 INSTALL_PACKAGES = "uv sync --locked   (or: pip install .)"

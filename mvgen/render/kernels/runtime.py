@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.device import start_warp
 from mvgen.core.errors import ConfigError, MissingPartError
-from mvgen.core.paths import cache_dir
+from mvgen.core.files import cache_dir
 
 CPU_FLAGS = "-march=native -ffp-contract=off"
 """For the compiler of kernels: a multiplication and an addition are never fused, so that every CPU gives one result."""
