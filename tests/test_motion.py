@@ -91,7 +91,7 @@ def test_a_still_clip_hardly_moves_by_either_way() -> None:
 
 
 def test_flow_weights_must_exist() -> None:
-    with pytest.raises(ConfigError, match="flow_weights"):
+    with pytest.raises(ConfigError, match=r"flow\.weights"):
         load_config(None, {"flow": {"method": "raft", "weights": "nowhere.safetensors"}})
 
 
