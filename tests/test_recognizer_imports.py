@@ -55,7 +55,7 @@ def test_the_recogniser_knows_records_stores_and_registered_clips_only(file: str
         "from mvgen.pipeline.frontal import _register",
         "from mvgen.store.writer import _flush",
         "from mvgen.sources import get_source",
-        "def read():\n    from mvgen.views.view import look",
+        "def read():\n    from mvgen.views.view import render_geometry",
     ],
 )
 def test_other_imports_are_found(line: str) -> None:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from benchmarks.common import Report, command_line, run_script
 from mvgen.core.files import shipped_weights
 from mvgen.core.records import FaceTrack
-from mvgen.depth.backends import OpenVinoEngine, TorchEngine, openvino_installed
+from mvgen.depth.backends import OpenVinoBackend, TorchBackend, openvino_installed
 from mvgen.depth.estimator import load_network
 from mvgen.depth.network import FaceDepthNetwork, Prediction, network_input, normalise
 from mvgen.evaluation.tables import Rows
@@ -109,14 +109,14 @@ def engines(network: FaceDepthNetwork, size: int, chosen: argparse.Namespace) ->
     example = pictures(2, size, network.fitted)
     makers: dict[str, Callable[[], Runner]] = {
         "torch, channels first": lambda: network,
-        "torch, channels last": lambda: TorchEngine(copy.deepcopy(network)),
-        "torch, folded, channels last": lambda: TorchEngine(folded(network)),
+        "torch, channels last": lambda: TorchBackend(copy.deepcopy(network)),
+        "torch, folded, channels last": lambda: TorchBackend(folded(network)),
     }
     if chosen.compile:
         makers["torch.compile"] = lambda: compiled(network, example)
     makers["onnxruntime"] = lambda: through_onnx(network, example, chosen.threads)
     if openvino_installed():
-        makers["openvino"] = lambda: OpenVinoEngine(network, size)
+        makers["openvino"] = lambda: OpenVinoBackend(network, size)
     made = {}
     for name, make in makers.items():
         start = time.perf_counter()

@@ -36,7 +36,7 @@ from mvgen.store.arrays import read_maps
 from mvgen.store.frames import read_frames
 from mvgen.store.geometry import read_geometry, read_signals
 from mvgen.store.manifest import ViewRow, finite
-from mvgen.views.view import Scene, look, make_scene, make_view, visible_share
+from mvgen.views.view import Scene, make_scene, make_view, render_geometry, visible_share
 
 _DRAWS = 16  # random angles tried for a view that is to be kept
 
@@ -86,7 +86,7 @@ def landmarks_at(scene: Scene, yaw: float | None, pitch: float = 0.0) -> Floats 
 
 def share_at(scene: Scene, yaw: float, pitch: float, config: BuildConfig) -> float:
     """Share of a clip's attention that a view at an angle, degrees, sees, in [0, 1]."""
-    return visible_share(scene, look(scene, yaw, pitch, config.render, _renderer()), config.render)
+    return visible_share(scene, render_geometry(scene, yaw, pitch, config.render, _renderer()), config.render)
 
 
 class RenderedViews(Dataset[ViewItem]):
@@ -188,7 +188,7 @@ class RenderedViews(Dataset[ViewItem]):
         return max(tried, key=lambda one: one[0])[1]
 
     def _look(self, scene: Scene, yaw: float, pitch: float) -> ClipGeometry[ViewGeometry]:
-        return look(scene, yaw, pitch, self.config.render, _renderer())
+        return render_geometry(scene, yaw, pitch, self.config.render, _renderer())
 
     def _row(self, row: ViewRow, yaw: float, pitch: float, share: float) -> ViewRow:
         seen = replace(row, view=view_name(yaw, pitch), yaw=yaw, visible_attention=finite(share))

@@ -20,7 +20,7 @@ from mvgen.pipeline.clip import build_clip
 from mvgen.pipeline.tools import Tools
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
-from mvgen.views.view import Scene, flow_methods, look, make_scene, make_view
+from mvgen.views.view import Scene, flow_methods, make_scene, make_view, render_geometry
 
 Floats = NDArray[np.floating]
 Views = dict[float, ViewClip]
@@ -65,7 +65,8 @@ def on_surface(
         frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_methods(config.flow, config.run.device))
         scene = replace(scene, motion=clip_surface_motion(frontal, surfaces, scene.apex))
     return {
-        yaw: make_view(scene, look(scene, yaw, 0.0, config.render, renderer), config) for yaw in config.camera.angles
+        yaw: make_view(scene, render_geometry(scene, yaw, 0.0, config.render, renderer), config)
+        for yaw in config.camera.angles
     }
 
 

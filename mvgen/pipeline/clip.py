@@ -27,7 +27,7 @@ from mvgen.pipeline.frontal import FrontalClip, apex_position, cut_face, hold_st
 from mvgen.pipeline.tools import Tools
 from mvgen.render import Renderer
 from mvgen.views.attention import AttentionModel, attention_map, fit_head, pooled_change
-from mvgen.views.view import Scene, look, make_scene, make_view
+from mvgen.views.view import Scene, make_scene, make_view, render_geometry
 
 
 def build_clip(
@@ -94,7 +94,7 @@ class _SideViews(Iterable[ViewClip]):
     def __iter__(self) -> Iterator[ViewClip]:
         for yaw in self.config.camera.angles:
             with self.clock("views"):
-                seen = look(self.scene, yaw, 0.0, self.config.render, self.renderer)
+                seen = render_geometry(self.scene, yaw, 0.0, self.config.render, self.renderer)
             yield make_view(self.scene, seen, self.config, self.clock)
 
 

@@ -19,7 +19,7 @@ from mvgen.pipeline.frontal import find_face, source_camera
 from mvgen.pipeline.tools import Tools
 from mvgen.render.mesh import export_mesh
 from mvgen.render.surface import source_normals
-from mvgen.views.view import look, make_scene, make_view
+from mvgen.views.view import make_scene, make_view, render_geometry
 
 _LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder
 _CAPTION = 18  # pixels
@@ -122,7 +122,8 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
     export_mesh(scene.meshes.at_onset, crops[0], folder / "mesh.glb")
     pictures = [("source", crops[0]), ("depth relief", relief(surface))]
     for yaw in config.camera.angles:
-        view = make_view(scene, look(scene, yaw, 0.0, config.render, tools.renderer), config, with_flow=False)
+        seen = render_geometry(scene, yaw, 0.0, config.render, tools.renderer)
+        view = make_view(scene, seen, config, with_flow=False)
         colour = view.colour[0]
         name = view_name(yaw)
         Picture.fromarray(colour).save(folder / "views" / f"{name}.png")
