@@ -20,21 +20,21 @@ def rebuild(
     *,
     out: Annotated[Path, typer.Option(help="folder of the rebuilt dataset", show_default=False)],
     root: Annotated[Path | None, typer.Option(help="folder of the source", show_default=False)] = None,
-    annotations: Annotated[Path | None, typer.Option(help="workbook, or folder of it, when it is not in ROOT")] = None,
-    weights: Annotated[Path | None, typer.Option(help="depth weights, if the recipe has its own")] = None,
-    flow_weights: Annotated[Path | None, typer.Option(help="RAFT weights, if the recipe has its own")] = None,
-    workers: Annotated[int, typer.Option(help="clips built at a time; results do not depend on it", min=1)] = 1,
+    annotations: Annotated[Path | None, typer.Option(help="workbook, or its folder, when it is not in ROOT")] = None,
+    weights: Annotated[Path | None, typer.Option(help="depth weights, if the recipe uses custom ones")] = None,
+    flow_weights: Annotated[Path | None, typer.Option(help="RAFT weights, if the recipe uses custom ones")] = None,
+    workers: Annotated[int, typer.Option(help="clips built in parallel; results do not depend on it", min=1)] = 1,
     device: Annotated[
         str | None, typer.Option(help="where the networks run  [default: the recipe's]", metavar="auto|cpu|cuda")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="print every clip and the traceback of mistakes")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="print every clip, and tracebacks of errors")] = False,
 ) -> int:
-    """Build the dataset of a recipe again, and compare every byte.
+    """Rebuild the dataset of a recipe, and compare every byte.
 
-    A source or weights that are not the recipe's are refused, by name, before anything is built. Stopped in the middle,
-    the same line goes on.
+    A source or weights that differ from the recipe's are refused, by name, before anything is built. After an
+    interruption the same command continues.
 
-    Exit code: 0 every byte is the same, 1 something differs and is listed, 2 bad input.
+    Exit code: 0 every byte is the same, 1 there are differences, which are listed, 2 bad input.
 
     \b
     Examples:
@@ -68,4 +68,4 @@ def _print(result: Comparison, total: int) -> None:
         if len(paths) > _SHOWN:
             print(f"{kind}: {len(paths) - _SHOWN} more")
     for line in result.software:
-        print(f"other software: {line}")
+        print(f"software differs: {line}")
