@@ -204,7 +204,7 @@ def test_a_build_ends_with_a_page_unless_told_otherwise(
     face.append(frozenset())
     capsys.readouterr()
     assert run([*line, "--retry-failed", "--no-report"]) == 0
-    assert f"out of date: `mvgen report {out}` writes it anew" in capsys.readouterr().out
+    assert f"out of date: `mvgen report {out}` updates it" in capsys.readouterr().out
     assert run(line) == 0
     assert is_current(out)
 

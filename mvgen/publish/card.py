@@ -79,7 +79,7 @@ def dataset_card(facts: Statement) -> str:
     if facts.stand_in:
         parts.append(
             f"**These are stand-ins:** synthetic performances of parametric heads in the layout of {title}. They "
-            "contain no frame of the release, and results on stand-ins do not transfer to the release."
+            "contain no frame of the release, and results on stand-ins are not results on the release."
         )
     parts += [
         f"- Source: {title} ({_plain(source['version'])}), read as `{source['name']}`\n"

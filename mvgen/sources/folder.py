@@ -76,8 +76,8 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
             try:
                 clip = self._clip(directory, path, row, problems)
             except ClipError as error:
-                said = f" ({row.where})" if row.where else ""
-                failures.append(ClipFailure("__".join(directory.parts), f"{error.reason}{said}", error.path or path))
+                where = f" ({row.where})" if row.where else ""
+                failures.append(ClipFailure("__".join(directory.parts), f"{error.reason}{where}", error.path or path))
             else:
                 clips.append(clip)
         for name, row in rows.items():

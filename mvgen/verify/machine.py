@@ -92,16 +92,16 @@ def _gl() -> list[Check]:
     """EGL, then OSMesa, in the order that a build tries them; one is enough."""
     checks: list[Check] = []
     usable = False
-    for backend in ("egl", "osmesa"):
-        found, problem = _try_process(_PROBE, PYOPENGL_PLATFORM=backend)
+    for interface in ("egl", "osmesa"):
+        found, problem = _try_process(_PROBE, PYOPENGL_PLATFORM=interface)
         if problem:
-            checks.append(Check(f"GL through {backend}", "note", f"not usable: {problem}"))
+            checks.append(Check(f"GL through {interface}", "note", f"not usable: {problem}"))
         else:
             in_use = "" if usable else ", in use"
             usable = True
-            checks.append(Check(f"GL through {backend}", "ok", found + in_use))
+            checks.append(Check(f"GL through {interface}", "ok", found + in_use))
     if not usable:
-        needed = "no backend can render without a screen; only `--renderer pyrender` needs one"
+        needed = "neither can render without a screen; only `--renderer pyrender` needs one"
         checks.append(Check("GL", "note", needed, INSTALL_GL))
     return checks
 
