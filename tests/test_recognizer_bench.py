@@ -217,7 +217,7 @@ def test_a_benchmark_that_was_killed_ends_with_the_same_tables(bench: tuple[Path
     assert not (killed / "results.json").exists()
     said: list[str] = []
     run_bench(load_bench(recipe), killed, tensorboard=False, say=said.append)
-    assert said[0] == f"resuming: {done} of 18 runs are there already"
+    assert said[0] == f"resuming: {done} of 18 runs are finished already"
     for name in TABLES:
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
 
@@ -251,12 +251,12 @@ def test_the_benchmarks_of_the_papers_are_read(path: Path) -> None:
     [
         ("systems: [{name: nearest}]\nsysems: 1", ConfigError, "sysems"),
         ("systems: []", ConfigError, "systems"),
-        ("systems: [{name: nearest}, {name: nearest}]", ConfigError, "two systems are called 'nearest'"),
+        ("systems: [{name: nearest}, {name: nearest}]", ConfigError, "two systems have the label 'nearest'"),
         ("systems: [{name: neares}]", RecogniserError, "did you mean 'nearest'"),
         ("systems: [{name: tiny-network, training: {epoch: 3}}]", RecogniserError, "has no 'epoch'"),
         ("systems: [{name: nearest, training: {epochs: 3}}]", RecogniserError, "no training settings"),
         ("systems: [{name: nearest}]\nselection: {best_test_epoch: true}", ConfigError, "best_test_epoch"),
-        ("- a\n- b", ConfigError, "holds a list"),
+        ("- a\n- b", ConfigError, "contains a list"),
         ("a: [", ConfigError, "not valid YAML"),
     ],
 )
@@ -297,8 +297,8 @@ def test_bad_input_is_a_message(bench: tuple[Path, Path], tmp_path: Path, capsys
     lines = [
         (("train", "--system", "nearest", "--data", other, *out), "schema 99"),
         (("train", "--system", "nearst", "--data", store, *out), "did you mean 'nearest'"),
-        (("train", "--system", "nearest", "--data", store, "--option", "copies", *out), "no name=value"),
-        (("train", "--system", "nearest", "--data", tmp_path / "no", *out), "is no folder"),
+        (("train", "--system", "nearest", "--data", store, "--option", "copies", *out), "not name=value"),
+        (("train", "--system", "nearest", "--data", tmp_path / "no", *out), "is not a folder"),
         (("bench", recipe, "--only", "multiview", *out), "no system 'multiview'"),
         (("bench", tmp_path / "no.yaml", *out), "does not exist"),
         (("eval", "--weights", tmp_path / "no", "--data", store), "do not exist"),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import table
-from recognizer.evaluation.acted_samples import acted_sample
+from recognizer.evaluation.synthetic_samples import synthetic_sample
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, System, get_system
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--paper", action="store_true", help="the papers' sizes")
     given = parser.parse_args()
-    samples = [acted_sample(label=seed % _CLASSES, seed=seed) for seed in range(_CLIPS)]
+    samples = [synthetic_sample(label=seed % _CLASSES, seed=seed) for seed in range(_CLIPS)]
     rows = []
     for name in given.systems.split(","):
         start = time.perf_counter()

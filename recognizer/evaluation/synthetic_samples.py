@@ -1,4 +1,4 @@
-"""Small clips with motion that is known: patches of a textured face move along one of four ways, there and back."""
+"""Small clips with known motion: part of a texture moves in one of four directions, and back."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from recognizer.ops.faces import mean_landmarks
 from recognizer.records import Sample
 
 # Motion of a class, as shares of its strength: right, down, left, up.
-WAYS = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))
-_CENTRE, _SPREAD = (0.5, 0.66), 0.16  # of the part that moves, shares of the side: about the mouth
+DIRECTIONS = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))
+_CENTRE, _SPREAD = (0.5, 0.66), 0.16  # of the moving part, as shares of the side: around the mouth
 
 
-def acted_sample(label: int = 0, seed: int = 0, frames: int = 16, size: int = 96, strength: float = 2.0) -> Sample:
-    """A clip that moves the way of its class.
+def synthetic_sample(label: int = 0, seed: int = 0, frames: int = 16, size: int = 96, strength: float = 2.0) -> Sample:
+    """A clip that moves in the direction of its class.
 
-    seed : of the texture, and of landmarks near a mean face's; strength : pixels at the apex
+    seed : of the texture, and of landmarks near those of a mean face; strength : pixels at the apex
     """
     import cv2
 
@@ -25,7 +25,7 @@ def acted_sample(label: int = 0, seed: int = 0, frames: int = 16, size: int = 96
     y, x = np.mgrid[:size, :size].astype(np.float32)
     across, down = x + 0.5 - _CENTRE[0] * size, y + 0.5 - _CENTRE[1] * size
     away = (across**2 + down**2) / (2 * (_SPREAD * size) ** 2)
-    motion = (np.exp(-away)[..., None] * np.array(WAYS[label]) * strength).astype(np.float32)
+    motion = (np.exp(-away)[..., None] * np.array(DIRECTIONS[label]) * strength).astype(np.float32)
     phase = np.sin(np.linspace(0, np.pi, frames)).astype(np.float32)
     pictures = [
         cv2.remap(
