@@ -305,7 +305,7 @@ def test_flow_images_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 # Which data
 
 
-def test_a_folder_says_itself_what_it_is(store: Path, tmp_path: Path) -> None:
+def test_the_kind_of_data_in_a_folder_is_recognised(store: Path, tmp_path: Path) -> None:
     assert data_at(store) == DataConfig(stores=(store,))
     assert data_at(tmp_path) == DataConfig(flow_images=tmp_path)
     with pytest.raises(RecogniserError, match="is not a folder"):
@@ -314,7 +314,7 @@ def test_a_folder_says_itself_what_it_is(store: Path, tmp_path: Path) -> None:
         open_data(DataConfig(stores=(store,), flow_images=tmp_path))
 
 
-def test_joined_data_tell_datasets_apart_and_refuse_repeats(store: Path) -> None:
+def test_joined_data_keep_datasets_apart_and_refuse_repeats(store: Path) -> None:
     first, second = PatternReader(2, 3), PatternReader(2, 3)
     with pytest.raises(RecogniserError, match="in the data twice"):
         Joined([first, second])
@@ -354,7 +354,7 @@ def test_copies_of_a_training_sample_follow_one_another() -> None:
 
 
 class Damaged(PatternReader):
-    """One clip has a flow that is no number."""
+    """One clip has a flow that is not finite."""
 
     def read(self, index: int) -> Sample:
         sample = super().read(index)

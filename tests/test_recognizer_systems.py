@@ -83,7 +83,7 @@ def test_weights_go_from_one_network_to_another(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FEATURES)
-def test_support_vectors_tell_ways_of_moving_apart(name: str) -> None:
+def test_support_vectors_distinguish_directions_of_motion(name: str) -> None:
     system = small(name)
     assert isinstance(system, FeatureSystem)
     train, test = (
@@ -229,7 +229,7 @@ def test_parameters_are_those_of_the_network() -> None:
 
 @pytest.fixture
 def fer2013(tmp_path: Path) -> Callable[[str], Path]:
-    """A file in FER2013's form, with a last line of one's own."""
+    """A file in the format of FER2013, with a given last line."""
 
     def write(last: str = "") -> Path:
         draw = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The parts that systems are made of, against what they have to give by definition."""
+"""Building blocks of systems, compared with their definitions."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_an_expression_is_its_frames_from_onset_to_offset() -> None:
     np.testing.assert_array_equal(face.flow, sample.flow[2:6])
 
 
-def test_a_mirrored_clip_moves_the_other_way() -> None:
+def test_a_mirrored_clip_moves_in_the_opposite_direction() -> None:
     sample = synthetic_sample(label=0, size=32)
     image = mirrored(sample)
     assert image.apex_flow[..., 0].min() < -1
@@ -150,14 +150,14 @@ def test_a_face_is_cropped_about_its_eyes_and_brought_to_the_mean_face() -> None
 
 
 def grating(motion: Floats, wavelength: float = 32.0, size: int = 128) -> Floats:
-    """(T, size, size) grey in [0, 255], waves that lie `motion` pixels to the right."""
+    """(T, size, size) grey in [0, 255], waves shifted by `motion` pixels to the right."""
     x = np.arange(size) - motion[:, None]
     rows = 127 + 60 * np.sin(2 * np.pi * x / wavelength)
     return np.repeat(rows[:, None], size, axis=1).astype(np.float32)
 
 
 def displacement(clip: Floats, wavelength: float = 32.0) -> Floats:
-    """How far to the right the waves of each frame lie of those of the first, pixels."""
+    """Shift of the waves of each frame to the right of those of the first, pixels."""
     waves = np.exp(-2j * np.pi * np.arange(clip.shape[2]) / wavelength)
     phase = np.angle((clip @ waves).sum(axis=1))
     return -np.angle(np.exp(1j * (phase - phase[0]))) * wavelength / (2 * np.pi)

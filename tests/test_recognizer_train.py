@@ -69,7 +69,7 @@ def test_steps_give_few_samples_as_many_steps_as_many_samples(samples: int, epoc
 
 
 class StoppedError(Exception):
-    """Stands for whatever ends a process."""
+    """Simulates the end of a process."""
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 
 
 class LinearPicture(torch.nn.Module):
-    """Scores are sums over a picture (B, 2, 12, 12), weighted anew for each class."""
+    """Scores are sums over a picture (B, 2, 12, 12), weighted differently for each class."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -175,7 +175,7 @@ def test_refine_updates_an_existing_page(store: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.slow
-def test_a_build_ends_with_a_page_unless_told_otherwise(
+def test_a_build_ends_with_a_page_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, out = make_source(tmp_path / "root"), tmp_path / "out"
