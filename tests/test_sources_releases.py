@@ -135,7 +135,7 @@ def test_casme2_apex_and_offset_faults_are_repaired_or_refused(tmp_path: Path) -
     assert all("of CAS(ME)^2code_final.xlsx" in reason for reason in failures.values())
 
 
-def test_clips_without_frames_or_folder_are_failures_and_folders_without_a_row_are_told(tmp_path: Path) -> None:
+def test_clips_without_frames_or_folder_are_failures_and_folders_without_a_row_are_reported(tmp_path: Path) -> None:
     rows = [(1, f"anger1_{clip}", 8, 10, 12, "negative") for clip in range(1, 5)]
     write_casme2(tmp_path, *rows)
     subject = tmp_path / "selectedpic/selectedpic/s15"

@@ -15,7 +15,7 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.errors import SourceError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.records import Clip
-from mvgen.engine.local import Crew
+from mvgen.engine.local import WorkerPool
 from mvgen.store import layout
 from mvgen.store.finish import copy_annotations, finish
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, read_failures, read_table
@@ -115,7 +115,7 @@ def build(
     splits = assign_splits((clip.subject_key for clip in clips), config.split.test_share, config.split.seed)
     plan = Plan(stages, config, software, out / layout.ATTENTION, splits)
     spent: defaultdict[str, float] = defaultdict(float)
-    with at_work(config.run) as crew, locked(out, shared=shard is not None):
+    with at_work(config.run) as pool, locked(out, shared=shard is not None):
         with taking_turns(out, _PREPARING):
             check_folder(out, identity)  # another shard may have begun meanwhile
             begin(out, identity)
@@ -126,10 +126,10 @@ def build(
                 write_share(out, Share(shard, tuple(map(clip_key, ours)), tuple(lost)))
             done = _finished_clips(out, ours, config, retry_failed)
             training = [clip for clip in clips if clip.label and splits[clip.subject_key] == "train"]
-            done |= _fit_attention(training, plan, progress, crew, spent)
+            done |= _fit_attention(training, plan, progress, pool, spent)
         todo = [clip for clip in ours if clip.id not in done]
         progress.start(len(ours), len(ours) - len(todo))
-        built = build_clips(todo, plan, progress, crew, spent)
+        built = build_clips(todo, plan, progress, pool, spent)
         done |= built
         ends = [done[clip.id] for clip in ours]
         _tell_lost(ends, progress)
@@ -141,13 +141,13 @@ def build(
 
 
 def _fit_attention(
-    training: Sequence[Clip], plan: Plan, progress: Progress, crew: Crew | None, spent: defaultdict[str, float]
+    training: Sequence[Clip], plan: Plan, progress: Progress, pool: WorkerPool | None, spent: defaultdict[str, float]
 ) -> dict[str, Marker]:
     """Fit the attention head where there is none yet; returns the failures of clips that cost their workers."""
     if plan.attention.is_file():
         return {}
     progress.note(f"fitting the attention head on {len(training)} training clips")
-    observed, failed = observe_clips(training, plan, crew, spent)
+    observed, failed = observe_clips(training, plan, pool, spent)
     fitted = plan.stages.fit_attention(observed, plan.config)
     with disk_errors(plan.config.run.out):
         write_atomically(plan.attention, fitted)

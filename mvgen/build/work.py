@@ -99,11 +99,11 @@ class Seen:
 
 
 @contextmanager
-def at_work(config: RunConfig) -> Iterator[local.Crew | None]:
+def at_work(config: RunConfig) -> Iterator[local.WorkerPool | None]:
     """Hold what the engine needs for all it does for a build: its processes, or a connection to a cluster."""
     if config.engine == "local":
-        with local.Crew() as crew:
-            yield crew
+        with local.WorkerPool() as pool:
+            yield pool
         return
     from mvgen.engine import ray
 
@@ -112,7 +112,7 @@ def at_work(config: RunConfig) -> Iterator[local.Crew | None]:
 
 
 def observe_clips(
-    clips: Sequence[Clip], plan: Plan, crew: local.Crew | None, spent: defaultdict[str, float]
+    clips: Sequence[Clip], plan: Plan, pool: local.WorkerPool | None, spent: defaultdict[str, float]
 ) -> tuple[list[Any], dict[str, Marker]]:
     """Look at the training clips for the attention head.
 
@@ -121,7 +121,7 @@ def observe_clips(
     """
     seen: dict[str, Any] = {}
     lost: dict[str, Marker] = {}
-    for outcome in _outcomes(clips, partial(_make_observer, plan), plan, crew):
+    for outcome in _outcomes(clips, partial(_make_observer, plan), plan, pool):
         spent["starting"] += outcome.starting
         if (reason := _worker_lost(outcome)) is not None:
             lost[outcome.item.id] = _give_up(outcome.item, reason, plan).marker
@@ -135,14 +135,14 @@ def observe_clips(
 
 
 def build_clips(
-    clips: Sequence[Clip], plan: Plan, progress: Progress, crew: local.Crew | None, spent: defaultdict[str, float]
+    clips: Sequence[Clip], plan: Plan, progress: Progress, pool: local.WorkerPool | None, spent: defaultdict[str, float]
 ) -> dict[str, Marker]:
     """Build clips; returns their markers by id. Adds to the seconds `spent`, of all workers.
 
     Raises what is no clip's fault: a full disk, weights that cannot be read, no worker that begins.
     """
     markers: dict[str, Marker] = {}
-    for outcome in _outcomes(clips, partial(_make_builder, plan), plan, crew):
+    for outcome in _outcomes(clips, partial(_make_builder, plan), plan, pool):
         spent["starting"] += outcome.starting
         reason = _worker_lost(outcome)
         if reason is None and outcome.error is not None:
@@ -157,13 +157,13 @@ def build_clips(
 
 
 def _outcomes(
-    clips: Sequence[Clip], make: MakeWorker[Clip, Any], plan: Plan, crew: local.Crew | None
+    clips: Sequence[Clip], make: MakeWorker[Clip, Any], plan: Plan, pool: local.WorkerPool | None
 ) -> Iterator[Outcome[Clip, Any]]:
     config = plan.config.run
     limited = config.clip_timeout is None or config.clip_timeout > 0
     limits: Limits[Clip] = Limits(config.attempts, partial(_seconds, plan.config) if limited else None)
     if config.engine == "local":
-        return local.run(clips, make, config.workers, limits, crew)
+        return local.run(clips, make, config.workers, limits, pool)
     from mvgen.engine import ray
 
     gpus = config.worker_gpus

@@ -26,12 +26,12 @@ def publish(
         bool | None,
         typer.Option(
             "--pixels/--recipe",
-            help="publish the dataset itself, or its recipe  [default: the recipe where the source forbids more]",
+            help="publish the dataset itself, or its recipe  [default: the recipe if the source forbids more]",
         ),
     ] = None,
     kind: Annotated[
         Literal["parquet", "webdataset"] | None,
-        typer.Option("--format", help="how the views are packed  [default: parquet]"),
+        typer.Option("--format", help="file format of the views  [default: parquet]"),
     ] = None,
     permission: Annotated[
         str | None,
@@ -42,19 +42,19 @@ def publish(
         ),
     ] = None,
     public: Annotated[
-        bool, typer.Option("--public", help="on the Hub: let everybody read it; else it is private and gated")
+        bool, typer.Option("--public", help="on the Hub: make it public instead of private and gated")
     ] = False,
     creator: Annotated[
         str | None, typer.Option(help="who publishes the dataset  [default: USER on the Hub]", metavar="NAME")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="where people find it  [default: its page on the Hub]")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be written, and write nothing")] = False,
+    url: Annotated[str | None, typer.Option(help="web address of the dataset  [default: its page on the Hub]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list what would be written, and write nothing")] = False,
 ) -> int:
     """Publish a finished dataset, or the recipe of one that may not be passed on.
 
-    A recipe holds settings, versions and digests, and not one pixel: whoever holds the source builds the same dataset
-    from it with `mvgen rebuild`. The dataset itself goes out as Parquet or WebDataset, with a card, croissant.json and
-    a manifest. It is verified first. Stopped in the middle, the same line goes on.
+    A recipe holds settings, versions and digests, but no pixels: others with a copy of the source rebuild the dataset
+    from it with `mvgen rebuild`. The dataset itself is published as Parquet or WebDataset, with a card, croissant.json
+    and a manifest. It is verified first. After an interruption the same command continues.
 
     \b
     Examples:
@@ -65,25 +65,25 @@ def publish(
     plan = plan_publishing(
         out, to, pixels=pixels, kind=kind, public=public, permission=permission, creator=creator, url=url
     )
-    print(f"to {plan.target.address}, for {plan.target.visibility} reading")
+    print(f"target: {plan.target.address} ({plan.target.visibility})")
     if plan.guarded and isinstance(plan.target, Folder):
-        print("a folder counts as private: see to it that only those read it who may see the source's subjects")
+        print("a folder counts as private: make sure that only people who may see the source's subjects can read it")
     if dry_run:
         _print_plan(plan)
         print("nothing was written")
         return 0
-    outcome = plan.write(lambda name, size, sent: print(f"{name}  {_size(size)}{'' if sent else ', there already'}"))
+    outcome = plan.write(lambda name, size, sent: print(f"{name}  {_size(size)}{'' if sent else ', already there'}"))
     total = sum(file.size for file in outcome.files.values())
     print(f"{len(outcome.files)} files, {_size(total)}; {len(outcome.sent)} of them were sent in this run")
     if RECIPE in plan.names:
         folder = to if isinstance(plan.target, Folder) else "FOLDER_OF_THE_RECIPE"
-        print(f"recipe: {to}; build it again with: mvgen rebuild {folder} --root SOURCE --out OUT")
+        print(f"recipe: {to}; rebuild the dataset with: mvgen rebuild {folder} --root SOURCE --out OUT")
     return 0
 
 
 def _print_plan(plan: Plan) -> None:
     for part in plan.parts:
-        size = "made of the others" if part.size is None else _size(part.size)
+        size = "depends on the others" if part.size is None else _size(part.size)
         print(f"{part.name}  {size if part.exact else f'about {size}'}")
     print(f"{len(plan.parts)} files, about {_size(sum(part.size or 0 for part in plan.parts))}")
 

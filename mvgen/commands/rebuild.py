@@ -29,15 +29,15 @@ def rebuild(
     recipe: Annotated[Path, typer.Argument(help="folder that `mvgen publish` wrote", show_default=False)],
     *,
     out: Annotated[Path, typer.Option(help="folder of the rebuilt dataset", show_default=False)],
-    verbose: Annotated[bool, typer.Option("--verbose", help="print every clip and the traceback of mistakes")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="print every clip, and tracebacks of errors")] = False,
     **flags: Any,
 ) -> int:
-    """Build the dataset of a recipe again, and compare every byte.
+    """Rebuild the dataset of a recipe, and compare every byte.
 
-    A source or weights that are not the recipe's are refused, by name, before anything is built. Stopped in the middle,
-    the same line goes on.
+    A source or weights that differ from the recipe's are refused, by name, before anything is built. After an
+    interruption the same command continues.
 
-    Exit code: 0 every byte is the same, 1 something differs and is listed, 2 bad input.
+    Exit code: 0 every byte is the same, 1 there are differences, which are listed, 2 bad input.
 
     \b
     Examples:
@@ -67,4 +67,4 @@ def _print(result: Comparison, total: int) -> None:
         if len(paths) > _SHOWN:
             print(f"{kind}: {len(paths) - _SHOWN} more")
     for line in result.software:
-        print(f"other software: {line}")
+        print(f"software differs: {line}")

@@ -13,10 +13,10 @@ from mvgen.store import layout
 def report(
     out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wrote", show_default=False)],
 ) -> int:
-    """Write a page to look at a finished dataset: what is in it, how well it went, and a viewer of its clips.
+    """Write a page about a finished dataset: its contents, its quality, and a viewer of its clips.
 
-    OUT/report/index.html is one file that opens from the disk in any browser and loads nothing. Large datasets are
-    sampled, and the page says so; it never exceeds 30 MB. It shows the faces: pass it on where you may pass on those.
+    OUT/report/index.html is a single file that opens from disk in any browser and loads nothing. Large datasets are
+    sampled, as the page states; it never exceeds 30 MB. It shows faces: share it only where you may share those.
 
     \b
     Example:
@@ -30,12 +30,12 @@ def report(
 
 
 def tell_report(out: Path, write: bool) -> None:
-    """Say where the page of a finished dataset is, if there is one. write : bring it up to date before"""
+    """Print where the page of a finished dataset is, if it has one. write : update the page first"""
     from mvgen.report.page import is_current, write_report
 
     path = out / layout.REPORT
     if write and not is_current(out):
         write_report(out)
     if path.is_file():
-        stale = "" if is_current(out) else f" (out of date: `mvgen report {out}` writes it anew)"
+        stale = "" if is_current(out) else f" (out of date: `mvgen report {out}` updates it)"
         print(f"report:        {path}{stale}")

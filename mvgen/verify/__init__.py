@@ -1,10 +1,10 @@
-"""Check a finished dataset: every byte, what it says of itself, its labels and its geometry.
+"""Check a finished dataset: every byte, its records, its labels and its geometry.
 
-findings  what is off, and what to do
-table     the table, `dataset.json` and the build's records against one another
-files     every file against its digest
-labels    the table against the source's workbook
-sample    a sample of views read; geometry, what they are asked
+findings  problems, and how to fix them
+table     compares the table, `dataset.json` and the build records with one another
+files     compares every file with its digest
+labels    compares the table with the source's workbook
+sample    reads a sample of views; geometry checks them
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a check came to.
+    """Result of a check.
 
-    files : how many were compared with their digests; views : how many were carried back to the frontal clip
-    findings : sorted; nothing is off where there are none
-    stand_in : the source is one that `mvgen synth` made
+    files : number of files compared with their digests; views : number of views whose geometry was checked
+    findings : sorted; empty if the dataset is intact
+    stand_in : whether the source is a stand-in made by `mvgen synth`
     """
 
     out: Path
@@ -51,23 +51,23 @@ class Verification:
 
     @property
     def clips(self) -> tuple[str, ...]:
-        """Ids of the clips that building again would mend, sorted."""
+        """Ids of the clips to build again, sorted."""
         return tuple(sorted({finding.clip for finding in self.findings if finding.clip is not None}))
 
 
 def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     """Check a finished dataset; nothing is changed.
 
-    sample : how many views have their geometry checked; seed : which ones
+    sample : number of views whose geometry is checked; seed : of their random choice
     Raises StoreError for a folder that holds no finished dataset.
     """
     if not (out / layout.DATASET).is_file():
-        read_about(out)  # says what it is instead
+        read_about(out)  # its error explains what the folder is instead
     about, found = _readable(parse_about, out, layout.DATASET)
     if about is None or (found := check_shape(about)):
         return _verification(out, found)
     whole = [*check_config(about), *check_listed(about["files"]), *check_digests(out, about["files"])]
-    # What cannot be relied on is not read.
+    # Damaged records are not read.
     if any(finding.file in (layout.DATASET, layout.TABLE, layout.FAILURES) for finding in whole):
         return _verification(out, whole, len(about["files"]))
     rows, found = _readable(read_table, out, layout.TABLE)
@@ -93,7 +93,7 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
 
 
 def draw(rows: Sequence[ViewRow], count: int, seed: int, without: Collection[str]) -> list[ViewRow]:
-    """Up to `count` views, in the order of the table; the same seed draws the same ones.
+    """A random choice of up to `count` views, in the order of the table; depends on the seed only.
 
     without : clips that are known to be damaged
     """
@@ -103,7 +103,7 @@ def draw(rows: Sequence[ViewRow], count: int, seed: int, without: Collection[str
 
 
 def _readable(read: Callable[[Path], Content], out: Path, name: str) -> tuple[Content | None, list[Finding]]:
-    """What `read` makes of a file, or None and why not."""
+    """The result of `read` for a file, or None and a finding."""
     try:
         return read(out / name), []
     except (StoreError, OSError, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""From a row of a finished dataset to what is published of it."""
+"""Samples of a finished dataset, as they are published, and their shards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sample:
     geometry: bytes | None
 
     def facts(self) -> dict[str, str | int | float | bool | list[str] | None]:
-        """The columns that are no files, by their names; `label` is the name of the class."""
+        """The columns other than files, by name; `label` is the name of the class."""
         row = self.row
         return {
             "clip": row.clip,
@@ -57,7 +57,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Rows that go into one file. index, count : which of how many of its split; size : bytes of what goes in"""
+    """Rows that go into one file. index, count : its number among the shards of its split; size : bytes"""
 
     split: str
     index: int
@@ -75,7 +75,7 @@ def read_samples(out: Path, rows: Iterable[ViewRow]) -> Iterator[Sample]:
         try:
             picture = depth_png(depth)
         except ValueError as error:
-            raise PublishError(f"{row.maps}: {error}; its clip was not reconstructed well, leave it out") from None
+            raise PublishError(f"{row.maps}: {error}; its clip was reconstructed badly, leave it out") from None
         yield Sample(
             row=row,
             frames=tuple((out / row.frames_directory / name).read_bytes() for name in row.frame_names),
@@ -89,12 +89,12 @@ def read_samples(out: Path, rows: Iterable[ViewRow]) -> Iterator[Sample]:
 def depth_png(depth: NDArray[np.float32]) -> bytes:
     """(S, S) float32 in world units, NaN where unknown -> 16-bit PNG in steps of DEPTH_STEP, 0 where unknown.
 
-    The error is at most half a step. Raises ValueError for depth out of reach.
+    The error is at most half a step. Raises ValueError for depth out of range.
     """
     known = np.isfinite(depth)
     steps = np.rint(np.where(known, depth, 0) / DEPTH_STEP) + DEPTH_ZERO
     if steps.min() < 1 or steps.max() > np.iinfo(np.uint16).max:
-        raise ValueError(f"depth reaches from {np.nanmin(depth):.2f} to {np.nanmax(depth):.2f}, beyond -4 to 4")
+        raise ValueError(f"depth ranges from {np.nanmin(depth):.2f} to {np.nanmax(depth):.2f}, beyond -4 to 4")
     return _png(np.where(known, steps, 0).astype(np.uint16))
 
 
@@ -104,7 +104,7 @@ def mask_png(mask: Mask) -> bytes:
 
 
 def plan_shards(rows: Sequence[ViewRow], sizes: Mapping[str, int], limit: int) -> tuple[Shard, ...]:
-    """Rows packed in their order, split by split, into files of up to `limit` bytes; a larger row is a file of its own.
+    """Rows packed in their order, split by split, into files of up to `limit` bytes; a larger row gets its own file.
 
     sizes : path -> bytes, of every file of the rows
     """
@@ -127,7 +127,7 @@ def plan_shards(rows: Sequence[ViewRow], sizes: Mapping[str, int], limit: int) -
 
 
 def row_size(row: ViewRow, sizes: Mapping[str, int]) -> int:
-    """Bytes of what is published of a row, without its pictures of depth and mask."""
+    """Published bytes of a row, without the images of its depth and mask."""
     return sum(sizes[path] for path in row.files() if path != row.geometry or row.yaw is None)
 
 
