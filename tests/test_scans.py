@@ -11,7 +11,7 @@ from mvgen.faces.crop import five_point_template
 from mvgen.render.rays import RayScene, edge_nodes, vertex_normals
 from mvgen.scans.corpora.subdivision import loop_subdivision
 from mvgen.scans.imaging.lighting import Lighting
-from mvgen.scans.imaging.rendering import DressedHead, see_surface, shoot
+from mvgen.scans.imaging.rendering import DressedHead, render_colour, render_surface
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.scans.looks.appearance import Look
@@ -141,8 +141,8 @@ def test_a_rendered_head_has_depth_where_it_has_colour_and_a_face_in_the_middle(
     dressed = DressedHead(heads.model, Look.draw(generator))
     head = dressed.pose(person.vertices, np.eye(3), np.zeros(3))
     camera, pixels = crop_camera(96), pixel_grid(96, 96)
-    colour, cover = shoot(head, Lighting.draw(generator), camera, pixels)
-    surface = see_surface(head, camera, pixels)
+    colour, cover = render_colour(head, Lighting.draw(generator), camera, pixels)
+    surface = render_surface(head, camera, pixels)
     assert np.isfinite(surface.depth[cover == 1]).all()
     assert np.isnan(surface.depth[cover == 0]).all()
     assert (colour[cover == 1] > 0).all()

@@ -14,9 +14,9 @@ from mvgen.core.records import Clip, DepthMap, Frame, Image, Label, Mask
 from mvgen.render.rays import RayScene
 from mvgen.render.surface import facing, source_normals, source_points
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.imaging.rendering import DressedHead, PosedGarment, PosedHead, rigid, see_surface, shoot
+from mvgen.scans.imaging.rendering import DressedHead, PosedGarment, PosedHead, render_colour, render_surface, rigid
 from mvgen.scans.looks.appearance import Look
-from mvgen.synth.filming import Stage
+from mvgen.synth.filming import Setup
 from mvgen.synth.performance import perform
 from mvgen.synth.plan import ClipPlan
 from mvgen.synth.releases import get_layout
@@ -69,21 +69,21 @@ def film(
         performance's own
     """
     identity, look = person
-    stage, act, dressed = Stage.of(plan, *size), perform(plan, model, identity), DressedHead(model, look)
-    sensor, pixels = replace(stage.sensor, noise=noise), pixel_grid(stage.height, stage.width)
-    weights = act.weights / act.weights.max() if full else act.weights
+    setup, performance, dressed = Setup.of(plan, *size), perform(plan, model, identity), DressedHead(model, look)
+    sensor, pixels = replace(setup.sensor, noise=noise), pixel_grid(setup.height, setup.width)
+    weights = performance.weights / performance.weights.max() if full else performance.weights
     if apex is not None:
-        weights = np.minimum(act.weights * apex / act.apex_pixels, 1.0)
+        weights = np.minimum(performance.weights * apex / performance.apex_pixels, 1.0)
     expressed = [model.express(identity, actions) for actions in weights]
     frames = []
     for index, vertices in enumerate(expressed):
         pose = index if moves else plan.onset
-        head = dressed.pose(vertices, act.turns[pose], act.shifts[pose])
-        colour, cover = shoot(head, stage.lighting, stage.camera, pixels)
+        head = dressed.pose(vertices, performance.turns[pose], performance.shifts[pose])
+        colour, cover = render_colour(head, setup.lighting, setup.camera, pixels)
         generator = np.random.default_rng([plan.seed, 3, index])
-        frames.append(sensor.develop(colour + (1 - cover[..., None]) * stage.background, generator))
-    turn, shift = act.turns[plan.onset], act.shifts[plan.onset]
-    return Take(np.stack(frames), plan, dressed, stage.camera, np.stack(expressed), turn, shift)
+        frames.append(sensor.develop(colour + (1 - cover[..., None]) * setup.background, generator))
+    turn, shift = performance.turns[plan.onset], performance.shifts[plan.onset]
+    return Take(np.stack(frames), plan, dressed, setup.camera, np.stack(expressed), turn, shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class TrueClip:
         """One frame from `yaw` degrees; `other` is the frame that its motion leads to, the frame itself if None."""
         camera, head = crop_camera(self.size).at(yaw), self.head(frame)
         after = head if other is None else self.head(other)
-        surface = see_surface(head, camera, self._pixels)
+        surface = render_surface(head, camera, self._pixels)
         motion = np.full((self.size, self.size, 2), np.nan, np.float32)
         landed = surface.hits.where_hit().interpolate(self.take.dressed.heads.triangles, after.vertices)
         hit = surface.hits.hit
@@ -137,12 +137,12 @@ class TrueClip:
         Lamps turn with the crop; of the sky only how it fades over a roll of the head is left out.
         """
         height, width = self.take.frames.shape[1:3]
-        stage = Stage.of(self.take.plan, width, height)
+        setup = Setup.of(self.take.plan, width, height)
         if (frame, yaw) not in self._light:
-            lamps = stage.lighting.directions @ _turn_of(self.crop).T
-            camera, lighting = crop_camera(self.size).at(yaw), replace(stage.lighting, directions=lamps)
-            self._light[frame, yaw], _ = shoot(self.head(frame), lighting, camera, self._pixels)
-        sensor = replace(stage.sensor, blur=0.0, noise=noise)
+            lamps = setup.lighting.directions @ _turn_of(self.crop).T
+            camera, lighting = crop_camera(self.size).at(yaw), replace(setup.lighting, directions=lamps)
+            self._light[frame, yaw], _ = render_colour(self.head(frame), lighting, camera, self._pixels)
+        sensor = replace(setup.sensor, blur=0.0, noise=noise)
         generator = np.random.default_rng([self.take.plan.seed, 4, frame, round(yaw) % 360])
         return sensor.develop(self._light[frame, yaw], generator)
 
@@ -208,9 +208,9 @@ def _in_crop(take: Take, frame: int, crop: Floats, size: int) -> PosedHead:
 
     head = take.dressed.pose(take.vertices[frame], take.turn, take.shift)
     vertices, triangles = place(head.vertices), take.dressed.heads.triangles
-    hides, glasses = tuple(map(wear, head.hides)), tuple(map(wear, head.glasses))
+    occluders, glasses = tuple(map(wear, head.occluders)), tuple(map(wear, head.glasses))
     # The normals of the head carry pores and wrinkles, which its vertices do not show.
-    return PosedHead(take.dressed, vertices, head.normals @ turn.T, RayScene(vertices, triangles), hides, glasses)
+    return PosedHead(take.dressed, vertices, head.normals @ turn.T, RayScene(vertices, triangles), occluders, glasses)
 
 
 def into_crop(vertices: Floats, take: Take, crop: Floats, size: int) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ from mvgen.scans.corpora.ict import ict_heads
 from mvgen.scans.corpora.photographs import extended
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.imaging.lighting import Lighting
-from mvgen.scans.imaging.rendering import TURN_CENTRE, DressedHead, see_surface, shoot
+from mvgen.scans.imaging.rendering import TURN_CENTRE, DressedHead, render_colour, render_surface
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.looks.appearance import Look
 from mvgen.scans.looks.backgrounds import draw_background
@@ -137,7 +137,7 @@ class RenderedHead:
     def surface(self) -> Surface:
         still = np.array([0, 0, 0, 0, 0, 1.0])
         head = self._dressed.pose(self._expressed(np.zeros(len(self._weights))), *self._pose(still))
-        seen = see_surface(head, self._camera, self._pixels)
+        seen = render_surface(head, self._camera, self._pixels)
         hit = seen.hits.hit
         motion = np.full((len(self._weights), SIDE, SIDE, 3), np.nan, np.float32)
         for group, own in enumerate(self._weights):
@@ -151,7 +151,7 @@ class RenderedHead:
         key = (*(np.round(strengths, 9) if np.any(strengths) else ()), *np.round(head, 9))
         if key not in pictures:
             posed = self._dressed.pose(self._expressed(strengths), *self._pose(head))
-            colour, cover = shoot(posed, self._lighting, self._camera, self._pixels)
+            colour, cover = render_colour(posed, self._lighting, self._camera, self._pixels)
             light = np.asarray(colour + (1 - cover[..., None]) * self._wall, np.float32)
             light = np.asarray(cv2.GaussianBlur(light, (0, 0), _BLUR), np.float32) * self._exposure
             pictures[key] = np.clip(to_srgb(np.clip(light, 0, 1)), 0, 1).astype(np.float32)
