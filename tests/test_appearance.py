@@ -1,4 +1,4 @@
-"""How people look: what is worn, what hides the face, light, cameras and backgrounds."""
+"""The appearance of people: clothes, occluders of the face, light, cameras and backgrounds."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_fringe_takes_the_forehead_from_the_face(heads, person, bare, fringe):
     covered = see(heads, person, replace(bare, hair=replace(style, fringe=fringe, fringe_line=0.4)))[1].face
     assert covered.sum() < open_face.sum() - 20
     lost = open_face & ~covered
-    # What is lost lies above the eyes, and it is most of the forehead's upper half.
+    # The lost part is above the eyes, and is most of the upper half of the forehead.
     assert np.flatnonzero(lost.any(axis=1))[-1] > 8
     assert lost[: SIZE // 4].sum() > 0.9 * lost.sum()
     assert covered[30:50, 28:36].all()

@@ -27,7 +27,7 @@ def astronauts(count: int, size: int = 64) -> torch.Tensor:
 
 
 def carried(reframing: Reframing, points: torch.Tensor) -> torch.Tensor:
-    """Where points (B, N, 2) of the old pictures lie in the new ones, both in [0, 1] across."""
+    """Where points (B, N, 2) of the old pictures are in the new ones, both in [0, 1] across."""
     old = 2 * points - 1 - reframing.matrix[:, None, :, 2]
     return (torch.linalg.solve(reframing.matrix[:, :, :2], old.mT).mT + 1) / 2
 

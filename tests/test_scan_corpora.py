@@ -1,4 +1,4 @@
-"""Releases of textured scans: reading their trees, placing their faces, photographing them, and what can be wrong."""
+"""Releases of textured scans: reading their trees, placing their faces, photographing them, and bad files."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_texture_that_only_the_material_names_is_found(people, tmp_path):
     assert stirling.read_scans(tmp_path).files[0].colour.name == "skin.png"
 
 
-def test_a_broken_scan_gives_way_to_a_good_one_and_is_reported_once(people, tmp_path):
+def test_a_broken_scan_is_replaced_by_a_good_one_and_is_reported_once(people, tmp_path):
     write_stirling(tmp_path, people[:1])
     bad = tmp_path / "F_3D_N" / "F1001_A.obj"
     write_obj(bad, people[0], 60.0)

@@ -1,4 +1,4 @@
-"""Parametric heads, their looks, and rays cast at them."""
+"""Parametric heads, their appearance and rendering."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_subdivision_agrees_with_trimesh_on_a_closed_mesh():
     mesh = trimesh.creation.icosphere(1)
     matrix, triangles = loop_subdivision(mesh.faces, len(mesh.vertices))
     expected, _ = trimesh.remesh.subdivide_loop(mesh.vertices, mesh.faces, 1)
-    ours = matrix @ mesh.vertices
+    refined = matrix @ mesh.vertices
     assert len(triangles) == 4 * len(mesh.faces)
-    distance = np.linalg.norm(ours[:, None] - expected[None], axis=2).min(axis=1)
+    distance = np.linalg.norm(refined[:, None] - expected[None], axis=2).min(axis=1)
     assert distance.max() < 1e-12
 
 
@@ -71,7 +71,7 @@ def test_rays_at_a_sphere_give_its_analytic_depth(yaw, focal):
     points = hits.interpolate(mesh.faces, mesh.vertices)
     inside = hits.hit & (np.hypot(*(pixels - 32).transpose(2, 0, 1)) < 20)
     assert inside.sum() > 1000
-    # The point hit lies on the sphere, in the ray's own pixel, and on the near side.
+    # The point hit is on the sphere, in the pixel of the ray, and on the near side.
     assert np.abs(np.linalg.norm(points[inside], axis=1) - 1).max() < 2e-3
     projected = camera.project(points[inside].astype(np.float64))
     assert np.abs(projected[:, :2] - pixels[inside]).max() < 1e-2

@@ -25,7 +25,7 @@ _PEOPLE_PER_SHARD = 16
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Which pictures of one corpus: how many people, photographs of each, side in pixels, seed of all that is random.
+    """The pictures of one corpus: number of people, photographs of each, side in pixels, random seed.
 
     corpus : as in `--scans`; root : its folder, None for a corpus that is embedded
     """

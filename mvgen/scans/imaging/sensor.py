@@ -1,4 +1,4 @@
-"""What a camera and a file format do to light: exposure, colour, blur, noise, scaling, sharpening, JPEG."""
+"""The effects of a camera and a file format on light: exposure, colour, blur, noise, scaling, sharpening, JPEG."""
 
 from __future__ import annotations
 
