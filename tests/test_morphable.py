@@ -512,7 +512,7 @@ def test_a_model_is_made_of_rendered_heads(heads: Any, tmp_path: Path, monkeypat
     from mvgen.training.face_model_card import write_card
 
     monkeypatch.setattr(making, "_MODELLED", 8)
-    monkeypatch.setattr(making, "_JUDGED", 4)
+    monkeypatch.setattr(making, "_TESTED", 4)
     messages: list[str] = []
     made = making.make_face_model({"anny": making.Family(heads, 0.25, 60)}, FaceMesh("cpu"), messages.append)
     assert made.mean.shape == MODEL.mean.shape

@@ -1,4 +1,4 @@
-"""Can every system learn eight clips by heart? What cannot has a fault. Prints Markdown with hardware and commit.
+"""Can every system memorise eight clips? One that cannot has a fault. Prints Markdown with hardware and commit.
 
 python benchmarks/recognisers/overfit.py --systems multiview,tscnn --out overfit.json
 """

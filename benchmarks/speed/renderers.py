@@ -3,8 +3,8 @@
     python benchmarks/speed/renderers.py --size 256 --frames 20 --rounds 5 --out renderers.json
 
 A view is everything `render` gives: depth, source places, valid, coverage. Ten yaws from -45 to 45 degrees of a face of
-known shape; what belongs to the mesh alone is made before and stands in a column of its own. The renderers take turns
-and the best round of each counts: the machine may be doing other things. Prints Markdown with hardware and commit.
+known shape; work per mesh is done before and has its own column. The renderers take turns and the best round of each
+counts, since the machine may do other work. Prints Markdown with hardware and commit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mvgen.render import RENDERERS, Renderer, get_renderer, project_texture
 from mvgen.render.mesh import mesh_from_depth, smooth_outline
 
 YAWS = tuple(range(-45, 46, 10))
-SWEEPS = 5  # over the yaws, in a row: what is timed is a renderer at work, not one that is woken
+SWEEPS = 5  # over the yaws, in a row, so that caches are warm
 GRAZING = 65.0
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     mesh, crops = face(source), frames(chosen.frames, chosen.size)
 
     def first_view(renderer: Renderer) -> float:
-        # A mesh that the renderer has not seen: the same arrays in a new record.
+        # A new record of the same arrays, so that nothing cached for a mesh is used.
         fresh = Mesh(mesh.vertices, mesh.triangles, mesh.uv)
         return milliseconds(lambda: renderer.render(fresh, source, GRAZING))
 
