@@ -1,4 +1,4 @@
-"""Files: where mvgen keeps its own, writing so that a reader never sees half of one, and disks that refuse."""
+"""Files of the package, atomic writing, and errors of the disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mvgen.core.errors import StoreError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place, flush it, and move it there: a reader sees the old bytes or the new ones."""
+    """Write a temporary file, flush it, and rename it: a reader sees the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp")
     beside.write_bytes(content)
