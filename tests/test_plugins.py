@@ -15,7 +15,8 @@ from reading_build import ReadingStages
 
 import mvgen.build.build
 import recognizer.cli
-from mvgen.cli import run, run_app
+from mvgen.cli import run
+from mvgen.core.console import run_app
 from mvgen.core.errors import ConfigError, PublishError, SourceError
 from mvgen.core.registry import Registry
 from mvgen.core.settings import load_config

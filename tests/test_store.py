@@ -23,8 +23,7 @@ from skimage.data import astronaut
 from mvgen import open_dataset
 from mvgen.build.build import build
 from mvgen.core.errors import ClipError, StoreError
-from mvgen.core.records import Clip
-from mvgen.dataset.reader import LABELS
+from mvgen.core.records import LABELS, Clip
 from mvgen.store import layout
 from mvgen.store.arrays import FLOW_STEP, npz_bytes, quantise_flow, read_arrays
 from mvgen.store.frames import encode_frame

@@ -36,7 +36,7 @@ class _Part(BaseModel):
     def _check_local(cls, value: Any) -> Any:
         if isinstance(value, Path) and (remote := re.match(r"([a-z][a-z0-9]+):/", str(value))):
             raise ValueError(
-                f"{remote[1]}:// is not a folder, and a build locks and renames its files; give a disk that workers share"
+                f"{remote[1]}:// is not a folder, and a build locks and renames files; give a disk that workers share"
             )
         return value
 
@@ -102,8 +102,8 @@ class RegistrationConfig(_Part):
 
     method: Literal["head", "paper", "none"] = Field(
         default="head",
-        description="how frames are aligned with the onset frame: by a head motion that is smooth over the clip (head), by "
-        "homographies from landmarks and ORB with RANSAC (paper), or not at all (none)",
+        description="how frames are aligned with the onset frame: by head motion, smooth over the clip (head), "
+        "by homographies from landmarks and ORB with RANSAC (paper), or not at all (none)",
         json_schema_extra={"flag": "registration"},
     )
     min_inliers: Annotated[int, Field(ge=4)] = Field(
@@ -116,8 +116,8 @@ class GeometryConfig(_Part):
 
     method: Geometry = Field(
         default="clip",
-        description="one geometry for the whole clip (clip), the same deformed by each frame's facial actions (model), or "
-        "a geometry for every frame, as in the paper (per-frame)",
+        description="one geometry for the whole clip (clip), the same deformed by each frame's facial actions (model), "
+        "or a geometry for every frame, as in the paper (per-frame)",
         json_schema_extra={"flag": "geometry"},
     )
     weights: Path | None = Field(
@@ -167,7 +167,7 @@ class FlowConfig(_Part):
     )
     method: str = Field(
         default="joint",
-        description="optical flow method: joint (all frames at once), dis, farneback, tvl1, or raft, which needs weights",
+        description="optical flow method: joint (all frames at once), dis, farneback, tvl1, or raft (needs weights)",
         json_schema_extra={"flag": "flow-method"},
     )
     weights: Path | None = Field(

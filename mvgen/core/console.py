@@ -41,7 +41,7 @@ def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -
         return 0
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table: ruled on a terminal, aligned columns elsewhere."""
     table = [[str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():

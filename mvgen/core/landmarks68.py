@@ -84,7 +84,7 @@ def _mirror() -> NDArray[np.int64]:
     return order
 
 
-# MIRROR[i] is the landmark that landmark i becomes in the mirror image: mirrored = points[..., MIRROR, :], with x negated.
+# MIRROR[i] is the mirror image of landmark i: mirrored = points[..., MIRROR, :], with x negated.
 MIRROR: Final = _mirror()
 
 

@@ -196,7 +196,7 @@ class Signals:
         shoulder, see `mvgen.scans.imaging.rotation`
     dx, dy : (T,) float64 crop pixels, right and down, of the midpoint of the eyes; scale : (T,) float64, 1 at the
         onset. NaN where the clip was registered without a head's motion
-    actions : (T, A) float32, intensity of facial actions: displacement of the skin that the action moves most, crop pixels
+    actions : (T, A) float32, intensity of facial actions: displacement of the skin that each moves most, crop pixels
     deviation : (T, A) float32, crop pixels, one standard deviation of `actions`; NaN where no face is seen
     names : A action units of FACS such as AU12L, the left being the subject's; see `mvgen.motion.signals`
     """
@@ -331,7 +331,7 @@ class Reconstruction:
     depth : of the face; of the onset frame where every frame has its own
     fit : the face model that the depth is based on, one frame
     attention : (S, S) float32, Grad-CAM on the registered crop, sums to 1 over the face; all zeros if there is none
-    lift : (T, s, s) float16, world units, how much nearer to the camera the skin is in each frame, see `mvgen.views.view.Scene`
+    lift : (T, s, s) float16, world units, how much nearer the skin is in each frame, see `mvgen.views.view.Scene`
     """
 
     face: FaceTrack
