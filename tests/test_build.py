@@ -237,7 +237,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(root: Path, tmp_path: Path, w
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "run the same line again to resume" in errors
+    assert "run the same command again to resume" in errors
     assert "Traceback" not in errors
     deadline = time.monotonic() + 10
     while _alive(process.pid) and time.monotonic() < deadline:

@@ -293,7 +293,7 @@ def test_a_full_disk_is_a_message_and_leaves_no_marker(
         return real(self, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(StoreError, match=r"no space left .* run the same line again"):
+    with pytest.raises(StoreError, match=r"no space left .* run the same command again"):
         write_clip(config.run.out, clip, make_built(clip, config), "train", config)
     assert not (config.run.out / layout.marker_path(clip.id)).exists()
     assert not (config.run.out / "views").exists()

@@ -82,7 +82,7 @@ def build(
     clips = listing.clips[: config.source.limit]
     _check_clips(clips, listing)
     identity = _identity(config, listing, clips)
-    ours = clips if shard is None else shard.of(clips)
+    chosen = clips if shard is None else shard.of(clips)
     if shard is not None:
         check_shards(out, shard)
 
@@ -109,15 +109,15 @@ def build(
                 (out / name).unlink(missing_ok=True)
             copy_annotations(out, listing.annotation_files)
             if shard is not None:
-                write_share(out, Share(shard, tuple(map(clip_key, ours)), tuple(lost)))
-            done = _finished_clips(out, ours, config, retry_failed)
+                write_share(out, Share(shard, tuple(map(clip_key, chosen)), tuple(lost)))
+            done = _finished_clips(out, chosen, config, retry_failed)
             training = [clip for clip in clips if clip.label and splits[clip.subject_key] == "train"]
             done |= _fit_attention(training, plan, progress, crew, spent)
-        todo = [clip for clip in ours if clip.id not in done]
-        progress.start(len(ours), len(ours) - len(todo))
+        todo = [clip for clip in chosen if clip.id not in done]
+        progress.start(len(chosen), len(chosen) - len(todo))
         built = build_clips(todo, plan, progress, crew, spent)
         done |= built
-        ends = [done[clip.id] for clip in ours]
+        ends = [done[clip.id] for clip in chosen]
         _note_lost_workers(ends, progress)
         if shard is None:
             finish(out, identity, ends, lost)

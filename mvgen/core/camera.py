@@ -25,7 +25,7 @@ Floats = NDArray[np.floating]
 # face from hairline to chin, with room for the nose and far cheek of a view at 45 degrees.
 EYE_DISTANCE = 0.3125
 EYE_CENTRE = (0.5, 0.39)
-# The vertical axis that views turn about lies inside the head, so the face stays in the frame.
+# The vertical axis that views turn about is inside the head, so the face stays in the frame.
 PIVOT = (0.0, 0.0, -0.9)
 
 

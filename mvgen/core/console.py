@@ -33,7 +33,7 @@ def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -
             print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        print("\ninterrupted; run the same line again to resume", file=sys.stderr)
+        print("\ninterrupted; run the same command again to resume", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader has closed the pipe; nothing may be flushed into it at exit.

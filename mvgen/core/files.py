@@ -28,7 +28,7 @@ def disk_errors(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
-                f"no space left for {out}; what is finished is safe: free some space and run the same line again"
+                f"no space left for {out}; what is finished is safe: free some space and run the same command again"
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"cannot write {error.filename or out}: {error.strerror}; choose another --out") from None
