@@ -348,10 +348,10 @@ def test_the_command_plans_refuses_and_publishes(
     assert run(line) == 0
     printed = capsys.readouterr().out
     assert "a folder counts as private" in printed
-    assert "6 of them were sent" in printed
+    assert "6 of them written" in printed
     assert tree_bytes(tmp_path / "to") == tree_bytes(built / "webdataset")
     assert run(line) == 0
-    assert "0 of them were sent" in capsys.readouterr().out
+    assert "0 of them written" in capsys.readouterr().out
 
 
 # S3

@@ -15,7 +15,8 @@ import pytest
 from engine_work import cannot_start, make_worker
 from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
 
-from mvgen.build.build import Silent, build
+from mvgen.build.build import build
+from mvgen.build.work import Progress
 from mvgen.core.errors import ClipError
 from mvgen.engine.base import EngineError, Limits, WorkerDiedError, WorkerStalledError
 from mvgen.engine.ray import Cluster, run
@@ -71,8 +72,8 @@ def test_slots_without_a_place_are_an_error(nodes: list[Any], monkeypatch: pytes
         list(run([1, 2], partial(make_worker, 1), 2, cluster=Cluster(gpus=0.5)))
 
 
-class Havoc(Silent):
-    """Kills an actor after one clip, and removes a node with its actors after another."""
+class Havoc(Progress):
+    """After a clip an actor is killed, after another a node is removed, with all that runs there."""
 
     def __init__(self, cluster: Any, nodes: list[Any]) -> None:
         self.nodes = nodes

@@ -175,7 +175,7 @@ def test_strcns_copies_differ_in_factor_and_frames_and_keep_the_apex() -> None:
 
 
 def test_a_name_that_two_systems_have_is_refused() -> None:
-    with pytest.raises(RecogniserError, match=r"system 'tscnn' is there twice: recognizer.systems.tscnn:Tscnn and "):
+    with pytest.raises(RecogniserError, match=r"system 'tscnn' is registered twice: recognizer.systems.tscnn:Tscnn"):
         SYSTEMS.add("tscnn", "other:Tscnn")
 
 

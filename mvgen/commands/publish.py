@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from mvgen.commands.options import Store
 from mvgen.publish.plan import Plan
 from mvgen.publish.recipe import RECIPE
 from mvgen.publish.targets.folder import Folder
@@ -14,19 +14,17 @@ from mvgen.publish.writing import plan_publishing
 
 
 def publish(
-    out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wrote", show_default=False)],
+    out: Store,
     *,
     to: Annotated[
         str,
-        typer.Option(
-            help="where to publish", metavar="DIR|hf://datasets/USER/NAME|s3://BUCKET/PREFIX", show_default=False
-        ),
+        typer.Option(help="target", metavar="DIR|hf://datasets/USER/NAME|s3://BUCKET/PREFIX", show_default=False),
     ],
     pixels: Annotated[
         bool | None,
         typer.Option(
             "--pixels/--recipe",
-            help="publish the dataset itself, or its recipe  [default: the recipe if the source forbids more]",
+            help="publish the dataset itself, or its recipe  [default: recipe where the licence forbids more]",
         ),
     ] = None,
     kind: Annotated[
@@ -37,24 +35,20 @@ def publish(
         str | None,
         typer.Option(
             "--i-have-permission",
-            help="permission of the source's owner: who gave it, when, for what; it is recorded",
+            help="permission of the source's owner: by whom, when, for what; it is recorded",
             metavar="TEXT",
         ),
     ] = None,
-    public: Annotated[
-        bool, typer.Option("--public", help="on the Hub: make it public instead of private and gated")
-    ] = False,
-    creator: Annotated[
-        str | None, typer.Option(help="who publishes the dataset  [default: USER on the Hub]", metavar="NAME")
-    ] = None,
-    url: Annotated[str | None, typer.Option(help="web address of the dataset  [default: its page on the Hub]")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="list what would be written, and write nothing")] = False,
+    public: Annotated[bool, typer.Option("--public", help="on the Hub: public; else private and gated")] = False,
+    creator: Annotated[str | None, typer.Option(help="publisher  [default: USER on the Hub]", metavar="NAME")] = None,
+    url: Annotated[str | None, typer.Option(help="address of the dataset  [default: its page on the Hub]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be written, and write nothing")] = False,
 ) -> int:
-    """Publish a finished dataset, or the recipe of one that may not be passed on.
+    """Publish a finished dataset, or only its recipe where its licence forbids more.
 
-    A recipe holds settings, versions and digests, but no pixels: others with a copy of the source rebuild the dataset
-    from it with `mvgen rebuild`. The dataset itself is published as Parquet or WebDataset, with a card, croissant.json
-    and a manifest. It is verified first. After an interruption the same command continues.
+    A recipe has settings, versions and digests, but no pixels: with the source, `mvgen rebuild` builds the same dataset
+    from it. The dataset itself is published as Parquet or WebDataset, with a card, croissant.json and a manifest. It is
+    verified first. To resume, run the same command again.
 
     \b
     Examples:
@@ -67,14 +61,14 @@ def publish(
     )
     print(f"target: {plan.target.address} ({plan.target.visibility})")
     if plan.guarded and isinstance(plan.target, Folder):
-        print("a folder counts as private: make sure that only people who may see the source's subjects can read it")
+        print("a folder counts as private: give access only to people who may see the source's subjects")
     if dry_run:
         _print_plan(plan)
         print("nothing was written")
         return 0
     outcome = plan.write(lambda name, size, sent: print(f"{name}  {_size(size)}{'' if sent else ', already there'}"))
     total = sum(file.size for file in outcome.files.values())
-    print(f"{len(outcome.files)} files, {_size(total)}; {len(outcome.sent)} of them were sent in this run")
+    print(f"{len(outcome.files)} files, {_size(total)}; {len(outcome.sent)} of them written in this run")
     if RECIPE in plan.names:
         folder = to if isinstance(plan.target, Folder) else "FOLDER_OF_THE_RECIPE"
         print(f"recipe: {to}; rebuild the dataset with: mvgen rebuild {folder} --root SOURCE --out OUT")
@@ -83,7 +77,7 @@ def publish(
 
 def _print_plan(plan: Plan) -> None:
     for part in plan.parts:
-        size = "depends on the others" if part.size is None else _size(part.size)
+        size = "made from the others" if part.size is None else _size(part.size)
         print(f"{part.name}  {size if part.exact else f'about {size}'}")
     print(f"{len(plan.parts)} files, about {_size(sum(part.size or 0 for part in plan.parts))}")
 

@@ -1,4 +1,4 @@
-"""Files: where mvgen keeps its own, writing so that a reader never sees half of one, and disks that refuse."""
+"""Files of the package, atomic writing, and errors of the disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mvgen.core.errors import StoreError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place, flush it, and move it there: a reader sees the old bytes or the new ones."""
+    """Write a temporary file, flush it, and rename it: a reader sees the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp")
     beside.write_bytes(content)
@@ -28,7 +28,7 @@ def disk_errors(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
-                f"no space left for {out}; what is finished is safe: free some space and run the same line again"
+                f"no space left for {out}; what is finished is safe: free some space and run the same command again"
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"cannot write {error.filename or out}: {error.strerror}; choose another --out") from None

@@ -1,4 +1,4 @@
-"""The settings of a build by their names: as flags, in YAML files, and in what a store says of itself."""
+"""The settings of a build by name: as flags, in YAML files, and in a store's description."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mvgen.core.errors import ConfigError
 
 
 class Setting(NamedTuple):
-    """One setting: the part it is in, its name there, its flag without dashes before it, and what else is known."""
+    """One setting: its part of the config, its name there, its flag without leading dashes, and its field."""
 
     part: str
     name: str
@@ -41,12 +41,12 @@ def _settings() -> list[Setting]:
     return found
 
 
-# Every setting, by its flag with underscores, which was its name in files when settings had no parts.
+# Every setting, by its flag with underscores; before settings had parts, this was also its name in files.
 SETTINGS = {setting.flag.replace("-", "_"): setting for setting in _settings()}
 
 
 def by_part(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values of flags (with underscores) as a config has them: part -> name -> value. None is a flag not given."""
+    """Values of flags (with underscores) by part: part -> name -> value. None is a flag not given."""
     parts: dict[str, dict[str, Any]] = {}
     for flag, value in flags.items():
         if value is not None:
@@ -55,7 +55,7 @@ def by_part(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without numbers to base 60: `-45:45:10` is a sweep, not minus 164,710."""
+    """YAML without base-60 numbers: `-45:45:10` is a sweep, not minus 164,710."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -71,7 +71,7 @@ _Loader.add_implicit_resolver(
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
-    """Read a YAML file and lay other settings over it.
+    """Read settings from a YAML file; `overrides` take precedence.
 
     path : YAML with the parts and names of BuildConfig, or None
     overrides : part -> name -> value, see `by_part`
@@ -82,7 +82,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
     for given in (parts, overrides):
         _check_names(given, where)
     try:
-        config = BuildConfig.model_validate(_laid_over(parts, overrides))
+        config = BuildConfig.model_validate(_merged(parts, overrides))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{where}: {problems}") from None
@@ -94,16 +94,16 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
 
 
 def from_identity(identity: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> BuildConfig:
-    """The settings of `BuildConfig.identity`, with others laid over them. Raises ConfigError for what is none.
+    """The settings that `BuildConfig.identity` gave; `overrides` take precedence. Raises ConfigError for unknown ones.
 
-    It has the digests of weights, not where they lie: they are the shipped ones unless they are laid over it.
+    It has the digests of weights, not their paths: without an override they are those shipped with mvgen.
     """
     _check_names(identity, "settings")
-    without = _laid_over(identity, {part: {"weights": None} for part in WEIGHTS})
-    return load_config(None, _laid_over(without, overrides or {}))
+    without = _merged(identity, {part: {"weights": None} for part in WEIGHTS})
+    return load_config(None, _merged(without, overrides or {}))
 
 
-def _laid_over(parts: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _merged(parts: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {part: {**(parts.get(part) or {}), **(others.get(part) or {})} for part in {**parts, **others}}
 
 
@@ -120,7 +120,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_names(parts: Mapping[str, Any], where: str) -> None:
-    """Refuse settings outside of a part, all at once, and names that no setting has."""
+    """Refuse settings outside of a part, all in one message, and unknown names."""
     own = {
         name for name, value in parts.items() if name in BuildConfig.model_fields and isinstance(value, Mapping | None)
     }
@@ -133,14 +133,14 @@ def _check_names(parts: Mapping[str, Any], where: str) -> None:
         if part not in BuildConfig.model_fields:
             raise ConfigError(f"{where}: unknown setting {str(part)!r}{_hint(str(part))}")
         if not isinstance(values, Mapping | None):
-            raise ConfigError(f"{where}: {part} is no single setting; write `{part}: {{name: value}}`")
+            raise ConfigError(f"{where}: {part} is a part, not a setting; write `{part}: {{name: value}}`")
         for name in values or {}:
             if f"{part}.{name}" not in paths:
                 raise ConfigError(f"{where}: unknown setting '{part}.{name}'{_hint(f'{part}.{name}')}")
 
 
 def _hint(path: str) -> str:
-    """The known name that is nearest to an unknown one: its last word in another part, or what is spelt alike."""
+    """The known name nearest to an unknown one: the same last word in another part, or a similar spelling."""
     words = {each.name: each.path for each in SETTINGS.values()} | {flag: each.path for flag, each in SETTINGS.items()}
     known = words | {name: name for name in (*BuildConfig.model_fields, *words.values())}
     word = path.rpartition(".")[2]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mvgen.build.build import Silent, build
+from mvgen.build.build import build
+from mvgen.build.work import Progress
 from mvgen.core.angles import parse_angles
 from mvgen.core.settings import by_part, load_config
 from mvgen.evaluation.processes import peak_memory, watched_children
@@ -97,8 +98,8 @@ def of_worker(peaks: list[float]) -> float:
     return max(peaks, default=0.0) or peak_memory(os.getpid())
 
 
-class Watch(Silent):
-    """Records when each clip of a build is finished."""
+class Watch(Progress):
+    """Notes when each clip of a build is finished."""
 
     def __init__(self) -> None:
         self.moments: list[float] = []

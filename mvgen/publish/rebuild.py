@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgen.build.build import Silent, Summary, build
+from mvgen.build.build import Summary, build
 from mvgen.build.work import Progress, Stages
 from mvgen.core.config import WEIGHTS, BuildConfig, file_digest
 from mvgen.core.errors import ConfigError, RecipeError
@@ -77,7 +77,7 @@ def rebuild(
     errors of `build`. After an interruption the same call continues.
     """
     stages = stages or _real_stages()
-    progress = progress or Silent()
+    progress = progress or Progress()
     check_source(recipe, stages.read(config))
     weights = stages.weights(config)
     differing = [name for name in sorted({*recipe.weights, *weights}) if recipe.weights.get(name) != weights.get(name)]

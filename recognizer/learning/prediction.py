@@ -10,7 +10,7 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.records import Clip
 from mvgen.core.settings import load_config
-from mvgen.pipeline.frontal import Tools
+from mvgen.pipeline.tools import Tools
 from recognizer.learning.fit import Device
 from recognizer.learning.weights import Trained
 from recognizer.readers.base import Entry

@@ -10,7 +10,8 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip, Variant
-from mvgen.pipeline.frontal import Tools, frontal_clip
+from mvgen.pipeline.frontal import frontal_clip
+from mvgen.pipeline.tools import Tools
 from mvgen.sources import get_source
 from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import list_frames, list_video

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from mvgen.pipeline.frontal import flow_between
+from mvgen.motion.flow import flow_between
 from recognizer.ops.alignment import aligned_face
 from recognizer.ops.clips import expression, grey, resized
 from recognizer.ops.magnification import magnified
