@@ -7,10 +7,10 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from mvgen.core.errors import ConfigError
+from mvgen.core.settings import read_yaml
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.protocols import Protocol, Views
 from recognizer.readers.config import DataConfig
@@ -97,12 +97,7 @@ def load_bench(path: Path, overrides: Mapping[str, Any] | None = None) -> BenchC
     """
     if not path.is_file():
         raise ConfigError(f"benchmark {path} does not exist; configs/bench holds those of the papers")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"benchmark {path} is not valid YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"benchmark {path} holds a {type(values).__name__}, not `name: value` lines")
+    values = read_yaml(path, "benchmark")
     for name, value in (overrides or {}).items():
         values[name] = {**(values.get(name) or {}), **value} if name == "data" else value
     try:

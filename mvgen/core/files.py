@@ -100,6 +100,8 @@ def disk_errors(out: Path) -> Iterator[None]:
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"cannot write {error.filename or out}: {error.strerror}; choose another --out") from None
+        if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise StoreError(f"{out} cannot be a folder: {error.strerror}; choose another --out") from None
         raise
 
 

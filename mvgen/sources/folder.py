@@ -189,6 +189,22 @@ def _find_table(root: Path, annotations: Path | None) -> Path | None:
     return None
 
 
+def _left_out(place: Path, here: PurePosixPath, folders: list[str], files: list[str]) -> Iterator[Problem]:
+    """What of a folder looks like clips, and is not read."""
+    for name in folders:
+        if (place / name).is_symlink():
+            reason = "a link to a folder is not followed; put the folder there"
+            yield Problem((here / name).as_posix(), "dropped", reason)
+    unread = [name for name in files if name.lower().endswith(_UNREAD)]
+    if unread and not any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
+        reason = f"{len(unread)} pictures such as {unread[0]} are not read; convert them to .png"
+        yield Problem(here.as_posix(), "dropped", reason)
+
+
+# Pictures of other programs, which frames may well be; a folder of nothing else is not left out without a word.
+_UNREAD = (".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm")
+
+
 def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath, Path]]:
     """(directory in the store, video or folder of frames) of every clip below a root, in the order of their paths."""
     taken: set[PurePosixPath] = set()
@@ -200,6 +216,7 @@ def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = PurePosixPath(Path(place).relative_to(root).as_posix())
         visible = sorted(name for name in files if not name.startswith("."))
+        problems += _left_out(Path(place), here, folders, visible)
         if any(name.lower().endswith(IMAGE_SUFFIXES) for name in visible):
             if here.parts:
                 taken.add(here)

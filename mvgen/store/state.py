@@ -99,7 +99,13 @@ def locked(out: Path, shared: bool = False) -> Iterator[None]:
 
     path = out / layout.LOCK
     with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except (
+            FileNotFoundError,
+            FileExistsError,
+        ) as error:  # where no folder can be made, as in /proc, or a lost link
+            raise StoreError(f"{out} cannot be made: {error.strerror}; choose another --out") from None
         while True:
             descriptor = _open_lock(path)
             try:
