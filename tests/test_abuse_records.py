@@ -400,3 +400,8 @@ def test_parts_with_a_damaged_beginning_are_not_merged(place: Path) -> None:
             merge([place / "part1", place / "part2"], place / "whole")
     assert len(list_clips(place / "root")) == 4
     assert not (place / "whole").exists()
+
+
+def test_a_table_of_another_source_than_dataset_json_names_is_found(out: Path) -> None:
+    tables(out, lambda row: replace(row, dataset="casme2"))
+    assert "its source is fake, clips.parquet has casme2" in said(out)

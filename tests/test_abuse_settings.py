@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from factories import write_frames
+from factories import write_frames, write_stand_in
 from fake_build import FakeStages, make_config, make_source
 
 from mvgen.build.build import build
@@ -13,6 +13,7 @@ from mvgen.core.angles import parse_angles
 from mvgen.core.errors import AnglesError, ConfigError, LicenceError, StoreError
 from mvgen.core.settings import load_config
 from mvgen.publish.licence import check_permission
+from mvgen.publish.targets.folder import Folder
 from mvgen.sources import get_source
 from mvgen.training.depth import load_training_config
 from recognizer.config import load_bench
@@ -69,3 +70,21 @@ def test_linked_folders_and_pictures_that_are_not_read_are_told(tmp_path: Path) 
 def test_a_permission_that_says_nothing_is_refused(words: str) -> None:
     with pytest.raises(LicenceError, match="write who gave the permission"):
         check_permission(words)
+
+
+@pytest.mark.parametrize("below", ["", "selectedpic", "selectedpic/selectedpic"])
+def test_a_release_that_is_read_as_a_folder_keeps_its_terms(tmp_path: Path, below: str) -> None:
+    write_stand_in(tmp_path / "root", "casme2", subjects=1, clips=1, frames=3)
+    listing = get_source("folder").read(tmp_path / "root" / below)
+    assert listing.redistribution == "forbidden"
+    assert {clip.redistribution for clip in listing.clips} == {"forbidden"}
+    write_frames(tmp_path / "mine/clip", ["1.png", "2.png"])
+    assert get_source("folder").read(tmp_path / "mine").redistribution == "gated"
+
+
+@pytest.mark.parametrize("below", ["", "a/b"])
+def test_faces_are_not_put_into_a_git_work_tree(tmp_path: Path, below: str) -> None:
+    Folder(tmp_path / below).guard("README.md")
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(LicenceError, match="lies in the git work tree"):
+        Folder(tmp_path / below).guard("README.md")

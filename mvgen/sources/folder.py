@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -86,11 +87,17 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
                 failures.append(ClipFailure(identity, f"no video and no frames are there; {row.where} lists it"))
         if not clips and not failures:
             raise SourceError(f"root {root} holds no video and no image.\n{self.expectation()}")
+        release = _release_at(root)
+        terms = release or self
+        if release is not None:
+            reason = f"it looks like {release.title}, whose terms hold: {release.redistribution}"
+            problems.append(Problem(".", "repaired", reason))
+            clips = [replace(one, licence=terms.licence, redistribution=terms.redistribution) for one in clips]
         return Listing(
             dataset=self.name,
             title=self.title,
-            licence=self.licence,
-            redistribution=self.redistribution,
+            licence=terms.licence,
+            redistribution=terms.redistribution,
             version=table.name if table else "without a table",
             clips=tuple(sorted(clips, key=lambda clip: clip.directory)),
             problems=tuple(problems),
@@ -125,6 +132,21 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
             redistribution=self.redistribution,
             notes=notes,
         )
+
+
+def _release_at(root: Path) -> Source | None:
+    """The release that a folder, the one it lies in, or one in it looks like; the strictest, None where it is none."""
+    from mvgen.sources import SOURCES
+
+    whole = root.resolve()
+    places = [whole, whole.parent, *(entry for entry in whole.iterdir() if entry.is_dir())]
+    releases: list[Source] = [SOURCES.make(name) for name in SOURCES.built_in if name not in ("folder", "demo")]
+    for release in sorted(releases, key=lambda one: one.redistribution != "forbidden"):
+        for place in places:
+            with suppress(OSError):
+                if release.recognises(place):
+                    return release
+    return None
 
 
 def read_labels(path: Path) -> dict[str, LabelRow]:

@@ -42,6 +42,9 @@ def check_about(
     """Whether `dataset.json`, of content `text`, counts what the table holds."""
     if canonical_json(about) != text:
         yield Finding(layout.DATASET, "it is not written as mvgen writes it", WHOLE)
+    others = sorted({row.dataset for row in rows} - {about["source"]["name"]})
+    if others:
+        yield Finding(layout.DATASET, f"its source is {about['source']['name']}, {layout.TABLE} has {others[0]}", WHOLE)
     if about["counts"] != counts(rows, failures):
         yield Finding(layout.DATASET, f"its counts are not those of {layout.TABLE} and {layout.FAILURES}", WHOLE)
     if about["views"] != list(dict.fromkeys(row.view for row in rows)):
