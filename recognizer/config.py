@@ -7,10 +7,10 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from mvgen.core.errors import ConfigError
+from mvgen.core.settings import read_yaml
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.protocols import Protocol, Views
 from recognizer.readers.config import DataConfig
@@ -96,13 +96,8 @@ def load_bench(path: Path, overrides: Mapping[str, Any] | None = None) -> BenchC
     options.
     """
     if not path.is_file():
-        raise ConfigError(f"benchmark {path} does not exist; those of the papers are in configs/bench")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"benchmark {path} is not valid YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"benchmark {path} contains a {type(values).__name__}, not `name: value` lines")
+        raise ConfigError(f"benchmark {path} does not exist; configs/bench holds those of the papers")
+    values = read_yaml(path, "benchmark")
     for name, value in (overrides or {}).items():
         values[name] = {**(values.get(name) or {}), **value} if name == "data" else value
     try:

@@ -36,6 +36,7 @@ from mvgen.publish.writing import plan_publishing
 from mvgen.sources.marks import write_mark
 from mvgen.store import layout
 from mvgen.store.about import read_about
+from mvgen.store.arrays import npz_bytes, read_arrays
 from mvgen.store.manifest import ViewRow, read_table
 
 WORDS = "Prof. X, letter of 3 May 2026, for project Y"
@@ -302,7 +303,9 @@ def test_depth_that_a_png_cannot_hold_is_refused(built: Path, rows: list[ViewRow
     with pytest.raises(ValueError, match=r"from -3\.99 to 4\.10"):
         depth_png(depth)
     (tmp_path / rows[0].maps).parent.mkdir(parents=True)
-    np.savez(tmp_path / rows[0].maps, depth=depth, valid=depth > 0)
+    whole = read_arrays(built / "out" / rows[0].maps)
+    whole["depth"][0, 0] = 4.1
+    (tmp_path / rows[0].maps).write_bytes(npz_bytes(whole))
     with pytest.raises(PublishError, match=r"maps/.*beyond -4 to 4"):
         next(read_samples(tmp_path, rows[:1]))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ from mvgen.core.config import file_digest
 from mvgen.core.errors import StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store import layout
+from mvgen.store.about import check_identity
+from mvgen.store.checks import inside
 from mvgen.store.finish import finish
 from mvgen.store.manifest import Marker
 from mvgen.store.shards import Share, clips_digest, dealt, read_shares
-from mvgen.store.state import begin, check_folder, differences, locked, read_marker
+from mvgen.store.state import begin, check_folder, differences, locked, read_build, read_marker
 from mvgen.store.writer import write_marker
 
 _SHOWN = 5
@@ -82,10 +83,8 @@ def _one_identity(parts: Sequence[Path]) -> dict[str, Any]:
     """The identity of the build, see `build._identity`. Raises StoreError where two parts differ."""
     identities: list[dict[str, Any]] = []
     for part in parts:
-        try:
-            identities.append(json.loads((part / layout.BUILD).read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            raise StoreError(f"{part / layout.BUILD} is missing or damaged; build {part} again") from None
+        identities.append(read_build(part))
+        check_identity(part / layout.BUILD, identities[-1])
         lines = differences(identities[0], identities[-1])
         if lines:
             raise StoreError(f"{parts[0]} and {part} are not shards of one build:\n  " + "\n  ".join(lines))
@@ -143,15 +142,16 @@ def _check_common_files(parts: Sequence[Path]) -> None:
 def _common_files(part: Path) -> Mapping[str, str]:
     """Files that every shard has, with their digests."""
     paths = [part / layout.ATTENTION, *sorted((part / layout.ANNOTATIONS).glob("**/*"))]
-    return {path.relative_to(part).as_posix(): file_digest(path) for path in paths if path.is_file()}
+    files = [inside(part, path.relative_to(part).as_posix()) for path in paths if path.is_file()]
+    return {path.relative_to(part).as_posix(): file_digest(path) for path in files}
 
 
 def _copy(part: Path, out: Path, paths: Iterable[str]) -> None:
     """Link or copy files of a part into the store, each one atomically."""
     with disk_errors(out):
         for path in paths:
-            source, target = part / path, out / path
-            if not source.is_file():
+            source, target = inside(part, path), inside(out, path)
+            if source.is_symlink() or not source.is_file():
                 raise StoreError(f"{source} is missing; run the command of its shard again")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)

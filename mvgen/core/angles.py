@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mvgen.core.errors import AnglesError
 
 LIMIT = 90.0
+_MOST = 3600  # steps of a sweep
 _EXAMPLE = "write first:last:step such as -45:45:10 (both ends included), or a list such as -30,0,30"
 
 
@@ -35,12 +36,15 @@ def parse_angles(text: str) -> tuple[float, ...]:
         first, last, step = (_number(part, text) for part in parts)
         if step == 0:
             raise AnglesError(f"angles {text!r} have step 0 and never end; {_EXAMPLE}")
-        if not all(abs(value) < 1e6 for value in (first, last, step)) or abs((last - first) / step) > 3600:
-            raise AnglesError(f"angles {text!r} are out of range or ask for over 3600 views; {_EXAMPLE}")
+        if not all(abs(value) < 1e6 for value in (first, last, step)) or abs((last - first) / step) > _MOST:
+            raise AnglesError(f"angles {text!r} are out of range or ask for over {_MOST} views; {_EXAMPLE}")
         count = int((last - first) / step + 1e-9) + 1 if (last - first) / step >= 0 else 0
         angles = [round(first + index * step, 6) for index in range(count)]
     else:
-        angles = [_number(part, text) for part in text.split(",")]
+        parts = text.split(",", _MOST + 1)
+        if len(parts) > _MOST + 1:
+            raise AnglesError(f"angles {text[:40]}... ask for over {_MOST} views; {_EXAMPLE}")
+        angles = [_number(part, text) for part in parts]
     if not angles:
         raise AnglesError(f"angles {text!r} hold no angle: the step leads away from the last one; {_EXAMPLE}")
     beyond = [angle for angle in angles if not abs(angle) <= LIMIT]

@@ -16,7 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from mvgen.core.angles import parse_angles
 
-# How the geometry of a clip is made from the depth of its frames; see `mvgen.depth.clip_geometry`.
+# Side of a view, pixels: no setting asks for more, so no store holds more.
+LARGEST_SIZE = 1024
+
+# How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip_geometry`.
 Geometry = Literal["clip", "model", "per-frame"]
 
 # As text, which its field parses, so that the help shows it in this form.
@@ -68,7 +71,7 @@ class CameraConfig(_Part):
     angles: tuple[float, ...] = Field(
         default=_SWEEP, description="yaw angles in degrees: first:last:step, both ends included, or a list"
     )
-    size: Annotated[int, Field(ge=64, le=1024)] = Field(default=256, description="side of the views in pixels")
+    size: Annotated[int, Field(ge=64, le=LARGEST_SIZE)] = Field(default=256, description="side of the views in pixels")
     model: Literal["orthographic", "pinhole"] = Field(
         default="orthographic", description="camera model of the source", json_schema_extra={"flag": "camera"}
     )

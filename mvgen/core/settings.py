@@ -14,6 +14,11 @@ from pydantic.fields import FieldInfo
 
 from mvgen.core.config import WEIGHTS, BuildConfig
 from mvgen.core.errors import ConfigError
+from mvgen.core.files import read_regular, reason_of
+
+_MOST_YAML = 1 << 20  # bytes
+_DEEPEST_YAML = 16
+_MOST_VALUES = 100_000
 
 
 class Setting(NamedTuple):
@@ -78,7 +83,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
     Raises ConfigError naming the file, the setting and the nearest known one.
     """
     where = f"config file {path}" if path else "settings"
-    parts = {} if path is None else _read_yaml(path)
+    parts = {} if path is None else read_yaml(path, "config file", _Loader)
     for given in (parts, overrides):
         _check_names(given, where)
     try:
@@ -107,16 +112,47 @@ def _merged(parts: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, di
     return {part: {**(parts.get(part) or {}), **(others.get(part) or {})} for part in {**parts, **others}}
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"config file {path} does not exist")
+def read_yaml(path: Path, what: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
+    """The mapping in a YAML file, empty for an empty file.
+
+    what : the file is, for messages
+    Raises ConfigError for a file that is none, is too large, also by its aliases, or nests too deep.
+    """
+    if not path.exists():
+        raise ConfigError(f"{what} {path} does not exist")
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file {path} is not valid YAML: {error}") from None
+        text = read_regular(path, _MOST_YAML).decode()
+        _check_size(text, loader)
+        loaded = yaml.load(text, loader)
+    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(f"{what} {path} is not valid YAML: {reason_of(error)}") from None
     if loaded is not None and not isinstance(loaded, dict):
-        raise ConfigError(f"config file {path} holds a {type(loaded).__name__}, not `part: {{name: value}}` lines")
+        raise ConfigError(f"{what} {path} holds a {type(loaded).__name__}, not `name: value` lines")
     return loaded or {}
+
+
+def _check_size(text: str, loader: type[yaml.SafeLoader]) -> None:
+    """Raise ValueError for YAML that nests too deep, or is too large when every alias is written out."""
+    sizes: dict[str | None, int] = {}
+    open_parts: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(text, loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_parts.append((event.anchor, 1))
+            if len(open_parts) > _DEEPEST_YAML:
+                raise ValueError("its brackets nest too deep")
+            continue
+        anchor, size = None, 0
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_parts.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            size = sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, size = event.anchor, 1
+        if anchor is not None:
+            sizes[anchor] = size
+        open_parts[-1] = (open_parts[-1][0], open_parts[-1][1] + size)
+        if open_parts[-1][1] > _MOST_VALUES:
+            raise ValueError(f"it has more than {_MOST_VALUES} values, aliases (*name) written out")
 
 
 def _check_names(parts: Mapping[str, Any], where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,7 @@ from mvgen.core.records import Redistribution
 from mvgen.publish.targets.base import Visibility
 from mvgen.sources import Source, get_source
 
+_FEWEST_WORDS = 3  # who, when, for what
 _STRICTEST = ("forbidden", "gated", "open")
 
 
@@ -44,9 +46,11 @@ def _reader(source: Mapping[str, Any]) -> Source | None:
 
 
 def check_permission(permission: str | None) -> str | None:
-    """A permission as it is recorded, stripped. Raises LicenceError for an empty one."""
-    if permission is not None and not permission.strip():
-        raise LicenceError("--i-have-permission is empty; write who gave the permission, when, and for what")
+    """A permission as it is recorded. Raises LicenceError for one that says nothing."""
+    words = re.findall(r"\w{2,}", permission or "")
+    if permission is not None and len(words) < _FEWEST_WORDS:
+        said = "says too little" if permission.strip() else "is empty"
+        raise LicenceError(f"--i-have-permission {said}; write who gave the permission, when, and for what")
     return permission.strip() if permission else None
 
 

@@ -19,6 +19,7 @@ from mvgen.report import facts, layers, signals, viewer
 from mvgen.report.charts import bin_edges
 from mvgen.store import layout
 from mvgen.store.about import read_about
+from mvgen.store.checks import inside
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 
 _PICTURES = 26_000_000  # limit on the characters of all images: a page has to stay below 30 MB
@@ -33,13 +34,14 @@ def write_report(out: Path) -> Path:
     Raises StoreError for a folder that is not a finished store, for missing or damaged files, or when the disk is full.
     """
     about = read_about(out)
+    inside(out, layout.REPORT)  # before the work
     rows = read_table(out / layout.TABLE)
     found = facts.gather(out, about, rows, read_failures(out / layout.FAILURES))
     chosen = viewer.choose_clips(rows)
     clips = [viewer.show_clip(out, of_clip, _PICTURES // len(chosen)) for of_clip in _by_clip(rows, chosen)]
     charts = [signals.show_signals(out, of_clip) for of_clip in _by_clip(rows, chosen)]
     page = render(found, clips, file_digest(out / layout.DATASET), charts)
-    path = out / layout.REPORT
+    path = inside(out, layout.REPORT)
     with disk_errors(out):
         write_atomically(path, page.encode())
     return path

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
 from mvgen.core.errors import SourceError
@@ -157,7 +158,9 @@ def _without_unstorable(listing: Listing) -> Listing:
     for path in listing.annotation_files:
         if reason := unstorable(path.name):
             raise SourceError(f"the name of {printable(str(path))} {reason}; rename the file")
-    faults = {clip: _unstorable(clip) for clip in listing.clips}
+    # A store keeps the arrays of a clip `x` in a file `x.npz`, which cannot be the folder of another clip as well.
+    arrays = {clip.directory.with_name(f"{clip.directory.name}.npz"): clip.id for clip in listing.clips if clip.id}
+    faults = {clip: _unstorable(clip) or _collision(clip, arrays) for clip in listing.clips}
     lost = [ClipFailure(clip.id, reason, clip.frames[0].path) for clip, reason in faults.items() if reason]
     failures = [
         replace(failure, clip=printable(failure.clip), reason=printable(failure.reason))
@@ -173,6 +176,12 @@ def _without_unstorable(listing: Listing) -> Listing:
         ),
         failures=tuple(sorted(failures, key=lambda failure: (failure.clip, failure.reason))),
     )
+
+
+def _collision(clip: Clip, arrays: Mapping[PurePosixPath, str]) -> str:
+    """Why a clip lies where a file of another clip has to; empty if it does not. arrays : path -> id of its clip"""
+    taken = next((folder for folder in clip.directory.parents if folder in arrays), None)
+    return f"its folder {taken.name!r} is called as the arrays of clip {arrays[taken]!r}; rename it" if taken else ""
 
 
 def _unstorable(clip: Clip) -> str:

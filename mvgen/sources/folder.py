@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -86,11 +87,17 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
                 failures.append(ClipFailure(identity, f"no video and no frames are there; {row.where} lists it"))
         if not clips and not failures:
             raise SourceError(f"root {root} holds no video and no image.\n{self.expectation()}")
+        release = _release_at(root)
+        terms = release or self
+        if release is not None:
+            reason = f"it looks like {release.title}, whose terms hold: {release.redistribution}"
+            problems.append(Problem(".", "repaired", reason))
+            clips = [replace(one, licence=terms.licence, redistribution=terms.redistribution) for one in clips]
         return Listing(
             dataset=self.name,
             title=self.title,
-            licence=self.licence,
-            redistribution=self.redistribution,
+            licence=terms.licence,
+            redistribution=terms.redistribution,
             version=table.name if table else "without a table",
             clips=tuple(sorted(clips, key=lambda clip: clip.directory)),
             problems=tuple(problems),
@@ -125,6 +132,21 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
             redistribution=self.redistribution,
             notes=notes,
         )
+
+
+def _release_at(root: Path) -> Source | None:
+    """The release that a folder, the one it lies in, or one in it looks like; the strictest, None where it is none."""
+    from mvgen.sources import SOURCES
+
+    whole = root.resolve()
+    places = [whole, whole.parent, *(entry for entry in whole.iterdir() if entry.is_dir())]
+    releases: list[Source] = [SOURCES.make(name) for name in SOURCES.built_in if name not in ("folder", "demo")]
+    for release in sorted(releases, key=lambda one: one.redistribution != "forbidden"):
+        for place in places:
+            with suppress(OSError):
+                if release.recognises(place):
+                    return release
+    return None
 
 
 def read_labels(path: Path) -> dict[str, LabelRow]:
@@ -189,6 +211,22 @@ def _find_table(root: Path, annotations: Path | None) -> Path | None:
     return None
 
 
+def _left_out(place: Path, here: PurePosixPath, folders: list[str], files: list[str]) -> Iterator[Problem]:
+    """What of a folder looks like clips, and is not read."""
+    for name in folders:
+        if (place / name).is_symlink():
+            reason = "a link to a folder is not followed; put the folder there"
+            yield Problem((here / name).as_posix(), "dropped", reason)
+    unread = [name for name in files if name.lower().endswith(_UNREAD)]
+    if unread and not any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
+        reason = f"{len(unread)} pictures such as {unread[0]} are not read; convert them to .png"
+        yield Problem(here.as_posix(), "dropped", reason)
+
+
+# Pictures of other programs, which frames may well be; a folder of nothing else is not left out without a word.
+_UNREAD = (".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm")
+
+
 def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath, Path]]:
     """(directory in the store, video or folder of frames) of every clip below a root, in the order of their paths."""
     taken: set[PurePosixPath] = set()
@@ -200,6 +238,7 @@ def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = PurePosixPath(Path(place).relative_to(root).as_posix())
         visible = sorted(name for name in files if not name.startswith("."))
+        problems += _left_out(Path(place), here, folders, visible)
         if any(name.lower().endswith(IMAGE_SUFFIXES) for name in visible):
             if here.parts:
                 taken.add(here)

@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,6 +24,7 @@ from torch.nn import functional as F
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.device import resolved_device
 from mvgen.core.errors import ConfigError, WeightsError
+from mvgen.core.settings import read_yaml
 from mvgen.depth.network import FaceDepthNetwork, mirror_fit, network_input, normalise
 from mvgen.scans import open_corpus
 from mvgen.scans.records import Corpus
@@ -96,8 +96,8 @@ def load_training_config(path: Path) -> TrainingConfig:
     if not path.is_file():
         raise ConfigError(f"training config {path} does not exist; configs/depth.yaml made the shipped weights")
     try:
-        return TrainingConfig(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
-    except (yaml.YAMLError, TypeError) as error:
+        return TrainingConfig(**read_yaml(path, "training config"))
+    except TypeError as error:
         raise ConfigError(f"training config {path} is not valid YAML with `name: value` lines: {error}") from None
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

@@ -19,11 +19,12 @@ from mvgen.core.errors import StoreError
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about, stored_config
-from mvgen.store.manifest import ViewRow, read_failures, read_table
+from mvgen.store.checks import row_problems
+from mvgen.store.manifest import ViewRow, read_failures, read_rows
 from mvgen.verify.files import check_clips, check_digests, check_extra, check_listed, expected_files
 from mvgen.verify.findings import WHOLE, Finding
 from mvgen.verify.labels import check_labels
-from mvgen.verify.table import check_about, check_config, check_records, check_rows, check_schema, check_shape
+from mvgen.verify.table import check_about, check_config, check_records, check_rows
 
 __all__ = ["Finding", "Verification", "verify"]
 
@@ -64,31 +65,33 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     if not (out / layout.DATASET).is_file():
         read_about(out)  # its error explains what the folder is instead
     about, found = _readable(parse_about, out, layout.DATASET)
-    if about is None or (found := check_shape(about)):
+    if about is None or (found := check_config(about)):
         return _verification(out, found)
-    whole = [*check_config(about), *check_listed(about["files"]), *check_digests(out, about["files"])]
-    # Damaged records are not read.
+    whole = [*check_listed(about["files"]), *check_digests(out, about["files"])]
+    # What cannot be relied on is not read.
     if any(finding.file in (layout.DATASET, layout.TABLE, layout.FAILURES) for finding in whole):
         return _verification(out, whole, len(about["files"]))
-    rows, found = _readable(read_table, out, layout.TABLE)
+    rows, found = _readable(read_rows, out, layout.TABLE)
     failures, unlisted = _readable(read_failures, out, layout.FAILURES)
-    found += [*unlisted, *(check_schema(out) if rows is not None else [])]
+    found += unlisted
     if rows is None or failures is None or found:
         return _verification(out, [*whole, *found], len(about["files"]))
     text = (out / layout.DATASET).read_text(encoding="utf-8")
-    found = [*check_about(text, about, rows, failures), *check_rows(about, rows), *check_clips(out, rows)]
+    found = [*check_about(text, about, rows, failures), *check_rows(about, rows)]
+    sound = [row for row in rows if not any(row_problems(row))]
+    found += check_clips(out, sound)
     damaged = {finding.clip for finding in found if finding.clip is not None}
     found += check_records(out, about, rows, failures)
     clips = {row.clip for row in rows} | {failure.clip for failure in failures}
-    found += check_extra(out, expected_files(about["files"], rows, clips))
+    found += check_extra(out, expected_files(about["files"], sound, clips))
     if not whole:  # the workbook is as it was copied
-        found += check_labels(out, stored_config(about).source, rows)
-    chosen = draw(rows, sample, seed, damaged)
+        found += check_labels(out, stored_config(about).source, sound)
+    chosen = draw(sound, sample, seed, damaged)
     if chosen:
         from mvgen.verify.sample import check_sample  # loads torch
 
         found += check_sample(out, about, rows, chosen)
-    listed = {path for row in rows for path in row.files()} | set(about["files"])
+    listed = {path for row in sound for path in row.files()} | set(about["files"])
     return _verification(out, [*whole, *found], len(listed), len(chosen))
 
 
@@ -106,7 +109,7 @@ def _readable(read: Callable[[Path], Content], out: Path, name: str) -> tuple[Co
     """The result of `read` for a file, or None and a finding."""
     try:
         return read(out / name), []
-    except (StoreError, OSError, ValueError, TypeError) as error:
+    except StoreError as error:
         return None, [Finding(name, f"it cannot be read: {error}", WHOLE)]
 
 

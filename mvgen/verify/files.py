@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from mvgen.core.config import file_digest
 from mvgen.store import layout
+from mvgen.store.checks import unsafe
 from mvgen.store.manifest import ViewRow
 from mvgen.verify.findings import WHOLE, Finding, of_clip
-from mvgen.verify.table import unsafe
 
 _REPORT = PurePosixPath(layout.REPORT).parts[0]  # made from a dataset, but not part of it
 _LEFT = (layout.PARTIAL, layout.LOCK, layout.REFINING)
@@ -59,18 +59,21 @@ def _damaged(out: Path, digests: Mapping[str, object]) -> Iterator[tuple[str, st
 def check_extra(out: Path, expected: Collection[str]) -> Iterator[Finding]:
     """Check for files that are not listed anywhere; reports and empty folders are ignored."""
     for path in walk(out):
-        if path not in expected:
+        if (out / path).is_symlink():
+            yield Finding(path, "it is a link, which no build makes", "put what it leads to in its place, or remove it")
+        elif path not in expected:
             left = PurePosixPath(path).parts[0] in _LEFT
             problem = "it is left from an unfinished build or refinement" if left else "it is not part of the dataset"
             yield Finding(path, problem, "run that command again" if left else "remove it, or move it elsewhere")
 
 
 def walk(out: Path) -> Iterator[str]:
-    """Every file of a store except reports, relative to it, sorted."""
+    """Every file of a store, sorted, relative to it; reports are left out. A link is a file, wherever it leads."""
     for place, folders, files in os.walk(out):
         here = Path(place).relative_to(out)
-        folders[:] = sorted(name for name in folders if here.parts or name != _REPORT)
-        yield from sorted((here / name).as_posix() for name in files)
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in links and (here.parts or name != _REPORT))
+        yield from sorted((here / name).as_posix() for name in [*files, *links])
 
 
 def expected_files(files: Iterable[str], rows: Sequence[ViewRow], records: Iterable[str]) -> frozenset[str]:
@@ -81,4 +84,4 @@ def expected_files(files: Iterable[str], rows: Sequence[ViewRow], records: Itera
 
 
 def _digest(path: Path) -> str | None:
-    return file_digest(path) if path.is_file() else None
+    return file_digest(path) if path.is_file() and not path.is_symlink() else None

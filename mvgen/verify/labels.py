@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from mvgen.core.angles import view_name
 from mvgen.core.config import SourceConfig
-from mvgen.core.errors import SourceError
+from mvgen.core.errors import MvgenError
 from mvgen.core.records import Clip
 from mvgen.store import layout
 from mvgen.store.manifest import ViewRow
@@ -27,8 +27,9 @@ def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> It
     folder = out / layout.frames_directory(None, PurePosixPath())
     try:
         listing = get_source(source.dataset).read(folder, variant=source.variant)
-    except SourceError as error:
-        problem = f"the view {view_name(None)} cannot be read with them: {error}"
+    except Exception as error:  # a workbook of a stranger: whatever it leads to is found
+        said = str(error) if isinstance(error, MvgenError) else f"{type(error).__name__}: {error}"
+        problem = f"{view_name(None)} cannot be read with it: {said}"
         yield Finding(layout.ANNOTATIONS, problem, WHOLE)
         return
     clips = {clip.id: clip for clip in listing.clips}

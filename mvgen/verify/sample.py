@@ -38,14 +38,17 @@ def check_sample(
             continue  # reported already: the clip lacks a view
         try:
             clip = _frontal_clip(out, frontal[name], config)
-        except (MvgenError, KeyError, ValueError) as error:
-            yield of_clip(frontal[name].geometry, f"it cannot be used: {error}", name)
+            unsteady = _unsteady(frontal[name], clip)
+        except Exception as error:  # numbers of a stranger: whatever they lead to is found
+            yield of_clip(frontal[name].geometry, f"it cannot be used: {_said(error)}", name)
             continue
-        yield from (
-            of_clip(frontal[name].frames_directory, problem, name) for problem in _unsteady(frontal[name], clip)
-        )
+        yield from (of_clip(frontal[name].frames_directory, problem, name) for problem in unsteady)
         for row in some:
             yield from (of_clip(row.frames_directory, problem, name) for problem in _check_view(out, row, clip))
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, MvgenError) else f"{type(error).__name__}: {error}"
 
 
 def _frontal_clip(out: Path, row: ViewRow, config: BuildConfig) -> FrontalClip:
@@ -69,10 +72,15 @@ def _unsteady(row: ViewRow, clip: FrontalClip) -> list[str]:
 
 def _check_view(out: Path, row: ViewRow, clip: FrontalClip) -> list[str]:
     try:
-        maps = read_maps(out, row)
-        colour = read_frames(out, row)
-    except MvgenError as error:
-        return [str(error)]
+        with np.errstate(all="ignore"):  # what comes of numbers that no face has is found below
+            return _view_problems(out, row, clip)
+    except Exception as error:
+        return [_said(error)]
+
+
+def _view_problems(out: Path, row: ViewRow, clip: FrontalClip) -> list[str]:
+    maps = read_maps(out, row)
+    colour = read_frames(out, row)
     if maps.depth.shape != clip.surface.depth.shape or colour.shape != clip.crops.shape:
         return [f"{row.maps} or its frames differ in size from the frontal clip"]
     view = StoredView(row.yaw or 0.0, colour, maps.valid, maps.depth, maps.flow)

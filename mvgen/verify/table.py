@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any
 
-from mvgen.core.angles import view_name
 from mvgen.core.config import canonical_json
-from mvgen.core.errors import ConfigError
-from mvgen.core.records import Label, Split
+from mvgen.core.errors import ConfigError, StoreError
 from mvgen.store import layout
 from mvgen.store.about import stored_config
-from mvgen.store.manifest import Failure, Marker, ViewRow, counts, digest_of, table_schema
+from mvgen.store.checks import row_problems
+from mvgen.store.manifest import Failure, Marker, ViewRow, counts, digest_of
+from mvgen.store.state import read_build, read_marker
 from mvgen.verify.findings import WHOLE, Finding, of_clip
 
-# Entries of `dataset.json` and their types.
-_ABOUT = {
-    "config": dict,
-    "counts": dict,
-    "files": dict,
-    "schema": int,
-    "software": dict,
-    "source": dict,
-    "views": list,
-    "weights": dict,
-}
-# Columns in which the rows of one clip differ; they agree in all others.
+# What the rows of one clip differ in; in all else they agree.
 _OF_A_VIEW = frozenset(
     {
         *("view", "yaw", "visible_attention", "valid_fraction", "kept"),
@@ -37,31 +25,6 @@ _OF_A_VIEW = frozenset(
     }
 )
 _OF_A_CLIP = tuple(field.name for field in fields(ViewRow) if field.name not in _OF_A_VIEW)
-
-
-def check_schema(out: Path) -> list[Finding]:
-    """Check that the table has the columns of this version."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        there = pq.read_schema(out / layout.TABLE)
-    except (OSError, pa.ArrowException) as error:
-        return [Finding(layout.TABLE, f"it cannot be read: {error}", WHOLE)]
-    wanted = table_schema()
-    if there.equals(wanted):
-        return []
-    columns = [name for name in wanted.names if name not in there.names or there.field(name) != wanted.field(name)]
-    return [Finding(layout.TABLE, f"columns are missing, unknown or of another type: {', '.join(columns)}", WHOLE)]
-
-
-def check_shape(about: Mapping[str, Any]) -> list[Finding]:
-    """Check that `dataset.json` has the entries of its schema."""
-    wrong = [name for name, kind in _ABOUT.items() if not isinstance(about.get(name), kind)]
-    wrong += sorted(set(about) - set(_ABOUT))
-    if not wrong:
-        return []
-    return [Finding(layout.DATASET, f"missing, unknown or of another type: {', '.join(wrong)}", WHOLE)]
 
 
 def check_config(about: Mapping[str, Any]) -> list[Finding]:
@@ -78,7 +41,10 @@ def check_about(
 ) -> Iterator[Finding]:
     """Check `dataset.json`, with the content `text`, against the table."""
     if canonical_json(about) != text:
-        yield Finding(layout.DATASET, "it is not formatted as mvgen writes it", WHOLE)
+        yield Finding(layout.DATASET, "it is not written as mvgen writes it", WHOLE)
+    others = sorted({row.dataset for row in rows} - {about["source"]["name"]})
+    if others:
+        yield Finding(layout.DATASET, f"its source is {about['source']['name']}, {layout.TABLE} has {others[0]}", WHOLE)
     if about["counts"] != counts(rows, failures):
         yield Finding(layout.DATASET, f"its counts differ from those of {layout.TABLE} and {layout.FAILURES}", WHOLE)
     if about["views"] != list(dict.fromkeys(row.view for row in rows)):
@@ -89,7 +55,10 @@ def check_rows(about: Mapping[str, Any], rows: Sequence[ViewRow]) -> Iterator[Fi
     """Check each row for consistency: in itself, with the layout of a store, with the other rows of its clip."""
     threshold = stored_config(about).attention.threshold
     for row in rows:
-        for problem in _problems(row, threshold):
+        for problem in row_problems(row):
+            yield of_clip(layout.TABLE, f"{row.clip}, {row.view}: {problem}", row.clip)
+        if row != row.decided(threshold):
+            problem = f"kept is {row.kept}, which the threshold of {threshold:g} does not give"
             yield of_clip(layout.TABLE, f"{row.clip}, {row.view}: {problem}", row.clip)
     for (clip, view), times in Counter((row.clip, row.view) for row in rows).items():
         if times > 1:
@@ -121,26 +90,27 @@ def check_split(rows: Sequence[ViewRow]) -> Iterator[Finding]:
 def check_records(
     out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failures: Sequence[Failure]
 ) -> list[Finding]:
-    """Check that the build records, where they were kept, agree with the finished files."""
-    if not (out / layout.BUILD).is_file():
+    """Whether a build's own records, where they were kept, say what the finished files say."""
+    if not (out / layout.BUILD).exists():
         return []
     try:
-        identity = json.loads((out / layout.BUILD).read_text(encoding="utf-8"))
-        wanted = _identity(about)
-        differing = sorted(name for name in {*identity, *wanted} if identity.get(name) != wanted.get(name))
-    except (ValueError, TypeError, AttributeError) as error:
-        return [Finding(layout.BUILD, f"it is damaged: {error}", WHOLE)]
+        identity = read_build(out)
+    except StoreError as error:
+        return [Finding(layout.BUILD, str(error), WHOLE)]
+    wanted = _identity(about)
+    differing = sorted(name for name in {*identity, *wanted} if identity.get(name) != wanted.get(name))
     found = []
     if differing:
         found.append(Finding(layout.DATASET, f"it differs from {layout.BUILD} in: {', '.join(differing)}", WHOLE))
     markers: dict[str, Marker] = {}
     for path in sorted((out / layout.DONE).glob("*.json")):
         try:
-            marker = Marker.from_json(path.read_text(encoding="utf-8"))
-        except (ValueError, TypeError, KeyError) as error:
-            found.append(of_clip(f"{layout.DONE}/{path.name}", f"the marker is damaged: {error}", path.stem))
+            marker = read_marker(out, path.stem)
+        except StoreError as error:
+            found.append(of_clip(f"{layout.DONE}/{path.name}", str(error), path.stem))
         else:
-            markers[path.stem] = marker
+            if marker is not None:
+                markers[path.stem] = marker
     return found + list(_check_markers(out, about, markers, rows, failures))
 
 
@@ -160,9 +130,9 @@ def _check_markers(
             if not (out / path).is_file():
                 yield of_clip(str(path), "the marker is missing", clip)
         elif list(markers[clip].rows) != some:
-            yield of_clip(str(path), f"it contradicts {layout.TABLE}", clip)
-        elif (out / path).read_text(encoding="utf-8") != markers[clip].to_json():
-            yield of_clip(str(path), "it is not formatted as mvgen writes it", clip)
+            yield of_clip(str(path), f"it says something else than {layout.TABLE}", clip)
+        elif (out / path).read_bytes() != markers[clip].to_json().encode():
+            yield of_clip(str(path), "it is not written as mvgen writes it", clip)
     for clip, marker in markers.items():
         if clip not in of_clips and marker.failure not in failures:
             yield of_clip(str(layout.marker_path(clip)), f"neither {layout.TABLE} nor {layout.FAILURES} has it", clip)
@@ -177,41 +147,3 @@ def _identity(about: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of `dataset.json` that were fixed when the build began."""
     source = {name: value for name, value in about["source"].items() if name != "digest"}
     return {**{name: about[name] for name in ("schema", "config", "software", "weights")}, "source": source}
-
-
-def _problems(row: ViewRow, threshold: float) -> Iterator[str]:
-    outside = [path for path in row.files() if unsafe(path)]
-    if outside:
-        yield f"a path is outside the dataset: {outside[0]}"
-        return
-    view = view_name(row.yaw)
-    if row.view != view:
-        yield f"the view of yaw {row.yaw} is {view}"
-    below = PurePosixPath(row.frames_directory)
-    directory = PurePosixPath(*below.parts[2:])
-    if (
-        below != layout.frames_directory(row.yaw, directory)
-        or row.maps != str(layout.maps_path(row.yaw, directory))
-        or row.geometry != str(layout.geometry_path(row.clip))
-        or row.clip != "__".join(directory.parts)
-    ):
-        yield "the paths of its files are not those of this view and clip"
-    if not row.frames == len(row.frame_names) == len(row.frames_sha256):
-        yield "its frame count differs from its frame names or digests"
-    if row.left_out < 0:
-        yield "its number of left out frames is negative"
-    if not all(0 <= at < row.frames for at in (row.onset_index, row.apex_index, row.offset_index)):
-        yield "onset, apex or offset is outside the clip"
-    if not all(0 <= share <= 1 for share in (row.visible_attention, row.valid_fraction, row.registered)):
-        yield "a share is not between 0 and 1"
-    if row.split not in get_args(Split):
-        yield f"split {row.split!r} is unknown"
-    if row.label is not None and row.label not in get_args(Label):
-        yield f"label {row.label!r} is unknown"
-    if row != row.decided(threshold):
-        yield f"kept is {row.kept}, which contradicts the threshold of {threshold:g}"
-
-
-def unsafe(path: str) -> bool:
-    """Whether a path of a table is outside the dataset."""
-    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\0" in path

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mvgen.core.errors import PublishError
 from mvgen.core.records import Mask
 from mvgen.publish.formats.columns import DEPTH_STEP, DEPTH_ZERO
+from mvgen.store.arrays import read_maps
 from mvgen.store.manifest import ViewRow
 
 
@@ -69,19 +70,17 @@ class Shard:
 def read_samples(out: Path, rows: Iterable[ViewRow]) -> Iterator[Sample]:
     """Samples of a dataset's rows, in their order. Raises PublishError for depth that does not fit into a PNG."""
     for row in rows:
-        maps = (out / row.maps).read_bytes()
-        with np.load(io.BytesIO(maps), allow_pickle=False) as arrays:
-            depth, valid = arrays["depth"], arrays["valid"]
+        maps = read_maps(out, row, flow="none")
         try:
-            picture = depth_png(depth)
+            picture = depth_png(maps.depth)
         except ValueError as error:
             raise PublishError(f"{row.maps}: {error}; its clip was reconstructed badly, leave it out") from None
         yield Sample(
             row=row,
             frames=tuple((out / row.frames_directory / name).read_bytes() for name in row.frame_names),
             depth=picture,
-            valid=mask_png(valid),
-            maps=maps,
+            valid=mask_png(maps.valid),
+            maps=(out / row.maps).read_bytes(),
             geometry=(out / row.geometry).read_bytes() if row.yaw is None else None,
         )
 

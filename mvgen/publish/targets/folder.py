@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from mvgen.core.config import file_digest
-from mvgen.core.errors import PublishError
+from mvgen.core.errors import LicenceError, PublishError
 from mvgen.publish.targets.base import FileRecord, Target
 
 _STAGING = ".publishing"
@@ -58,7 +58,14 @@ class Folder(Target):
         os.replace(path, target)
 
     def guard(self, name: str) -> None:
-        """Nothing to check: see the class."""
+        """Raise LicenceError in a git work tree, at its top or below: what lies there is pushed with the rest."""
+        place = self.folder.resolve()
+        tree = next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
+        if tree is not None:
+            raise LicenceError(
+                f"{self.folder} lies in the git work tree {tree}; nothing that shows a face was written. "
+                "Choose a folder outside it for --to"
+            )
 
     @property
     def disk(self) -> Path:
