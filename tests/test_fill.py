@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvgen.core.camera import crop_camera, pixel_grid
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, CameraConfig
 from mvgen.core.errors import ConfigError
 from mvgen.core.landmarks68 import MIRROR
 from mvgen.core.records import ClipGeometry, DepthMap, Image, Mask, ViewGeometry
@@ -242,8 +242,8 @@ def test_no_dark_seam_shows_where_the_picture_ends(yaw: float) -> None:
     crops = np.repeat(np.where(inside, np.uint8(150), np.uint8(0))[None, ..., None], 3, axis=3)
     nowhere = np.zeros((SIZE, SIZE), np.float32)
     scene = make_scene(crops, 0, inside, LANDMARKS, nowhere, ClipGeometry((SURFACE,)))
-    config = BuildConfig(dataset="folder", size=SIZE)
-    seen = render_geometry(scene, yaw, 0.0, config, get_renderer("grid", "cpu"))
+    config = BuildConfig(camera=CameraConfig(size=SIZE))
+    seen = render_geometry(scene, yaw, 0.0, config.render, get_renderer("grid", "cpu"))
     view = make_view(scene, seen, config, with_flow=False)
     face = ndimage.binary_erosion(np.isfinite(view.depth), iterations=3)
     # Where a view shrinks the source its filter reaches a little further; black beside it would make 100 and more.

@@ -467,7 +467,7 @@ def test_landmarks_sit_where_the_fit_has_them_in_a_view_from_the_side(yaw: float
     nowhere = np.zeros((SIZE, SIZE), np.float32)
     inside = np.ones((SIZE, SIZE), bool)
     scene = make_scene(crops, 0, inside, ibug_landmarks(points)[0], nowhere, ClipGeometry((surface,)))
-    view = make_view(scene, render_geometry(scene, yaw, 0.0, config, tools().renderer), config, with_flow=False)
+    view = make_view(scene, render_geometry(scene, yaw, 0.0, config.render, tools().renderer), config, with_flow=False)
     seen = tools().landmarker.find(view.colour)
     camera = CAMERA.at(yaw)
     away = np.linalg.norm(seen.points[0, :, :2] - camera.project(fit.vertices[0, :LANDMARKS])[:, :2], axis=1)

@@ -296,8 +296,8 @@ def test_scans_of_the_releases_are_trained_on_from_the_command_line(trees, recip
         (["--scans", "facescape"], "--root"),
         (["--scans", "facescape", "--root", "nowhere"], "nowhere"),
         (["--scans", "facescap"], "facescap"),
-        (["--scans", "facescape,stirling", "--root", "data"], "whose"),
-        (["--scans", ""], "nothing"),
+        (["--scans", "facescape,stirling", "--root", "data"], "the one it belongs to"),
+        (["--scans", ""], "is empty"),
     ],
 )
 def test_scans_that_cannot_be_opened_are_explained(recipe, tmp_path, capfd, arguments, reason):

@@ -229,7 +229,7 @@ def test_a_store_with_a_geometry_per_frame_is_seen_on_one_of_them(tmp_path: Path
 
 
 def test_what_cannot_be_rendered_is_a_message(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="give one of them"):
+    with pytest.raises(StoreError, match="give angles, or the others"):
         open_dataset(store, angles="0", yaw=0)  # type: ignore[call-overload]
     with pytest.raises(AnglesError, match="step 0"):
         open_dataset(store, angles="0:10:0")
