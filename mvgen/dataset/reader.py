@@ -60,6 +60,7 @@ def open_dataset(
     views: Views | Iterable[str] = "all",
     angles: None = None,
     flow: bool = True,
+    min_face_seen: float = 0.0,
 ) -> MultiViewDataset: ...
 
 
@@ -71,6 +72,7 @@ def open_dataset(
     kept: bool | None = None,
     angles: str | Iterable[float | tuple[float, float]] | RandomAngles,
     flow: bool = True,
+    min_face_seen: float = 0.0,
 ) -> RenderedViews: ...
 
 
@@ -83,6 +85,7 @@ def open_dataset(
     views: Views | Iterable[str] = "all",
     angles: str | Iterable[float | tuple[float, float]] | RandomAngles | None = None,
     flow: bool = True,
+    min_face_seen: float = 0.0,
 ) -> MultiViewDataset | RenderedViews:
     """Open a finished store.
 
@@ -94,6 +97,7 @@ def open_dataset(
     angles : render these instead, whether they were built or not: a sweep such as "-30:30:5", yaws, pairs of yaw and
         pitch, or `RandomAngles()` for another angle of every clip in every epoch; see `mvgen.dataset.views`
     flow : False leaves flow out, which is faster
+    min_face_seen : leaves out clips of which a smaller share of frames shows the face; 1 leaves out all but whole ones
     Raises StoreError for a folder that is no store, is unfinished, has another schema, or lacks a view asked for, and
     AnglesError for angles that cannot be read.
     """
@@ -102,7 +106,7 @@ def open_dataset(
     rows = read_table(root / layout.TABLE)
     if split not in (None, *get_args(Split)):
         raise StoreError(f"split {split!r} is unknown; a store has 'train' and 'test'")
-    rows = [row for row in rows if split in (None, row.split)]
+    rows = [row for row in rows if split in (None, row.split) and row.face_seen >= min_face_seen]
     if angles is not None:
         from mvgen.dataset.views import RenderedViews
 

@@ -202,7 +202,8 @@ def _problems(row: ViewRow, threshold: float) -> Iterator[str]:
         yield "it leaves out fewer than no frames"
     if not all(0 <= at < row.frames for at in (row.onset_index, row.apex_index, row.offset_index)):
         yield "onset, apex or offset lies outside the clip"
-    if not all(0 <= share <= 1 for share in (row.visible_attention, row.valid_fraction, row.registered)):
+    shares = (row.visible_attention, row.valid_fraction, row.registered, row.face_seen, row.exposure, row.occlusion)
+    if not all(0 <= share <= 1 for share in shares):
         yield "a share is not between 0 and 1"
     if row.split not in get_args(Split):
         yield f"split {row.split!r} is unknown"
