@@ -20,6 +20,8 @@ from mvgen.faces.quality import blur, compare, exposure, unlike_shape
 from mvgen.pipeline.frontal import FrontalClip, frontal_clip
 from mvgen.pipeline.tools import Tools
 
+pytestmark = pytest.mark.slow
+
 FRAMES, APEX = 12, 6
 FACE = (slice(60, 200), slice(170, 285))  # of the photograph
 
