@@ -16,7 +16,7 @@ from PIL import Image
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
-from mvgen.core.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, Reconstruction, ViewClip
+from mvgen.core.records import BuiltClip, Clip, DepthMap, FaceFit, FaceTrack, Frame, Quality, Reconstruction, ViewClip
 from mvgen.core.settings import by_part
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.morphable.model import face_model
@@ -105,7 +105,8 @@ def make_built(clip: Clip, config: BuildConfig, grey: bool = False) -> BuiltClip
     strength, doubt = rng.random((2, count, len(names)))
     signals = with_head(registration.pose, strength, 0.1 + doubt, names)
     found = Reconstruction(face, registration, signals, surface, resting_fit(), attention)
-    return BuiltClip(clip, found, views[0], views[1:])
+    quality = Quality(face_seen=1.0, residual=0.5, largest_jump=0.1, blur=2.0, exposure=0.0, occlusion=0.02)
+    return BuiltClip(clip, found, quality, views[0], views[1:])
 
 
 def resting_fit() -> FaceFit:

@@ -105,7 +105,7 @@ def test_a_build_of_such_a_clip_is_repeatable(store: tuple[Path, str], tmp_path:
 def test_a_clip_whose_apex_is_hidden_is_listed_as_failed(tmp_path: Path) -> None:
     out, clip = built(tmp_path, cut=-1)
     failures = read_failures(out / layout.FAILURES)
-    assert [(failure.clip, failure.stage) for failure in failures] == [(clip, "register")]
+    assert [(failure.clip, failure.stage) for failure in failures] == [(clip, "face")]
     assert "the apex frame" in failures[0].reason
     assert clip not in {row.clip for row in read_table(out / layout.TABLE)}
     assert not verify(out).findings

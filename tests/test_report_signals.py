@@ -89,7 +89,15 @@ def test_every_clip_that_is_shown_has_its_curves_and_its_largest_jump(store: Pat
         assert shown.turn is not None
         assert [curve.name for curve in shown.turn.curves] == ["yaw", "pitch", "roll"]
         assert [mark.name for mark in shown.marks] == ["onset", "apex", "offset"]
-        assert f"two registered frames is {shown.jump:.2f} px" in " ".join(elements.text.split())
+        text = " ".join(elements.text.split())
+        assert f"the face jumps by {shown.row.largest_jump:.2f} px at most" in text
+        assert "Face seen in 100 % of the source's frames" in text
+        assert [curve.name for curve in (*shown.moved.curves, *shown.residual.curves)] == [
+            "moved by",
+            "jump",
+            "residual",
+        ]
+        assert shown.moved.curves[0].highest == shown.row.head_pixels
         signals = read_signals(store, next(row for row in rows if row.clip == clip))
         assert shown.actions is not None
         assert {curve.name for curve in shown.actions.curves} <= set(signals.names)

@@ -90,6 +90,44 @@ def test_the_table_gives_labels_and_frames(tmp_path: Path) -> None:
     assert listing.annotation_files == (tmp_path / "labels.csv",)
 
 
+def test_usual_words_for_emotions_have_a_class_and_are_listed(tmp_path: Path) -> None:
+    classes = {
+        **{"happy": "positive", "Joy": "positive", "surprised": "surprise", "Surprise": "surprise"},
+        **{"sad": "negative", "angry": "negative", "afraid": "negative", "disgusted": "negative"},
+        **{"repression": "negative", "others": None, "confusion": None},
+    }
+    for number in range(len(classes)):
+        write_frames(tmp_path / f"c{number}", ["1.jpg", "2.jpg"])
+    lines = [f"c{number},{word}" for number, word in enumerate(classes)]
+    (tmp_path / "labels.csv").write_text("\n".join(["clip,emotion", *lines]))
+    listing = get_source("folder").read(tmp_path)
+    assert {clip.emotion: clip.label for clip in listing.clips} == classes
+    said = " ".join(problem.reason for problem in listing.problems)
+    assert [word for word in classes if repr(word) in said] == [
+        *("happy", "Joy", "surprised", "sad", "angry", "afraid", "disgusted", "confusion"),
+    ]
+    assert "'happy' is read as happiness, the class positive" in said
+    (unknown,) = [clip for clip in listing.clips if clip.emotion == "confusion"]
+    assert "unknown emotion 'confusion'" in unknown.notes[-1]
+
+
+def test_a_table_that_classes_nothing_is_said_to(tmp_path: Path) -> None:
+    write_frames(tmp_path / "a", ["1.jpg", "2.jpg"])
+    (tmp_path / "labels.csv").write_text("clip,emotion\na,3\n")
+    last = get_source("folder").read(tmp_path).problems[-1]
+    assert (last.where, last.reason) == ("labels.csv", "its emotions and labels class no clip")
+
+
+def test_an_offset_beyond_the_frames_is_listed_as_repaired(tmp_path: Path) -> None:
+    write_frames(tmp_path / "a", [f"{number}.jpg" for number in range(1, 12)])
+    (tmp_path / "labels.csv").write_text("clip,emotion,onset,apex,offset\na,fear,1,5,600\n")
+    listing = get_source("folder").read(tmp_path)
+    (problem,) = listing.problems
+    assert "offset 600 has no frame: the nearest within the clip, 11, is taken" in problem.reason
+    assert problem.where == "row 2 of labels.csv"
+    assert "offset 600" in listing.clips[0].notes[0]
+
+
 def test_a_view_of_a_store_drops_in_for_videos(tmp_path: Path) -> None:
     write_video(tmp_path / "root/v/one.mkv", moving(), fps=30)
     (tmp_path / "out/annotations").mkdir(parents=True)

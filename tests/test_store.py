@@ -413,6 +413,16 @@ def test_views_are_filtered(store: Path) -> None:
     assert len(open_dataset(store, split="train", kept=True)) == len(train) // 2
 
 
+def test_clips_that_show_the_face_too_seldom_are_left_out(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = read_table(store / layout.TABLE)
+    first = rows[0].clip
+    partly = [replace(row, face_seen=0.8) if row.clip == first else row for row in rows]
+    monkeypatch.setattr("mvgen.dataset.reader.read_table", lambda path: partly)
+    assert len(open_dataset(store, min_face_seen=0.8)) == len(rows)
+    assert {row.clip for row in open_dataset(store, min_face_seen=1.0).rows} == {row.clip for row in rows} - {first}
+    assert first not in {row.clip for row in open_dataset(store, angles="0", min_face_seen=0.9).rows}
+
+
 @pytest.mark.slow
 def test_loader_processes_can_read(store: Path) -> None:
     from torch.utils.data import DataLoader

@@ -344,6 +344,26 @@ class Reconstruction:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How well a clip shows one face.
+
+    face_seen : share of the source's frames that show the face of the onset frame
+    residual : median photometric residual of the registered frames, grey levels of 255
+    largest_jump : how far the face as a whole moves from one registered frame to the next, at most, crop pixels
+    blur : sigma in crop pixels of the Gaussian that a sharp picture would be seen through
+    exposure : share of the face's pixels that are black or white
+    occlusion : share of the fitted face that something hides, by the depth network
+    """
+
+    face_seen: float
+    residual: float
+    largest_jump: float
+    blur: float
+    exposure: float
+    occlusion: float
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltClip:
     """All results of the pipeline for one clip, ready to be stored.
 
@@ -353,6 +373,7 @@ class BuiltClip:
 
     clip: Clip
     reconstruction: Reconstruction
+    quality: Quality
     frontal: ViewClip
     sides: Iterable[ViewClip]
 

@@ -58,6 +58,7 @@ def open_dataset(
     views: Views | Iterable[str] = "all",
     angles: None = None,
     flow: bool = True,
+    min_face_seen: float = 0.0,
 ) -> MultiViewDataset: ...
 
 
@@ -69,6 +70,7 @@ def open_dataset(
     kept: bool | None = None,
     angles: str | Iterable[float | tuple[float, float]] | RandomAngles,
     flow: bool = True,
+    min_face_seen: float = 0.0,
 ) -> RenderedViews: ...
 
 
@@ -81,6 +83,7 @@ def open_dataset(
     views: Views | Iterable[str] = "all",
     angles: str | Iterable[float | tuple[float, float]] | RandomAngles | None = None,
     flow: bool = True,
+    min_face_seen: float = 0.0,
 ) -> MultiViewDataset | RenderedViews:
     """Open a finished store.
 
@@ -92,6 +95,7 @@ def open_dataset(
     angles : render views at these instead, built or not: a sweep such as "-30:30:5", yaws, pairs of yaw and
         pitch, or `RandomAngles()` for a new angle of every clip in every epoch; see `mvgen.dataset.views`
     flow : False leaves flow out, which is faster
+    min_face_seen : leaves out clips of which a smaller share of frames shows the face; 1 leaves out all but whole ones
     Raises StoreError for a folder that is not a store, is unfinished, has another schema, or lacks a view given, and
     AnglesError for angles that cannot be read.
     """
@@ -100,7 +104,7 @@ def open_dataset(
     rows = read_table(root / layout.TABLE)
     if split not in (None, *get_args(Split)):
         raise StoreError(f"split {split!r} is unknown; a store has 'train' and 'test'")
-    rows = [row for row in rows if split in (None, row.split)]
+    rows = [row for row in rows if split in (None, row.split) and row.face_seen >= min_face_seen]
     if angles is not None:
         from mvgen.dataset.views import RenderedViews
 

@@ -147,11 +147,16 @@ class OnsetMotion:
         share = _summed(shown, self.box.cell).astype(np.float64)
         return np.asarray((np.linalg.norm(self.nodes, axis=-1) * share).sum(axis=(1, 2)) / share.sum())
 
-    def farthest(self) -> int | None:
-        """The frame of the largest motion, smoothed over three frames; None where nothing moves."""
+    def farthest(self, among: Mask | None = None) -> int | None:
+        """The frame of the longest motion, of means over three frames; None where nothing moves.
+
+        among : (T,) bool, frames that it may be; None is all
+        """
         padded = np.pad(self.lengths(), 1, mode="edge")
         smooth = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-        return int(smooth.argmax()) if smooth.any() else None
+        if not smooth.any():
+            return None
+        return int((smooth if among is None else np.where(among, smooth, -1.0)).argmax())
 
 
 def motion_from_onset(colour: Image, onset: int, surface: Mask) -> OnsetMotion:

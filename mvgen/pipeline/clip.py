@@ -65,7 +65,8 @@ def build_clip(
     with clock("mesh"):
         scene = make_scene(crops, apex, front.inside, front.face.landmarks, attention, surfaces, motion, lift)
     found = Reconstruction(front.face, front.registration, signals, front.surface, front.fits.at_onset, attention, lift)
-    return BuiltClip(front.clip, found, _frontal_view(front), _SideViews(scene, config, tools.renderer, clock))
+    sides = _SideViews(scene, config, tools.renderer, clock)
+    return BuiltClip(front.clip, found, front.quality, _frontal_view(front), sides)
 
 
 _LIFT_SIDE = 64  # of the grid of the skin's motion in depth, which is as smooth as the flow
@@ -172,5 +173,5 @@ def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools
         camera = source_camera(face, config.camera)
         fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
         shown = face_region(camera, fit.vertices[0])
-        apex = apex_position(crops, onset, shown, motion_from_onset(crops, onset, shown))
+        apex = apex_position(crops, onset, shown, motion_from_onset(crops, onset, shown), still.seen)
     return crops[onset], crops[apex]

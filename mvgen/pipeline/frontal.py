@@ -25,6 +25,7 @@ from mvgen.core.records import (
     Floats,
     Image,
     Mask,
+    Quality,
     Registration,
 )
 from mvgen.core.stopwatch import Stopwatch
@@ -38,6 +39,7 @@ from mvgen.motion.flow import ClipFlow, clip_flow
 from mvgen.motion.joint_flow import OnsetMotion, motion_from_onset
 from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
+from mvgen.pipeline.quality import check_frames, judge, with_occlusion
 from mvgen.pipeline.tools import Tools
 from mvgen.sources.frames import read_frames
 from mvgen.views.view import flow_methods
@@ -51,6 +53,7 @@ class StillClip(NamedTuple):
 
     clip : without the frames that cannot be registered; face : its crop
     crops : (T, S, S, 3) uint8, registered onto the onset frame; onset : its position, from 0
+    seen : (T,) bool, frames that show the face of the onset frame; quality : all but the occlusion
     """
 
     clip: Clip
@@ -58,6 +61,8 @@ class StillClip(NamedTuple):
     crops: Image
     onset: int
     registration: Registration
+    seen: Mask
+    quality: Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,8 @@ class FrontalClip:
     inside : (S, S) bool, crop pixels that the source image covers in every frame
     surfaces : depth of the face; fits : the face model that it is based on
     from_onset : motion from the onset frame to every frame
-    flow : motion from frame to frame, and from onset to apex, where a surface is visible
+    flow : motion from frame to frame, and from onset to apex, wherever a surface shows
+    quality : how well the clip shows one face
     """
 
     clip: Clip
@@ -85,6 +91,7 @@ class FrontalClip:
     fits: ClipGeometry[FaceFit]
     from_onset: OnsetMotion
     flow: ClipFlow
+    quality: Quality
 
     @property
     def surface(self) -> DepthMap:
@@ -115,18 +122,28 @@ def cut_face(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> tu
 
 
 def hold_still(clip: Clip, face: FaceTrack, crops: Image, config: BuildConfig, tools: Tools) -> StillClip:
-    """Register the crops (T, S, S, 3) uint8 of a clip onto its onset frame. Raises ClipError("register")."""
+    """Register the crops (T, S, S, 3) uint8 of a clip onto its onset frame.
+
+    Raises ClipError("face") where they do not show one face, ClipError("register") where they cannot be registered.
+    """
     onset = clip.position(clip.onset, 0)
-    registration, crops = _register(crops, onset, face, config, tools)
-    span = usable_span(registration, onset)
-    clip = only_usable(clip, span, registration)
-    return StillClip(clip, face, crops[span], onset - span.start, registration.part(span))
+    points = tools.landmarker.find(crops[[onset]])
+    registration, still = _register(crops, onset, face, points, config, tools)
+    checked = check_frames(clip, crops, still, registration, face, points, tools.landmarker)
+    del crops
+    span = slice(0, len(still))
+    if config.registration.method != "none":
+        registration = replace(registration, reasons=checked.reasons)
+        span = usable_span(registration, onset)
+        clip = only_usable(clip, span, registration)
+    clip, quality = judge(clip, still[span], face, checked, span)
+    return StillClip(clip, face, still[span], onset - span.start, registration.part(span), checked.seen[span], quality)
 
 
 def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatch | None = None) -> FrontalClip:
     """Find the depth of a registered clip's face, its apex, and its motion."""
     clock = clock or Stopwatch()
-    clip, face, crops, onset, registration = still
+    clip, face, crops, onset, registration, seen_face, quality = still
     with clock("depth"):
         seen = crops[frames_needed(config.geometry.method, len(crops), onset)]
         points = tools.landmarker.find(seen)
@@ -135,10 +152,12 @@ def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatc
             seen, points, camera, config.geometry.method, clip.fps, tools.model, tools.estimator, onset
         )
         face = settle_landmarks(face, points, fits.at_onset, surfaces.at_onset)
+        clip, quality = with_occlusion(clip, quality, surfaces.at_onset)
     with clock("flow"):
         shown = np.any([np.isfinite(each.depth) for each in surfaces.each], axis=0)
         from_onset = motion_from_onset(crops, onset, shown)
-        apex = clip.position(clip.apex, apex_position(crops, onset, np.isfinite(surfaces.at_onset.depth), from_onset))
+        estimate = apex_position(crops, onset, np.isfinite(surfaces.at_onset.depth), from_onset, seen_face)
+        apex = clip.position(clip.apex, estimate)
         flow = clip_flow(crops, onset, apex, shown, flow_methods(config.flow, config.run.device), from_onset)
     return FrontalClip(
         # A release that marks no apex gets the one found here; the adapter's note says that it is an estimate.
@@ -153,6 +172,7 @@ def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatc
         fits=fits,
         from_onset=from_onset,
         flow=flow,
+        quality=quality,
     )
 
 
@@ -217,10 +237,10 @@ def settle_landmarks(face: FaceTrack, points: FacePoints, fit: FaceFit, surface:
     return replace(face, landmarks=landmarks, visible=shown * np.clip(facing / _GRAZING, 0, 1))
 
 
-def _register(
-    crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools
+def _register(  # noqa: PLR0917
+    crops: Image, onset: int, face: FaceTrack, points: FacePoints, config: BuildConfig, tools: Tools
 ) -> tuple[Registration, Image]:
-    """The registration of the frames, and the registered frames."""
+    """How the frames lie on the onset frame, and the frames brought there. points : of the onset frame"""
     if config.registration.method == "none":
         return leave(len(crops)), crops
     camera = source_camera(face, config.camera)
@@ -228,7 +248,7 @@ def _register(
         landmarks = ibug_landmarks(tools.landmarker.find(crops))
         registration = register_by_homography(crops, onset, landmarks, face.inside, config.registration.min_inliers)
         return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
-    fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
+    fit = fit_face(points.points, camera, tools.model)
     shown = fit_image(camera, fit.vertices[0])
     depth = fill_nearest(tools.estimator.predict(crops[[onset]], shown[None]).depth[0])
     registration = register(crops, onset, fit, depth, camera)
@@ -256,17 +276,21 @@ def source_camera(face: FaceTrack, config: CameraConfig) -> Camera:
     return pinhole_crop_camera(config.size, face.crop, config.focal, config.principal, pivot)
 
 
-def apex_position(crops: Image, onset: int, face: Mask, motion: OnsetMotion) -> int:
-    """Index of the frame with the largest motion of the face since the onset, for releases that mark no apex.
+def apex_position(crops: Image, onset: int, face: Mask, motion: OnsetMotion, seen: Mask | None = None) -> int:
+    """Index of the frame to which the face has moved most since the onset, for releases that mark no apex.
 
     crops : (T, S, S, 3) uint8, registered; face : (S, S) bool; motion : of the crops
-    Where nothing moves, it is the frame whose colours in the face differ most from the onset frame; frames are smoothed
-    first, so that it is not the noisiest frame.
+    seen : (T,) bool, frames that show the face; None is all
+    Where nothing moves, it is the frame that differs most from the onset frame in the face; frames are smoothed first,
+    so that the largest change is not the noisiest frame.
     """
     import cv2
 
-    if (farthest := motion.farthest()) is not None:
+    seen = np.ones(len(crops), bool) if seen is None else seen
+    farthest = motion.farthest(seen)
+    if farthest is not None:
         return farthest
     sigma = crops.shape[1] / 128
     smooth = [cv2.GaussianBlur(crop.astype(np.float32), (0, 0), sigma)[face] for crop in crops]
-    return int(np.argmax([np.abs(other - smooth[onset]).mean() for other in smooth]))
+    changes = np.array([np.abs(other - smooth[onset]).mean() for other in smooth])
+    return int(np.where(seen, changes, -1.0).argmax())

@@ -67,11 +67,12 @@ class ViewCount:
 class Facts:
     """All texts, tables and charts of the page.
 
-    about : `dataset.json`; stand_in : whether the source is a stand-in
-    settings : name, value, meaning
-    attention, valid : visible attention and valid fraction of every view of the sweep, over its clips
-    head_pixels, head_degrees : largest head motion (crop pixels) and head turn of every clip
-    shortened, left_out : number of clips with frames that could not be registered, and of these frames
+    about : `dataset.json`; stand_in : the source is acted by parametric heads
+    settings : name, value, what it means
+    attention, valid : share per view of the sweep, over its clips
+    head_pixels, head_degrees : how far each clip's head moved the face, in crop pixels, and turned, at most
+    residual, largest_jump : of each clip's registered frames, grey levels and crop pixels
+    shortened, left_out : clips of which frames could not be registered, and how many frames those are
     """
 
     about: Mapping[str, Any]
@@ -87,6 +88,8 @@ class Facts:
     valid: tuple[Spread, ...]
     head_pixels: Histogram | None
     head_degrees: Histogram | None
+    residual: Histogram | None
+    largest_jump: Histogram | None
     shortened: int
     left_out: int
 
@@ -114,6 +117,8 @@ def gather(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failure
         valid=spreads({name: [row.valid_fraction for row in rows if row.yaw == yaw] for yaw, name in swept.items()}),
         head_pixels=histogram(row.head_pixels for row in frontal),
         head_degrees=histogram(row.head_degrees for row in frontal),
+        residual=histogram(row.residual for row in frontal),
+        largest_jump=histogram(row.largest_jump for row in frontal),
         shortened=sum(row.left_out > 0 for row in frontal),
         left_out=sum(row.left_out for row in frontal),
     )

@@ -1,4 +1,4 @@
-"""Head pose and facial actions of a clip as curves for the page, and the largest jump of its face."""
+"""Head pose and facial actions of a clip as curves for the page, and how well its frames are registered."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.core.records import Signals
-from mvgen.motion.jumps import jumps
+from mvgen.faces.quality import compare
 from mvgen.report.charts import CurveChart, Mark, curve_chart, marks
 from mvgen.store.arrays import read_maps
 from mvgen.store.frames import read_frames
-from mvgen.store.geometry import read_signals
+from mvgen.store.geometry import read_head_length, read_signals
 from mvgen.store.manifest import ViewRow
 
 ACTIONS = 4
@@ -24,18 +24,22 @@ ACTIONS = 4
 class ClipSignals:
     """The signals of a clip on the page.
 
-    turn : degrees; shift : crop pixels; both None where the head pose is not known
-    actions : crop pixels, the strongest ones; None where all are within the noise
-    scale : of the head, smallest and largest; NaN where unknown
-    jump : of the face between two frames, the largest, crop pixels; seconds : from the first frame to the last
+    turn : degrees; shift : crop pixels; both None where the head's motion is not known
+    actions : crop pixels, the strongest ones; None where none is seen
+    moved : how far registration moved each frame, and the face as a whole jumps after it, crop pixels
+    residual : of each frame after it, grey levels of 255
+    scale : smallest and largest; NaN where it is not known
+    row : of the frontal clip; seconds : from the first frame to the last
     """
 
     clip: str
     turn: CurveChart | None
     shift: CurveChart | None
     actions: CurveChart | None
+    moved: CurveChart
+    residual: CurveChart
     scale: tuple[float, float]
-    jump: float
+    row: ViewRow
     marks: tuple[Mark, ...]
     seconds: float
 
@@ -45,6 +49,7 @@ def show_signals(out: Path, rows: Sequence[ViewRow]) -> ClipSignals:
     row = next(row for row in rows if row.yaw is None)
     signals = read_signals(out, row)
     face = np.isfinite(read_maps(out, row, flow="none").depth)
+    likeness = compare(read_frames(out, row), row.onset_index, face)
     known = bool(np.isfinite(signals.scale).all())
     moments = {"onset": row.onset_index, "apex": row.apex_index, "offset": row.offset_index}
     return ClipSignals(
@@ -52,8 +57,10 @@ def show_signals(out: Path, rows: Sequence[ViewRow]) -> ClipSignals:
         turn=curve_chart({"yaw": signals.yaw, "pitch": signals.pitch, "roll": signals.roll}) if known else None,
         shift=curve_chart({"right": signals.dx, "down": signals.dy}) if known else None,
         actions=_actions(signals),
+        moved=curve_chart({"moved by": read_head_length(out, row), "jump": likeness.jump}),
+        residual=curve_chart({"residual": likeness.residual}),
         scale=(float(signals.scale.min()), float(signals.scale.max())),
-        jump=float(max(jumps(read_frames(out, row), face), default=0.0)),
+        row=row,
         marks=marks(moments, row.frames),
         seconds=(row.frames - 1) / row.fps,
     )

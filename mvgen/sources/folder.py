@@ -20,16 +20,23 @@ from mvgen.sources.workbook import number, read_sheets, text
 COLUMNS = ("clip", "subject", "emotion", "label", "onset", "apex", "offset", "fps")
 LABELS = ("negative", "positive", "surprise")
 DEFAULT_FPS = 30.0
-# The basic emotions, for tables that have no label column.
-_LABEL_OF = {
-    "anger": "negative",
-    "contempt": "negative",
-    "disgust": "negative",
-    "fear": "negative",
-    "sadness": "negative",
-    "happiness": "positive",
-    **{label: label for label in LABELS},
+# The emotions of the releases, for tables that have no label column, with other words for them.
+_WORDS: dict[Label, dict[str, tuple[str, ...]]] = {
+    "negative": {
+        "anger": ("angry",),
+        "contempt": ("contemptuous",),
+        "disgust": ("disgusted",),
+        "fear": ("fearful", "afraid", "scared"),
+        "repression": ("repressed",),
+        "sadness": ("sad",),
+        "negative": (),
+    },
+    "positive": {"happiness": ("happy", "joy", "joyful", "amusement", "amused"), "positive": ()},
+    "surprise": {"surprise": ("surprised",)},
 }
+_LABEL_OF = {word: label for label, words in _WORDS.items() for word in words}
+_SAME_AS = {other: word for words in _WORDS.values() for word, others in words.items() for other in others}
+_NO_CLASS = ("none", "neutral", "other", "others")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,8 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
             if name not in used:
                 identity = "__".join(PurePosixPath(name).parts)
                 failures.append(ClipFailure(identity, f"no video and no frames are there; {row.where} lists it"))
+        if any(row.emotion or row.label for row in rows.values()) and clips and not any(clip.label for clip in clips):
+            problems.append(Problem(table.name if table else "", "dropped", "its emotions and labels class no clip"))
         if not clips and not failures:
             raise SourceError(f"root {root} holds no video and no image.\n{self.expectation()}")
         release = _release_at(root)
@@ -115,13 +124,18 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
             notes += (f"no frame rate is stated: {DEFAULT_FPS:g} is taken",)
         subject = row.subject or (directory.parts[0] if len(directory.parts) > 1 else directory.name)
         emotion = row.emotion or row.label or "none"
+        # A blank cell was not repaired.
+        repairs = [note for note in span.notes if row.where and not note.startswith("no ")]
+        label, repair = _label(emotion) if row.label is None else (row.label, None)
+        for reason in (*repairs, *([repair] if repair else [])):
+            problems.append(Problem(row.where, "repaired", f"{directory}: {reason}"))
         return Clip(
             dataset=self.name,
             subject=subject,
             subject_key=subject_key(subject),
             name=directory.name,
             emotion=emotion,
-            label=row.label or cast("Label | None", _LABEL_OF.get(emotion.lower())),
+            label=label,
             onset=span.onset,
             apex=span.apex,
             offset=span.offset,
@@ -130,7 +144,7 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
             frames=frames,
             licence=self.licence,
             redistribution=self.redistribution,
-            notes=notes,
+            notes=notes + ((repair,) if repair else ()),
         )
 
 
@@ -147,6 +161,17 @@ def _release_at(root: Path) -> Source | None:
                 if release.recognises(place):
                     return release
     return None
+
+
+def _label(emotion: str) -> tuple[Label | None, str | None]:
+    """The class of an emotion, and what had to be assumed, in words."""
+    word = emotion.strip().lower()
+    label = _LABEL_OF.get(_SAME_AS.get(word, word))
+    if word in _SAME_AS:
+        return label, f"emotion {emotion!r} is read as {_SAME_AS[word]}, the class {label}"
+    if label is None and word not in _NO_CLASS:
+        return None, f"unknown emotion {emotion!r}: kept without a class; a column 'label' can give it one"
+    return label, None
 
 
 def read_labels(path: Path) -> dict[str, LabelRow]:

@@ -124,5 +124,15 @@ def _number_problems(row: ViewRow) -> Iterator[str]:
         yield "a number is less than none, or is none"
     if not 0 < row.fps < math.inf:
         yield f"{row.fps} frames per second are none"
-    if not all(0 <= share <= 1 for share in (row.visible_attention, row.valid_fraction, row.registered)):
+    if not all(
+        0 <= share <= 1
+        for share in (
+            row.visible_attention,
+            row.valid_fraction,
+            row.registered,
+            row.face_seen,
+            row.exposure,
+            row.occlusion,
+        )
+    ):
         yield "a share is not between 0 and 1"

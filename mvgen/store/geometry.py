@@ -129,6 +129,11 @@ def read_signals(root: Path, row: ViewRow) -> Signals:
     return _signals(stored["head_pose"], {name.removeprefix("signal_"): stored[name] for name in _OF_SIGNALS[1:]})
 
 
+def read_head_length(root: Path, row: ViewRow) -> NDArray[np.float64]:
+    """How far a row's frames were moved, (T,) crop pixels. Raises StoreError as `read_geometry` does."""
+    return _read(root, row, ("head_length",))["head_length"]
+
+
 def _signals(pose: NDArray[np.float64], stored: dict[str, NDArray[Any]]) -> Signals:
     return with_head(pose, stored["actions"], stored["deviation"], stored["names"].tolist())
 

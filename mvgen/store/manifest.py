@@ -38,10 +38,12 @@ class ViewRow:
     registered : share of the frames that were moved onto the onset frame
     head_pixels, head_degrees : how far the head moved the face and turned, at most, since the onset frame; a homography
         tells no turn, and 0 is written
+    residual, largest_jump, face_seen, blur, exposure, occlusion : how well the clip shows one face, see
+        `records.Quality`
     faces : how many faces were found; the largest was taken
     frames_directory, frame_names, frames_sha256 : the colour frames in the order of time
     maps, maps_sha256, geometry, geometry_sha256 : the arrays beside them
-    notes : what was repaired
+    notes : what was repaired, and what is to be doubted
     """
 
     dataset: str
@@ -70,6 +72,12 @@ class ViewRow:
     registered: float
     head_pixels: float
     head_degrees: float
+    residual: float
+    largest_jump: float
+    face_seen: float
+    blur: float
+    exposure: float
+    occlusion: float
     faces: int
     frames_directory: str
     frame_names: list[str]
