@@ -34,9 +34,9 @@ def tools() -> Tools:
 @pytest.fixture(scope="module")
 def other_person() -> Image:
     """(512, 512, 3), the photograph with a rendered head in the place of its own."""
-    from mvgen.evaluation.motion.heads import EYES, Casting
+    from mvgen.evaluation.motion.heads import EYES, Performers
 
-    head = Casting("anny", "dev").head(0, (), 0.0)
+    head = Performers("anny", "dev").head(0, (), 0.0)
     picture = np.rint(255 * head.frame(np.zeros(0), np.array([0, 0, 0, 0, 0, 1.0]))).astype(np.uint8)
     zoom = 43.0 / EYES
     matrix = np.array([[zoom, 0, 226.5 - zoom * head.eyes[0]], [0, zoom, 102.8 - zoom * head.eyes[1]]])

@@ -71,9 +71,9 @@ def photographed(folder: Path, split: str, tools: Tools) -> Iterator[Person]:
 
 def rendered(split: str) -> Iterator[Person]:
     """Anny's people at rest."""
-    from mvgen.evaluation.motion.heads import Casting
+    from mvgen.evaluation.motion.heads import Performers
 
-    casting, number = Casting("anny", split), 0
+    casting, number = Performers("anny", split), 0
     while True:
         picture = casting.head(number, (), 0.0).frame(np.zeros(0), np.array([0, 0, 0, 0, 0, 1.0]))
         yield Person(np.asarray(np.rint(255 * picture), np.uint8), f"{split} {number}")

@@ -37,7 +37,7 @@ def parse_about(path: Path) -> dict[str, Any]:
         )
     if wrong := other_parts(about, _PARTS):
         raise StoreError(
-            f"{path} is damaged: missing, unknown or of another kind: {', '.join(wrong)}; build the dataset again"
+            f"{path} is damaged: missing, unknown or of another type: {', '.join(wrong)}; build the dataset again"
         )
     return about
 
@@ -48,7 +48,7 @@ def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
     if identity.get("schema") != layout.SCHEMA:
         raise StoreError(f"{path} has schema {identity.get('schema')!r}, this mvgen reads {layout.SCHEMA}")
     if wrong := other_parts(identity, {part: _PARTS[part] for part in beginning}):
-        raise StoreError(f"{path} is damaged: missing, unknown or of another kind: {', '.join(wrong)}; build it again")
+        raise StoreError(f"{path} is damaged: missing, unknown or of another type: {', '.join(wrong)}; build it again")
 
 
 def other_parts(values: Mapping[str, Any], parts: Mapping[str, Callable[[Any], bool]]) -> list[str]:

@@ -108,7 +108,7 @@ def _frame_problems(row: ViewRow) -> Iterator[str]:
     if not 0 < row.frames == len(row.frame_names) == len(row.frames_sha256):
         yield "it counts other frames than it names"
     elif not all(0 <= at < row.frames for at in (row.onset_index, row.apex_index, row.offset_index)):
-        yield "onset, apex or offset lies outside the clip"
+        yield "onset, apex or offset is outside the clip"
     if any(not layout.is_frame(name) or unstorable(name) for name in row.frame_names):
         yield "it names a frame that is no picture in the clip's folder"
     if len(set(row.frame_names)) < len(row.frame_names):

@@ -138,7 +138,7 @@ class Marker:
             raise ValueError("it is no marker of this version")
         clip, source, rows, failure = (values[field.name] for field in fields(cls))
         if not (isinstance(clip, str) and isinstance(source, str) and isinstance(rows, list)):
-            raise ValueError("clip, source or rows is of another kind")
+            raise ValueError("clip, source or rows is of another type")
         marker = cls(
             clip,
             source,
@@ -216,7 +216,7 @@ def _check_columns(there: pa.Schema) -> None:
     wanted = table_schema()
     columns = [name for name in wanted.names if name not in there.names or there.field(name) != wanted.field(name)]
     if not there.equals(wanted):
-        raise ValueError(f"columns are missing, unknown or of another kind: {', '.join(columns) or there.names}")
+        raise ValueError(f"columns are missing, unknown or of another type: {', '.join(columns) or there.names}")
 
 
 def failure_lines(failures: Iterable[Failure]) -> str:

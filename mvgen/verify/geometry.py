@@ -77,7 +77,7 @@ def disagreements(view: StoredView, clip: FrontalClip) -> list[str]:
     seen = _seen_at(view, clip, hit)
     off = depth_error(seen, clip)
     if not off <= _DEPTH_PIXELS:
-        found.append(f"its depth is not the clip's geometry seen at {view.yaw:g} degrees: {_error_text(off)}")
+        found.append(f"its depth is not the clip's geometry at {view.yaw:g} degrees: {_error_text(off)}")
     share = matching_mask_share(view, seen, clip, hit)
     if share < mask_share(len(hit)):
         found.append(f"its mask is right on {share:.0%} of the surface only")
