@@ -4,6 +4,7 @@ findings  what is off, and what to do
 table     the table, `dataset.json` and the build's records against one another
 files     every file against its digest
 labels    the table against the source's workbook
+provenance  rendered frames say that they are synthetic
 sample    a sample of views read; geometry, what they are asked
 """
 
@@ -23,6 +24,7 @@ from mvgen.store.manifest import ViewRow, read_failures, read_table
 from mvgen.verify.files import check_clips, check_digests, check_extra, check_listed, expected_files
 from mvgen.verify.findings import WHOLE, Finding
 from mvgen.verify.labels import check_labels
+from mvgen.verify.provenance import check_provenance
 from mvgen.verify.table import check_about, check_config, check_records, check_rows, check_schema, check_shape
 
 __all__ = ["Finding", "Verification", "verify"]
@@ -78,6 +80,7 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     text = (out / layout.DATASET).read_text(encoding="utf-8")
     found = [*check_about(text, about, rows, failures), *check_rows(about, rows), *check_clips(out, rows)]
     damaged = {finding.clip for finding in found if finding.clip is not None}
+    found += check_provenance(out, [row for row in rows if row.clip not in damaged])
     found += check_records(out, about, rows, failures)
     clips = {row.clip for row in rows} | {failure.clip for failure in failures}
     found += check_extra(out, expected_files(about["files"], rows, clips))
