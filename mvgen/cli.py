@@ -19,6 +19,7 @@ COMMANDS = {
     "reconstruct": "Reconstruct single photographs: depth, mesh and side views.",
     "report": "Write a page to look at a finished dataset: counts, quality, and a viewer.",
     "refine": "Keep other views of a finished dataset: change the attention threshold.",
+    "forget": "Remove a subject from a dataset, or from a publication of it.",
     "verify": "Check a finished dataset: every byte, the labels, the split and the geometry.",
     "publish": "Publish a finished dataset, or the recipe of one that may not be passed on.",
     "rebuild": "Build the dataset of a recipe again, and compare every byte.",

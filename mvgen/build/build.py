@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from mvgen.build.failures import source_failures
 from mvgen.build.work import WORKER_STAGE, Plan, Progress, Stages, at_work, build_clips, observe_clips
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.errors import SourceError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.records import Clip
 from mvgen.engine.local import Crew
 from mvgen.store import layout
+from mvgen.store.about import read_about
 from mvgen.store.finish import copy_annotations, finish
+from mvgen.store.forgotten import Leavers, Tombstone, bury_all, kept_annotations, read_forgotten, unite
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, read_failures, read_table
 from mvgen.store.refine import redecide
 from mvgen.store.shards import Shard, Share, check_shards, clip_key, clips_digest, write_share
@@ -77,11 +79,14 @@ def build(
     progress: Progress | None = None,
     retry_failed: bool = False,
     shard: Shard | None = None,
+    *,
+    forgotten: Sequence[Tombstone] = (),
 ) -> Summary:
     """Build a dataset, or go on with one.
 
     retry_failed : try clips again that failed before
     shard : build a share of the clips only; `mvgen.build.merge` makes a dataset of all shards
+    forgotten : people who have left, beside those that the folder knows of: nothing of them is built or kept
     Raises SourceError or StoreError before anything is written when the source or the output folder will not do,
     StoreError when the disk is full, EngineError when a worker cannot begin. What is finished then stays, and the same
     call goes on from there.
@@ -96,36 +101,38 @@ def build(
     clips = listing.clips[: config.source.limit]
     _check_clips(clips, listing)
     identity = _identity(config, listing, clips)
-    ours = clips if shard is None else shard.of(clips)
+    who = Leavers.of_clips(unite(read_forgotten(out), forgotten), listing.dataset, clips)
+    staying = [clip for clip in clips if not who.left(clip.subject_key)]
+    if len(staying) < len(clips):
+        progress.note(f"clips left out because their subjects have left: {len(clips) - len(staying)}")
+    ours = [clip for clip in (clips if shard is None else shard.of(clips)) if not who.left(clip.subject_key)]
     if shard is not None:
         check_shards(out, shard)
 
     if (out / layout.DATASET).is_file():
         check_folder(out, identity, ignore=frozenset({"software", "weights"}))
-        markers = _check_unchanged(out, clips)
-        if not (retry_failed and any(marker.failure for marker in markers.values())):
+        markers = _check_unchanged(out, staying)
+        again = retry_failed and any(marker.failure for marker in markers.values())
+        if not again and _knows(out, who.tombstones):
             return replace(_summary(out), nothing_to_do=True)
         if shard is not None:
             raise StoreError(f"{out} is finished: leave out --shard to try its failed clips again")
 
-    software = stages.software(config)
-    identity |= {"software": software, "weights": stages.weights(config)}
+    identity |= {"software": (software := stages.software(config)), "weights": stages.weights(config)}
     check_folder(out, identity)
-    lost = source_failures(listing, config.source.root)
+    lost = who.stay(source_failures(listing, config.source.root))
     splits = assign_splits((clip.subject_key for clip in clips), config.split.test_share, config.split.seed)
     plan = Plan(stages, config, software, out / layout.ATTENTION, splits)
     spent: defaultdict[str, float] = defaultdict(float)
     with at_work(config.run) as crew, locked(out, shared=shard is not None):
         with taking_turns(out, _PREPARING):
             check_folder(out, identity)  # another shard may have begun meanwhile
-            begin(out, identity)
-            for name in (layout.DATASET, layout.REFINING):
-                (out / name).unlink(missing_ok=True)
-            copy_annotations(out, listing.annotation_files)
+            _prepare(out, identity, listing, who, staying)
             if shard is not None:
-                write_share(out, Share(shard, tuple(map(clip_key, ours)), tuple(lost)))
+                keys = tuple(None if who.left(clip.subject_key) else clip_key(clip) for clip in shard.of(clips))
+                write_share(out, Share(shard, keys, tuple(lost)))
             done = _finished_clips(out, ours, config, retry_failed)
-            training = [clip for clip in clips if clip.label and splits[clip.subject_key] == "train"]
+            training = [clip for clip in staying if clip.label and splits[clip.subject_key] == "train"]
             done |= _fit_attention(training, plan, progress, crew, spent)
         todo = [clip for clip in ours if clip.id not in done]
         progress.start(len(ours), len(ours) - len(todo))
@@ -138,6 +145,20 @@ def build(
     new = sum(not marker.failure for marker in built.values())
     summary = _summary(out) if shard is None else _summary_of(out, ends)
     return replace(summary, built=new, seconds=dict(spent), wall=time.perf_counter() - began)
+
+
+def _prepare(out: Path, identity: Mapping[str, Any], listing: Listing, who: Leavers, staying: Sequence[Clip]) -> None:
+    """Write down what is built, take away what says that it is finished, and what is left of people who have left."""
+    if {one.digest for one in read_forgotten(out)} - {one.digest for one in who.tombstones}:
+        raise StoreError(f"a subject was removed from {out} since this build began; run the same line again")
+    begin(out, identity)
+    for name in (layout.DATASET, layout.REFINING, layout.FORGETTING, f".{layout.FORGETTING}.tmp"):
+        (out / name).unlink(missing_ok=True)
+    annotations: Sequence[Path] = listing.annotation_files
+    if who.tombstones:
+        bury_all(out, who.tombstones, listing.dataset, [clip.directory for clip in staying])
+        annotations = kept_annotations(annotations)
+    copy_annotations(out, annotations)
 
 
 def _fit_attention(
@@ -154,6 +175,14 @@ def _fit_attention(
     for marker in failed.values():
         progress.note(f"{marker.clip} is left out of it: {marker.failure.reason if marker.failure else ''}")
     return failed
+
+
+def _knows(out: Path, forgotten: Sequence[Tombstone]) -> bool:
+    """Whether a finished store is without those who have left, and says so."""
+    if not forgotten:
+        return True
+    listed: object = read_about(out)["files"].get(layout.FORGOTTEN)
+    return read_forgotten(out) == forgotten and listed == file_digest(out / layout.FORGOTTEN)
 
 
 def _identity(config: BuildConfig, listing: Listing, clips: Sequence[Clip]) -> dict[str, Any]:

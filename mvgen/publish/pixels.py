@@ -82,6 +82,11 @@ def pixel_parts(
     return (
         part_of(CARD, dataset_card(said).encode()),
         part_of(layout.DATASET, dataset),
+        *(
+            [part_of(layout.FORGOTTEN, (out / layout.FORGOTTEN).read_bytes())]
+            if layout.FORGOTTEN in about["files"]
+            else []
+        ),
         *(Part(_name(shard, digest, suffix), shard.size, partial(put, shard), exact=False) for shard in shards),
         Part(CROISSANT, None, describe),
         Part(MANIFEST, None, list_all),

@@ -19,6 +19,7 @@ from mvgen.publish.statement import Format
 from mvgen.publish.targets.address import parse_target
 from mvgen.store import layout
 from mvgen.store.about import read_about
+from mvgen.store.forgotten import read_forgotten
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 from mvgen.store.state import read_markers
 from mvgen.verify import verify
@@ -91,6 +92,7 @@ def recipe_files(out: Path, about: Mapping[str, Any], permission: str | None) ->
     recipe = Recipe(
         config=about["config"],
         counts=about["counts"],
+        forgotten=read_forgotten(out),
         metrics=metrics.describe(rows, failures),
         permission=permission,
         result=RecipeResult(files=manifest.count(b"\n"), manifest=hashlib.sha256(manifest).hexdigest()),

@@ -51,10 +51,13 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a shard takes on. clips : in the source's order; lost : what the source gave up, the same in every shard"""
+    """What a shard takes on. lost : what the source gave up, the same in every shard
+
+    clips : in the source's order; None stands for a clip of somebody who has left
+    """
 
     shard: Shard
-    clips: tuple[ClipKey, ...]
+    clips: tuple[ClipKey | None, ...]
     lost: tuple[Failure, ...]
 
 
@@ -87,9 +90,13 @@ def check_shards(out: Path, shard: Shard) -> None:
 
 
 def dealt(shares: Sequence[Share]) -> list[ClipKey]:
-    """The clips of all shards of a build, given by number, in the source's order."""
+    """The clips of all shards of a build, given by number, in the source's order; without those who have left."""
     rounds = zip_longest(*(share.clips for share in shares))
     return [key for each in rounds for key in each if key is not None]
+
+
+def _key(name: str, key: str, label: str | None) -> ClipKey:
+    return name, key, label
 
 
 def _path(out: Path, shard: Shard) -> Path:
@@ -100,7 +107,7 @@ def _read(path: Path) -> Share:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         shard = Shard(**values["shard"])
-        clips = tuple((name, key, label) for name, key, label in values["clips"])
+        clips = tuple(None if clip is None else _key(*clip) for clip in values["clips"])
         return Share(shard, clips, tuple(Failure(**failure) for failure in values["lost"]))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is damaged ({error}); run the line of that shard again") from None

@@ -4,6 +4,7 @@ findings  what is off, and what to do
 table     the table, `dataset.json` and the build's records against one another
 files     every file against its digest
 labels    the table against the source's workbook
+forgotten  nothing is there of those who have left
 provenance  rendered frames say that they are synthetic
 sample    a sample of views read; geometry, what they are asked
 """
@@ -23,6 +24,7 @@ from mvgen.store.about import parse_about, read_about, stored_config
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 from mvgen.verify.files import check_clips, check_digests, check_extra, check_listed, expected_files
 from mvgen.verify.findings import WHOLE, Finding
+from mvgen.verify.forgotten import check_forgotten, read_tombstones
 from mvgen.verify.labels import check_labels
 from mvgen.verify.provenance import check_provenance
 from mvgen.verify.table import check_about, check_config, check_records, check_rows, check_schema, check_shape
@@ -84,7 +86,9 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     found += check_records(out, about, rows, failures)
     clips = {row.clip for row in rows} | {failure.clip for failure in failures}
     found += check_extra(out, expected_files(about["files"], rows, clips))
-    if not whole:  # the workbook is as it was copied
+    tombstones, unread = read_tombstones(out)
+    found += [*unread, *check_forgotten(out, str(about["source"].get("name")), tombstones, rows, failures)]
+    if not whole and not tombstones:  # the workbook is as it was copied; it names everybody, so nobody may have left
         found += check_labels(out, stored_config(about).source, rows)
     chosen = draw(rows, sample, seed, damaged)
     if chosen:
