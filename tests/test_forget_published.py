@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,19 @@ import pytest
 from factories import write_stand_in
 from fake_build import tree_bytes
 from photograph_build import PhotographStages, photograph_config
+from test_publish_targets import Repository
 
 from mvgen.build.build import build
 from mvgen.cli import run
 from mvgen.core.config import BuildConfig
+from mvgen.core.errors import PublishError
 from mvgen.core.settings import by_part
+from mvgen.forget.published import forget_published
 from mvgen.forget.store import forget
 from mvgen.publish.rebuild import rebuild, rebuild_config
-from mvgen.publish.recipe import read_recipe
+from mvgen.publish.recipe import CARD, MANIFEST, parse_manifest, read_recipe
+from mvgen.publish.targets import hub
+from mvgen.publish.targets.folder import Folder
 from mvgen.publish.writing import plan_publishing
 from mvgen.sources.marks import write_mark
 from mvgen.store import layout
@@ -130,3 +136,111 @@ def test_what_is_published_of_it_is_without_them_and_carries_the_tombstone(
     assert run(["publish", str(built / "left"), "--to", str(tmp_path / kind), "--pixels", "--format", kind,
                 "--i-have-permission", WORDS]) == 0  # fmt: skip
     assert tree_bytes(tmp_path / kind) == files
+
+
+# A publication
+
+
+def views_of(folder: Path) -> list[bytes]:
+    """Files of views, in their order."""
+    return [content for path, content in tree_bytes(folder).items() if path.startswith("data/")]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("kind", ["parquet", "webdataset"])
+def test_what_is_left_of_a_publication_is_what_the_store_would_publish(
+    built: Path, tmp_path: Path, kind: Any, split: str
+) -> None:
+    place, out = Path(shutil.copytree(built / kind, tmp_path / "place")), tmp_path / "out"
+    shutil.copytree(built / "out", out)
+    subject = next(row.subject for row in read_table(out / layout.TABLE) if row.split == split)
+    gone = forget_published(str(place), subject, REASON)
+    forget(out, subject, REASON)
+    plan_publishing(out, str(tmp_path / "wanted"), pixels=True, kind=kind, permission=WORDS).write()
+    assert views_of(place) == views_of(tmp_path / "wanted")
+    assert (place / layout.FORGOTTEN).read_bytes() == (tmp_path / "wanted" / layout.FORGOTTEN).read_bytes()
+    assert (gone.clips, gone.split, gone.views) == (tuple(clips_of(built, subject)), split, 2)
+    (clip,) = gone.clips
+    assert not [path for path, what in tree_bytes(place).items() if clip.encode() in what]
+    # The card says the same of the people, and of who gave permission.
+    card, wanted = ((folder / CARD).read_text() for folder in (place, tmp_path / "wanted"))
+    assert card == wanted
+    line = ["sha256sum", "--check", "--strict", "--quiet", MANIFEST]
+    assert subprocess.run(line, cwd=place, check=False).returncode == 0
+    before = tree_bytes(place)
+    assert forget_published(str(place), subject, REASON).before
+    assert tree_bytes(place) == before
+
+
+def test_a_publication_is_looked_at_without_being_changed(built: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(built / "parquet", tmp_path / "place"))
+    before = tree_bytes(place)
+    would = forget_published(str(place), leaver(built), REASON, dry_run=True)
+    assert len(would.files) == 2  # every file of views has a new name
+    with pytest.raises(PublishError, match="no subject '99'; the nearest are"):
+        forget_published(str(place), "99", REASON)
+    assert tree_bytes(place) == before
+
+
+def test_a_recipe_and_a_damaged_publication_are_refused(built: Path, tmp_path: Path) -> None:
+    plan_publishing(built / "out", str(tmp_path / "recipe"), pixels=False).write()
+    with pytest.raises(PublishError, match="is a recipe; forget the subject in its store"):
+        forget_published(str(tmp_path / "recipe"), leaver(built), REASON)
+    place = Path(shutil.copytree(built / "parquet", tmp_path / "place"))
+    next((place / "data").iterdir()).write_bytes(b"half")
+    with pytest.raises(PublishError, match=r"is damaged: it is not what manifest-sha256\.txt lists"):
+        forget_published(str(place), leaver(built), REASON)
+    with pytest.raises(PublishError, match="no store and no publication"):
+        forget_published(str(built / "root"), leaver(built), REASON)
+
+
+def test_killed_between_any_two_files_of_a_publication_the_same_line_ends_it(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Path(shutil.copytree(built / "parquet", tmp_path / "wanted"))
+    subject = next(row.subject for row in read_table(built / "out" / layout.TABLE) if row.split == "train")
+    forget_published(str(wanted), subject, REASON)
+    for step in range(20):
+        place = Path(shutil.copytree(built / "parquet", tmp_path / str(step)))
+        calls = iter(range(100))
+        killed = False
+        with monkeypatch.context() as patch:
+            for name in ("put", "remove"):
+                patch.setattr(Folder, name, dying(getattr(Folder, name), calls, step))
+            try:
+                forget_published(str(place), subject, REASON)
+            except KeyboardInterrupt:
+                killed = True
+        if not killed:
+            break
+        forget_published(str(place), subject, REASON)
+        assert tree_bytes(place) == tree_bytes(wanted), step
+    assert step > 5
+
+
+def dying(real: Any, calls: Any, step: int) -> Any:
+    def call(*arguments: Any) -> None:
+        if next(calls) == step:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    return call
+
+
+def test_a_repository_on_the_hub_gets_a_new_revision(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = Repository(private=True, gated="manual")
+    there.files |= tree_bytes(built / "parquet")
+    monkeypatch.setattr(hub, "_api", lambda: there.api)
+    (clip,) = clips_of(built, leaver(built))
+    line = ["forget", "hf://datasets/me/mine", "--subject", leaver(built)]
+    assert run(line) == 0
+    assert "revisions" in capsys.readouterr().out
+    assert there.commits[-2:] == [MANIFEST, "delete"]
+    assert (there.private, there.gated) == (True, "manual")
+    listed = parse_manifest(there.files[MANIFEST])
+    assert set(listed) == set(there.files) - {MANIFEST, ".gitattributes"}
+    assert not [name for name, content in there.files.items() if clip.encode() in content]
+    assert run(line) == 0
+    assert "has left already" in capsys.readouterr().out

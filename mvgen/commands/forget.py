@@ -10,6 +10,7 @@ import typer
 from mvgen.commands.console import print_table
 from mvgen.commands.report import tell_report
 from mvgen.core.names import printable
+from mvgen.forget.published import forget_published, is_published
 from mvgen.forget.store import Departure
 from mvgen.forget.store import forget as forget_in_store
 from mvgen.store import layout
@@ -53,15 +54,18 @@ def forget(
     """
     out = Path(store)
     had_report = (out / layout.REPORT).is_file()
-    gone = forget_in_store(out, subject, reason, dry_run)
+    if "://" in store or is_published(out):
+        gone = forget_published(store, subject, reason, dry_run)
+    else:
+        gone = forget_in_store(out, subject, reason, dry_run)
     if dry_run:
         for path in gone.files:
             print(printable(path))
     _print(gone, dry_run)
     if dry_run:
         print("nothing was removed")
-    elif (out / layout.DATASET).is_file():
-        tell_report(out, write=had_report)
+    elif had_report:
+        tell_report(out, write=True)
     return 0
 
 

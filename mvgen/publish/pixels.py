@@ -71,12 +71,6 @@ def pixel_parts(
     def put(shard: Shard, path: Path, _: Mapping[str, FileRecord]) -> None:
         write(path, read_samples(out, shard.rows))
 
-    def describe(path: Path, files: Mapping[str, FileRecord]) -> None:
-        path.write_text(croissant(said, files), encoding="utf-8")
-
-    def list_all(path: Path, files: Mapping[str, FileRecord]) -> None:
-        path.write_bytes(manifest_bytes({name: file.sha256 for name, file in files.items()}))
-
     sizes = {path: (out / path).stat().st_size for row in rows for path in row.files()}
     shards = plan_shards(rows, sizes, shard_bytes)
     return (
@@ -87,12 +81,24 @@ def pixel_parts(
             if layout.FORGOTTEN in about["files"]
             else []
         ),
-        *(Part(_name(shard, digest, suffix), shard.size, partial(put, shard), exact=False) for shard in shards),
-        Part(CROISSANT, None, describe),
-        Part(MANIFEST, None, list_all),
+        *(Part(shard_name(shard, digest, suffix), shard.size, partial(put, shard), exact=False) for shard in shards),
+        *closing_parts(said),
     )
 
 
-def _name(shard: Shard, digest: str, suffix: str) -> str:
+def closing_parts(said: Statement) -> tuple[Part, Part]:
+    """What describes all that was published before."""
+
+    def describe(path: Path, files: Mapping[str, FileRecord]) -> None:
+        path.write_text(croissant(said, files), encoding="utf-8")
+
+    def list_all(path: Path, files: Mapping[str, FileRecord]) -> None:
+        path.write_bytes(manifest_bytes({name: file.sha256 for name, file in files.items()}))
+
+    return Part(CROISSANT, None, describe), Part(MANIFEST, None, list_all)
+
+
+def shard_name(shard: Shard, digest: str, suffix: str) -> str:
+    """Name of a file of views. digest : of `dataset.json`"""
     # Readers keep what they unpacked by its name: the dataset's digest in it keeps two datasets apart.
     return f"data/{shard.split}-{shard.index:05d}-of-{shard.count:05d}-{digest[:_DIGITS]}{suffix}"

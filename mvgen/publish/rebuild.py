@@ -90,8 +90,8 @@ def rebuild(
         progress.note(f"other software than the recipe's, bytes may differ: {line}")
     if recipe.forgotten:
         progress.note(
-            f"subjects who have left the recipe's dataset: {len(recipe.forgotten)}; they are left out here too. If they "
-            "were in the training split, the attention head is fitted without them, and what follows from it differs"
+            f"subjects who have left the recipe's dataset: {len(recipe.forgotten)}; they are left out here too. "
+            "Where they were for training, the attention head is fitted without them, and what follows from it differs"
         )
     summary = build(config, stages, progress, forgotten=recipe.forgotten)
     return summary, compare(config.run.out, manifest, software)
