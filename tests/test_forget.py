@@ -16,14 +16,14 @@ from mvgen import open_dataset
 from mvgen.build.build import Silent, build
 from mvgen.build.merge import merge
 from mvgen.cli import run
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, canonical_json
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.forget.store import forget
 from mvgen.sources.base import ClipFailure, Listing, subject_key
 from mvgen.sources.marks import MARK, write_mark
 from mvgen.store import layout
 from mvgen.store.forgotten import Leavers, bury, parse_forgotten, read_forgotten, unite, write_forgotten
-from mvgen.store.manifest import digest_of, read_failures, read_table
+from mvgen.store.manifest import Failure, digest_of, failure_lines, read_failures, read_table
 from mvgen.store.refine import refine
 from mvgen.store.shards import Shard
 from mvgen.verify.forgotten import check_forgotten
@@ -93,9 +93,11 @@ def store(built: Path, tmp_path: Path) -> Path:
 
 
 def traces(out: Path, name: str = LEAVER) -> list[str]:
-    """Files whose path or content names a subject, and folders that do."""
+    """Files whose path or content names a subject, and folders that do. The table is compressed: it is read."""
+    table = read_table(out / layout.TABLE) if (out / layout.TABLE).is_file() else []
     folders = [path.relative_to(out).as_posix() for path in out.rglob("*") if name in path.relative_to(out).as_posix()]
-    return sorted({*folders, *(path for path, content in tree_bytes(out).items() if name.encode() in content)})
+    rows = [row.clip for row in table if name in str(row)]
+    return sorted({*folders, *rows, *(path for path, content in tree_bytes(out).items() if name.encode() in content)})
 
 
 # What goes and what stays
@@ -159,7 +161,14 @@ def test_a_stranger_in_their_folder_goes_a_clip_in_a_clip_stays(store: Path) -> 
 
 def test_the_rest_of_a_killed_build_goes_too(store: Path) -> None:
     clip = f"pics__{LEAVER}__clip1"
-    for path in (f"{layout.PARTIAL}/{clip}/0", f"{layout.TURNS}/clip {clip}", f"{layout.DONE}/.{clip}.json.tmp"):
+    for path in (
+        f"{layout.PARTIAL}/{clip}/0",
+        f"{layout.PARTIAL}/{layout.TABLE}",
+        f"{layout.TURNS}/clip {clip}",
+        f"{layout.DONE}/.{clip}.json.tmp",
+        f".{layout.SHEET}.tmp",
+        f"{layout.SHARDS}/.1-of-2.json.tmp",
+    ):
         (store / path).parent.mkdir(parents=True, exist_ok=True)
         (store / path).write_text(LEAVER)
     forget(store, LEAVER, REASON)
@@ -274,6 +283,37 @@ def test_a_store_without_the_records_of_its_build_forgets_too(store: Path) -> No
     (store / layout.BUILD).unlink()
     forget(store, LEAVER, REASON)
     assert traces(store) == []
+
+
+def test_a_build_that_is_not_finished_forgets_and_goes_on(built: Path, store: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "out", tmp_path / "wanted")
+    forget(tmp_path / "wanted", LEAVER, REASON)
+    shutil.rmtree(store / "report")
+    for path in (layout.DATASET, layout.TABLE, layout.FAILURES, layout.SHEET):
+        (store / path).unlink()
+    other = f"pics__{NAMES[0]}__clip1"
+    (store / layout.marker_path(other)).unlink()
+    assert forget(store, LEAVER, REASON).views == 4
+    assert traces(store) == []
+    assert not (store / layout.DATASET).exists()
+    assert traces(store, NAMES[0])
+    build(make_config(built / "root", store), stages(built / "root"))
+    assert tree_bytes(store) == tree_bytes(tmp_path / "wanted")
+
+
+def test_in_a_folder_of_videos_the_table_says_whose_the_lost_clips_were(store: Path) -> None:
+    """Their folders need not: here one of the leaver's is called like another subject."""
+    about = json.loads((store / layout.DATASET).read_text())
+    about["source"]["name"] = "folder"
+    (store / layout.DATASET).write_text(canonical_json(about))
+    table = f"clip,subject\nodd/take.mp4,{LEAVER}\npics/{NAMES[0]}/none,{NAMES[0]}\n"
+    (store / layout.ANNOTATIONS / "labels.xlsx").rename(store / layout.ANNOTATIONS / "labels.csv").write_text(table)
+    lost = [Failure("odd__take", "folder", "source", "no frame"), *read_failures(store / layout.FAILURES)]
+    (store / layout.FAILURES).write_text(failure_lines(lost))
+    assert "odd__take" in forget(store, LEAVER, REASON).clips
+    assert {failure.clip for failure in read_failures(store / layout.FAILURES)} == {
+        f"pics__{name}__none" for name in NAMES if name != LEAVER
+    }
 
 
 # Killed in the middle

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from factories import write_stand_in
 from fake_build import tree_bytes
@@ -78,6 +79,17 @@ def test_a_store_that_somebody_left_is_sound(built: Path) -> None:
     assert not [
         path for path, content in tree_bytes(built / "left").items() if clip in path or clip.encode() in content
     ]
+
+
+def test_the_page_is_written_anew_without_them(built: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(built / "out", tmp_path / "out"))
+    (clip,) = clips_of(built, leaver(built))
+    assert run(["report", str(out)]) == 0
+    assert clip in (out / layout.REPORT).read_text()
+    assert run(["forget", str(out), "--subject", leaver(built), "--reason", REASON]) == 0
+    assert clip not in (out / layout.REPORT).read_text()
+    shutil.rmtree(out / "report")
+    assert tree_bytes(out) == tree_bytes(built / "left")
 
 
 def test_verify_finds_what_was_brought_back(built: Path, tmp_path: Path) -> None:
@@ -162,6 +174,8 @@ def test_what_is_left_of_a_publication_is_what_the_store_would_publish(
     assert (gone.clips, gone.split, gone.views) == (tuple(clips_of(built, subject)), split, 2)
     (clip,) = gone.clips
     assert not [path for path, what in tree_bytes(place).items() if clip.encode() in what]
+    if kind == "parquet":
+        assert not any(clip in pq.read_table(path)["clip"].to_pylist() for path in (place / "data").iterdir())
     # The card says the same of the people, and of who gave permission.
     card, wanted = ((folder / CARD).read_text() for folder in (place, tmp_path / "wanted"))
     assert card == wanted

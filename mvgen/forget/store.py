@@ -23,7 +23,17 @@ from mvgen.sources.base import subject_key
 from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about
 from mvgen.store.finish import describe, source_digest
-from mvgen.store.forgotten import Remains, Tombstone, bury, find_remains, read_forgotten, sweep, unite, write_forgotten
+from mvgen.store.forgotten import (
+    Remains,
+    Tombstone,
+    bury,
+    bury_all,
+    find_remains,
+    read_forgotten,
+    sweep,
+    unite,
+    write_forgotten,
+)
 from mvgen.store.manifest import read_table
 from mvgen.store.shards import read_shares
 from mvgen.store.state import locked, read_markers
@@ -147,14 +157,14 @@ def _departure(out: Path, remains: Remains, before: bool) -> Departure:
 
 
 def _remove(out: Path, about: Mapping[str, Any], tombstones: tuple[Tombstone, ...], remains: Remains) -> None:
-    finished = any((out / name).is_file() for name in (layout.DATASET, layout.FORGETTING))
+    if not any((out / name).is_file() for name in (layout.DATASET, layout.FORGETTING)):
+        bury_all(out, tombstones, about["source"]["name"])
+        return
     with disk_errors(out):
         if (out / layout.DATASET).is_file():
             os.replace(out / layout.DATASET, out / layout.FORGETTING)
         write_forgotten(out, tombstones)
         sweep(out, remains)
-        if not finished:
-            return
         rows = [row for row in read_table(out / layout.TABLE) if row.clip not in remains.clips]
         # A store that was handed on may lack the records of its build.
         if markers := read_markers(out):

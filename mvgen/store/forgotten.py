@@ -212,9 +212,16 @@ def sweep(out: Path, remains: Remains) -> None:
 
 
 def bury_all(out: Path, tombstones: Sequence[Tombstone], dataset: str, staying: Iterable[PurePosixPath] = ()) -> None:
-    """Write tombstones down, and remove what is there of those who left. staying : see `find_remains`"""
+    """Write tombstones down, and remove what a store that is not finished holds of those who left.
+
+    staying : see `find_remains`
+    """
     write_forgotten(out, tombstones)
-    sweep(out, find_remains(out, tombstones, dataset, staying))
+    remains = find_remains(out, tombstones, dataset, staying)
+    sweep(out, remains)
+    if remains.clips:  # an earlier end of the build may have left these; its next end makes them anew
+        for name in (layout.TABLE, layout.SHEET):
+            (out / name).unlink(missing_ok=True)
 
 
 def kept_annotations(files: Iterable[Path]) -> list[Path]:
@@ -240,6 +247,10 @@ def _files(out: Path, clips: Iterable[str], gone: Rows, stay: Rows, staying: Ite
     paths += [f"{layout.TURNS}/clip {clip}" for clip in ids]
     if ids:
         paths += _tree(out, PurePosixPath(layout.REPORT).parent)
+        # Halves of files about the whole, which a kill has left.
+        paths += [f".{name}.tmp" for name in (layout.TABLE, layout.FAILURES, layout.SHEET)]
+        paths += [f"{layout.PARTIAL}/{layout.TABLE}"]
+        paths += [path for path in _tree(out, PurePosixPath(layout.SHARDS)) if path.endswith(".tmp")]
     annotations = _tree(out, PurePosixPath(layout.ANNOTATIONS))
     paths += [path for path in annotations if PurePosixPath(path).name != MARK]
     paths += [str(layout.geometry_path(clip)) for clip in ids]
