@@ -1,9 +1,9 @@
-"""What benchmarks share: what they were run on, tables, and the one shape in which all of them write results.
+"""Shared parts of the benchmarks: hardware and commit, tables, and the common format of results.
 
     {"benchmark": "speed/throughput", "commit": "1a2b3c4", "hardware": "2 x ...", "settings": {option: value},
      "rows": [{column: value}, ...]}
 
-A row also has the "section" that it was printed in, where there are several. `null` stands for what is not known.
+Where there are several sections, a row also has the "section" in which it was printed. `null` means unknown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def command_line(description: str | None) -> argparse.ArgumentParser:
 
 
 class Report:
-    """The results of a run: printed as Markdown as they come, and all so far written to `--out`.
+    """The results of a run: printed as Markdown at once, and all so far written to `--out`.
 
     script : its `__file__`; chosen : its options; about : what was measured, for the line with hardware and commit
     """
@@ -49,7 +49,7 @@ class Report:
         print(f"## {title}\n")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]], digits: int = 2) -> None:
-        """Print a table and keep its rows. Raises ValueError for two columns of one name."""
+        """Print a table and keep its rows. Raises ValueError for two columns with the same name."""
         if len(set(header)) < len(header):
             raise ValueError(f"two columns have the same name: {', '.join(header)}")
         print(Table(header, rows, digits).markdown(), flush=True)
@@ -79,7 +79,7 @@ def read_rows(path: Path, script: str) -> list[dict[str, Any]]:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a script; bad input ends it with a word, not a traceback."""
+    """Run a script; bad input ends it with an error message, not a traceback."""
     try:
         main()
     except MvgenError as error:
@@ -110,7 +110,7 @@ def _name(script: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold; numbers that are none become null."""
+    """The value for JSON; NaN and infinity become null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

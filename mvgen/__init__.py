@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mvgen.core.angles import RandomAngles as RandomAngles
     from mvgen.dataset.reader import open_dataset as open_dataset
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["RandomAngles", "__version__", "open_dataset"]
 
 

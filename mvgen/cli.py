@@ -1,4 +1,4 @@
-"""The `mvgen` command line: finds the command, runs it, and turns errors into a message and an exit code."""
+"""The `mvgen` command line: it imports a command only to run it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mvgen.core.console import run_app
 # Command -> (function in mvgen.commands.<name with underscores>, what it does), in the order of the help.
 COMMANDS = {
     "build": "Build a multi-view dataset from a frontal one.",
-    "merge": "Make one dataset of the shards that `mvgen build --shard` built.",
+    "merge": "Merge the shards of `mvgen build --shard` into one dataset.",
     "reconstruct": "Reconstruct single photographs: depth, mesh and side views.",
-    "report": "Write a page to look at a finished dataset: counts, quality, and a viewer.",
-    "refine": "Keep other views of a finished dataset: change the attention threshold.",
+    "report": "Write an HTML page about a finished dataset: counts, quality, and a viewer.",
+    "refine": "Change which views of a finished dataset are kept: another attention threshold.",
     "forget": "Remove a subject from a dataset, or from a publication of it.",
     "verify": "Check a finished dataset: every byte, the labels, the split and the geometry.",
-    "publish": "Publish a finished dataset, or the recipe of one that may not be passed on.",
+    "publish": "Publish a finished dataset, or only its recipe where its licence forbids more.",
     "rebuild": "Build the dataset of a recipe again, and compare every byte.",
     "datasets": "List the datasets that can be read, or check one on disk.",
-    "synth": "Make a stand-in of a licensed release, with ground truth.",
+    "synth": "Make a synthetic stand-in of a licensed release, with ground truth.",
     "train-depth": "Train the depth network.",
-    "make-face-model": "Make the linear face model that is fitted to landmarks.",
+    "make-face-model": "Make the linear face model.",
     "doctor": "Check this machine: versions, device, GL, weights, what is missing.",
 }
 
@@ -54,7 +54,7 @@ def _load(name: str) -> TyperCommand:
     return command
 
 
-# Plain help: it loads in half the time of the boxed one, and reads the same in a log.
+# Plain help loads in half the time, and reads the same in a log.
 app = typer.Typer(cls=_LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 

@@ -1,4 +1,4 @@
-"""Digests of the code that results depend on, so that what other code has made is never taken for its own."""
+"""Digests of the code that results depend on, so that results of other code are never reused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mvgen.core.code_digest import files_digest, stage_digests
 
-# What decides the bytes of a sample, of a prepared input, and of a trained system: files and folders of this package.
+# Files and folders of this package that the bytes of samples, prepared inputs and trained systems depend on.
 SAMPLE_CODE = ("records.py", "readers")
 INPUT_CODE = (*SAMPLE_CODE, "learning/data.py", "ops", "systems")
 TRAINING_CODE = (*INPUT_CODE, "evaluation/protocols.py", "learning/fit.py", "bench/units.py")
@@ -16,6 +16,6 @@ TRAINING_CODE = (*INPUT_CODE, "evaluation/protocols.py", "learning/fit.py", "ben
 
 @cache
 def code_digest(names: tuple[str, ...]) -> str:
-    """sha256 over some parts of this package, by their names, and over the stages of mvgen that clips come through."""
+    """sha256 of some files and folders of this package, and of the stages of mvgen."""
     digests = (*stage_digests().values(), files_digest(Path(__file__).parent, names))
     return hashlib.sha256("".join(digests).encode()).hexdigest()

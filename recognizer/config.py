@@ -1,4 +1,4 @@
-"""What a benchmark compares, on what data and how: its YAML."""
+"""Configuration of a benchmark: the systems, data, protocol and seeds in its YAML."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from mvgen.core.errors import ConfigError
+from mvgen.core.settings import read_yaml
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.protocols import Protocol, Views
 from recognizer.readers.config import DataConfig
@@ -21,30 +21,30 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class Selection(BaseModel):
-    """How the number of epochs is settled: fixed, or where the loss of a validation split is lowest."""
+    """How the number of epochs is chosen: fixed, or by the lowest loss on a validation split."""
 
     model_config = _STRICT
 
     validation: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0,
-        description="share of the training subjects (or clips) held out to choose the epoch; 0 takes the last epoch",
+        description="share of the training subjects (or clips) held out to choose the epoch; 0: the last epoch",
     )
     patience: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="stop when the validation loss has not fallen for so many epochs"
+        default=None, description="stop when the validation loss has not fallen for that many epochs"
     )
 
 
 class SystemConfig(BaseModel):
-    """One row of the table: a system, its options, and what was published of it."""
+    """One row of the table: a system, its options, and its published results."""
 
     model_config = _STRICT
 
-    name: str = Field(description="of the system, see `recognizer systems`")
-    label: str = Field(default="", description="what the table calls it; the name by default")
-    options: dict[str, Any] = Field(default={}, description="of the system")
+    name: str = Field(description="the system, see `recognizer systems`")
+    label: str = Field(default="", description="its name in the table; `name` by default")
+    options: dict[str, Any] = Field(default={}, description="options of the system")
     training: dict[str, Any] = Field(default={}, description="epochs, batch, rate ... instead of the paper's")
-    train: tuple[Views, ...] | None = Field(default=None, description="trained on these instead of what the others are")
-    published: dict[str, float | str] = Field(default={}, description="column -> figure of the paper, printed beside")
+    train: tuple[Views, ...] | None = Field(default=None, description="training views instead of the benchmark's")
+    published: dict[str, float | str] = Field(default={}, description="column -> result in the paper, for comparison")
 
     @property
     def title(self) -> str:
@@ -56,21 +56,21 @@ class BenchConfig(BaseModel):
 
     model_config = _STRICT
 
-    title: str = Field(default="", description="heads the tables")
-    about: str = Field(default="", description="a note below the title: which table of which paper")
+    title: str = Field(default="", description="heading of the tables")
+    about: str = Field(default="", description="a note below the title, such as the table and paper that is reproduced")
     data: DataConfig = DataConfig()
     protocol: Protocol = Protocol()
     train: Annotated[tuple[Views, ...], Field(min_length=1)] = Field(
-        default=("source", "kept"), description="views each system is trained on, one after the other"
+        default=("source", "kept"), description="kinds of training views; each system is trained once for each kind"
     )
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(default=(0, 1, 2), description="of training")
     selection: Selection = Selection()
     systems: Annotated[tuple[SystemConfig, ...], Field(min_length=1)]
     published: dict[str, dict[str, float | str]] = Field(
-        default={}, description="rows of other work, which is not measured here: name -> column -> figure"
+        default={}, description="published results of other work, not measured here: name -> column -> result"
     )
     shuffle_labels: bool = Field(
-        default=False, description="give every clip another clip's label: only a leak is left to learn"
+        default=False, description="shuffle the labels of the clips: accuracy above chance then shows a leak"
     )
 
     @field_validator("seeds", mode="before")
@@ -84,25 +84,20 @@ class BenchConfig(BaseModel):
         titles = [system.title for system in value]
         twice = sorted({title for title in titles if titles.count(title) > 1})
         if twice:
-            raise ValueError(f"two systems are called {twice[0]!r}; give one of them another label")
+            raise ValueError(f"two systems have the label {twice[0]!r}; give one of them another label")
         return value
 
 
 def load_bench(path: Path, overrides: Mapping[str, Any] | None = None) -> BenchConfig:
-    """Read a benchmark's YAML and lay flags over it.
+    """Read a benchmark's YAML and apply overrides.
 
-    overrides : field -> value; those of `data` are laid over its fields one by one
-    Raises ConfigError naming the file and the settings that do not fit, RecogniserError for a system that is unknown or
-    whose options do not fit.
+    overrides : field -> value; the fields of `data` are overridden one by one
+    Raises ConfigError naming the file and the invalid settings, RecogniserError for an unknown system or invalid
+    options.
     """
     if not path.is_file():
         raise ConfigError(f"benchmark {path} does not exist; configs/bench holds those of the papers")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"benchmark {path} is not valid YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"benchmark {path} holds a {type(values).__name__}, not `name: value` lines")
+    values = read_yaml(path, "benchmark")
     for name, value in (overrides or {}).items():
         values[name] = {**(values.get(name) or {}), **value} if name == "data" else value
     try:
@@ -116,9 +111,9 @@ def load_bench(path: Path, overrides: Mapping[str, Any] | None = None) -> BenchC
 
 
 def choose_systems(config: BenchConfig, titles: Collection[str] | None, epochs: int | None) -> BenchConfig:
-    """The benchmark with some of its systems, and with other epochs; None leaves things as they are.
+    """The benchmark with some of its systems only, or with other epochs; None changes nothing.
 
-    Raises ConfigError for a title that it does not have.
+    Raises ConfigError for an unknown title.
     """
     systems = config.systems
     if titles:
@@ -144,16 +139,16 @@ def open_system(config: SystemConfig) -> System[Any]:
 
 
 def training_of(config: SystemConfig, system: System[Any]) -> Training | None:
-    """How the system is trained: as its paper says, but for what the row changes; None for hand-crafted features."""
+    """Training of a system: that of its paper with the changes of the row; None for hand-crafted features."""
     if not isinstance(system, NeuralSystem):
         if config.training:
-            raise RecogniserError(f"{config.title} is no network; it has no training settings")
+            raise RecogniserError(f"{config.title} is not a network; it has no training settings")
         return None
     return changed_training(system.training, config.training, config.title)
 
 
 def changed_training(training: Training, changes: Mapping[str, Any], who: str) -> Training:
-    """A training with other values. Raises RecogniserError for a name it does not have or a value that does not fit."""
+    """A training with some values changed. Raises RecogniserError for an unknown name or an invalid value."""
     known = [field.name for field in fields(Training)]
     unknown = sorted(set(changes) - set(known))
     if unknown:
@@ -165,5 +160,5 @@ def changed_training(training: Training, changes: Mapping[str, Any], who: str) -
         raise RecogniserError(f"{who}: training {first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None
     counts = (changed.epochs, changed.batch, changed.rate, 1 if changed.steps is None else changed.steps)
     if min(counts) <= 0:
-        raise RecogniserError(f"{who}: epochs, steps, batch and rate are above zero, got {changed}")
+        raise RecogniserError(f"{who}: epochs, steps, batch and rate must be above zero, got {changed}")
     return replace(changed)

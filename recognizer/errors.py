@@ -6,4 +6,4 @@ from mvgen.core.errors import MvgenError
 
 
 class RecogniserError(MvgenError):
-    """A system, its options, a clip or a dataset cannot be used; the message says which, why and what to do."""
+    """A system, its options, a clip or a dataset cannot be used; the message names it, the reason and the next step."""

@@ -1,4 +1,4 @@
-"""What the recognisers see: one record with its shapes and units."""
+"""The input record of all recognisers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mvgen.core.records import Image, Mask
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One view of one clip, as a recogniser sees it.
+    """One view of one clip, as input of a recogniser.
 
     frames : (T, S, S, 3) uint8 RGB, registered onto the onset frame
     flow : (T-1, S, S, 2) float32, pixels, (dx, dy) from frame t to t+1
     apex_flow : (S, S, 2) float32, pixels, from the onset frame to the apex frame
-    valid : (S, S) bool, pixels that the source saw; None is everywhere
+    valid : (S, S) bool, pixels that the source saw; None means everywhere
     onset, apex, offset : positions in frames, 0 <= onset <= apex <= offset < T
-    landmarks : (68, 2) float32, pixels of this view, see `mvgen.core.landmarks68`; None where they are not known
+    landmarks : (68, 2) float32, pixels of this view, see `mvgen.core.landmarks68`; None where unknown
     label : the class, from 0
-    magnification : how much a training copy's motion is to be magnified; None leaves that to the system. Systems that
-        magnify nothing do not look at it
+    magnification : factor for the motion of a training copy; None leaves it to the system. Systems without
+        magnification ignore it
     """
 
     frames: Image

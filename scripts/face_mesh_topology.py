@@ -21,7 +21,7 @@ from skimage.data import astronaut
 from mvgen.core.files import face_mesh_tables, face_mesh_weights
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
-from mvgen.faces.face_mesh_engine import INPUT_SIZE, get_engine
+from mvgen.faces.face_mesh_backend import INPUT_SIZE, get_backend
 
 _CONNECTIONS = "mediapipe/python/solutions/face_mesh_connections.py"
 _SHIFTS = (-6, 0, 6)  # pixels
@@ -49,8 +49,8 @@ def mirror() -> NDArray[np.int16]:
     photograph = astronaut()[None]
     crop = crop_frames(photograph, track_face(photograph, INPUT_SIZE, FaceDetector("cpu")))[0] / np.float32(255)
     moved = np.stack([np.roll(crop, (x, y), axis=(1, 0)) for x in _SHIFTS for y in _SHIFTS])
-    engine = get_engine(face_mesh_weights(), "cpu")
-    here, there = (engine(images)[0].reshape(len(moved), -1, 3) for images in (moved, moved[:, :, ::-1].copy()))
+    backend = get_backend(face_mesh_weights(), "cpu")
+    here, there = (backend(images)[0].reshape(len(moved), -1, 3) for images in (moved, moved[:, :, ::-1].copy()))
     there = there * [-1, 1, 1] + [INPUT_SIZE, 0, 0]
     _, found = linear_sum_assignment(np.linalg.norm(here[:, :, None] - there[:, None], axis=-1).mean(axis=0))
     assert np.array_equal(found[found], np.arange(len(found)))

@@ -1,4 +1,4 @@
-"""Work for the tests of the engines: numbers, of which some end or stall their worker. It loads nothing."""
+"""Work items for the tests of the engines: numbers, some of which end or stall their worker. It imports little."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mvgen.core.errors import ClipError
 
 
 def make_worker(scale: int) -> Callable[[int], int]:
-    """Multiplies; 13 raises, 99 ends its process, and what is above 1000 takes so many seconds."""
+    """Multiplies; 13 raises, 99 ends its process, and numbers above 1000 take as many seconds."""
     return partial(work, scale)
 
 
@@ -29,7 +29,7 @@ def work(scale: int, item: int) -> int:
 
 
 def make_diary(folder: Path) -> Callable[[str], int]:
-    """Says how many workers are alive; one item ends its process unless the three others are done."""
+    """Returns the number of live workers; one item ends its process unless the three others are done."""
     folder.joinpath(f"worker {os.getpid()}").touch()
 
     def write(item: str) -> int:
@@ -42,17 +42,17 @@ def make_diary(folder: Path) -> Callable[[str], int]:
 
 
 def make_teller() -> Callable[[int], int]:
-    """Says in which process it is."""
+    """Returns the id of its process."""
     return lambda item: os.getpid()
 
 
-def cannot_begin() -> Callable[[int], int]:
-    """A worker without what it needs."""
+def cannot_start() -> Callable[[int], int]:
+    """Fails for lack of weights."""
     raise FileNotFoundError("no weights")
 
 
 def runs(pid: int) -> bool:
-    """Whether a process is alive; one that has ended and was not waited for is not."""
+    """Whether a process is alive; a zombie is not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

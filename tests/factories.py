@@ -56,11 +56,11 @@ def mean_points(size: int) -> NDArray[np.float32]:
 
 def landmarker_points(vertices: NDArray[Any], camera: Camera) -> NDArray[np.float32]:
     """(..., 468, 3) float32, what a landmarker that errs as the fit takes it to err sees of posed faces (..., N, 3)."""
-    from mvgen.morphable.fitting import _BIAS_BELIEVED
+    from mvgen.morphable.fitting import _BIAS_SHARE
     from mvgen.morphable.model import face_model
 
     points = camera.project(vertices[..., :468, :].astype(np.float64))
-    points[..., 2] += _BIAS_BELIEVED * face_model().depth_bias
+    points[..., 2] += _BIAS_SHARE * face_model().depth_bias
     return (points * [1, 1, camera.scale]).astype(np.float32)
 
 

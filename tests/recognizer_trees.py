@@ -1,4 +1,4 @@
-"""Small data and systems for tests of the recogniser bench: everything is known, nothing takes seconds."""
+"""Small data and systems for tests of the recogniser bench: all results are known and fast."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def make_store(folder: Path, subjects: int = 4, clips: int = 3, **settings: obje
 
 
 class PatternReader(Reader):
-    """Clips in some views, as numbers: a class, a clip and a view each leave a pattern of their own.
+    """Clips in some views, as numbers: each class, clip and view adds a pattern of its own.
 
     strength : of the class's pattern; the clip's is 1, of the view 0.3
     """
@@ -132,7 +132,7 @@ class CopyingNetwork(TinyNetwork):
 
 
 class Nearest(FeatureSystem[Copies]):
-    """Learns everything by heart: whatever leaks it finds."""
+    """Memorises its training data, and so exploits every leak."""
 
     name = "nearest"
     source = "tests"

@@ -120,7 +120,7 @@ def test_annotations_under_an_impossible_name_are_refused(tmp_path: Path) -> Non
         get_source("folder").read(tmp_path / "root", annotations=table)
 
 
-def test_names_are_told_apart() -> None:
+def test_similar_names_stay_distinct() -> None:
     assert [unstorable(name) for name in HARMLESS] == [""] * len(HARMLESS)
     assert all(unstorable(name) for name in (*HOSTILE.values(), "", ".", "..", "a/b", "ü" * 121))
     assert printable("a\nb\udce9ü\u2028") == "a\\nb\\udce9ü\\u2028"

@@ -114,7 +114,7 @@ def test_angles_in_a_file_are_written_as_on_the_command_line(
         ("camera: {grazing: 60}", "unknown setting 'camera.grazing'; did you mean 'render.grazing'"),
         ("run: {seed: 60}", "unknown setting 'run.seed'; did you mean 'split.seed'"),
         ("1: 2", "unknown setting '1'; known parts: source, split"),
-        ("run: fast", "run is no single setting"),
+        ("run: fast", "run is a part, not a setting"),
         ("camera: {size: 10}", "camera.size: .*64"),
         ("camera: {angles: 0:1:0}", "step 0"),
         ("camera: {angles: [0, 100]}", "beyond"),

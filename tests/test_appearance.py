@@ -1,4 +1,4 @@
-"""How people look: what is worn, what hides the face, light, cameras and backgrounds."""
+"""The appearance of people: clothes, occluders of the face, light, cameras and backgrounds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.scans.imaging.lighting import Lighting
-from mvgen.scans.imaging.rendering import DressedHead, see_surface, shoot
+from mvgen.scans.imaging.rendering import DressedHead, render_colour, render_surface
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.scans.looks.appearance import Look
@@ -38,8 +38,8 @@ def bare():
 def see(heads, person, look, yaw=0.0):
     head = DressedHead(heads.model, look, fine=False).pose(person.vertices, rotation(yaw, 0, 0), np.zeros(3))
     camera, pixels = crop_camera(SIZE), pixel_grid(SIZE, SIZE)
-    colour, _ = shoot(head, LIGHT, camera, pixels)
-    return colour, see_surface(head, camera, pixels), head
+    colour, _ = render_colour(head, LIGHT, camera, pixels)
+    return colour, render_surface(head, camera, pixels), head
 
 
 @pytest.mark.parametrize("yaw", [0.0, 12.0])
@@ -75,7 +75,7 @@ def test_a_fringe_takes_the_forehead_from_the_face(heads, person, bare, fringe):
     covered = see(heads, person, replace(bare, hair=replace(style, fringe=fringe, fringe_line=0.4)))[1].face
     assert covered.sum() < open_face.sum() - 20
     lost = open_face & ~covered
-    # What is lost lies above the eyes, and it is most of the forehead's upper half.
+    # The lost part is above the eyes, and is most of the upper half of the forehead.
     assert np.flatnonzero(lost.any(axis=1))[-1] > 8
     assert lost[: SIZE // 4].sum() > 0.9 * lost.sum()
     assert covered[30:50, 28:36].all()
@@ -86,8 +86,8 @@ def test_hair_that_falls_hides_what_is_behind_it_and_is_no_face(heads, person, b
     long = replace(short, length=-2.5, side=-0.6)
     _, without, _ = see(heads, person, replace(bare, hair=short))
     _, surface, head = see(heads, person, replace(bare, hair=long))
-    assert len(head.hides) == 1
-    camera, locks = crop_camera(SIZE), head.hides[0]
+    assert len(head.occluders) == 1
+    camera, locks = crop_camera(SIZE), head.occluders[0]
     hits = locks.scene.cast(camera, pixel_grid(SIZE, SIZE))
     points = hits.interpolate(locks.garment.triangles, locks.vertices).astype(np.float64)
     in_front = hits.hit & (np.abs(camera.to_view(points)[..., 2] - surface.depth) < 1e-6)

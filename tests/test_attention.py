@@ -196,12 +196,12 @@ def test_attention_on_the_bridge_of_the_nose_is_seen_from_both_sides() -> None:
 
 
 def test_attention_behind_the_nose_is_hidden() -> None:
-    # Beside the nose's root at image left: seen from the front and from its own side, hidden behind the nose.
+    # At image left of the nose's root: seen from the front and from that side, hidden behind the nose from the other.
     grid_row, grid_column = 68, 55
-    beside = np.zeros((SIZE, SIZE), np.float32)
-    beside[grid_row - 2 : grid_row + 3, grid_column - 2 : grid_column + 2] = 1 / 20
-    assert share_seen(beside, -40.0) > 0.9
-    assert share_seen(beside, 60.0) < 0.5
+    left_of_nose = np.zeros((SIZE, SIZE), np.float32)
+    left_of_nose[grid_row - 2 : grid_row + 3, grid_column - 2 : grid_column + 2] = 1 / 20
+    assert share_seen(left_of_nose, -40.0) > 0.9
+    assert share_seen(left_of_nose, 60.0) < 0.5
 
 
 def test_no_attention_is_no_share() -> None:

@@ -1,4 +1,4 @@
-"""Training pictures framed anew and soiled: what is true of them moves along, and frames of a clip stay a pair."""
+"""Training pictures cropped anew and degraded: their ground truth follows, and frames of a clip stay a pair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mvgen.core.camera import crop_camera
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
 from mvgen.scans.imaging.rotation import rotation
-from mvgen.training.augment import Reframing, jitter_colour, soil
+from mvgen.training.augment import Reframing, degrade, jitter_colour
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -27,7 +27,7 @@ def astronauts(count: int, size: int = 64) -> torch.Tensor:
 
 
 def carried(reframing: Reframing, points: torch.Tensor) -> torch.Tensor:
-    """Where points (B, N, 2) of the old pictures lie in the new ones, both in [0, 1] across."""
+    """Where points (B, N, 2) of the old pictures are in the new ones, both in [0, 1] across."""
     old = 2 * points - 1 - reframing.matrix[:, None, :, 2]
     return (torch.linalg.solve(reframing.matrix[:, :, :2], old.mT).mT + 1) / 2
 
@@ -95,8 +95,8 @@ def test_jitter_recolours_both_frames_of_a_pair_alike() -> None:
     assert not changed.all()
 
 
-def test_soiling_differs_between_frames_of_a_pair_by_noise_alone() -> None:
-    pictures = soil(astronauts(400), generator())
+def test_degradation_differs_between_frames_of_a_pair_by_noise_alone() -> None:
+    pictures = degrade(astronauts(400), generator())
     difference = (pictures[0::2] - pictures[1::2]).flatten(1)
     noisy = difference.abs().amax(1) > 0
     assert 0.3 < noisy.float().mean() < 0.5
@@ -106,7 +106,7 @@ def test_soiling_differs_between_frames_of_a_pair_by_noise_alone() -> None:
     assert pictures.max() <= 1
 
 
-@pytest.mark.parametrize("vary", [jitter_colour, soil])
+@pytest.mark.parametrize("vary", [jitter_colour, degrade])
 def test_the_same_seed_gives_the_same_pictures(vary) -> None:
     first, second, other = (vary(astronauts(8), generator(seed)) for seed in (3, 3, 4))
     assert torch.equal(first, second)

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from fake_build import FakeStages, list_clips, make_built, make_config, make_source, tree_bytes
 
-from mvgen.build.build import Silent, build
+from mvgen.build.build import build
 from mvgen.build.failures import without_folders
+from mvgen.build.work import Progress
 from mvgen.commands.console import print_summary
 from mvgen.core.code_digest import files_digest
 from mvgen.core.config import BuildConfig
@@ -36,7 +37,7 @@ from mvgen.store.writer import write_clip
 SCRIPT = Path(__file__).with_name("run_fake_build.py")
 
 
-class Told(Silent):
+class Told(Progress):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -213,7 +214,7 @@ def test_a_build_killed_at_any_moment_resumes_to_the_same_bytes(
     assert 3 <= done < 6
     resumed = subprocess.run(line, capture_output=True, text=True, check=False)
     assert resumed.returncode == 0, resumed.stderr
-    assert "of 6 clips are there already" in resumed.stderr
+    assert "of 6 clips are already built" in resumed.stderr
     assert tree_bytes(out) == whole
 
 
@@ -236,7 +237,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(root: Path, tmp_path: Path, w
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "run the same line again to resume" in errors
+    assert "run the same command again to resume" in errors
     assert "Traceback" not in errors
     deadline = time.monotonic() + 10
     while _alive(process.pid) and time.monotonic() < deadline:
@@ -445,7 +446,7 @@ def test_a_clip_may_take_longer_the_more_there_is_to_do(root: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["root", "out", "annotations", "weights"])
 def test_object_stores_are_refused_by_name(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{name}: .*s3:// is no folder"):
+    with pytest.raises(ConfigError, match=rf"{name}: .*s3:// is not a folder"):
         load_config(None, by_part({name: "s3://bucket/prefix"}))
 
 
@@ -482,7 +483,7 @@ def test_the_summary_tells_where_the_time_went(tmp_path: Path, capsys: pytest.Ca
     print_summary(summary)
     printed = capsys.readouterr().out
     assert "time in writing" in printed
-    assert "time on the clock" in printed
+    assert "wall time" in printed
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def test_an_interrupt_is_130(
 
     monkeypatch.setattr(FakeStages, "fit_attention", interrupted)
     assert run(line) == 130
-    assert "run the same line again to resume" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
 
 
 def test_every_setting_is_one_flag_described_by_the_config(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def trembling(points: NDArray[np.float32], sigma: float, seed: int = 0) -> NDArr
 def geometry(
     points: NDArray[np.float32], how: Geometry, network: Adding | None = None
 ) -> tuple[list[DepthMap], list[NDArray[np.floating]]]:
-    """What `clip_geometry` makes of points (T, 468, 3), and the vertices that it stands on."""
+    """`clip_geometry` of points (T, 468, 3), and the vertices that it is based on."""
     seen = FacePoints(points, np.ones(len(points), np.float32))
     crops = np.zeros((len(points), SIZE, SIZE, 3), np.uint8)
     surfaces, fits = clip_geometry(crops, seen, CAMERA, how, FPS, MODEL, network or Adding())

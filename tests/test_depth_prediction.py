@@ -1,4 +1,4 @@
-"""Use of the depth network: its engines, what it makes of a fit, and what the shipped weights know."""
+"""Use of the depth network: its backends, its correction of a fit, and the accuracy of the shipped weights."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mvgen.core.config import file_digest
 from mvgen.core.errors import ConfigError, WeightsError
 from mvgen.core.files import shipped_weights
 from mvgen.core.records import FacePrediction, Image
-from mvgen.depth.backends import OpenVinoEngine, TorchEngine, get_engine
-from mvgen.depth.estimator import INPUT_SIZE, DepthEstimator, less_tilt, load_network, resize_fit, two_ways
+from mvgen.depth.backends import OpenVinoBackend, TorchBackend, get_backend
+from mvgen.depth.estimator import INPUT_SIZE, DepthEstimator, damp_tilt, load_network, mirror_mean, resize_fit
 from mvgen.depth.network import (
     COLOURS,
     DEPTH_RANGE,
@@ -93,36 +93,36 @@ def inputs(network: FaceDepthNetwork, count: int, size: int = 64) -> torch.Tenso
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_both_engines_see_the_same(kind: str) -> None:
+def test_both_backends_give_the_same(kind: str) -> None:
     network = lively_network(KINDS[kind])
     images = inputs(network, 3)
-    plain, fast = (engine(images) for engine in (TorchEngine(network), OpenVinoEngine(network, 64)))
+    plain, fast = (backend(images) for backend in (TorchBackend(network), OpenVinoBackend(network, 64)))
     for name, ours, theirs in zip(Prediction._fields, plain, fast, strict=True):
         assert ours.shape == theirs.shape, name
         torch.testing.assert_close(theirs, ours, atol=2e-4, rtol=0, msg=name)
 
 
-def test_the_fast_engine_gives_the_same_bytes_whatever_is_in_the_batch_and_each_time_it_is_made() -> None:
+def test_the_fast_backend_gives_the_same_bytes_for_every_batch_and_every_instance() -> None:
     network = lively_network()
     images = inputs(network, 5)
-    first = OpenVinoEngine(network, 64)
-    together, again = first(images), OpenVinoEngine(network, 64)(images)
+    first = OpenVinoBackend(network, 64)
+    together, again = first(images), OpenVinoBackend(network, 64)(images)
     alone = first(images[3:4])
     for one, two, three in zip(together, again, alone, strict=True):
         assert torch.equal(one, two)
         assert torch.equal(one[3:4], three)
 
 
-def test_the_fast_engine_does_not_report_to_anybody() -> None:
-    OpenVinoEngine(lively_network(), 32)
+def test_the_fast_backend_sends_no_telemetry() -> None:
+    OpenVinoBackend(lively_network(), 32)
     assert not hasattr(sys.modules["openvino_telemetry"], "Telemetry")
 
 
 def test_without_openvino_torch_runs_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     network, cpu = lively_network(), torch.device("cpu")
-    assert get_engine(network, 32, cpu).name == "openvino"
+    assert get_backend(network, 32, cpu).name == "openvino"
     monkeypatch.setattr("mvgen.depth.backends.openvino_installed", lambda: False)
-    assert get_engine(network, 32, cpu).name == "torch"
+    assert get_backend(network, 32, cpu).name == "torch"
 
 
 def test_the_doctor_says_what_is_lost_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_the_mirror_image_is_averaged() -> None:
     generator = torch.Generator().manual_seed(0)
     one, two = torch.randn(2, 1, 8, 8, generator=generator)
     pair = torch.cat([one, two.flip(-1)])
-    depth, face = two_ways(Prediction(pair, pair, pair))
+    depth, face = mirror_mean(Prediction(pair, pair, pair))
     torch.testing.assert_close(depth, (one + two) / 2)
     torch.testing.assert_close(face, (one.sigmoid() + two.sigmoid()) / 2)
 
@@ -208,13 +208,13 @@ def test_most_of_the_tilt_of_a_correction_is_left_out_and_all_of_its_shape_stays
     plane = torch.stack([torch.ones_like(rows), rows, columns], dim=-1)[known[0]]
     bumps[known[0]] -= plane @ torch.linalg.lstsq(plane, bumps[known[0]][:, None]).solution[:, 0]
     tilt = down * (rows - (2 * EYE_CENTRE[1] - 1)) + right * columns  # about the eyes
-    found = less_tilt(torch.where(known, level + tilt + 0.05 * bumps, torch.nan))
+    found = damp_tilt(torch.where(known, level + tilt + 0.05 * bumps, torch.nan))
     assert not found[~known].any()
     torch.testing.assert_close(found[known], (level + 0.25 * tilt + 0.05 * bumps)[known[0]], atol=1e-4, rtol=0)
 
 
 def test_a_correction_without_a_fit_is_none() -> None:
-    assert not less_tilt(torch.full((2, 8, 8), torch.nan)).any()
+    assert not damp_tilt(torch.full((2, 8, 8), torch.nan)).any()
 
 
 def test_where_the_network_does_not_trust_itself_the_fit_stands() -> None:
@@ -302,7 +302,7 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     save_file(mixed, tmp_path / "mixed.safetensors", metadata={INPUT_SIZE: "64"})
     refused("mixed.safetensors", "of another shape")
     for size in ("", "100", "0", "-32", "large"):
-        refused(save(lively_network(), tmp_path / "size.safetensors", size).name, "which input size")
+        refused(save(lively_network(), tmp_path / "size.safetensors", size).name, "do not state their input size")
     with pytest.raises(WeightsError, match="do not exist"):
         DepthEstimator(tmp_path / "none.safetensors", "cpu")
 
@@ -360,9 +360,9 @@ def test_heads_never_seen_are_read_far_better_than_as_a_plane(shipped: DepthEsti
     assert np.mean(errors) < 0.5 * np.mean(plane)
     # Eight pictures, some of them in bad light or out of focus; the mean over many is in the weights' card.
     assert np.mean(errors) < 0.9 * np.mean(fitted)
-    asked = np.isfinite(fits[..., 0])
-    found = (seen.face > 0.5) & asked
-    assert (found & strangers.face).sum() / (found | strangers.face & asked).sum() > 0.85
+    known = np.isfinite(fits[..., 0])
+    found = (seen.face > 0.5) & known
+    assert (found & strangers.face).sum() / (found | strangers.face & known).sum() > 0.85
 
 
 def test_a_real_face_has_its_nose_in_front_and_its_cheeks_behind(photograph: FacePrediction) -> None:

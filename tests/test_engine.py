@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from engine_work import cannot_begin, make_diary, make_teller, make_worker, runs
+from engine_work import cannot_start, make_diary, make_teller, make_worker, runs
 
 from mvgen.core.errors import ClipError
 from mvgen.engine.base import Limits, WorkerDiedError, WorkerStalledError
-from mvgen.engine.local import Crew, run
+from mvgen.engine.local import WorkerPool, run
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -66,9 +66,9 @@ def test_an_exception_of_an_item_is_final() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_worker_that_cannot_begin_is_an_error_here(workers: int) -> None:
+def test_a_worker_that_cannot_start_raises_in_the_parent(workers: int) -> None:
     with pytest.raises(FileNotFoundError, match="no weights"):
-        list(run([1, 2], cannot_begin, workers))
+        list(run([1, 2], cannot_start, workers))
 
 
 def test_leaving_early_ends_every_process() -> None:
@@ -78,52 +78,52 @@ def test_leaving_early_ends_every_process() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_crew_goes_on_with_other_work_in_the_same_processes() -> None:
-    with Crew() as crew:
-        first = {outcome.result for outcome in run([1, 2, 3], make_teller, 1, Limits(attempts=2), crew)}
-        doubled = list(run([1, 2, 3], partial(make_worker, 2), 1, Limits(attempts=2), crew))
-        again = {outcome.result for outcome in run([1, 2, 3], make_teller, 1, Limits(attempts=2), crew)}
+def test_a_pool_does_other_work_in_the_same_processes() -> None:
+    with WorkerPool() as pool:
+        first = {outcome.result for outcome in run([1, 2, 3], make_teller, 1, Limits(attempts=2), pool)}
+        doubled = list(run([1, 2, 3], partial(make_worker, 2), 1, Limits(attempts=2), pool))
+        again = {outcome.result for outcome in run([1, 2, 3], make_teller, 1, Limits(attempts=2), pool)}
         assert first == again
         assert len(first) == 1
         assert sorted(outcome.result or 0 for outcome in doubled) == [2, 4, 6]
     assert not multiprocessing.active_children()
 
 
-def test_a_crew_replaces_who_died_while_waiting() -> None:
-    with Crew() as crew:
-        (first,) = run([1], make_teller, 1, Limits(attempts=2), crew)
+def test_a_pool_replaces_workers_that_died_while_idle() -> None:
+    with WorkerPool() as pool:
+        (first,) = run([1], make_teller, 1, Limits(attempts=2), pool)
         assert first.result is not None
         os.kill(first.result, signal.SIGKILL)
         deadline = time.monotonic() + 20
         while runs(first.result) and time.monotonic() < deadline:
             time.sleep(0.05)
-        (second,) = run([1], make_teller, 1, Limits(attempts=2), crew)
+        (second,) = run([1], make_teller, 1, Limits(attempts=2), pool)
     assert second.error is None
     assert second.result != first.result
 
 
-def test_a_crew_that_cannot_begin_other_work_is_an_error_here() -> None:
-    with Crew() as crew:
-        list(run([1], make_teller, 1, Limits(attempts=2), crew))
+def test_a_pool_that_cannot_start_other_work_raises_in_the_parent() -> None:
+    with WorkerPool() as pool:
+        list(run([1], make_teller, 1, Limits(attempts=2), pool))
         with pytest.raises(FileNotFoundError, match="no weights"):
-            list(run([1, 2], cannot_begin, 1, Limits(attempts=2), crew))
+            list(run([1, 2], cannot_start, 1, Limits(attempts=2), pool))
     assert not multiprocessing.active_children()
 
 
-def test_an_item_is_tried_again_without_others_that_wait(tmp_path: Path) -> None:
-    with Crew() as crew:
-        outcomes = list(run(["comes last", "a", "b", "c"], partial(make_diary, tmp_path), 2, Limits(attempts=3), crew))
+def test_an_item_is_tried_again_without_idle_workers(tmp_path: Path) -> None:
+    with WorkerPool() as pool:
+        outcomes = list(run(["comes last", "a", "b", "c"], partial(make_diary, tmp_path), 2, Limits(attempts=3), pool))
     assert (outcomes[-1].item, outcomes[-1].result, outcomes[-1].attempts) == ("comes last", 1, 2)
 
 
-def test_starting_is_told_once() -> None:
+def test_the_starting_time_is_reported_once() -> None:
     outcomes = list(run([1, 2, 3], partial(make_worker, 1), 1, Limits(attempts=2)))
     assert [outcome.starting > 0 for outcome in outcomes] == [True, False, False]
 
 
 def test_no_items_need_no_worker() -> None:
-    assert not list(run([], cannot_begin, 1))
-    assert not list(run([], cannot_begin, 4))
+    assert not list(run([], cannot_start, 1))
+    assert not list(run([], cannot_start, 4))
 
 
 def test_workers_do_not_outlive_a_killed_parent() -> None:

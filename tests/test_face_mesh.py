@@ -19,9 +19,9 @@ from mvgen.core.files import face_mesh_weights
 from mvgen.core.records import FacePoints, FaceTrack, Image
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.face_mesh import FaceMesh
-from mvgen.faces.face_mesh_engine import INPUT_SIZE, get_engine
+from mvgen.faces.face_mesh_backend import INPUT_SIZE, get_backend
 from mvgen.faces.face_mesh_topology import IBUG, MIRROR, OVAL, POINTS, TRIANGLES
-from mvgen.faces.face_mesh_torch import TorchMeshEngine
+from mvgen.faces.face_mesh_torch import TorchMeshBackend
 
 SIZE = 256
 EYES = 0.3125 * SIZE
@@ -51,7 +51,7 @@ def found() -> FacePoints:
 
 @cache
 def inputs() -> np.ndarray:
-    """(4, 192, 192, 3) float32, what an engine takes."""
+    """(4, 192, 192, 3) float32, what an backend takes."""
     patch = astronaut()[5 : 5 + INPUT_SIZE, 130 : 130 + INPUT_SIZE] / np.float32(255)
     return np.stack([np.roll(patch, shift, axis=1) for shift in (0, 2, 4, 6)])
 
@@ -78,7 +78,7 @@ def test_the_68_landmarks_and_the_oval_are_symmetric() -> None:
 
 def test_triangles_make_one_surface_with_holes_for_the_eyes_and_the_mouth() -> None:
     around = edges()
-    assert set(around.values()) == {1}  # no edge has two triangles on one side: manifold, all turned the same way
+    assert set(around.values()) == {1}  # no edge has two triangles on one side: manifold, all oriented alike
     border = dict(edge for edge in around if edge[::-1] not in around)
     loops = []
     while border:
@@ -166,12 +166,12 @@ def test_no_crops_have_no_points_and_other_shapes_are_refused() -> None:
 
 @pytest.mark.slow
 def test_torch_reads_the_same_points_as_openvino() -> None:
-    weights, cpu = face_mesh_weights(), get_engine(face_mesh_weights(), "cpu")(inputs())
-    engine = TorchMeshEngine(weights, "cpu")
-    for ours, theirs in zip(engine(inputs()), cpu, strict=True):
+    weights, cpu = face_mesh_weights(), get_backend(face_mesh_weights(), "cpu")(inputs())
+    backend = TorchMeshBackend(weights, "cpu")
+    for ours, theirs in zip(backend(inputs()), cpu, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=0.01)
     # On a CPU both may run the very same kernels, which would agree on a wrong number too; float64 shares none of them.
-    exact = engine._network.double()(torch.from_numpy(inputs()).double())
+    exact = backend._network.double()(torch.from_numpy(inputs()).double())
     np.testing.assert_allclose(exact[0].flatten(1).numpy(), cpu[0], atol=0.01)
     np.testing.assert_allclose(exact[1].flatten().numpy(), cpu[1], atol=0.01)
 

@@ -145,7 +145,7 @@ def test_one_wild_frame_does_not_move_the_crop() -> None:
 
 
 def test_crop_carries_pixels_where_its_matrix_says() -> None:
-    # A smooth ramp in x and y: its colour tells where a crop pixel was taken from.
+    # A smooth ramp in x and y: its colour is the source position of a crop pixel.
     row, column = np.mgrid[0:200, 0:220]
     ramp = np.stack([column, row, row], axis=-1).astype(np.uint8)
     face = track_face(ramp[None], 128, KnownFaces(face_at(110.37, 90.21, 31.73)))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("run_on_small_disk.py")
 LIMITS = ["size=8k", "size=100k", "size=200k", "size=280k", "nr_inodes=5", "nr_inodes=40"]
-ADVICE = "what is finished is safe: free some space and run the same line again"
+ADVICE = "what is finished is safe: free some space and run the same command again"
 ALONE = ["unshare", "--user", "--map-root-user", "--mount"]
 
 

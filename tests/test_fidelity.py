@@ -1,4 +1,4 @@
-"""The measuring stick for side views: each figure says what it is named after, and the truth is the truth."""
+"""Metrics of side views on known errors, and ground truth of synthetic performances."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from mvgen.evaluation.throughput import Job, Run, gain, repeat, stage_table, ste
 from mvgen.evaluation.view_baselines import (
     AS_PUBLISHED,
     BUILDS,
-    OURS,
+    DEFAULT_BUILD,
     PLANE,
     POSED_MEAN,
     TRUE_DEPTH,
-    all_ways,
+    all_methods,
     flat,
     on_surface,
 )
@@ -200,12 +200,12 @@ def test_the_truth_turns_about_the_pivot_of_the_views_with_its_eyes_at_depth_0(t
 def test_a_crop_that_turns_the_frame_turns_the_head_and_its_lamps(take: Take) -> None:
     angle = np.radians(90)
     turned = np.array([[np.cos(angle), -np.sin(angle), SIZE], [np.sin(angle), np.cos(angle), 0]])
-    upright, lying = (TrueClip(take, crop, SIZE).picture(0) for crop in (IDENTITY, turned))
+    upright, sideways = (TrueClip(take, crop, SIZE).picture(0) for crop in (IDENTITY, turned))
     expected = np.rot90(upright, -1).astype(int)
     assert upright.max() > 60
     # The sky does not turn, so that brightness may differ a little more than rounding.
-    assert np.median(np.abs(lying.astype(int) - expected)[expected.max(axis=-1) > 0]) < 12
-    both = (lying.max(axis=-1) > 0) == (expected.max(axis=-1) > 0)
+    assert np.median(np.abs(sideways.astype(int) - expected)[expected.max(axis=-1) > 0]) < 12
+    both = (sideways.max(axis=-1) > 0) == (expected.max(axis=-1) > 0)
     assert both.mean() > 0.98
 
 
@@ -220,7 +220,7 @@ def test_a_cheek_is_visible_from_its_own_side(take: Take) -> None:
     assert true.visible(0, 0.0, 89.0)[face].mean() > 0.97
 
 
-def test_true_landmarks_lie_where_the_head_has_them(take: Take) -> None:
+def test_true_landmarks_are_where_the_head_has_them(take: Take) -> None:
     points = TrueClip(take, IDENTITY, SIZE).landmarks(0)
     assert points.shape == (68, 2)
     assert np.nanmean(np.linalg.norm(points - mean_landmarks(SIZE), axis=-1)) < 0.12 * CAMERA.scale
@@ -239,19 +239,19 @@ class KnownFace:
 
 
 @pytest.mark.slow
-def test_every_way_is_measured_in_every_view(take: Take) -> None:
+def test_every_method_is_measured_in_every_view(take: Take) -> None:
     """From the frames to the tables, with an ellipsoid for the depth network."""
     yaws = (-30.0, 30.0)
     config = BuildConfig(camera={"size": SIZE, "angles": yaws}, registration={"min_inliers": 4})
     true_frames = TrueClip(take, IDENTITY, SIZE)
-    acted = replace(take, frames=np.stack([true_frames.picture(frame) for frame in range(3)]))
+    performed = replace(take, frames=np.stack([true_frames.picture(frame) for frame in range(3)]))
     tools = known_tools(KnownFace(take))
     flows = {"geometric flow": {"kind": "geometric"}}
-    _, true, ways = all_ways(acted, take.dressed.heads, config, flows, tools)
-    assert set(ways) == {OURS, *flows, *BUILDS, AS_PUBLISHED, TRUE_DEPTH, POSED_MEAN, PLANE}
+    _, true, methods = all_methods(performed, take.dressed.heads, config, flows, tools)
+    assert set(methods) == {DEFAULT_BUILD, *flows, *BUILDS, AS_PUBLISHED, TRUE_DEPTH, POSED_MEAN, PLANE}
     figures = Figures("anny")
     for yaw in yaws:
-        compare(figures, yaw, true, {name: views[yaw] for name, views in ways.items()}, 1.0)
+        compare(figures, yaw, true, {name: views[yaw] for name, views in methods.items()}, 1.0)
         figures.attention[yaw] = (0.6, 0.5)
         assert figures.compared[yaw] > 0.3
         assert relative_error([figures.motion[NO_MOTION, yaw]]) == pytest.approx(1)
@@ -261,7 +261,7 @@ def test_every_way_is_measured_in_every_view(take: Take) -> None:
         assert figures.psnr[TRUE_DEPTH, yaw] > figures.psnr[PLANE, yaw]
         assert 0 < figures.ssim[PLANE, yaw] < 1
     lines = "".join(each.markdown() for each in fidelity_tables([figures])).splitlines()
-    assert len([line for line in lines if line.startswith(f"| {OURS}")]) == 4
+    assert len([line for line in lines if line.startswith(f"| {DEFAULT_BUILD}")]) == 4
     assert any(line.startswith("| mean difference | 0.10 | 0.10 | 0.10 |") for line in lines)
 
 
@@ -286,13 +286,13 @@ def test_a_filmed_clip_is_repeated_without_a_jump(tmp_path: Path) -> None:
 
 def test_start_up_is_left_out_of_the_rate_once_started() -> None:
     job = Job(clips=4, frames=10, workers=2)
-    ours = Run(12.0, (10.0, 10.5, 11.0, 11.5), {"depth": 1.0}, 900.0)
+    run = Run(12.0, (10.0, 10.5, 11.0, 11.5), {"depth": 1.0}, 900.0)
     plain = Run(30.0, (15.0, 15.0, 25.0, 25.0), {"depth": 10.0}, 800.0)
-    lines = stage_table(job, {"mvgen build": ours, "plain composition": plain}).markdown().splitlines()
+    lines = stage_table(job, {"mvgen build": run, "plain composition": plain}).markdown().splitlines()
     assert "| depth | 25.0 | 250.0 |" in lines
     assert "| frames/s, once started | 20.0 | 2.0 |" in lines
-    assert gain(job, ours, plain) == pytest.approx((2.5, 10.0))
-    assert np.isnan(steady(job, replace(ours, finished=(10.0, 10.5))))
+    assert gain(job, run, plain) == pytest.approx((2.5, 10.0))
+    assert np.isnan(steady(job, replace(run, finished=(10.0, 10.5))))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="peak memory is read from Linux's /proc")

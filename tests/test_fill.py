@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvgen.core.camera import crop_camera, pixel_grid
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, CameraConfig
 from mvgen.core.errors import ConfigError
 from mvgen.core.landmarks68 import MIRROR
 from mvgen.core.records import ClipGeometry, DepthMap, Image, Mask, ViewGeometry
@@ -23,13 +23,13 @@ from mvgen.render.fill import (
     SeenFace,
     SymmetryPlane,
     background,
+    composite,
     fill_unseen,
-    lay_over,
     push_pull,
     symmetry_plane,
 )
 from mvgen.render.surface import source_points
-from mvgen.views.view import look, make_scene, make_view
+from mvgen.views.view import make_scene, make_view, render_geometry
 
 SIZE = 128
 CAMERA = crop_camera(SIZE)
@@ -106,7 +106,7 @@ def test_the_plane_of_a_symmetric_face_is_found_however_it_is_turned(yaw: float,
     depth = np.full((SIZE, SIZE), np.nan, np.float32)
     u, v = np.floor(pixels[known, :2]).astype(int).T
     depth[v, u] = pixels[known, 2]
-    # Two landmarks may share a pixel; such a pair says little.
+    # Two landmarks may share a pixel; such a pair gives little information.
     landmarks = np.where(known[:, None], pixels[:, :2], np.nan)
     found = symmetry_plane(DepthMap(depth, np.ones_like(depth), CAMERA), landmarks)
     assert found.normal @ plane.normal > np.cos(np.radians(1.0))
@@ -153,16 +153,16 @@ def test_only_unseen_pixels_change() -> None:
 def test_what_the_picture_shows_keeps_its_colours_however_badly_it_was_seen() -> None:
     blind, clip = cheek(), skin()[None]
     face = seen_face(blind & False)
-    aslant = replace(face, cosine=np.where(blind, np.float32(0.05), face.cosine))
-    np.testing.assert_array_equal(fill(clip, blind, aslant), clip)
+    oblique = replace(face, cosine=np.where(blind, np.float32(0.05), face.cosine))
+    np.testing.assert_array_equal(fill(clip, blind, oblique), clip)
 
 
-def test_what_the_mirror_sees_too_aslant_is_spanned_from_around_it() -> None:
+def test_where_the_mirror_image_is_too_oblique_colour_is_interpolated() -> None:
     blind, picture = cheek(), skin()
     face = seen_face(blind)
-    aslant = replace(face, cosine=np.where(blind[:, ::-1], np.float32(0.05), face.cosine))
-    mirrored, spanned = (fill(hidden(picture, blind)[None], blind, one)[0].astype(float) for one in (face, aslant))
-    assert spanned[blind].std() < 0.7 * mirrored[blind].std()
+    oblique = replace(face, cosine=np.where(blind[:, ::-1], np.float32(0.05), face.cosine))
+    mirrored, filled = (fill(hidden(picture, blind)[None], blind, one)[0].astype(float) for one in (face, oblique))
+    assert filled[blind].std() < 0.7 * mirrored[blind].std()
 
 
 def test_an_expression_of_the_other_side_does_not_appear() -> None:
@@ -176,7 +176,7 @@ def test_an_expression_of_the_other_side_does_not_appear() -> None:
     np.testing.assert_array_equal(filled[2], filled[0])
 
 
-def test_surface_outside_the_picture_is_spanned_and_still() -> None:
+def test_surface_outside_the_picture_is_interpolated_and_still() -> None:
     # The picture ends below the nose: both sides are missing, so there is nothing to mirror.
     inside = INSIDE.copy()
     inside[90:] = False
@@ -190,13 +190,13 @@ def test_surface_outside_the_picture_is_spanned_and_still() -> None:
     np.testing.assert_allclose(border, filled[0][86:90, 40:88].astype(float).mean(axis=(0, 1)), atol=12)
 
 
-def test_spanning_keeps_what_is_known_and_stays_within_its_range() -> None:
+def test_interpolation_keeps_known_values_and_stays_within_their_range() -> None:
     rng = np.random.default_rng(0)
     values, known = rng.uniform(10, 20, (50, 37, 3)).astype(np.float32), rng.random((50, 37)) < 0.05
-    spanned = push_pull(values, known)
-    np.testing.assert_array_equal(spanned[known], values[known])
-    assert spanned.min() >= values[known].min() - 1e-4
-    assert spanned.max() <= values[known].max() + 1e-4
+    filled = push_pull(values, known)
+    np.testing.assert_array_equal(filled[known], values[known])
+    assert filled.min() >= values[known].min() - 1e-4
+    assert filled.max() <= values[known].max() + 1e-4
     assert not push_pull(values, np.zeros_like(known)).any()
 
 
@@ -223,7 +223,7 @@ def test_a_pixel_covered_in_part_is_a_mixture() -> None:
     coverage = np.zeros((1, SIZE, SIZE), np.float32)
     coverage[0, :, :50], coverage[0, :, 50] = 1, 0.25
     colour = np.full((2, SIZE, SIZE, 3), 200, np.uint8)
-    shown = lay_over(colour, coverage, np.full((SIZE, SIZE, 3), 100, np.uint8))
+    shown = composite(colour, coverage, np.full((SIZE, SIZE, 3), 100, np.uint8))
     assert (shown[:, :, :50] == 200).all()
     assert (shown[:, :, 50] == 125).all()
     assert (shown[:, :, 51:] == 100).all()
@@ -242,8 +242,9 @@ def test_no_dark_seam_shows_where_the_picture_ends(yaw: float) -> None:
     crops = np.repeat(np.where(inside, np.uint8(150), np.uint8(0))[None, ..., None], 3, axis=3)
     nowhere = np.zeros((SIZE, SIZE), np.float32)
     scene = make_scene(crops, 0, inside, LANDMARKS, nowhere, ClipGeometry((SURFACE,)))
-    config = BuildConfig(dataset="folder", size=SIZE)
-    view = make_view(scene, look(scene, yaw, 0.0, config, get_renderer("grid", "cpu")), config, with_flow=False)
+    config = BuildConfig(camera=CameraConfig(size=SIZE))
+    seen = render_geometry(scene, yaw, 0.0, config.render, get_renderer("grid", "cpu"))
+    view = make_view(scene, seen, config, with_flow=False)
     face = ndimage.binary_erosion(np.isfinite(view.depth), iterations=3)
     # Where a view shrinks the source its filter reaches a little further; black beside it would make 100 and more.
     assert np.ptp(view.colour[0][face]) <= 8

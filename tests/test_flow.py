@@ -1,4 +1,4 @@
-"""Flow: which way it points, how exact it is, and what stays zero."""
+"""Flow: its direction, its accuracy, and where it stays zero."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mvgen.core.errors import ConfigError, MissingPartError, WeightsError
 from mvgen.core.records import ClipGeometry, DepthMap, Floats, Image, ViewGeometry
 from mvgen.motion.flow import ClipFlow, Flow, clip_flow, flow, flow_between, get_flow_methods
 from mvgen.motion.joint_flow import flows_from, flows_from_onset
-from mvgen.motion.surface_motion import clip_surface_motion, see_clip_motion, see_motion
+from mvgen.motion.surface_motion import clip_surface_motion, project_clip_motion, project_motion
 from mvgen.render import get_renderer
 from mvgen.render.mesh import mesh_from_depth
 
@@ -168,11 +168,11 @@ def seen_through(kind: str, yaw: float, pitch: float) -> ViewGeometry:
     return get_renderer("grid").render(mesh, CAMERAS[kind].at(yaw, pitch), 70.0)
 
 
-def carried_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
+def projected_flow(frontal: Flow, surface: DepthMap, view: ViewGeometry) -> Flow:
     """Flow (N, S, S, 2) of a frontal clip, seen by a view; the surface is known in every frame, and does not change."""
     surfaces = [surface] * (len(frontal) + 1)
     motion = clip_surface_motion(ClipFlow(frontal, np.zeros_like(frontal[0])), ClipGeometry(tuple(surfaces)), 0)
-    return see_clip_motion(motion, view).frames
+    return project_clip_motion(motion, view).frames
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_carried_flow_is_the_reprojection_of_the_same_surface_points(  # noqa: P
     surface, view = head(kind), seen_through(kind, yaw, pitch)
     x, y = np.moveaxis(pixel_grid(SIDE, SIDE) - SIDE / 2, -1, 0) / (SIDE / 2)
     frontal = np.stack([right - turn * y, down + turn * x], axis=-1).astype(np.float32)
-    carried = carried_flow(frontal[None], surface, view)[0]
+    projected = projected_flow(frontal[None], surface, view)[0]
     # Where both ends are on the head: beyond its outline nothing is known of the surface.
     inner = binary_erosion(np.isfinite(surface.depth), iterations=8).astype(float)
     at = np.nan_to_num(view.source, nan=-1)
@@ -203,7 +203,7 @@ def test_carried_flow_is_the_reprojection_of_the_same_surface_points(  # noqa: P
         view.camera.project(CAMERAS[kind].unproject(np.column_stack([one, sampled(surface.depth, one)])))[:, :2]
         for one in (before, after)
     )
-    error = np.linalg.norm(carried[known] - (end - start), axis=-1)
+    error = np.linalg.norm(projected[known] - (end - start), axis=-1)
     assert known.sum() > 4000
     # Between the source's pixels motion is interpolated, depth here is: they differ where the surface bends.
     assert error.mean() < 0.01
@@ -235,20 +235,20 @@ def test_motion_of_the_surface_at_the_sources_pixels_is_exact(kind: str) -> None
 def test_at_yaw_zero_the_frontal_flow_comes_back(kind: str) -> None:
     frontal = np.random.default_rng(0).normal(0, 1, (2, SIDE, SIDE, 2)).astype(np.float32)
     view = seen_through(kind, 0, 0)
-    carried = carried_flow(frontal, head(kind), view)
+    projected = projected_flow(frontal, head(kind), view)
     shown = np.isfinite(view.depth)
-    np.testing.assert_allclose(carried[:, shown], frontal[:, shown], atol=2e-3)
-    assert not carried[:, ~shown].any()
+    np.testing.assert_allclose(projected[:, shown], frontal[:, shown], atol=2e-3)
+    assert not projected[:, ~shown].any()
 
 
-def test_what_does_not_move_does_not_move_in_any_view() -> None:
+def test_a_still_surface_has_no_motion_in_any_view() -> None:
     still = np.zeros((1, SIDE, SIDE, 2), np.float32)
     for kind in CAMERAS:
         for yaw in (-45, 20):
-            assert np.abs(carried_flow(still, head(kind), seen_through(kind, yaw, 5))).max() < 1e-5
+            assert np.abs(projected_flow(still, head(kind), seen_through(kind, yaw, 5))).max() < 1e-5
 
 
-def test_motion_of_the_surface_itself_is_seen_from_the_side_only() -> None:
+def test_motion_in_depth_is_visible_from_the_side_only() -> None:
     surface = head("orthographic")
     forward = replace(surface, depth=surface.depth + np.float32(0.05))
     still = ClipFlow(np.zeros((1, SIDE, SIDE, 2), np.float32), np.zeros((SIDE, SIDE, 2), np.float32))
@@ -256,26 +256,26 @@ def test_motion_of_the_surface_itself_is_seen_from_the_side_only() -> None:
     np.testing.assert_array_equal(motion.frames[0], motion.apex)
     for yaw in (0, 30):
         view = seen_through("orthographic", yaw, 0)
-        seen = see_motion(motion.apex[None], view)[0][np.isfinite(view.depth)]
+        seen = project_motion(motion.apex[None], view)[0][np.isfinite(view.depth)]
         # The nose side turns to image left, so what comes forward moves left.
         expected = [-0.05 * CAMERAS["orthographic"].scale * np.sin(np.radians(yaw)), 0]
         np.testing.assert_allclose(seen, np.broadcast_to(expected, seen.shape), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", CAMERAS)
-def test_a_clips_motion_is_seen_as_each_of_its_frames_is(kind: str) -> None:
+def test_a_clips_motion_is_projected_as_each_of_its_frames_is(kind: str) -> None:
     frontal = np.random.default_rng(0).normal(0, 1, (3, SIDE, SIDE, 2)).astype(np.float32)
     view = seen_through(kind, 25, 0)
     motion = clip_surface_motion(ClipFlow(frontal[:2], frontal[2]), ClipGeometry((head(kind),)), 1)
-    seen = see_clip_motion(motion, view)
+    seen = project_clip_motion(motion, view)
     for found, one in zip([*seen.frames, seen.apex], [*motion.frames, motion.apex], strict=True):
-        np.testing.assert_allclose(found, see_motion(np.ascontiguousarray(one)[None], view)[0], atol=1e-5)
+        np.testing.assert_allclose(found, project_motion(np.ascontiguousarray(one)[None], view)[0], atol=1e-5)
 
 
-def test_a_view_that_shows_nothing_sees_no_motion() -> None:
+def test_a_view_without_surface_has_no_motion() -> None:
     view = seen_through("orthographic", 0, 0)
     empty = replace(view, depth=np.full_like(view.depth, np.nan))
-    assert not see_motion(np.ones((2, SIDE, SIDE, 3), np.float32), empty).any()
+    assert not project_motion(np.ones((2, SIDE, SIDE, 3), np.float32), empty).any()
 
 
 def test_a_clip_without_motion_between_onset_and_apex_has_no_apex_flow() -> None:
@@ -302,8 +302,8 @@ def pull(x: float, y: float, pixels: float) -> Floats:
 SMILE = pull(96, 120, 1.5)
 
 
-def acted(shares: Floats, sigma: float, *, also: Floats | None = None) -> Image:
-    """(T, S, S, 3) uint8, lips that are lifted as far as `shares` say, and noise; also : (T, S, S, 2), more motion."""
+def performance(shares: Floats, sigma: float, *, also: Floats | None = None) -> Image:
+    """(T, S, S, 3) uint8, lips that are raised by `shares`, and noise; also : (T, S, S, 2), motion that is added."""
     frames = []
     for index, share in enumerate(shares):
         motion = share * SMILE + (0 if also is None else also[index])
@@ -324,7 +324,7 @@ def share_of_error(found: Floats, true: Floats) -> float:
 
 @pytest.mark.parametrize("sigma", [1.5, 4.0])
 def test_motion_of_a_clip_is_found_in_all_its_frames(sigma: float) -> None:
-    motion = flows_from_onset(acted(SHARES, sigma), 1, EVERYWHERE)
+    motion = flows_from_onset(performance(SHARES, sigma), 1, EVERYWHERE)
     assert not motion[1].any()
     assert share_of_error(motion[4], SMILE) < 0.12
     for index in (2, 3, 5):
@@ -334,14 +334,14 @@ def test_motion_of_a_clip_is_found_in_all_its_frames(sigma: float) -> None:
 
 
 def test_all_frames_tell_more_than_two() -> None:
-    clip = acted(SHARES, 3.0)
+    clip = performance(SHARES, 3.0)
     two = clip_flow(clip[[1, 4]], 0, 1, EVERYWHERE).apex
     assert share_of_error(clip_flow(clip, 1, 4, EVERYWHERE).apex, SMILE) < 0.9 * share_of_error(two, SMILE)
 
 
 def test_a_flicker_of_the_light_does_not_move_the_face() -> None:
     flicker = np.array([1.0, 1.02, 0.98, 1.03, 1.0, 0.97, 1.01, 1.0])[:, None, None, None]
-    clip = np.clip(np.rint(acted(0 * SHARES, 1.5) * flicker), 0, 255).astype(np.uint8)
+    clip = np.clip(np.rint(performance(0 * SHARES, 1.5) * flicker), 0, 255).astype(np.uint8)
     assert np.linalg.norm(flows_from_onset(clip, 1, EVERYWHERE), axis=-1).mean() < 0.006
 
 
@@ -349,7 +349,7 @@ def test_brief_motion_of_another_part_keeps_its_own_course() -> None:
     brow, frame = pull(60, 60, 1.5), 6
     also = np.zeros((len(SHARES), 192, 192, 2))
     also[frame] = brow
-    motion = flows_from_onset(acted(SHARES, 1.5, also=also), 1, EVERYWHERE)
+    motion = flows_from_onset(performance(SHARES, 1.5, also=also), 1, EVERYWHERE)
     assert share_of_error(motion[frame], SHARES[frame] * SMILE + brow) < 0.2
     assert share_of_error(motion[4], SMILE) < 0.15
 
@@ -365,7 +365,7 @@ def test_motion_to_the_next_frame_is_given_where_that_frame_shows_the_skin() -> 
 
 @pytest.mark.parametrize("size", [37, 100, 192])
 def test_surfaces_of_any_place_and_size(size: int) -> None:
-    clip = acted(SHARES, 1.5)[:, :size, :size]
+    clip = performance(SHARES, 1.5)[:, :size, :size]
     for rows, columns in ((slice(0, 0), slice(0, 0)), (slice(size - 3, size), slice(0, 2)), (slice(5), slice(None))):
         surface = np.zeros((size, size), bool)
         surface[rows, columns] = True

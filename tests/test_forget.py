@@ -13,16 +13,17 @@ import pytest
 from fake_build import FakeStages, make_config, make_source, tree_bytes
 
 from mvgen import open_dataset
-from mvgen.build.build import Silent, build
+from mvgen.build.build import build
 from mvgen.build.merge import merge
+from mvgen.build.work import Progress
 from mvgen.cli import run
 from mvgen.core.config import BuildConfig, canonical_json
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.forget.store import forget
+from mvgen.forget.tombstones import Leavers, bury, parse_forgotten, read_forgotten, unite, write_forgotten
 from mvgen.sources.base import ClipFailure, Listing, subject_key
 from mvgen.sources.marks import MARK, write_mark
 from mvgen.store import layout
-from mvgen.store.forgotten import Leavers, bury, parse_forgotten, read_forgotten, unite, write_forgotten
 from mvgen.store.manifest import Failure, digest_of, failure_lines, read_failures, read_table
 from mvgen.store.refine import refine
 from mvgen.store.shards import Shard
@@ -56,7 +57,7 @@ class NamedStages(FakeStages):
         return digest_of(list(observed)).encode()
 
 
-class Heard(Silent):
+class Heard(Progress):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -465,7 +466,7 @@ def test_a_damaged_record_is_named(store: Path, content: bytes) -> None:
     (store / layout.FORGOTTEN).write_bytes(content)
     with pytest.raises(StoreError, match=r"\.forgotten\.json is damaged"):
         read_forgotten(store)
-    with pytest.raises((ValueError, KeyError, TypeError)):
+    with pytest.raises(ValueError, match=r".+"):
         parse_forgotten(content)
 
 

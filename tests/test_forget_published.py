@@ -20,8 +20,9 @@ from mvgen.cli import run
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import PublishError
 from mvgen.core.settings import by_part
-from mvgen.forget.published import forget_published
 from mvgen.forget.store import forget
+from mvgen.forget.tombstones import read_forgotten, write_forgotten
+from mvgen.publish.forget import forget_published
 from mvgen.publish.rebuild import rebuild, rebuild_config
 from mvgen.publish.recipe import CARD, MANIFEST, parse_manifest, read_recipe
 from mvgen.publish.targets import hub
@@ -29,7 +30,6 @@ from mvgen.publish.targets.folder import Folder
 from mvgen.publish.writing import plan_publishing
 from mvgen.sources.marks import write_mark
 from mvgen.store import layout
-from mvgen.store.forgotten import read_forgotten, write_forgotten
 from mvgen.store.manifest import digest_of, read_table
 from mvgen.verify import verify
 
@@ -99,8 +99,8 @@ def test_verify_finds_what_was_brought_back(built: Path, tmp_path: Path) -> None
         (out / path).write_bytes(b"theirs")
     (out / layout.FORGOTTEN).write_bytes((out / layout.FORGOTTEN).read_bytes().replace(b"consent", b"Consent"))
     found = {finding.file: finding.problem for finding in verify(out).findings}
-    assert found[layout.FORGOTTEN] == "its bytes are not those that were built"
-    assert found[f"{layout.ANNOTATIONS}/notes.csv"] in ("it is of somebody who has left", "no part of the dataset")
+    assert found[layout.FORGOTTEN] == "it was changed after the build"
+    assert found[f"{layout.ANNOTATIONS}/notes.csv"] in ("it is of somebody who has left", "it is not part of the dataset")
     (out / layout.FORGOTTEN).unlink()
     assert (layout.FORGOTTEN, "it is missing") in {(one.file, one.problem) for one in verify(out).findings}
 

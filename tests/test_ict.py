@@ -1,4 +1,4 @@
-"""Heads of ICT-FaceKit, read from a made-up clone in its layout: the data itself is nobody's to ship."""
+"""Heads of ICT-FaceKit, read from a synthetic clone in its layout, since its data is not shipped."""
 
 from __future__ import annotations
 

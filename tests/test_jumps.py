@@ -27,8 +27,8 @@ FRAMES = 12
 FACE = np.hypot(*np.moveaxis(pixel_grid(128, 128) - 64, -1, 0)) < 45
 
 
-def beside(frame: Image, right: float, down: float = 0.0) -> Image:
-    """A frame that shows everything so many pixels beside its place."""
+def shifted(frame: Image, right: float, down: float = 0.0) -> Image:
+    """A frame moved by so many pixels."""
     shift = np.array([[1, 0, right], [0, 1, down]])
     return np.asarray(cv2.warpAffine(frame, shift, frame.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=1), np.uint8)
 
@@ -43,18 +43,18 @@ def test_a_frame_beside_the_others_a_run_of_them_and_every_other_one_are_found()
     assert find_jumps(jumps(clip, FACE), 128) == []
     for moved, wanted in (([5], [4, 5]), ([4, 5, 6, 7], [3, 7]), ([0, 1], [1]), ([11], [10])):
         planted = clip.copy()
-        planted[moved] = [beside(frame, 1.5, -0.5) for frame in clip[moved]]
+        planted[moved] = [shifted(frame, 1.5, -0.5) for frame in clip[moved]]
         found = jumps(planted, FACE)
         assert find_jumps(found, 128) == wanted
         assert found[wanted] == pytest.approx(np.hypot(1.5, 0.5), abs=0.25)
-    clip[::2] = [beside(frame, 1.5) for frame in clip[::2]]
+    clip[::2] = [shifted(frame, 1.5) for frame in clip[::2]]
     # Of every other one, all but the ends, which go on like their second neighbours.
     assert find_jumps(jumps(clip, FACE), 128) == list(range(1, FRAMES - 2))
 
 
 def test_a_head_that_moves_steadily_and_a_mouth_that_opens_at_once_do_not_jump() -> None:
     clip = face_clip()
-    moving = np.stack([beside(frame, 1.2 * index) for index, frame in enumerate(clip)])
+    moving = np.stack([shifted(frame, 1.2 * index) for index, frame in enumerate(clip)])
     assert find_jumps(jumps(moving, FACE), 128) == []
     near = np.exp(-np.square(pixel_grid(128, 128) - (64, 90)).sum(axis=-1) / (2 * 10**2))
     at = (pixel_grid(128, 128) - 0.5 - 5 * near[..., None] * (0, 1)).astype(np.float32)
@@ -85,7 +85,7 @@ def plant(store: Path, moved: Collection[int]) -> list[str]:
     colour = read_frames(store, row)
     for index in moved:
         name = row.frame_names[index]
-        content = encode_frame(beside(colour[index], 3.0), layout.encoder(name), False, 98)
+        content = encode_frame(shifted(colour[index], 3.0), layout.encoder(name), False, 98)
         (store / row.frames_directory / name).write_bytes(content)
     forge(store, redigest(store))
     return row.frame_names

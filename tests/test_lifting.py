@@ -1,4 +1,4 @@
-"""Skin that bulges moves in a view from the side as its depth says, and nowhere else."""
+"""Skin that bulges moves in a view from the side by its displacement in depth, and nowhere else."""
 
 from __future__ import annotations
 

@@ -128,10 +128,10 @@ def test_missing_shards_are_named_and_nothing_is_written(root: Path, tmp_path: P
     with pytest.raises(StoreError, match=r"2 of 3 shards are missing: 1, 3\. Build them with `--shard 1/3`"):
         merge([parts[1]], tmp_path / "out")
     shutil.copytree(parts[1], tmp_path / "copy")
-    with pytest.raises(StoreError, match=r"shard 2/3 is there twice"):
+    with pytest.raises(StoreError, match=r"shard 2/3 is given twice"):
         merge([*parts, tmp_path / "copy"], tmp_path / "out")
     shutil.rmtree(tmp_path / "copy")
-    with pytest.raises(StoreError, match="holds no shard of a build"):
+    with pytest.raises(StoreError, match="has no shard of a build"):
         merge([*parts, root], tmp_path / "out")
     assert tree_bytes(tmp_path) == before
 
@@ -141,12 +141,12 @@ def test_shards_of_different_builds_are_refused(root: Path, tmp_path: Path) -> N
     build_shards(root, parts)
     other = tmp_path / "other"
     build(make_config(root, other, seed=5), stages(root), shard=Shard(2, 2))
-    with pytest.raises(StoreError, match=r"no shards of one build:\n  config\.split\.seed: 0 there, 5 now"):
+    with pytest.raises(StoreError, match=r"not shards of one build:\n  config\.split\.seed: 0 there, 5 now"):
         merge([parts[0], other], tmp_path / "out")
     with pytest.raises(StoreError, match="holds shard 1/2, which does not go with 1/3"):
         build(make_config(root, parts[0]), stages(root), shard=Shard(3, 1))
     (parts[1] / layout.ATTENTION).write_bytes(b"fitted on another kind of processor")
-    with pytest.raises(StoreError, match=r"differ in what all shards share:\n  geometry/attention"):
+    with pytest.raises(StoreError, match=r"differ in files that all shards share:\n  geometry/attention"):
         merge(parts, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""The mesh of a depth map: how it is triangulated, and the files it goes to."""
+"""The mesh of a depth map: its triangles, and its export to files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_triangles_cover_the_mask_once_and_face_the_front(seed: int) -> None:
 
 def test_quads_are_split_along_the_flatter_diagonal() -> None:
     depth = np.zeros((2, 2), np.float32)
-    depth[0, 0] = 1  # a corner stands up: the diagonal must not run through it
+    depth[0, 0] = 1  # a corner is raised: the diagonal must not run through it
     mesh = mesh_from_depth(DepthMap(depth, np.ones((2, 2), np.float32), crop_camera(2)))
     assert all({1, 2} <= set(triangle) for triangle in mesh.triangles.tolist())
 
@@ -100,14 +100,14 @@ def _turning(mesh: Mesh) -> float:
     """Sum of the angles by which a mesh's outline turns, left or right, in radians; 2 pi for a convex one."""
     edges = np.sort(mesh.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     edges, uses = np.unique(edges, axis=0, return_counts=True)
-    beside: dict[int, list[int]] = {}
+    neighbours: dict[int, list[int]] = {}
     for a, b in edges[uses == 1].tolist():
-        beside.setdefault(a, []).append(b)
-        beside.setdefault(b, []).append(a)
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
     total = 0.0
-    for vertex, (before, after) in beside.items():
-        way = np.diff(mesh.uv[[before, vertex, after]].astype(np.float64) @ [1, 1j])
-        total += abs(np.angle(way[1] / way[0]))
+    for vertex, (before, after) in neighbours.items():
+        steps = np.diff(mesh.uv[[before, vertex, after]].astype(np.float64) @ [1, 1j])
+        total += abs(np.angle(steps[1] / steps[0]))
     return total
 
 
@@ -125,8 +125,8 @@ def test_a_smoothed_outline_is_less_of_a_stair_and_stays_in_its_pixels() -> None
     # Corners are what makes a stair: the outline turns far less in all.
     assert _turning(smooth) < 0.35 * _turning(grid)
     # A plane stays a plane, and every triangle keeps facing the front.
-    landed = tilted.project(smooth.vertices.astype(np.float64))
-    assert np.abs(landed[:, 2] - (0.05 * (landed[:, 0] - 48) - 0.02 * (landed[:, 1] - 50))).max() < 1e-5
+    projected = tilted.project(smooth.vertices.astype(np.float64))
+    assert np.abs(projected[:, 2] - (0.05 * (projected[:, 0] - 48) - 0.02 * (projected[:, 1] - 50))).max() < 1e-5
     a, b, c = (smooth.vertices[smooth.triangles[:, corner], :2] for corner in range(3))
     (ux, uy), (vx, vy) = (b - a).T, (c - a).T
     assert (ux * vy - uy * vx > 0).all()

@@ -34,7 +34,7 @@ from mvgen.pipeline.frontal import find_face
 from mvgen.pipeline.tools import Tools
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.training import face_model as making
-from mvgen.views.view import look, make_scene, make_view
+from mvgen.views.view import make_scene, make_view, render_geometry
 
 Floats = NDArray[np.floating]
 
@@ -180,8 +180,8 @@ def test_actions_carry_arkit_names_and_every_action_unit_can_be_acted() -> None:
 def test_action_units_move_the_face_as_facs_says(unit: str, landmark: int, direction: tuple[int, int, int]) -> None:
     weights = facial_action_weights((unit,), MODEL.action_names)
     moved = MODEL.vertices(NEUTRAL[0], weights) - MODEL.mean
-    for point, way in ((landmark, direction), (MIRROR[landmark], np.array(direction) * [-1, 1, 1])):
-        assert moved[point] @ way > 0.02
+    for point, expected in ((landmark, direction), (MIRROR[landmark], np.array(direction) * [-1, 1, 1])):
+        assert moved[point] @ expected > 0.02
     if unit not in ("1", "9", "10", "15", "16", "26"):
         # Of the subject's left, which is to the right in the picture, alone.
         left = MODEL.vertices(NEUTRAL[0], facial_action_weights((f"L{unit}",), MODEL.action_names)) - MODEL.mean
@@ -291,8 +291,8 @@ def test_wrong_landmarks_do_not_pull(seed: int) -> None:
     points = landmarker_points(true[None], CAMERA)
     wrong = points.copy()
     far = rng.choice(LANDMARKS, LANDMARKS // 10, replace=False)
-    way = rng.uniform(0, 2 * np.pi, len(far))
-    wrong[0, far, :2] += rng.uniform(25, 60, (len(far), 1)) * np.column_stack([np.cos(way), np.sin(way)])
+    angles = rng.uniform(0, 2 * np.pi, len(far))
+    wrong[0, far, :2] += rng.uniform(25, 60, (len(far), 1)) * np.column_stack([np.cos(angles), np.sin(angles)])
     right, fit = (fit_face(one, CAMERA, MODEL) for one in (points, wrong))
     assert angle(fit.rotation[0], right.rotation[0]) < 0.3
     assert np.abs(fit.vertices - right.vertices).max() < 0.02
@@ -467,7 +467,7 @@ def test_landmarks_sit_where_the_fit_has_them_in_a_view_from_the_side(yaw: float
     nowhere = np.zeros((SIZE, SIZE), np.float32)
     inside = np.ones((SIZE, SIZE), bool)
     scene = make_scene(crops, 0, inside, ibug_landmarks(points)[0], nowhere, ClipGeometry((surface,)))
-    view = make_view(scene, look(scene, yaw, 0.0, config, tools().renderer), config, with_flow=False)
+    view = make_view(scene, render_geometry(scene, yaw, 0.0, config.render, tools().renderer), config, with_flow=False)
     seen = tools().landmarker.find(view.colour)
     camera = CAMERA.at(yaw)
     away = np.linalg.norm(seen.points[0, :, :2] - camera.project(fit.vertices[0, :LANDMARKS])[:, :2], axis=1)
@@ -475,7 +475,7 @@ def test_landmarks_sit_where_the_fit_has_them_in_a_view_from_the_side(yaw: float
     assert seen.confidence[0] > 0.9
     assert np.median(away[facing]) < 0.05 * camera.scale
     assert np.quantile(away[facing], 0.9) < 0.1 * camera.scale
-    # As the camera goes to the right, the head is seen to turn to the left.
+    # When the camera moves to the right, the head appears to turn to the left.
     turned = fit_face(seen.points, CAMERA, MODEL).rotation[0]
     assert angle(turned, camera.rotation @ fit.rotation[0]) < 5
 
@@ -512,9 +512,9 @@ def test_a_model_is_made_of_rendered_heads(heads: Any, tmp_path: Path, monkeypat
     from mvgen.training.face_model_card import write_card
 
     monkeypatch.setattr(making, "_MODELLED", 8)
-    monkeypatch.setattr(making, "_JUDGED", 4)
-    told: list[str] = []
-    made = making.make_face_model({"anny": making.Family(heads, 0.25, 60)}, FaceMesh("cpu"), told.append)
+    monkeypatch.setattr(making, "_TESTED", 4)
+    messages: list[str] = []
+    made = making.make_face_model({"anny": making.Family(heads, 0.25, 60)}, FaceMesh("cpu"), messages.append)
     assert made.mean.shape == MODEL.mean.shape
     assert set(made.action_names) >= set(MODEL.action_names)
     # Eight heads of one family place the landmarks nearly where many of two do.
@@ -523,7 +523,7 @@ def test_a_model_is_made_of_rendered_heads(heads: Any, tmp_path: Path, monkeypat
     for name in ("jawOpen", "mouthSmileLeft", "browInnerUp"):
         ours, theirs = made.actions[made.action_names.index(name)], MODEL.actions[action(name)]
         assert (ours * theirs).sum() / np.sqrt(np.square(ours).sum() * np.square(theirs).sum()) > 0.7
-    assert told[0].startswith("anny: 60 people")
+    assert messages[0].startswith("anny: 60 people")
     made.save(tmp_path / "face.safetensors")
     card = write_card(made, tmp_path / "face.safetensors").read_text()
     assert file_digest(tmp_path / "face.safetensors") in card

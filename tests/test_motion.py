@@ -1,4 +1,4 @@
-"""Flow of a build: found in the views' pictures, or carried there from the frontal clip."""
+"""Flow of a build: estimated in the views' pictures, or projected from the frontal clip."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def test_what_goes_up_goes_up_in_every_view_and_comes_back(how: str) -> None:
 
 
 def test_both_ways_agree_on_a_surface_that_keeps_its_shape() -> None:
-    for carried, found in zip(smile("geometric").sides, smile("image").sides, strict=True):
-        away = np.linalg.norm(carried.apex_flow - found.apex_flow, axis=-1)[carried.valid]
-        assert away.mean() < 0.3 * np.linalg.norm(found.apex_flow, axis=-1)[carried.valid].mean() + 0.02
+    for projected, found in zip(smile("geometric").sides, smile("image").sides, strict=True):
+        away = np.linalg.norm(projected.apex_flow - found.apex_flow, axis=-1)[projected.valid]
+        assert away.mean() < 0.3 * np.linalg.norm(found.apex_flow, axis=-1)[projected.valid].mean() + 0.02
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_a_still_clip_hardly_moves_by_either_way() -> None:
 
 
 def test_flow_weights_must_exist() -> None:
-    with pytest.raises(ConfigError, match="flow_weights"):
+    with pytest.raises(ConfigError, match=r"flow\.weights"):
         load_config(None, {"flow": {"method": "raft", "weights": "nowhere.safetensors"}})
 
 
@@ -104,8 +104,8 @@ def test_skin_gains_a_third_of_the_depth_it_would_slide_along_and_all_where_each
     frontal = ClipFlow(right[None], right)
     (one,), apex = clip_surface_motion(frontal, ClipGeometry((surface,)), 1)
     (each,), _ = clip_surface_motion(frontal, ClipGeometry((surface, surface)), 1)
-    way = 2 / camera.scale
+    step = 2 / camera.scale
     inside = np.s_[2:-2, 4:-4]
-    np.testing.assert_allclose(one[inside], np.broadcast_to([way, 0, way * slope / 3], (60, 56, 3)), atol=1e-6)
-    np.testing.assert_allclose(each[inside], np.broadcast_to([way, 0, way * slope], (60, 56, 3)), atol=1e-6)
+    np.testing.assert_allclose(one[inside], np.broadcast_to([step, 0, step * slope / 3], (60, 56, 3)), atol=1e-6)
+    np.testing.assert_allclose(each[inside], np.broadcast_to([step, 0, step * slope], (60, 56, 3)), atol=1e-6)
     np.testing.assert_array_equal(apex, one)

@@ -1,4 +1,4 @@
-"""The judge of registrations: what it takes for true is true, and its figures are what they are named after."""
+"""Metrics and ground truth of the motion benchmark, on known errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import pytest
 from benchmarks.common import Report, read_rows
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.records import Registration
-from mvgen.evaluation.motion.acts import ACTS, HEADS, STILL, Timing, curves, head_path, pixel_motion, placed
 from mvgen.evaluation.motion.clips import CONDITIONS, Condition, Take, developed
 from mvgen.evaluation.motion.figures import Scores, against_off, figures, motion_table
-from mvgen.evaluation.motion.heads import EYES, SIDE, Lifted, PortraitHead, RenderedHead, evenly
+from mvgen.evaluation.motion.heads import EYES, SIDE, FittedPortrait, PortraitHead, RenderedHead, balance
 from mvgen.evaluation.motion.metrics import (
     TrueCrop,
     class_bias,
@@ -25,6 +24,7 @@ from mvgen.evaluation.motion.metrics import (
     pose_errors,
     true_crop,
 )
+from mvgen.evaluation.motion.performance import EXPRESSIONS, HEADS, STILL, Timing, curves, head_path, pixel_motion, pose
 from mvgen.evaluation.view_metrics import FlowErrors
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
@@ -42,7 +42,7 @@ def path_of(head: str, seed: int = 0) -> np.ndarray:
 
 
 def bump(head: str = "drifting", act: tuple[float, float, float] = (1.0, -0.5, 0.02)) -> Take:
-    """A round face that moves as one piece while it acts, without a picture."""
+    """A round face whose expression moves all of it alike, without pictures."""
     eyes = np.array([160.0, 131.0])
     away = (pixel_grid(SIDE, SIDE) - eyes) / EYES
     radius = np.hypot(away[..., 0], away[..., 1] - 0.5)
@@ -92,14 +92,14 @@ def test_a_head_goes_as_far_as_it_should_and_smoothly(head: str, seed: int) -> N
 def test_rows_of_a_path_as_pixels_and_as_points_agree() -> None:
     points = np.random.default_rng(1).normal(0, 1, (20, 3))
     row = path_of("turning")[-1]
-    turn, shift = placed(row, EYES)
+    turn, shift = pose(row, EYES)
     there = points @ turn.T + shift
     pixels = np.column_stack([EYES * points[:, 0], -EYES * points[:, 1], points[:, 2], np.ones(20)])
     assert np.allclose(pixels @ pixel_motion(row, EYES).T, EYES * there[:, :2] * [1, -1])
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3])
-def test_acts_rise_from_the_onset_to_the_apex_and_fall(groups: int) -> None:
+def test_expressions_rise_from_the_onset_to_the_apex_and_fall(groups: int) -> None:
     strength = curves(TIMING, groups)
     assert (strength[: TIMING.onset + 1] == 0).all()
     assert np.allclose(strength[TIMING.apex], 1)
@@ -110,12 +110,12 @@ def test_acts_rise_from_the_onset_to_the_apex_and_fall(groups: int) -> None:
 
 def test_groups_of_an_act_move_alike() -> None:
     fields = [np.array([[2.0, 0], [0, 0]]), np.array([[0, 0], [0, 0.5]])]
-    strengths, reached = evenly(fields, np.ones(2, bool), 0.7)
+    strengths, reached = balance(fields, np.ones(2, bool), 0.7)
     assert strengths == pytest.approx([0.35, 1.4])
     assert reached == pytest.approx(0.7)
 
 
-def plain_portrait() -> Lifted:
+def plain_portrait() -> FittedPortrait:
     """The mean face, painted with soft noise."""
     model = face_model()
     fit = FaceFit(
@@ -124,12 +124,12 @@ def plain_portrait() -> Lifted:
     )  # fmt: skip
     noise = np.random.default_rng(2).normal(0, 1, (700, 700, 3)).astype(np.float32)
     soft = cv2.GaussianBlur(noise, (0, 0), 5)
-    return Lifted(np.clip(128 + 50 * soft / soft.std(), 0, 255).astype(np.uint8), fit)
+    return FittedPortrait(np.clip(128 + 50 * soft / soft.std(), 0, 255).astype(np.uint8), fit)
 
 
 @pytest.mark.parametrize("family", ["portraits", "anny"])
 def test_the_truth_carries_the_onset_frame_to_the_apex_frame(family: str, heads) -> None:  # type: ignore[no-untyped-def]
-    groups = ACTS["jaw and brows"]
+    groups = EXPRESSIONS["jaw and brows"]
     if family == "portraits":
         head: PortraitHead | RenderedHead = PortraitHead(plain_portrait(), groups, 2.5)
     else:
@@ -140,8 +140,8 @@ def test_the_truth_carries_the_onset_frame_to_the_apex_frame(family: str, heads)
     assert head.reached == pytest.approx(2.5, rel=0.01)
     onset, apex = head.frame(np.zeros(2), STILL_ROW), head.frame(np.ones(2), row)
     # Colour is read where act and head have carried each point of the onset frame.
-    pixels, acted = pixel_grid(SIDE, SIDE), seen.motion.sum(axis=0)
-    points = np.concatenate([pixels - head.eyes, seen.depth[..., None]], axis=-1) + acted
+    pixels, moved = pixel_grid(SIDE, SIDE), seen.motion.sum(axis=0)
+    points = np.concatenate([pixels - head.eyes, seen.depth[..., None]], axis=-1) + moved
     matrix = pixel_motion(row, EYES)
     there = (points @ matrix[:, :3].T + matrix[:, 3] + head.eyes).astype(np.float32) - np.float32(0.5)
     back = cv2.remap(apex, there[..., 0], there[..., 1], cv2.INTER_CUBIC)

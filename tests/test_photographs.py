@@ -1,4 +1,4 @@
-"""Photographs as heads to learn from: what is rendered of one looks like it, and its depth is a face's."""
+"""Photographs as heads for training: they look like the photograph, with the depth of a face."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAMERA = Camera(size=256, scale=70.0, centre=(128.0, 110.0))
 
 
 class Sitting:
-    """A corpus of one person, who sits once for the whole run."""
+    """A corpus of one person, whose sitter is shared by the whole run."""
 
     name = "photos"
 

@@ -15,7 +15,8 @@ from reading_build import ReadingStages
 
 import mvgen.build.build
 import recognizer.cli
-from mvgen.cli import run, run_app
+from mvgen.cli import run
+from mvgen.core.console import run_app
 from mvgen.core.errors import ConfigError, PublishError, SourceError
 from mvgen.core.registry import Registry
 from mvgen.core.settings import load_config
@@ -62,7 +63,7 @@ BROKEN = {
     "raise SystemExit('sorry')": "SystemExit: sorry",
     "Odd = ": "SyntaxError",
     "": "has no attribute 'Odd'",
-    "Odd = 3": "it is no class derived from mvgen.sources.base.Source",
+    "Odd = 3": "it is not a class derived from mvgen.sources.base.Source",
     "from mvgen.sources.base import Source\nclass Odd(Source):\n    name = title = rate = 'odd'": (
         "it does not define _read, access, licence, redistribution, tree"
     ),
@@ -222,7 +223,7 @@ def test_a_name_that_two_packages_give_is_refused_with_both_places(
     with pytest.raises(SourceError, match=r"(first|second)_source:Any .* and (first|second)_source:Any of"):
         get_source("twice")
     assert run(["datasets"]) == 0
-    assert "warning: dataset 'twice' is there twice" in capsys.readouterr().err
+    assert "warning: dataset 'twice' is registered twice" in capsys.readouterr().err
 
 
 def test_a_built_in_name_is_never_taken_over(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,7 +274,7 @@ def test_other_registries_refuse_with_their_own_error() -> None:
         get_system("tscn")
     with pytest.raises(PublishError, match="Known: hf, s3"):
         parse_target("gs://bucket/x")
-    with pytest.raises(ConfigError, match=r"colour 'red' is there twice: a:B and c:D"):
+    with pytest.raises(ConfigError, match=r"colour 'red' is registered twice: a:B and c:D"):
         Registry("colour", ConfigError, [("red", "a:B"), ("red", "c:D")])
 
 

@@ -1,4 +1,4 @@
-"""Publishing a dataset with its pixels: what comes out opens in the usual libraries and holds the same bytes."""
+"""Publishing a dataset with its pixels: the usual libraries open the result, which holds the same bytes."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ from mvgen.build.build import build
 from mvgen.cli import run
 from mvgen.core.config import file_digest
 from mvgen.core.errors import LicenceError, PublishError
-from mvgen.forget.published import forget_published
+from mvgen.publish.forget import forget_published
 from mvgen.publish.formats.columns import COLUMNS, DEPTH_STEP, DEPTH_ZERO
 from mvgen.publish.formats.samples import depth_png, plan_shards, read_samples
 from mvgen.publish.formats.webdataset import sample_key
-from mvgen.publish.licence import allow_pixels
+from mvgen.publish.licence import check_pixels_allowed
 from mvgen.publish.pixels import pixel_parts
 from mvgen.publish.targets.address import parse_target
 from mvgen.publish.writing import plan_publishing
 from mvgen.sources.marks import write_mark
 from mvgen.store import layout
 from mvgen.store.about import read_about
+from mvgen.store.arrays import npz_bytes, read_arrays
 from mvgen.store.manifest import ViewRow, read_table
 
 WORDS = "Prof. X, letter of 3 May 2026, for project Y"
@@ -45,7 +46,7 @@ KINDS = ("parquet", "webdataset")
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of a stand-in of CAS(ME)², and what is published of it in either format."""
+    """The store of a stand-in of CAS(ME)², published in both formats."""
     folder = tmp_path_factory.mktemp("publish")
     write_stand_in(folder / "root", "casme2", subjects=2, clips=1, frames=3)
     write_mark(folder / "root", "CAS(ME)²")
@@ -70,7 +71,7 @@ def pixels_of(content: bytes) -> np.ndarray:
         return np.asarray(picture)
 
 
-# What opens it
+# Libraries that open it
 
 
 def test_datasets_opens_it_and_returns_every_frame_and_map(built: Path, rows: list[ViewRow], tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_mlcroissant_accepts_it_and_reads_every_view(
         dataset = mlcroissant.Dataset(jsonld=str(built / "parquet" / "croissant.json"))
     assert not dataset.metadata.ctx.issues.errors
     assert dataset.metadata.name == "Multi-view CAS(ME)² (stand-in)"
-    assert "not standard" not in caplog.text  # the words of the JSON-LD are those of version 1.1
+    assert "not standard" not in caplog.text  # the JSON-LD follows version 1.1
     found = {(view["views/clip"], view["views/view"]): view for view in dataset.records("views")}
     assert set(found) == {(row.clip.encode(), row.view.encode()) for row in rows}
     for row in rows:
@@ -171,11 +172,11 @@ def test_mlcroissant_reads_every_frame_of_the_tar_files(
         )
 
 
-# What it says
+# Card, Croissant and manifest
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_croissant_says_name_licence_creator_place_and_digests(built: Path, kind: str) -> None:
+def test_croissant_holds_name_licence_creator_url_and_digests(built: Path, kind: str) -> None:
     said = json.loads((built / kind / "croissant.json").read_text())
     assert said["conformsTo"] == ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
     assert said["name"] == "Multi-view CAS(ME)² (stand-in)"
@@ -206,7 +207,7 @@ def test_the_manifest_is_what_sha256sum_checks(built: Path, kind: str) -> None:
     assert listed == set(tree_bytes(built / kind)) - {"manifest-sha256.txt"}
 
 
-def test_the_card_says_the_terms_the_permission_and_that_it_is_a_stand_in(built: Path) -> None:
+def test_the_card_states_terms_permission_and_stand_in(built: Path) -> None:
     card = (built / "parquet" / "README.md").read_text()
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["license"] == "other"
@@ -222,7 +223,7 @@ def test_the_card_says_the_terms_the_permission_and_that_it_is_a_stand_in(built:
     assert str(built) not in card
 
 
-def test_what_is_no_stand_in_is_not_called_one(built: Path, rows: list[ViewRow], tmp_path: Path) -> None:
+def test_a_release_is_not_called_a_stand_in(built: Path, rows: list[ViewRow], tmp_path: Path) -> None:
     out = tmp_path / "out"
     for path, content in tree_bytes(built / "out").items():
         if "STAND-IN" not in path:
@@ -234,7 +235,7 @@ def test_what_is_no_stand_in_is_not_called_one(built: Path, rows: list[ViewRow],
     parts[0].write(tmp_path / "card", {})
     card = (tmp_path / "card").read_text()
     assert "stand-in" not in card.replace("a stand-in)", "")
-    assert "- Permission: none was claimed" in card
+    assert "- Permission: none claimed" in card
     assert "- Published by: Lab Z" in card
     parts[-2].write(tmp_path / "croissant", {})
     said = json.loads((tmp_path / "croissant").read_text())
@@ -259,7 +260,7 @@ def test_tar_files_name_no_owner_and_no_time(built: Path) -> None:
         assert {(one.mtime, one.uid, one.gid, one.uname, one.gname, one.mode) for one in members} == {
             (0, 0, 0, "", "", 0o644)
         }
-        assert not zipfile.is_zipfile(path)  # which some readers ask first
+        assert not zipfile.is_zipfile(path)  # some readers check this first
         names = [one.name for one in members]
         assert names == sorted(names, key=lambda name: (names.index(f"{name.split('.')[0]}.0000.jpg"), name))
 
@@ -303,12 +304,14 @@ def test_depth_that_a_png_cannot_hold_is_refused(built: Path, rows: list[ViewRow
     with pytest.raises(ValueError, match=r"from -3\.99 to 4\.10"):
         depth_png(depth)
     (tmp_path / rows[0].maps).parent.mkdir(parents=True)
-    np.savez(tmp_path / rows[0].maps, depth=depth, valid=depth > 0)
+    whole = read_arrays(built / "out" / rows[0].maps)
+    whole["depth"][0, 0] = 4.1
+    (tmp_path / rows[0].maps).write_bytes(npz_bytes(whole))
     with pytest.raises(PublishError, match=r"maps/.*beyond -4 to 4"):
         next(read_samples(tmp_path, rows[:1]))
 
 
-# What may go where
+# Targets and terms
 
 
 def test_a_folder_holds_one_format_of_one_dataset(built: Path, tmp_path: Path) -> None:
@@ -318,15 +321,15 @@ def test_a_folder_holds_one_format_of_one_dataset(built: Path, tmp_path: Path) -
         plan_publishing(built / "out", str(built / "parquet"), permission=WORDS)
 
 
-def test_closed_sources_go_nowhere_that_everybody_reads(built: Path) -> None:
+def test_closed_sources_are_not_published_publicly(built: Path) -> None:
     with pytest.raises(LicenceError, match=r"may not be passed on.*--i-have-permission"):
         plan_publishing(built / "out", "hf://datasets/me/mine", pixels=True)
     with pytest.raises(LicenceError, match="private or gated"):
         plan_publishing(built / "out", "hf://datasets/me/mine", pixels=True, public=True, permission=WORDS)
-    allow_pixels({"name": "demo", "redistribution": "open"}, None, "public")
-    allow_pixels({"name": "folder", "redistribution": "gated"}, None, "gated")
+    check_pixels_allowed({"name": "demo", "redistribution": "open"}, None, "public")
+    check_pixels_allowed({"name": "folder", "redistribution": "gated"}, None, "gated")
     with pytest.raises(LicenceError, match="are gated"):
-        allow_pixels({"name": "folder", "redistribution": "gated"}, "me", "public")
+        check_pixels_allowed({"name": "folder", "redistribution": "gated"}, "me", "public")
 
 
 def test_a_recipe_takes_no_settings_of_pixels(built: Path, tmp_path: Path) -> None:
@@ -349,10 +352,10 @@ def test_the_command_plans_refuses_and_publishes(
     assert run(line) == 0
     printed = capsys.readouterr().out
     assert "a folder counts as private" in printed
-    assert "6 of them were sent" in printed
+    assert "6 of them written" in printed
     assert tree_bytes(tmp_path / "to") == tree_bytes(built / "webdataset")
     assert run(line) == 0
-    assert "0 of them were sent" in capsys.readouterr().out
+    assert "0 of them written" in capsys.readouterr().out
 
 
 # S3
@@ -360,7 +363,7 @@ def test_the_command_plans_refuses_and_publishes(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of an S3 of this machine."""
+    """The address of a local S3 server."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -384,7 +387,7 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
 
 
 def client() -> Any:
-    """What speaks to the server, beside what is tested."""
+    """A client of the server, independent of the code under test."""
     import fsspec
 
     return fsspec.filesystem(
@@ -412,7 +415,7 @@ def test_s3_gives_back_what_was_published(built: Path, bucket: str) -> None:
 
 
 @pytest.mark.slow
-def test_s3_is_sent_only_what_it_lacks(built: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_is_sent_missing_files_only(built: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 
     plan = plan_publishing(built / "out", f"s3://{bucket}/x", pixels=True, permission=WORDS)
@@ -424,7 +427,7 @@ def test_s3_is_sent_only_what_it_lacks(built: Path, bucket: str, monkeypatch: py
         original(self, path, name, **options)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "put_file", fails_at_the_second_shard)
-    with pytest.raises(PublishError, match=r"the line is cut; what was sent is safe: run the same line again"):
+    with pytest.raises(PublishError, match=r"the line is cut; what was sent is safe: run the same command again"):
         plan.write()
     assert "manifest-sha256.txt" not in read_back(f"{bucket}/x")
     monkeypatch.setattr(s3fs.S3FileSystem, "put_file", original)
@@ -451,22 +454,22 @@ def test_a_subject_leaves_what_lies_in_s3(built: Path, rows: list[ViewRow], buck
 
 
 @pytest.mark.slow
-def test_s3_that_strangers_can_read_gets_no_face(built: Path, bucket: str) -> None:
+def test_a_public_bucket_is_sent_no_face(built: Path, bucket: str) -> None:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     client().call_s3("put_bucket_policy", Bucket=bucket, Policy=policy)
     plan = plan_publishing(built / "out", f"s3://{bucket}/x", pixels=True, permission=WORDS)
-    with pytest.raises(LicenceError, match="can be read by everybody; nothing that shows a face was sent"):
+    with pytest.raises(LicenceError, match="can be read by everyone; nothing that shows a face was sent"):
         plan.write()
     assert set(read_back(f"{bucket}/x")) == {"README.md"}
-    # A recipe may lie there.
+    # A recipe may be published there.
     plan_publishing(built / "out", f"s3://{bucket}/recipe").write()
     assert "recipe.json" in read_back(f"{bucket}/recipe")
 
 
 @pytest.mark.slow
-def test_s3_that_does_not_take_it_is_named(built: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PublishError, match="s3://nowhere/x: there is no such bucket"):
+def test_errors_of_s3_name_the_bucket(built: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PublishError, match="s3://nowhere/x: these keys find no such bucket"):
         plan_publishing(built / "out", "s3://nowhere/x").write()
     client().pipe_file(f"{bucket}/x/notes.txt", b"mine")
     with pytest.raises(PublishError, match=r"holds other files, for example notes\.txt"):

@@ -1,4 +1,4 @@
-"""Where things are published to: folders and the Hub. S3 is tested with what is published, in test_publish."""
+"""Publishing targets: folders and the Hub. S3 is tested in test_publish."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CARD, SHARD, LAST = "README.md", "data/train-00000-of-00001.parquet", "manifest-
 
 
 class Repository:
-    """A Hub with one repository, and an `HfApi` that speaks to it and takes the real one's arguments only."""
+    """A Hub with one repository, and a fake `HfApi` client that accepts the arguments of the real one only."""
 
     def __init__(self, private: bool | None = None, gated: Any = False) -> None:
         self.private, self.gated = private, gated
@@ -110,7 +110,7 @@ def test_a_repository_on_the_hub_is_private_and_gated_before_anything_is_sent() 
     assert hashlib.sha256(b"pixels").hexdigest() in there.files[LAST].decode()
 
 
-def test_the_hub_is_sent_only_what_it_lacks() -> None:
+def test_the_hub_is_sent_missing_files_only() -> None:
     there = Repository()
     cut = there.api.upload_folder
 
@@ -120,7 +120,7 @@ def test_the_hub_is_sent_only_what_it_lacks() -> None:
         cut(**given)
 
     there.api.upload_folder = fails_at_the_shard
-    with pytest.raises(PublishError, match=r"the line is cut; what was sent is safe: run the same line again"):
+    with pytest.raises(PublishError, match=r"the line is cut; what was sent is safe: run the same command again"):
         plan_of(Hub("me/mine", api=there.api)).write()
     assert set(there.files) == {".gitattributes", CARD}
     there.api.upload_folder = cut
@@ -130,21 +130,21 @@ def test_the_hub_is_sent_only_what_it_lacks() -> None:
     assert plan_of(Hub("me/mine", api=there.api), shard=b"PIXELS").write().sent == {SHARD, LAST}
 
 
-def test_a_public_repository_gets_nothing_that_is_to_be_private() -> None:
+def test_a_public_repository_is_sent_nothing_private() -> None:
     there = Repository(private=False)
-    with pytest.raises(PublishError, match="is there and public"):
+    with pytest.raises(PublishError, match="exists and is public"):
         plan_of(Hub("me/mine", api=there.api)).write()
     assert (there.commits, there.private, there.gated) == ([], False, False)
     assert plan_of(Hub("me/mine", public=True, api=there.api), guarded=False).write().sent
     assert not there.gated
-    with pytest.raises(PublishError, match="is there and private or gated; leave out --public"):
+    with pytest.raises(PublishError, match="exists and is private or gated; leave out --public"):
         plan_of(Hub("me/mine", public=True, api=Repository(private=True).api)).write()
 
 
-def test_a_repository_that_becomes_public_meanwhile_gets_no_face() -> None:
+def test_a_repository_that_becomes_public_meanwhile_is_sent_no_face() -> None:
     there = Repository()
     there.api.update_repo_settings = lambda *_, **__: setattr(there, "private", False)
-    with pytest.raises(LicenceError, match="can be read by everybody; nothing that shows a face was sent"):
+    with pytest.raises(LicenceError, match="can be read by everyone; nothing that shows a face was sent"):
         plan_of(Hub("me/mine", api=there.api)).write()
     assert there.commits == [CARD]
 
@@ -160,10 +160,10 @@ def test_a_repository_with_other_files_is_refused() -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (LocalTokenNotFoundError("no token"), "nobody is logged in; run `hf auth login`"),
+        (LocalTokenNotFoundError("no token"), "not logged in; run `hf auth login`"),
         (
             HfHubHTTPError("no", response=httpx.Response(403, request=httpx.Request("GET", "https://hub"))),
-            "refuses .403",
+            "refuses access .403",
         ),
         (
             HfHubHTTPError("no", response=httpx.Response(500, request=httpx.Request("GET", "https://hub"))),
@@ -171,7 +171,7 @@ def test_a_repository_with_other_files_is_refused() -> None:
         ),
     ],
 )
-def test_what_the_hub_refuses_is_said_in_words(error: Exception, message: str) -> None:
+def test_errors_of_the_hub_are_explained(error: Exception, message: str) -> None:
     there = Repository()
 
     def fails(*_: Any, **__: Any) -> None:
@@ -182,7 +182,7 @@ def test_what_the_hub_refuses_is_said_in_words(error: Exception, message: str) -
         plan_of(Hub("me/mine", api=there.api)).write()
 
 
-def test_a_full_disk_is_said_and_what_is_there_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_finished_files_stay(tmp_path: Path) -> None:
     def full(path: Path, files: Mapping[str, FileRecord]) -> None:
         raise OSError(errno.ENOSPC, "full")
 
@@ -192,7 +192,7 @@ def test_a_full_disk_is_said_and_what_is_there_stays(tmp_path: Path) -> None:
     assert set(tree_bytes(tmp_path / "to")) == {CARD}
 
 
-def test_a_folder_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+def test_publishing_to_a_folder_continues_after_an_interruption(tmp_path: Path) -> None:
     def killed(path: Path, files: Mapping[str, FileRecord]) -> None:
         path.write_bytes(b"half")
         raise KeyboardInterrupt
@@ -220,12 +220,12 @@ def test_a_folder_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
         ("", "--to is empty"),
     ],
 )
-def test_addresses_that_are_none_are_refused(address: str, message: str) -> None:
+def test_invalid_addresses_are_refused(address: str, message: str) -> None:
     with pytest.raises(PublishError, match=message):
         parse_target(address)
 
 
-def test_only_the_hub_can_be_asked_to_be_public() -> None:
+def test_only_the_hub_supports_public() -> None:
     hub = parse_target("hf://datasets/me/mine/", public=True)
     assert (hub.visibility, hub.owner, hub.url) == ("public", "me", "https://huggingface.co/datasets/me/mine")
     for address in ("folder", "s3://bucket/x"):
@@ -237,7 +237,7 @@ def test_only_the_hub_can_be_asked_to_be_public() -> None:
 @pytest.mark.parametrize(
     ("address", "package"), [("s3://bucket/x", "s3fs"), ("hf://datasets/me/mine", "huggingface_hub")]
 )
-def test_a_part_that_is_not_installed_is_named(address: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(address: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingPartError, match=rf"{package} is not available.*pip install 'mvgen\[publish\]'"):
         plan_of(parse_target(address)).write()

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_work import cannot_begin, make_worker
+from engine_work import cannot_start, make_worker
 from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
 
-from mvgen.build.build import Silent, build
+from mvgen.build.build import build
+from mvgen.build.work import Progress
 from mvgen.core.errors import ClipError
 from mvgen.engine.base import EngineError, Limits, WorkerDiedError, WorkerStalledError
 from mvgen.engine.ray import Cluster, run
@@ -59,10 +60,10 @@ def test_outcomes_are_those_of_the_local_engine(nodes: list[Any]) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_worker_that_cannot_begin_is_an_error_here(nodes: list[Any]) -> None:
+def test_a_worker_that_cannot_start_raises_in_the_parent(nodes: list[Any]) -> None:
     with pytest.raises(FileNotFoundError, match="no weights"):
-        list(run([1, 2], cannot_begin, 2))
-    assert not list(run([], cannot_begin, 2))
+        list(run([1, 2], cannot_start, 2))
+    assert not list(run([], cannot_start, 2))
 
 
 def test_slots_without_a_place_are_an_error(nodes: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +72,7 @@ def test_slots_without_a_place_are_an_error(nodes: list[Any], monkeypatch: pytes
         list(run([1, 2], partial(make_worker, 1), 2, cluster=Cluster(gpus=0.5)))
 
 
-class Havoc(Silent):
+class Havoc(Progress):
     """After a clip an actor is killed, after another a node is removed, with all that runs there."""
 
     def __init__(self, cluster: Any, nodes: list[Any]) -> None:

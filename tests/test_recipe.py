@@ -35,10 +35,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a stand-in of CAS(ME)², the store that is built of it, and its recipe."""
+    """A folder with a stand-in of CAS(ME)², its store and its recipe."""
     folder = tmp_path_factory.mktemp("recipe")
     write_stand_in(folder / "root", "casme2", subjects=2, clips=1, frames=4)
-    # One of the clips cannot be built, here and there.
+    # One of the clips cannot be built, neither originally nor in a rebuild.
     frames = sorted((folder / "root").rglob("*.jpg"))
     frames[-1].write_bytes(b"")
     config = photograph_config(folder / "root", folder / "out", angles="-20,20", test_share=0.5)
@@ -89,7 +89,7 @@ def test_the_manifest_is_what_sha256sum_checks(built: Path) -> None:
     assert subprocess.run(line, cwd=built / "out", check=False).returncode == 0
 
 
-def test_the_card_says_terms_and_how_to_build_it_again(built: Path) -> None:
+def test_the_card_states_the_terms_and_how_to_rebuild(built: Path) -> None:
     card = (built / "recipe" / CARD).read_text()
     front = yaml.safe_load(card.split("---")[1])
     assert front["license_name"] == "cas-me-release-agreement-research-only-no-redistribution"
@@ -101,7 +101,7 @@ def test_the_card_says_terms_and_how_to_build_it_again(built: Path) -> None:
     assert str(built) not in card + (built / "recipe" / RECIPE).read_text()
 
 
-def test_words_of_a_source_are_no_markup_in_the_card(built: Path) -> None:
+def test_text_of_a_source_is_escaped_in_the_card(built: Path) -> None:
     about = read_about(built / "out")
     about["source"] |= {"version": "<script>alert(1)</script>|[x](y)", "title": "*a*\n---"}
     card = recipe_files(built / "out", about, "by `me` <b>")[CARD].decode()
@@ -132,9 +132,9 @@ def test_a_rebuild_gives_every_byte_again(built: Path, tmp_path: Path) -> None:
     assert (result.different, result.missing, result.extra) == (*(("failures.jsonl",), (layout.SHEET,), ("more.txt",)),)
 
 
-def test_other_software_is_said_and_counted(built: Path, tmp_path: Path) -> None:
+def test_other_software_is_reported(built: Path, tmp_path: Path) -> None:
     result = again(built / "recipe", built / "root", tmp_path / "out", Frames(built / "root", version="2"))
-    assert result.software == ("fake 1 there, 2 here",)
+    assert result.software == ("fake 1 in recipe, 2 here",)
     assert result.different == (layout.DATASET,)
     assert not result.same
 
@@ -145,7 +145,7 @@ def test_other_sources_are_refused_by_name_before_anything_is_written(built: Pat
     clip = next(iter(read_recipe(built / "recipe")[0].source.clips))
     frame = next((root / clip.replace("__", "/")).glob("*.jpg"))
     frame.write_bytes(frame.read_bytes() + b"0")
-    with pytest.raises(RecipeError, match=rf"the source is not the one of the recipe(.|\n)*clip {clip}: changed"):
+    with pytest.raises(RecipeError, match=rf"the source is not that of the recipe(.|\n)*clip {clip}: changed"):
         again(built / "recipe", root, tmp_path / "out")
     shutil.rmtree(frame.parent)
     with pytest.raises(RecipeError, match=rf"clip {clip}: missing here"):
@@ -178,7 +178,7 @@ def test_other_weights_are_refused_by_name_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_weights_of_ones_own_go_by_their_digest(built: Path, tmp_path: Path) -> None:
+def test_custom_weights_are_identified_by_their_digest(built: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.safetensors"
     mine.write_bytes(b"weights")
     config = photograph_config(built / "root", tmp_path / "out", angles="20", limit=1, weights=mine)
@@ -197,7 +197,7 @@ def test_weights_of_ones_own_go_by_their_digest(built: Path, tmp_path: Path) -> 
         ({"software": {"device": "abacus"}}, "device"),
     ],
 )
-def test_settings_of_a_recipe_that_will_not_do_are_refused(
+def test_unusable_settings_of_a_recipe_are_refused(
     built: Path, recipe: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     values = json.loads((recipe / RECIPE).read_text())
@@ -209,7 +209,7 @@ def test_settings_of_a_recipe_that_will_not_do_are_refused(
 
 
 def test_damaged_recipes_are_refused(recipe: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"there is no recipe\.json"):
+    with pytest.raises(RecipeError, match=r"it has no recipe\.json"):
         read_recipe(tmp_path)
     whole = (recipe / RECIPE).read_text()
     for text, message in (
@@ -224,7 +224,7 @@ def test_damaged_recipes_are_refused(recipe: Path, tmp_path: Path) -> None:
     (recipe / RECIPE).write_text(whole)
     assert read_recipe(recipe / RECIPE) == read_recipe(recipe)
     (recipe / MANIFEST).write_text("")
-    with pytest.raises(RecipeError, match=r"is not the one that recipe\.json names"):
+    with pytest.raises(RecipeError, match=r"is not the manifest that recipe\.json names"):
         read_recipe(recipe)
     (recipe / MANIFEST).unlink()
     with pytest.raises(RecipeError, match="cannot be read"):
@@ -232,7 +232,7 @@ def test_damaged_recipes_are_refused(recipe: Path, tmp_path: Path) -> None:
 
 
 @given(st.dictionaries(st.text(min_size=1).filter(lambda name: "\0" not in name), st.just("0123456789abcdef" * 4)))
-def test_a_manifest_comes_back_as_it_was(digests: dict[str, str]) -> None:
+def test_a_manifest_is_read_back_unchanged(digests: dict[str, str]) -> None:
     safe = {f"a{path}".replace("..", ""): digest for path, digest in digests.items()}
     safe = {path: digest for path, digest in safe.items() if path.isprintable() or "\n" in path or "\r" in path}
     safe = {path: digest for path, digest in safe.items() if path.encode(errors="ignore").decode() == path}
@@ -240,19 +240,19 @@ def test_a_manifest_comes_back_as_it_was(digests: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("line", ["../x", "/etc/passwd", "a/../../x"])
-def test_a_manifest_that_leads_outside_is_refused(line: str) -> None:
+def test_a_manifest_with_paths_outside_is_refused(line: str) -> None:
     with pytest.raises(RecipeError, match="outside the dataset"):
         parse_manifest(manifest_bytes({line: "0" * 64}))
-    with pytest.raises(RecipeError, match="no digest and path"):
+    with pytest.raises(RecipeError, match="not a digest and a path"):
         parse_manifest(b"0 x\n")
 
 
-# What may be published, and where to
+# Terms and targets
 
 
 def test_pixels_of_a_forbidden_source_are_refused_without_a_permission(built: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
-    with pytest.raises(LicenceError, match=r"CAS\(ME\)² may not be passed on.*--i-have-permission"):
+    with pytest.raises(LicenceError, match=r"CAS\(ME\)² and data .* may not be passed on.*--i-have-permission"):
         plan_publishing(built / "out", str(target), pixels=True)
     with pytest.raises(LicenceError, match="is empty"):
         plan_publishing(built / "out", str(target), pixels=True, permission="  ")
@@ -266,21 +266,21 @@ def test_a_permission_is_recorded(built: Path, tmp_path: Path) -> None:
     assert words in (tmp_path / "target" / CARD).read_text()
 
 
-def test_the_stricter_word_about_the_terms_counts() -> None:
+def test_the_stricter_terms_count() -> None:
     assert terms_of({"name": "casme2", "redistribution": "open"}) == "forbidden"
     assert terms_of({"name": "folder", "redistribution": "forbidden"}) == "forbidden"
     assert terms_of({"name": "demo", "redistribution": "open"}) == "open"
-    assert terms_of({"name": "mine", "redistribution": "gated"}) == "forbidden"  # nobody reads such a source
+    assert terms_of({"name": "mine", "redistribution": "gated"}) == "forbidden"  # there is no reader for it
     assert terms_of({"name": "mine", "redistribution": "whatever"}) == "forbidden"
 
 
-def test_targets_that_hold_something_else_are_refused(built: Path, tmp_path: Path) -> None:
+def test_targets_with_other_files_are_refused(built: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(PublishError, match=r"holds other files, for example notes\.txt"):
         plan_publishing(built / "out", str(tmp_path))
     with pytest.raises(PublishError, match="is a file"):
         plan_publishing(built / "out", str(tmp_path / "notes.txt"))
-    with pytest.raises(PublishError, match="lies in the dataset itself"):
+    with pytest.raises(PublishError, match="is inside the dataset"):
         plan_publishing(built / "out", str(built / "out" / "views" / ".." / "recipe"))
     with pytest.raises(PublishError, match="--to is empty"):
         plan_publishing(built / "out", "")
@@ -292,7 +292,7 @@ def test_a_damaged_dataset_is_not_published(built: Path, tmp_path: Path) -> None
     out = Path(shutil.copytree(built / "out", tmp_path / "out"))
     row = read_table(out / layout.TABLE)[0]
     (out / row.maps).write_bytes(b"")
-    with pytest.raises(PublishError, match=r"is not as it was built(.|\n)*its bytes are not those that were built"):
+    with pytest.raises(PublishError, match=r"is damaged(.|\n)*it was changed after the build"):
         plan_publishing(out, str(tmp_path / "target"))
     assert not (tmp_path / "target").exists()
 

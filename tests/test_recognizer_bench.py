@@ -40,7 +40,7 @@ def config(**settings: Any) -> BenchConfig:
 
 
 def patterns(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
-    """Let benchmarks read patterns instead of what their config names."""
+    """Let benchmarks read patterns instead of the configured data."""
     monkeypatch.setattr(recognizer.bench.units, "open_data", lambda config, keep: PatternReader(**settings))
 
 
@@ -77,7 +77,7 @@ def test_shuffled_labels_are_recognised_at_chance_under_every_protocol(
 
 
 def test_a_split_that_leaks_would_be_seen_on_shuffled_labels() -> None:
-    """The same classifier on views of clips that it has learned from: what the test above would find."""
+    """The same classifier on views of training clips: the leak that the test above would find."""
     from recognizer_trees import Nearest
 
     reader, system = PatternReader(strength=0.5), Nearest()
@@ -97,8 +97,8 @@ def test_what_can_be_learned_is_learned(tmp_path: Path, monkeypatch: pytest.Monk
 # Results
 
 
-def _fixed(said: dict[str, dict[str, list[int]]]) -> tuple[BenchConfig, Data, dict[Unit, tuple[Prediction, ...]]]:
-    """Predictions as given: training views -> view -> class said of each of six clips of three subjects."""
+def _fixed(predicted: dict[str, dict[str, list[int]]]) -> tuple[BenchConfig, Data, dict[Unit, tuple[Prediction, ...]]]:
+    """Given predictions: training views -> view -> predicted class of each of six clips of three subjects."""
     reader = PatternReader(subjects=3, clips=2)
     entries = tuple(entry for entry in reader.entries if entry.view != "yaw-15")
     from dataclasses import replace
@@ -109,10 +109,10 @@ def _fixed(said: dict[str, dict[str, list[int]]]) -> tuple[BenchConfig, Data, di
     )
     reader.classes = ("one", "other")
     folds = make_folds(entries, reader.classes, Protocol("loso"))
-    settings = config(systems=[{"name": "nearest", "published": {"paper": 0.5}}], train=tuple(said))
+    settings = config(systems=[{"name": "nearest", "published": {"paper": 0.5}}], train=tuple(predicted))
     order = {entry.clip: number for number, entry in enumerate(e for e in entries if e.view == "source")}
     found = {}
-    for views, by_view in said.items():
+    for views, by_view in predicted.items():
         for fold in folds:
             found[Unit(0, views, fold.name, 0)] = tuple(  # type: ignore[arg-type]
                 Prediction(entry.clip, entry.view, tuple(np.eye(2)[by_view[entry.view][order[entry.clip]]].tolist()))
@@ -125,12 +125,12 @@ def _fixed(said: dict[str, dict[str, list[int]]]) -> tuple[BenchConfig, Data, di
 def test_gain_and_the_share_of_the_oracles_are_those_computed_by_hand() -> None:
     right = [0, 1, 0, 1, 0, 1]
     half, two_thirds = [0, 1, 0, 0, 1, 0], [0, 1, 0, 1, 1, 0]
-    said = {
+    predicted = {
         "source": {"source": right, "yaw+15": half},
         "kept": {"source": right, "yaw+15": two_thirds},
         "true": {"source": right, "yaw+15": right},
     }
-    results = summarise(*_fixed(said))
+    results = summarise(*_fixed(predicted))
     assert results["headline"] == "true"
     assert accuracy(results, "source", "source")["mean"] == 1
     assert accuracy(results, "source", "true")["mean"] == 0.5
@@ -147,8 +147,8 @@ def test_gain_and_the_share_of_the_oracles_are_those_computed_by_hand() -> None:
 def test_results_do_not_depend_on_the_order_in_which_runs_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     # One draw in which every clip weighs something else: two thousand would hide most of it.
     monkeypatch.setattr("recognizer.bench.results.metrics.draws", lambda subjects: 3 ** np.arange(len(subjects))[None])
-    said = {"source": [0, 1, 0, 0, 1, 0], "yaw+15": [0, 1, 0, 1, 1, 0]}
-    settings, data, found = _fixed({"source": said, "true": said})
+    predicted = {"source": [0, 1, 0, 0, 1, 0], "yaw+15": [0, 1, 0, 1, 1, 0]}
+    settings, data, found = _fixed({"source": predicted, "true": predicted})
     backwards = {unit: tuple(reversed(found[unit])) for unit in reversed(found)}
     assert summarise(settings, data, backwards) == summarise(settings, data, found)
 
@@ -215,9 +215,9 @@ def test_a_benchmark_that_was_killed_ends_with_the_same_tables(bench: tuple[Path
     done = len(list(killed.glob("units/*.json")))
     assert 0 < done < 18
     assert not (killed / "results.json").exists()
-    said: list[str] = []
-    run_bench(load_bench(recipe), killed, tensorboard=False, say=said.append)
-    assert said[0] == f"resuming: {done} of 18 runs are there already"
+    messages: list[str] = []
+    run_bench(load_bench(recipe), killed, tensorboard=False, say=messages.append)
+    assert messages[0] == f"resuming: {done} of 18 runs are finished already"
     for name in TABLES:
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
 
@@ -251,12 +251,12 @@ def test_the_benchmarks_of_the_papers_are_read(path: Path) -> None:
     [
         ("systems: [{name: nearest}]\nsysems: 1", ConfigError, "sysems"),
         ("systems: []", ConfigError, "systems"),
-        ("systems: [{name: nearest}, {name: nearest}]", ConfigError, "two systems are called 'nearest'"),
+        ("systems: [{name: nearest}, {name: nearest}]", ConfigError, "two systems have the label 'nearest'"),
         ("systems: [{name: neares}]", RecogniserError, "did you mean 'nearest'"),
         ("systems: [{name: tiny-network, training: {epoch: 3}}]", RecogniserError, "has no 'epoch'"),
         ("systems: [{name: nearest, training: {epochs: 3}}]", RecogniserError, "no training settings"),
         ("systems: [{name: nearest}]\nselection: {best_test_epoch: true}", ConfigError, "best_test_epoch"),
-        ("- a\n- b", ConfigError, "holds a list"),
+        ("- a\n- b", ConfigError, "contains a list"),
         ("a: [", ConfigError, "not valid YAML"),
     ],
 )
@@ -297,8 +297,8 @@ def test_bad_input_is_a_message(bench: tuple[Path, Path], tmp_path: Path, capsys
     lines = [
         (("train", "--system", "nearest", "--data", other, *out), "schema 99"),
         (("train", "--system", "nearst", "--data", store, *out), "did you mean 'nearest'"),
-        (("train", "--system", "nearest", "--data", store, "--option", "copies", *out), "no name=value"),
-        (("train", "--system", "nearest", "--data", tmp_path / "no", *out), "is no folder"),
+        (("train", "--system", "nearest", "--data", store, "--option", "copies", *out), "not name=value"),
+        (("train", "--system", "nearest", "--data", tmp_path / "no", *out), "is not a folder"),
         (("bench", recipe, "--only", "multiview", *out), "no system 'multiview'"),
         (("bench", tmp_path / "no.yaml", *out), "does not exist"),
         (("eval", "--weights", tmp_path / "no", "--data", store), "do not exist"),

@@ -240,12 +240,12 @@ def test_a_video_is_one_expression_unless_its_frames_are_named(tmp_path: Path) -
     assert clip.label is None
     with pytest.raises(RecogniserError, match="has no frame 9, which --apex names; it has 7 to 10"):
         read_video(tmp_path, apex=9)
-    with pytest.raises(RecogniserError, match="must follow one another"):
+    with pytest.raises(RecogniserError, match="must be in this order"):
         read_video(tmp_path, onset=10, apex=8)
     with pytest.raises(RecogniserError, match="does not exist"):
         read_video(tmp_path / "nowhere.mp4")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RecogniserError, match="holds no frame"):
+    with pytest.raises(RecogniserError, match="contains no frame"):
         read_video(tmp_path / "empty")
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(RecogniserError, match="cannot be read"):
@@ -291,10 +291,10 @@ def test_a_tree_that_trains_on_its_test_images_is_refused(tmp_path: Path) -> Non
 
 
 def test_flow_images_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecogniserError, match="holds no flow image"):
+    with pytest.raises(RecogniserError, match="contains no flow image"):
         FlowImageReader(tmp_path)
     _images(tmp_path, {"a/s1_1.png": (0, 0), "b/s2_1.png": (0, 0)})
-    with pytest.raises(RecogniserError, match="class 'b', asked for are a"):
+    with pytest.raises(RecogniserError, match="class 'b', which is none of a"):
         FlowImageReader(tmp_path, ("a",))
     Image.new("RGB", (8, 9)).save(tmp_path / "a/s1_1.png")
     with pytest.raises(RecogniserError, match="not square"):
@@ -307,16 +307,16 @@ def test_flow_images_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 # Which data
 
 
-def test_a_folder_says_itself_what_it_is(store: Path, tmp_path: Path) -> None:
+def test_the_kind_of_data_in_a_folder_is_recognised(store: Path, tmp_path: Path) -> None:
     assert data_at(store) == DataConfig(stores=(store,))
     assert data_at(tmp_path) == DataConfig(flow_images=tmp_path)
-    with pytest.raises(RecogniserError, match="is no folder"):
+    with pytest.raises(RecogniserError, match="is not a folder"):
         data_at(tmp_path / "nowhere")
     with pytest.raises(RecogniserError, match="one kind of data"):
         open_data(DataConfig(stores=(store,), flow_images=tmp_path))
 
 
-def test_joined_data_tell_datasets_apart_and_refuse_repeats(store: Path) -> None:
+def test_joined_data_keep_datasets_apart_and_refuse_repeats(store: Path) -> None:
     first, second = PatternReader(2, 3), PatternReader(2, 3)
     with pytest.raises(RecogniserError, match="in the data twice"):
         Joined([first, second])
@@ -356,7 +356,7 @@ def test_copies_of_a_training_sample_follow_one_another() -> None:
 
 
 class Damaged(PatternReader):
-    """One clip has a flow that is no number."""
+    """One clip has a flow that is not finite."""
 
     def read(self, index: int) -> Sample:
         sample = super().read(index)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "recognizer").rglob("*.py"))
 
 # What `recognizer` may know of `mvgen`: single modules, and rooms with all that is in them.
-MODULES = ("mvgen", "mvgen.pipeline.frontal")
+MODULES = ("mvgen", "mvgen.motion.flow", "mvgen.pipeline.frontal", "mvgen.pipeline.tools")
 ROOMS = ("mvgen.core", "mvgen.dataset", "mvgen.engine", "mvgen.store")
 # Releases and videos are read in one place.
 READS_SOURCES = "recognizer/readers/source.py"
@@ -49,13 +49,13 @@ def test_the_recogniser_knows_records_stores_and_registered_clips_only(file: str
 @pytest.mark.parametrize(
     "line",
     [
-        "import mvgen.motion.flow",
+        "import mvgen.motion.joint_flow",
         "from mvgen import motion",
         "from mvgen.pipeline import clip, frontal",
         "from mvgen.pipeline.frontal import _register",
         "from mvgen.store.writer import _flush",
         "from mvgen.sources import get_source",
-        "def read():\n    from mvgen.views.view import look",
+        "def read():\n    from mvgen.views.view import render_geometry",
     ],
 )
 def test_other_imports_are_found(line: str) -> None:

@@ -66,7 +66,7 @@ def test_the_bootstrap_draws_the_clips_of_a_subject_together() -> None:
 
 
 def test_two_subjects_that_agree_leave_an_interval_that_chance_is_in() -> None:
-    """Each has 3 of 8 right; one in two is well within what eight clips can say."""
+    """Each has 3 of 8 right; a true rate of one in two is well within the uncertainty of eight clips."""
     clips = np.array([[[1, 0], [0, 0]]] * 3 + [[[0, 1], [0, 0]]] * 5)
     low, high = metrics.interval(
         metrics.accuracy(metrics.resampled(np.concatenate([clips, clips]), metrics.draws("a" * 8 + "b" * 8)))
@@ -76,7 +76,7 @@ def test_two_subjects_that_agree_leave_an_interval_that_chance_is_in() -> None:
 
 
 @pytest.mark.parametrize("people", [3, 40])
-def test_an_interval_covers_the_truth_about_as_often_as_it_says(people: int) -> None:
+def test_an_interval_covers_the_truth_about_as_often_as_its_level(people: int) -> None:
     rng = np.random.default_rng(0)
     subjects = np.repeat(np.arange(people), 10).astype(str)
     drawn, covered = metrics.draws([*subjects], count=200), 0

@@ -16,8 +16,8 @@ import torch
 from mvgen.core.console import run_app
 from recognizer.cli import app
 from recognizer.errors import RecogniserError
-from recognizer.evaluation.acted_samples import DIRECTIONS, acted_sample
 from recognizer.evaluation.overfit import SMALL, learn
+from recognizer.evaluation.synthetic_samples import DIRECTIONS, synthetic_sample
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, get_system
 from recognizer.systems.listing import describe_systems
@@ -41,8 +41,8 @@ def batch_of(system: NeuralSystem[Any], samples: list[Sample]) -> dict[str, torc
 def test_inputs_have_one_shape_whatever_the_clip(name: str) -> None:
     system = small(name)
     assert system.name == name
-    short = acted_sample(frames=5, size=72)
-    long = replace(acted_sample(label=1, seed=1, frames=40, size=96), landmarks=None, view="yaw-30", valid=None)
+    short = synthetic_sample(frames=5, size=72)
+    long = replace(synthetic_sample(label=1, seed=1, frames=40, size=96), landmarks=None, view="yaw-30", valid=None)
     before = long.frames.copy(), long.flow.copy()
     first, again, other = system.prepare(short), system.prepare(short), system.prepare(long)
     assert first.keys() == other.keys()
@@ -60,7 +60,7 @@ def test_inputs_have_one_shape_whatever_the_clip(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradient_reaches_every_parameter(name: str) -> None:
     system = small(name)
-    batch = batch_of(system, [acted_sample(label=seed % 3, seed=seed, size=72) for seed in range(3)])
+    batch = batch_of(system, [synthetic_sample(label=seed % 3, seed=seed, size=72) for seed in range(3)])
     torch.manual_seed(0)
     network = system.network(classes=4)
     system.initialise(network, [batch])
@@ -75,7 +75,7 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_go_from_one_network_to_another(name: str) -> None:
     system = small(name)
-    batch = batch_of(system, [acted_sample(size=72), acted_sample(label=1, seed=1, size=72)])
+    batch = batch_of(system, [synthetic_sample(size=72), synthetic_sample(label=1, seed=1, size=72)])
     first, second = system.network(3), system.network(3)
     system.initialise(first, [batch])
     second.load_state_dict(first.state_dict())
@@ -85,11 +85,11 @@ def test_weights_go_from_one_network_to_another(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FEATURES)
-def test_support_vectors_tell_ways_of_moving_apart(name: str) -> None:
+def test_support_vectors_distinguish_directions_of_motion(name: str) -> None:
     system = small(name)
     assert isinstance(system, FeatureSystem)
     train, test = (
-        [acted_sample(label=seed % 4, seed=seed, size=72, strength=3.0) for seed in seeds]
+        [synthetic_sample(label=seed % 4, seed=seed, size=72, strength=3.0) for seed in seeds]
         for seeds in (range(16), range(100, 108))
     )
     features, unseen = (np.stack([system.prepare(each)["features"] for each in part]) for part in (train, test))
@@ -102,7 +102,7 @@ def test_support_vectors_tell_ways_of_moving_apart(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cnn-gru", "flow-3dcnn", "tscnn"])
 def test_a_network_learns_eight_clips_by_heart(name: str) -> None:
-    samples = [acted_sample(label=seed % 3, seed=seed, size=64, frames=8) for seed in range(8)]
+    samples = [synthetic_sample(label=seed % 3, seed=seed, size=64, frames=8) for seed in range(8)]
     options = {"tscnn": {"size": 24}, "flow-3dcnn": {"size": 16, "frames": 9}, "cnn-gru": {"size": 16, "frames": 4}}
     accuracy, _ = learn(get_system(name, **options[name]), samples, epochs=150, rate=3e-3)
     assert accuracy == 1
@@ -110,7 +110,7 @@ def test_a_network_learns_eight_clips_by_heart(name: str) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_clip_that_cannot_be_used_is_named_with_the_reason(name: str) -> None:
-    system, sample = small(name), acted_sample(size=72)
+    system, sample = small(name), synthetic_sample(size=72)
     still = replace(sample, onset=3, apex=3, offset=3)
     with pytest.raises(RecogniserError, match="clip acted/0, view source: 1 frames from onset to offset"):
         system.prepare(still)
@@ -122,13 +122,13 @@ def test_a_clip_that_cannot_be_used_is_named_with_the_reason(name: str) -> None:
 
 def test_a_depth_that_is_the_papers_refuses_shorter_clips() -> None:
     system = get_system("microexp-stcnn", depth=18, fit="first", size=24)
-    assert system.prepare(acted_sample(frames=20, size=72))["clip"].shape == (1, 18, 24, 24)
+    assert system.prepare(synthetic_sample(frames=20, size=72))["clip"].shape == (1, 18, 24, 24)
     with pytest.raises(RecogniserError, match="16 frames from onset to offset, at least 18 are needed"):
-        system.prepare(acted_sample(frames=16, size=72))
+        system.prepare(synthetic_sample(frames=16, size=72))
 
 
 def test_only_the_expression_counts() -> None:
-    inside = acted_sample(frames=16, size=72)
+    inside = synthetic_sample(frames=16, size=72)
     noise = np.random.default_rng(0).integers(0, 255, (2, *inside.frames.shape[1:]), np.uint8)
     still = np.zeros((2, *inside.flow.shape[1:]), np.float32)
     longer = replace(
@@ -148,7 +148,7 @@ def test_only_the_expression_counts() -> None:
 
 @pytest.mark.parametrize(("name", "copies"), [("strcn-a", 50), ("strcn-g", 50), ("tscnn", 10), ("cnn-frame", 6)])
 def test_copies_are_as_many_as_the_paper_makes(name: str, copies: int) -> None:
-    sample = acted_sample(frames=12, size=32)
+    sample = synthetic_sample(frames=12, size=32)
     made = list(small(name).expand(sample))
     assert len(made) == copies
     assert {(each.label, each.clip, each.subject, each.view) for each in made} == {(0, "acted/0", "s0", "source")}
@@ -160,7 +160,7 @@ def test_copies_are_as_many_as_the_paper_makes(name: str, copies: int) -> None:
 
 
 def test_strcns_copies_differ_in_factor_and_frames_and_keep_the_apex() -> None:
-    sample = acted_sample(frames=20, size=32)
+    sample = synthetic_sample(frames=20, size=32)
     made = list(small("strcn-g").expand(sample))
     assert {each.magnification for each in made} == set(map(float, range(5, 15)))
     assert {len(each.frames) for each in made} == {20, 18, 16, 14, 12}
@@ -175,7 +175,7 @@ def test_strcns_copies_differ_in_factor_and_frames_and_keep_the_apex() -> None:
 
 
 def test_a_name_that_two_systems_have_is_refused() -> None:
-    with pytest.raises(RecogniserError, match=r"system 'tscnn' is there twice: recognizer.systems.tscnn:Tscnn and "):
+    with pytest.raises(RecogniserError, match=r"system 'tscnn' is registered twice: recognizer.systems.tscnn:Tscnn"):
         SYSTEMS.add("tscnn", "other:Tscnn")
 
 
@@ -189,9 +189,9 @@ def test_a_name_that_two_systems_have_is_refused() -> None:
         ("multiview", {"frames": 17}, "option 'frames' of multiview: Input should be greater than or equal to 18"),
         ("strcn-g", {"copies": 0}, "option 'copies' of strcn-g"),
         ("cnn-frame", {"dropout": 1.0}, "option 'dropout' of cnn-frame: Input should be less than 1"),
-        ("tscnn", {"size": 50}, "size 50 is no multiple of 3 blocks"),
+        ("tscnn", {"size": 50}, "size 50 is not a multiple of 3 blocks"),
         ("tscnn", {"no_static": 1, "no_local": 1, "no_dynamic": 1}, "tscnn: no stream is left"),
-        ("bi-woof", {"blocks": 7}, "size 128 is no multiple of 7 blocks"),
+        ("bi-woof", {"blocks": 7}, "size 128 is not a multiple of 7 blocks"),
         ("lbp-top", {"frames": 6}, "6 frames of 128 pixels leave no pattern of radius 3"),
     ],
 )
@@ -231,7 +231,7 @@ def test_parameters_are_those_of_the_network() -> None:
 
 @pytest.fixture
 def fer2013(tmp_path: Path) -> Callable[[str], Path]:
-    """A file in FER2013's form, with a last line of one's own."""
+    """A file in the format of FER2013, with a given last line."""
 
     def write(last: str = "") -> Path:
         draw = np.random.default_rng(0)
@@ -283,7 +283,7 @@ def test_a_file_that_is_not_fer2013_is_refused(tmp_path: Path, fer2013: Callable
         read_fer2013(other)
 
 
-def test_acted_samples_have_all_ways_of_moving() -> None:
-    flows = [acted_sample(label=label).apex_flow.sum(axis=(0, 1)) for label in range(len(DIRECTIONS))]
+def test_synthetic_samples_move_in_all_directions() -> None:
+    flows = [synthetic_sample(label=label).apex_flow.sum(axis=(0, 1)) for label in range(len(DIRECTIONS))]
     for flow, way in zip(flows, DIRECTIONS, strict=True):
         np.testing.assert_allclose(flow / np.linalg.norm(flow), way, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The parts that systems are made of, against what they have to give by definition."""
+"""Building blocks of systems, compared with their definitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from mvgen.core.camera import EYE_DISTANCE
 from mvgen.core.landmarks68 import MOUTH, five_points
-from recognizer.evaluation.acted_samples import acted_sample
+from recognizer.evaluation.synthetic_samples import synthetic_sample
 from recognizer.ops.alignment import LocalWeightedMean, aligned_face
 from recognizer.ops.clips import expression, resampled, resampled_flow, resized_flow, select
 from recognizer.ops.convlstm import BiConvLSTM, ConvLSTM
@@ -46,13 +46,13 @@ def test_resampled_flow_adds_up_to_the_same_motion() -> None:
 
 
 def test_flow_does_not_depend_on_the_size_of_the_crop() -> None:
-    coarse, fine = (acted_sample(size=size, strength=size / 32).apex_flow[None] for size in (64, 128))
+    coarse, fine = (synthetic_sample(size=size, strength=size / 32).apex_flow[None] for size in (64, 128))
     np.testing.assert_allclose(resized_flow(coarse, 32, 32), resized_flow(fine, 32, 32), atol=0.05)
     assert resized_flow(coarse, 32, 32).max() == pytest.approx(8, rel=0.05)  # 2 of 64 pixels are 8 of 256
 
 
 def test_flow_between_the_frames_that_are_left_adds_up() -> None:
-    sample = acted_sample(frames=9, size=16)
+    sample = synthetic_sample(frames=9, size=16)
     kept = np.array([0, 3, 4, 8])
     less = select(sample, kept)
     assert (less.onset, less.apex, less.offset) == (0, 2, 3)
@@ -62,15 +62,15 @@ def test_flow_between_the_frames_that_are_left_adds_up() -> None:
 
 
 def test_an_expression_is_its_frames_from_onset_to_offset() -> None:
-    sample = replace(acted_sample(frames=9, size=16), onset=2, apex=4, offset=6)
+    sample = replace(synthetic_sample(frames=9, size=16), onset=2, apex=4, offset=6)
     face = expression(sample)
     assert (face.onset, face.apex, face.offset) == (0, 2, 4)
     np.testing.assert_array_equal(face.frames, sample.frames[2:7])
     np.testing.assert_array_equal(face.flow, sample.flow[2:6])
 
 
-def test_a_mirrored_clip_moves_the_other_way() -> None:
-    sample = acted_sample(label=0, size=32)
+def test_a_mirrored_clip_moves_in_the_opposite_direction() -> None:
+    sample = synthetic_sample(label=0, size=32)
     image = mirrored(sample)
     assert image.apex_flow[..., 0].min() < -1
     np.testing.assert_array_equal(image.frames[:, :, 0], sample.frames[:, :, -1])
@@ -84,7 +84,7 @@ def test_a_mirrored_clip_moves_the_other_way() -> None:
 
 
 def test_a_clip_turned_by_a_right_angle_is_the_turned_picture_with_turned_motion() -> None:
-    sample = acted_sample(label=0, size=32)
+    sample = synthetic_sample(label=0, size=32)
     image = turned(sample, 90)
     np.testing.assert_array_equal(image.frames, np.rot90(sample.frames, axes=(1, 2)))
     rotated = np.rot90(sample.apex_flow)  # counter-clockwise, right becomes up
@@ -96,7 +96,7 @@ def test_a_clip_turned_by_a_right_angle_is_the_turned_picture_with_turned_motion
 
 
 def test_landmarks_that_are_not_known_are_a_mean_face_seen_from_the_views_angle() -> None:
-    sample = replace(acted_sample(size=100), landmarks=None)
+    sample = replace(synthetic_sample(size=100), landmarks=None)
     frontal, left = (landmarks_of(replace(sample, view=view)) for view in ("source", "yaw-45"))
     np.testing.assert_allclose(frontal[:, 0] + frontal[::-1, 0][[*range(68)]], frontal[:, 0] + frontal[::-1, 0])
     assert frontal[30, 0] == pytest.approx(50, abs=1e-3)  # the nose's tip is in the middle
@@ -132,7 +132,7 @@ def test_local_weighted_mean_moves_what_is_near_to_what_moved() -> None:
 
 def test_a_face_is_cropped_about_its_eyes_and_brought_to_the_mean_face() -> None:
     size = 128
-    sample = acted_sample(size=size, frames=2)
+    sample = synthetic_sample(size=size, frames=2)
     marked = np.zeros((2, size, size), np.uint8)
     assert sample.landmarks is not None
     eyes = five_points(sample.landmarks)[:2]
@@ -150,14 +150,14 @@ def test_a_face_is_cropped_about_its_eyes_and_brought_to_the_mean_face() -> None
 
 
 def grating(motion: Floats, wavelength: float = 32.0, size: int = 128) -> Floats:
-    """(T, size, size) grey in [0, 255], waves that lie `motion` pixels to the right."""
+    """(T, size, size) grey in [0, 255], waves shifted by `motion` pixels to the right."""
     x = np.arange(size) - motion[:, None]
     rows = 127 + 60 * np.sin(2 * np.pi * x / wavelength)
     return np.repeat(rows[:, None], size, axis=1).astype(np.float32)
 
 
 def displacement(clip: Floats, wavelength: float = 32.0) -> Floats:
-    """How far to the right the waves of each frame lie of those of the first, pixels."""
+    """Shift of the waves of each frame to the right of those of the first, pixels."""
     waves = np.exp(-2j * np.pi * np.arange(clip.shape[2]) / wavelength)
     phase = np.angle((clip @ waves).sum(axis=1))
     return -np.angle(np.exp(1j * (phase - phase[0]))) * wavelength / (2 * np.pi)

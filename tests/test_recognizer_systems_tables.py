@@ -1,4 +1,4 @@
-"""Output shapes of every layer against the papers' tables; nothing is computed, so that their sizes cost nothing."""
+"""Output shapes of every layer against the papers' tables; shapes are computed without data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 
 def shapes(system: Any, inputs: dict[str, Shape], kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, Shape]]:
-    """Kind and output shape, without the batch axis, of every layer of some kinds, in the order they are computed."""
+    """Kind and output shape, without the batch axis, of every layer of the given kinds, in order."""
     assert isinstance(system, NeuralSystem)
     seen: list[tuple[str, Shape]] = []
     with torch.device("meta"):

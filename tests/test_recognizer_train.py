@@ -71,7 +71,7 @@ def test_steps_give_few_samples_as_many_steps_as_many_samples(samples: int, epoc
 
 
 class StoppedError(Exception):
-    """Stands for whatever ends a process."""
+    """Simulates the end of a process."""
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_balanced_loss_weighs_classes_not_samples() -> None:
 
 
 def test_a_loss_that_is_no_number_is_an_error() -> None:
-    with pytest.raises(RecogniserError, match="tiny-network: the loss is no longer a number in epoch"):
+    with pytest.raises(RecogniserError, match="tiny-network: the loss is not finite in epoch"):
         fit(Training(epochs=40, batch=8, rate=1e38))
 
 
@@ -206,7 +206,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 
 
 class LinearPicture(torch.nn.Module):
-    """Scores are sums over a picture (B, 2, 12, 12), weighted anew for each class."""
+    """Scores are sums over a picture (B, 2, 12, 12), weighted differently for each class."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ def test_saliency_of_a_linear_network_is_its_weights() -> None:
     assert list(maps) == ["picture"]
     np.testing.assert_allclose(maps["picture"], expected[None], rtol=1e-6)
     assert sheet(inputs, maps, "a title").startswith(b"\x89PNG")
-    with pytest.raises(RecogniserError, match="are no pictures"):
+    with pytest.raises(RecogniserError, match="are not images"):
         saliency(trained, {"number": inputs["number"]}, 1, DEVICE)
     with pytest.raises(RecogniserError, match="no gradient"):
         saliency(Trained(Nearest(), READER.classes, 12, True, None, 0, {}), inputs, 1, DEVICE)
@@ -246,7 +246,7 @@ def test_a_store_is_trained_on_and_tested_apart(store: Path, tmp_path: Path) -> 
     trained = load_trained(weights, DEVICE)
     reader = open_data(run.data)
     assert set(trained.about["clips"]) == {entry.clip for entry in reader.entries if entry.split == "train"}
-    assert any("to choose the epoch by" in line for line in said)
+    assert any("to choose the epoch" in line for line in said)
     found = evaluate(trained, reader, "test", DEVICE)
     assert found["clips"] == 3
     assert list(found["views"]) == ["all views", "source", "yaw-45", "yaw+00", "yaw+45"]

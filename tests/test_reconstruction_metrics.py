@@ -1,4 +1,4 @@
-"""The measuring stick of the benchmarks: each figure says what it is named after, on depth whose error is known."""
+"""Metrics of reconstruction, on depth with known errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mvgen.evaluation.depth_metrics import (
 )
 from mvgen.evaluation.expressions import EXPRESSIONS, Pair, action_weights, agreement
 from mvgen.evaluation.mean_face import fit_pose, mean_alone, posed_mean
-from mvgen.evaluation.real_heads import depth_score, other_ways, view_score
+from mvgen.evaluation.real_heads import depth_score, simpler_methods, view_score
 from mvgen.evaluation.tables import Table
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
@@ -159,7 +159,7 @@ def test_a_posed_template_is_found_again(
     np.testing.assert_allclose(pose.shift, shift, atol=0.01)
 
 
-def test_two_landmarks_do_not_tell_a_pose() -> None:
+def test_two_landmarks_do_not_determine_a_pose() -> None:
     with pytest.raises(ValueError, match="3 are needed"):
         fit_pose(np.zeros((2, 3)), np.zeros((2, 2)))
 
@@ -195,10 +195,10 @@ def test_a_model_of_the_mean_alone_has_no_other_face() -> None:
 
 def test_simpler_ways_see_the_mean_face_in_its_own_landmarks() -> None:
     points = mean_points()
-    ways = other_ways(points, CAMERA, face_model())
+    methods = simpler_methods(points, CAMERA, face_model())
     column, row = np.floor(points[:, :2]).astype(int).T
     for name in ("the landmarker's own depth", "posed average face", "fit alone"):
-        found = CAMERA.scale * ways[name][row, column]
+        found = CAMERA.scale * methods[name][row, column]
         known = np.isfinite(found)
         assert known.mean() > 0.9
         score = depth_score(found[known], points[known, 2], points[known, :2])

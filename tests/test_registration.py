@@ -1,4 +1,4 @@
-"""Frames brought onto the onset frame by the head's path, on a photograph that is moved as a head is."""
+"""Registration along the head's path, on a photograph that is moved like a head."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mvgen.faces.crop import crop_frames, track_face
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, rasterise
-from mvgen.motion.head_motion import HeadFitter, seen_at, turn
+from mvgen.motion.head_motion import HeadFitter, plane_parallax, rotation_matrix
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.pipeline.frontal import depth_everywhere
 
@@ -30,7 +30,7 @@ Floats = NDArray[np.floating]
 
 SIDE, FRAMES, ONSET = 256, 24, 3
 CAMERA, MODEL = crop_camera(SIDE), face_model()
-# Shift in pixels, turn in radians, logarithm of the scale, at the end of the way.
+# Shift in pixels, rotation in radians, logarithm of the scale, at the end of the path.
 FAR = {
     "shift": (5.0, -3.0, 0, 0, 0, 0),
     "turn": (0, 0, 0.03, 0.07, 0, 0),
@@ -65,7 +65,7 @@ def face() -> NDArray[np.bool_]:
 
 def moved_to(pose: Floats, at: Floats, deep: Floats) -> Floats:
     """Where a frame shows the onset frame's pixels `at` (..., 2), which are `deep` (...)."""
-    homography, parallax = seen_at(pose, CAMERA)
+    homography, parallax = plane_parallax(pose, CAMERA)
     return np.asarray(at @ homography[:2, :2].T + homography[:2, 2] + deep[..., None] * parallax)
 
 
@@ -84,10 +84,10 @@ def filmed(pose: Floats, picture: Image | None = None) -> Image:
     return np.asarray(sampled(photograph() if picture is None else picture, here), np.uint8)
 
 
-def way(far: tuple[float, ...] | Floats, frames: int = FRAMES) -> Floats:
-    """(T, 6), a smooth way that is at rest in the onset frame."""
-    course = np.sin(np.linspace(-0.5, 2.2, frames))
-    return np.outer((course - course[ONSET]) / np.ptp(course), far)
+def path(far: tuple[float, ...] | Floats, frames: int = FRAMES) -> Floats:
+    """(T, 6), a smooth path that is zero in the onset frame."""
+    strength = np.sin(np.linspace(-0.5, 2.2, frames))
+    return np.outer((strength - strength[ONSET]) / np.ptp(strength), far)
 
 
 def with_noise(frames: Image | list[Image], sigma: float = 1.0) -> Image:
@@ -116,17 +116,17 @@ def miss(found: Registration, true: Floats) -> Floats:
 def test_a_pose_moves_pixels_as_it_moves_the_head_in_space(pose: Floats) -> None:
     points = np.random.default_rng(1).uniform(-0.8, 0.8, (50, 3))
     pixels = CAMERA.project(points)
-    turned = np.exp(pose[5]) * points @ turn(pose[2:5]).T
+    turned = np.exp(pose[5]) * points @ rotation_matrix(pose[2:5]).T
     wanted = CAMERA.project(turned)[:, :2] + pose[:2]
     np.testing.assert_allclose(moved_to(pose, pixels[:, :2], pixels[:, 2]), wanted, atol=1e-9)
 
 
 @given(poses)
 def test_a_turn_keeps_lengths_and_the_way_back_undoes_it(pose: Floats) -> None:
-    matrix = turn(pose[2:5])
+    matrix = rotation_matrix(pose[2:5])
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(matrix) == pytest.approx(1)
-    np.testing.assert_allclose(turn(-pose[2:5]) @ matrix, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(rotation_matrix(-pose[2:5]) @ matrix, np.eye(3), atol=1e-12)
     np.testing.assert_allclose(matrix @ pose[2:5], pose[2:5], atol=1e-12)
 
 
@@ -144,10 +144,10 @@ def fitter_of_the_face() -> HeadFitter:
 
 
 def test_a_head_at_rest_is_read_where_it_is() -> None:
-    homography, parallax = seen_at(np.zeros(6), CAMERA)
+    homography, parallax = plane_parallax(np.zeros(6), CAMERA)
     np.testing.assert_array_equal(homography, np.eye(3))
     np.testing.assert_array_equal(parallax, [0, 0])
-    assert turn(np.radians([0, 20, 0]))[0, 2] > 0  # a positive turn about y brings what is near to the right
+    assert rotation_matrix(np.radians([0, 20, 0]))[0, 2] > 0  # a positive turn about y brings what is near to the right
 
 
 # Still heads
@@ -173,8 +173,8 @@ def test_the_smile_of_a_still_head_leaves_the_head_still() -> None:
     dense = np.nan_to_num(rasterise(CAMERA, vertices, skin))
     dense = np.stack([cv2.GaussianBlur(dense[..., axis], (0, 0), 3) for axis in (0, 1)], axis=-1)
     assert np.linalg.norm(dense, axis=-1).max() > 2
-    course = np.exp(-(((np.arange(FRAMES) - 14) / 4) ** 2))
-    crops = [np.asarray(sampled(photograph(), pixel_grid(SIDE, SIDE) - share * dense), np.uint8) for share in course]
+    strength = np.exp(-(((np.arange(FRAMES) - 14) / 4) ** 2))
+    crops = [np.asarray(sampled(photograph(), pixel_grid(SIDE, SIDE) - share * dense), np.uint8) for share in strength]
     assert miss(registered(with_noise(crops)), np.zeros((FRAMES, 6))).max() < 0.15
 
 
@@ -183,7 +183,7 @@ def test_the_smile_of_a_still_head_leaves_the_head_still() -> None:
 
 @pytest.mark.parametrize("kind", FAR)
 def test_a_known_motion_of_the_head_is_found_and_taken_out(kind: str) -> None:
-    true = way(FAR[kind])
+    true = path(FAR[kind])
     crops = with_noise([filmed(pose) for pose in true])
     found = registered(crops)
     assert found.reasons == ("",) * FRAMES
@@ -198,7 +198,7 @@ def test_a_known_motion_of_the_head_is_found_and_taken_out(kind: str) -> None:
 
 
 def test_one_hidden_frame_amid_good_ones_goes_the_way_of_its_neighbours() -> None:
-    true = way(FAR["all"])
+    true = path(FAR["all"])
     crops = with_noise([filmed(pose) for pose in true])
     crops[12] = np.random.default_rng(5).integers(0, 256, crops[12].shape)
     found = registered(crops)
@@ -232,7 +232,7 @@ def clip(frames: int, onset: int = ONSET, apex: int | None = None) -> Clip:
 
 def cut_clip() -> Image:
     """A clip whose frames from the 14th on show something else."""
-    crops = with_noise([filmed(pose) for pose in way(FAR["shift"])])
+    crops = with_noise([filmed(pose) for pose in path(FAR["shift"])])
     crops[14:] = cv2.resize(np.ascontiguousarray(astronaut()[230:, :280]), (SIDE, SIDE))
     return crops
 
@@ -241,7 +241,7 @@ def test_frames_after_a_cut_are_left_out() -> None:
     found = registered(cut_clip())
     span = usable_span(found, ONSET)
     assert span == slice(0, 14)
-    assert miss(found.part(span), way(FAR["shift"])[span]).max() < 0.15
+    assert miss(found.part(span), path(FAR["shift"])[span]).max() < 0.15
     kept = only_usable(clip(FRAMES, apex=10), span, found)
     assert [frame.number for frame in kept.frames] == list(range(100, 114))
     assert kept.notes == ("10 of 24 frames cannot be registered and are left out, 100 to 113 stay: the face is hidden",)
@@ -249,7 +249,7 @@ def test_frames_after_a_cut_are_left_out() -> None:
 
 
 def turning() -> Floats:
-    """(T, 6), a head at rest that then turns by 20 degrees."""
+    """(T, 6), a still head that then turns by 20 degrees."""
     poses = np.zeros((FRAMES, 6))
     poses[ONSET:, 3] = np.radians(np.linspace(0, -20, FRAMES - ONSET))
     return poses
@@ -310,7 +310,7 @@ def test_pixels_count_as_seen_where_every_frame_covers_them() -> None:
     inside = np.ones((SIDE, SIDE), bool)
     inside[:, :20] = False
     pose = np.array([[0, 0, 0, 0, 0, 0], [-10.0, 0, 0, 0, 0, 0]])
-    homography, parallax = (np.stack(part) for part in zip(*(seen_at(one, CAMERA) for one in pose), strict=True))
+    homography, parallax = (np.stack(part) for part in zip(*(plane_parallax(one, CAMERA) for one in pose), strict=True))
     found = Registration(pose, homography, parallax, np.array([0.0, 10.0]), ("", ""))
     seen = seen_in_all(inside, found)
     assert not seen[:, :30].any()

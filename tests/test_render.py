@@ -17,7 +17,7 @@ from scipy.ndimage import maximum_filter
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.core.errors import ConfigError, MissingPartError
 from mvgen.core.records import DepthMap, Floats, Mesh
-from mvgen.render import RENDERERS, Renderer, drape, get_renderer, seen_inside
+from mvgen.render import RENDERERS, Renderer, get_renderer, project_texture, seen_inside
 from mvgen.render.mesh import mesh_from_depth
 from mvgen.render.surface import facing
 
@@ -45,7 +45,7 @@ def rays(camera: Camera) -> tuple[Floats, Floats]:
 
 
 def sphere_depth(camera: Camera) -> Floats:
-    """Depth of the front of a sphere in a view, NaN beside it: (S, S)."""
+    """Depth of the front of a sphere in a view, NaN outside it: (S, S)."""
     start, step = rays(camera)
     away = start - camera.to_view(CENTRE)
     a, b, c = (step**2).sum(-1), 2 * (step * away).sum(-1), (away**2).sum(-1) - RADIUS**2
@@ -60,7 +60,7 @@ def sphere_mesh(camera: Camera) -> Mesh:
 
 
 def plane_mesh(camera: Camera, slope: float) -> tuple[Mesh, Floats]:
-    """An inclined plane z = slope x - 0.5, its normal beside it."""
+    """An inclined plane z = slope x - 0.5, and its normal."""
     start, step = rays(camera)
     t = (slope * start[..., 0] - 0.5) / (1 - slope * step[..., 0])
     depth = t.astype(np.float32)
@@ -77,7 +77,7 @@ def test_a_sphere_is_seen_where_geometry_says(name: str, camera: Camera, yaw: fl
     seen = opened(name).render(sphere_mesh(camera), view, grazing=60.0)
     depth = sphere_depth(view)
     expected = camera.project(view.unproject(np.dstack([pixel_grid(SIZE, SIZE), depth])))[..., :2]
-    # Flat triangles lie a hair inside the sphere; a ray that only touches it turns that hair into any distance.
+    # Flat triangles are slightly inside the sphere; for a ray that touches it this becomes any distance.
     points = view.unproject(np.dstack([pixel_grid(SIZE, SIZE), depth]))
     head_on = seen.valid & (facing(points, (points - CENTRE) / RADIUS, view) > np.cos(np.radians(65)))
     assert np.linalg.norm(expected - seen.source, axis=-1)[head_on].max() < 0.05
@@ -134,13 +134,13 @@ def test_near_surface_hides_far_surface(name: str) -> None:
     # The nose hides the cheek behind it: no view pixel shows two places, and the nearer one wins.
     mesh = mesh_from_depth(head_surface(ORTHOGRAPHIC))
     seen = opened(name).render(mesh, ORTHOGRAPHIC.at(60.0), grazing=89.0)
-    landed = seen.camera.project(mesh.vertices.astype(np.float64))
-    column, row = np.floor(landed[:, :2]).astype(int).clip(0, SIZE - 1).T
-    # A vertex lands beside a pixel's centre: compare it with the nearest surface in the pixels around.
+    projected = seen.camera.project(mesh.vertices.astype(np.float64))
+    column, row = np.floor(projected[:, :2]).astype(int).clip(0, SIZE - 1).T
+    # A vertex does not project to a pixel's centre: compare it with the nearest surface in the pixels around.
     shown = maximum_filter(np.nan_to_num(seen.depth, nan=-np.inf), 3)[row, column]
-    inside = ((landed[:, :2] > 0) & (landed[:, :2] < SIZE)).all(axis=1) & np.isfinite(shown)
-    assert (landed[:, 2] - shown)[inside].max() < 0.02
-    assert (landed[:, 2] < shown - 0.2)[inside].sum() > 20
+    inside = ((projected[:, :2] > 0) & (projected[:, :2] < SIZE)).all(axis=1) & np.isfinite(shown)
+    assert (projected[:, 2] - shown)[inside].max() < 0.02
+    assert (projected[:, 2] < shown - 0.2)[inside].sum() > 20
 
 
 @SEEN_BY
@@ -161,11 +161,11 @@ def test_views_of_different_sizes_and_meshes_do_not_mix(name: str) -> None:
 
 @SEEN_BY
 def test_colour_follows_the_source_coordinates(name: str) -> None:
-    # Colour is the source position itself, so the draped view must show `source`.
+    # Colour is the source position itself, so the textured view must show `source`.
     grid = pixel_grid(SIZE, SIZE)
     ramp = np.dstack([grid, np.zeros((SIZE, SIZE))]).astype(np.uint8)
     seen = opened(name).render(mesh_from_depth(head_surface(ORTHOGRAPHIC)), ORTHOGRAPHIC.at(30.0), 70.0)
-    colour = drape(seen, ramp[None])[0]
+    colour = project_texture(seen, ramp[None])[0]
     away = np.abs(colour[..., :2] + 0.5 - seen.source)[seen.valid]
     assert np.quantile(away, 0.99) < 1.0
     assert (colour[seen.coverage == 0] == 0).all()
@@ -175,7 +175,7 @@ def test_colour_follows_the_source_coordinates(name: str) -> None:
 def test_frontal_view_of_the_photograph_is_the_photograph(name: str) -> None:
     crop = astronaut()[40 : 40 + SIZE, 160 : 160 + SIZE]
     seen = opened(name).render(mesh_from_depth(head_surface(ORTHOGRAPHIC)), ORTHOGRAPHIC, 70.0)
-    colour = drape(seen, np.stack([crop, 255 - crop]))
+    colour = project_texture(seen, np.stack([crop, 255 - crop]))
     hit = np.isfinite(seen.depth)
     np.testing.assert_array_equal(colour[:, hit], np.stack([crop, 255 - crop])[:, hit])
 
@@ -188,7 +188,7 @@ def test_squeezed_texture_does_not_alias(name: str) -> None:
     seen = opened(name).render(mesh, ORTHOGRAPHIC.at(60.0), 89.0)  # squeezed to a half: one period a pixel
     hit = np.isfinite(seen.depth)
     inner = hit & np.roll(hit, 3, axis=1) & np.roll(hit, -3, axis=1)
-    assert drape(seen, stripes[None])[0][inner].astype(float).std() < 30
+    assert project_texture(seen, stripes[None])[0][inner].astype(float).std() < 30
 
 
 @SEEN_BY

@@ -41,7 +41,7 @@ NASTY = "<script>alert(1)</script>\"'&</td>"
 
 
 class NastyStages(FakeStages):
-    """A source whose words are markup."""
+    """A source with markup in its texts."""
 
     def read(self, config: BuildConfig) -> Listing:
         listing = super().read(config)
@@ -53,7 +53,7 @@ class NastyStages(FakeStages):
 
 
 class Elements(HTMLParser):
-    """Elements of a page with their attributes, and what stands in its scripts."""
+    """Elements of a page with their attributes, and the text of its scripts."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ def decoded(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
-def test_the_page_says_what_the_store_says(store: Path) -> None:
+def test_the_page_agrees_with_the_store(store: Path) -> None:
     text = " ".join(Elements(page_of(store)).text.split())
     assert "Fake, seen from the side" in text
     assert "clips 5 subjects 3 angles 3 views 20" in text
@@ -158,7 +158,7 @@ def test_the_same_store_gives_the_same_bytes_and_stays_as_it_is(built: Path, sto
     assert str(tmp_path).encode() not in written
 
 
-def test_a_page_knows_whether_it_is_of_the_store_as_it_is(store: Path) -> None:
+def test_a_page_is_current_until_the_store_changes(store: Path) -> None:
     assert not is_current(store)
     write_report(store)
     assert is_current(store)
@@ -166,7 +166,7 @@ def test_a_page_knows_whether_it_is_of_the_store_as_it_is(store: Path) -> None:
     assert not is_current(store)
 
 
-def test_refine_writes_a_page_anew_that_was_there(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refine_updates_an_existing_page(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["refine", str(store), "--threshold", "0.1"]) == 0
     assert "report:" not in capsys.readouterr().out
     assert run(["report", str(store)]) == 0
@@ -175,7 +175,8 @@ def test_refine_writes_a_page_anew_that_was_there(store: Path, capsys: pytest.Ca
     assert is_current(store)
 
 
-def test_a_build_ends_with_a_page_unless_told_otherwise(
+@pytest.mark.slow
+def test_a_build_ends_with_a_page_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, out = make_source(tmp_path / "root"), tmp_path / "out"
@@ -204,12 +205,14 @@ def test_a_build_ends_with_a_page_unless_told_otherwise(
     face.append(frozenset())
     capsys.readouterr()
     assert run([*line, "--retry-failed", "--no-report"]) == 0
-    assert f"out of date: `mvgen report {out}` writes it anew" in capsys.readouterr().out
+    assert f"out of date: `mvgen report {out}` updates it" in capsys.readouterr().out
     assert run(line) == 0
     assert is_current(out)
 
 
-def test_what_is_no_finished_store_is_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_finished_store_is_refused(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["report", str(tmp_path / "nowhere")]) == 2
     assert "no mvgen dataset" in capsys.readouterr().err
     assert not (tmp_path / "nowhere").exists()
@@ -250,14 +253,14 @@ def test_the_viewer_shows_the_frames_of_the_store(store: Path) -> None:
             stored = [np.asarray(Image.open(store / row.frames_directory / name), float) for name in row.frame_names]
             off = [[np.abs(cell - frame).mean() for frame in stored] for cell in cells]
             assert np.argmin(off, axis=1).tolist() == list(range(row.frames))
-            assert max(np.diag(off)) < 20  # colour of noise suffers; another frame is off by 85
+            assert max(np.diag(off)) < 20  # colours of noise are compressed badly; another frame differs by 85
             seen = np.load(store / row.maps)
             unseen = np.isfinite(seen["depth"]) & ~seen["valid"]
             assert np.array_equal(decoded(view["layers"]["unseen"])[..., 3] > 0, unseen)
             assert (view["seen"], view["valid"], view["kept"]) == (row.visible_attention, row.valid_fraction, row.kept)
 
 
-def test_pictures_take_no_more_room_than_they_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_stay_within_their_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The fake frames are a quarter as wide as those of a real store.
     monkeypatch.setattr(viewer, "_LADDER", tuple((side // 4, frames) for side, frames in viewer._LADDER))
     root = make_source(tmp_path / "root", subjects=1, clips=1, frames=60)
@@ -293,7 +296,7 @@ def test_even_noise_fits_the_smallest_size() -> None:
     assert (viewer.MAX_VIEWS + 1) * view < page._PICTURES / viewer.MAX_CLIPS
 
 
-def test_a_large_store_is_sampled_and_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_store_is_sampled_and_the_page_states_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewer.choose_clips, "__defaults__", (2,))
     monkeypatch.setattr("mvgen.report.facts.MAX_LINES", 1)
     html = page_of(store)
@@ -304,7 +307,7 @@ def test_a_large_store_is_sampled_and_says_so(store: Path, monkeypatch: pytest.M
     assert "2 more subjects are in clips.parquet" in text
 
 
-def test_it_says_how_far_heads_moved_and_how_many_frames_were_left_out(store: Path) -> None:
+def test_the_page_states_head_motion_and_left_out_frames(store: Path) -> None:
     rows = read_table(store / layout.TABLE)
     first, second = sorted({row.clip for row in rows})[:2]
     changed = [replace(row, left_out={first: 2, second: 1}.get(row.clip, 0)) for row in rows]
@@ -337,19 +340,19 @@ def test_onset_apex_and_offset_are_always_among_the_frames(store: Path) -> None:
 
 
 @pytest.mark.parametrize("yaw", [-45.0, 0.0, 30.0])
-def test_attention_is_carried_to_where_the_view_shows_it(yaw: float) -> None:
+def test_attention_is_projected_into_the_view(yaw: float) -> None:
     camera = crop_camera(96)
     seen = get_renderer("grid").render(mesh_from_depth(head_surface(camera)), camera.at(yaw), 65.0)
     column = np.tile(np.arange(96) + 0.5, (96, 1))
     for place, axis in ((column, 0), (column.T, 1)):
-        carried = layers.carried_attention(place, seen.depth, seen.camera, camera)
-        both = np.isfinite(carried) & np.isfinite(seen.source).all(axis=-1) & seen.valid
+        projected = layers.project_attention(place, seen.depth, seen.camera, camera)
+        both = np.isfinite(projected) & np.isfinite(seen.source).all(axis=-1) & seen.valid
         assert both.sum() > 1000
-        assert np.abs(carried - seen.source[..., axis])[both].max() < 0.05
-    assert np.isnan(carried[~np.isfinite(seen.depth)]).all()
+        assert np.abs(projected - seen.source[..., axis])[both].max() < 0.05
+    assert np.isnan(projected[~np.isfinite(seen.depth)]).all()
 
 
-def test_layers_show_what_they_stand_for() -> None:
+def test_layers_show_their_values() -> None:
     depth = np.array([[0.0, 1.0], [0.5, np.nan]], np.float32)
     valid = np.array([[True, False], [True, False]])
     assert (layers.unseen_layer(valid, depth)[..., 3] > 0).tolist() == [[False, True], [False, False]]
@@ -386,7 +389,7 @@ def test_noise_of_a_still_clip_does_not_look_like_an_expression(store: Path) -> 
         (0, 40000, (0, 10000, 20000, 30000, 40000), 0),
     ],
 )
-def test_axes_are_round_and_hold_their_values(
+def test_axes_are_round_and_include_their_values(
     lowest: float, highest: float, ticks: tuple[float, ...], digits: int
 ) -> None:
     axis = make_axis(lowest, highest)
@@ -410,7 +413,7 @@ def test_groups_are_described_by_their_quartiles() -> None:
     assert (two.name, two.median) == ("b", 7)
 
 
-def test_the_template_has_no_word_that_the_escape_would_miss() -> None:
+def test_nothing_in_the_template_bypasses_escaping() -> None:
     folder = Path(viewer.__file__).parent / "templates"
     for path in folder.glob("*.html"):
         assert not re.search(r"\|\s*safe|autoescape", path.read_text()), path

@@ -50,7 +50,7 @@ def browser() -> Iterator[Any]:
 
 @dataclass
 class Opened:
-    """A page that is open. told : what it wrote to the console or threw; asked : what it loaded"""
+    """An open page. told : console messages and exceptions; asked : URLs it loaded"""
 
     page: Any
     told: list[str] = field(default_factory=list)
@@ -71,14 +71,14 @@ class Opened:
         self.drawn()
 
     def drawn(self) -> None:
-        """Wait until the pictures are of the view and the frame that the sliders say."""
+        """Wait until the images show the view and frame of the sliders."""
         expect = playwright.expect(self.page.locator("#view"))
         expect.to_have_attribute("data-view", self.view)
         expect.to_have_attribute("data-frame", str(self.frame))
         expect.to_have_attribute("data-layer", self.page.input_value("input[name=layer]:checked"))
 
     def pixels(self, canvas: str) -> np.ndarray:
-        """(S, S, 3) float, what a canvas shows."""
+        """(S, S, 3) float, pixels of a canvas."""
         script = (
             "id => { const c = document.getElementById(id);"
             " const copy = new OffscreenCanvas(c.width, c.width).getContext('2d', {willReadFrequently: true});"
@@ -91,7 +91,7 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Any, out: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """The page in a fresh tab; in the end it has said nothing and asked for nothing."""
+    """The page in a fresh tab; at the end, check that it logged nothing and loaded nothing."""
     page = browser.new_page(**getattr(request, "param", {}))
     tab = Opened(page)
     page.on("console", lambda message: tab.told.append(message.text))
@@ -113,7 +113,7 @@ def rows_of(out: Path, clip: int) -> dict[float | None, ViewRow]:
 
 
 def frame_shown(out: Path, rows: dict[float | None, ViewRow], shown: np.ndarray) -> tuple[float | None, int]:
-    """(yaw, frame) of the stored picture that is nearest to what is shown."""
+    """(yaw, frame) of the stored image that is most similar to the shown one."""
     off = {
         (yaw, index): np.abs(np.asarray(Image.open(out / row.frames_directory / name), float) - shown).mean()
         for yaw, row in rows.items()
@@ -194,7 +194,7 @@ def test_every_control_is_reached_by_tab(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("layer", ["unseen", "depth", "motion", "attention"])
-def test_layers_are_laid_over_both_pictures_and_explained(opened: Opened, layer: str) -> None:
+def test_overlays_cover_both_images_and_are_explained(opened: Opened, layer: str) -> None:
     plain = {canvas: opened.pixels(canvas) for canvas in ("view", "source")}
     opened.page.check(f"input[value={layer}]")
     opened.drawn()
@@ -208,7 +208,7 @@ def test_layers_are_laid_over_both_pictures_and_explained(opened: Opened, layer:
     assert not opened.page.is_visible(f"[data-layer={layer}]")
 
 
-def test_the_curves_are_those_of_the_clip_and_the_upright_line_is_at_its_frame(out: Path, opened: Opened) -> None:
+def test_the_curves_are_those_of_the_clip_and_the_cursor_is_at_its_frame(out: Path, opened: Opened) -> None:
     def shown() -> list[str]:
         return opened.page.eval_on_selector_all(".signals:not([hidden])", "all => all.map(one => one.dataset.clip)")
 
@@ -252,7 +252,7 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
-def test_words_stand_out_from_the_paper(opened: Opened, request: pytest.FixtureRequest) -> None:
+def test_text_has_enough_contrast(opened: Opened, request: pytest.FixtureRequest) -> None:
     scheme = request.node.callspec.params["opened"]["color_scheme"]
     script = "name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()"
     paper, *inks = (opened.page.evaluate(script, f"--{name}") for name in ("paper", "ink", "soft", "accent", "warn"))

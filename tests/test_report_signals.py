@@ -1,4 +1,4 @@
-"""Curves of head pose and facial actions on the page, and how far a face jumps."""
+"""Curves of head pose and facial actions on the page, and the largest jump of a face."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import read_table
 
 
-def test_curves_share_an_axis_that_holds_zero_and_all_of_them() -> None:
+def test_curves_share_an_axis_that_includes_zero() -> None:
     chart = curve_chart({"a": np.array([1.0, 2.0, 4.0]), "b": np.array([1.0, -1.0, 0.0])})
     assert chart.axis.ticks[0] <= -1
     assert chart.axis.ticks[-1] >= 4
@@ -42,7 +42,7 @@ def test_a_band_goes_around_its_curve_and_not_below_zero() -> None:
     assert curve.band[3] == (0, 1 - chart.axis.place(0))
 
 
-def test_marks_of_one_frame_are_one_and_near_ones_stand_in_two_rows() -> None:
+def test_marks_of_one_frame_are_joined_and_near_ones_get_two_rows() -> None:
     assert [(one.name, one.place, one.row) for one in marks({"onset": 0, "apex": 10, "offset": 11}, 21)] == [
         ("onset", 0, 0),
         ("apex", 0.5, 0),
@@ -56,7 +56,7 @@ def made(actions: np.ndarray, deviation: float) -> Signals:
     return with_head(np.zeros((len(actions), 6)), actions, np.full_like(actions, deviation), names)
 
 
-def test_the_strongest_actions_are_drawn_and_none_that_noise_hides() -> None:
+def test_the_strongest_actions_above_the_noise_are_drawn() -> None:
     actions = np.outer([0, 1, 0.5], [0.2, 3, 0.5, 2, 1, 0.7])
     chart = _actions(made(actions, 0.1))
     assert chart is not None
@@ -89,13 +89,13 @@ def test_every_clip_that_is_shown_has_its_curves_and_its_largest_jump(store: Pat
         assert shown.turn is not None
         assert [curve.name for curve in shown.turn.curves] == ["yaw", "pitch", "roll"]
         assert [mark.name for mark in shown.marks] == ["onset", "apex", "offset"]
-        assert f"the face jumps by {shown.jump:.2f} px at most" in " ".join(elements.text.split())
+        assert f"two registered frames is {shown.jump:.2f} px" in " ".join(elements.text.split())
         signals = read_signals(store, next(row for row in rows if row.clip == clip))
         assert shown.actions is not None
         assert {curve.name for curve in shown.actions.curves} <= set(signals.names)
 
 
-def test_a_clip_without_a_heads_pose_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_without_a_head_pose_is_marked_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(out: Path, row: object) -> Signals:
         found = made(np.zeros((4, 2)), 0.1)
         unknown = np.full(4, np.nan)
@@ -103,6 +103,6 @@ def test_a_clip_without_a_heads_pose_says_so(store: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("mvgen.report.signals.read_signals", lost)
     text = " ".join(Elements(write_report(store).read_text(encoding="utf-8")).text.split())
-    assert "Not known: the clip was registered without a head's pose." in text
-    assert "No action is seen above the noise." in text
+    assert "Not known: the clip was registered without a head pose." in text
+    assert "No action exceeds the noise." in text
     assert "The head's scale" not in text

@@ -1,4 +1,4 @@
-"""Releases of textured scans: reading their trees, placing their faces, photographing them, and what can be wrong."""
+"""Releases of textured scans: reading their trees, placing their faces, photographing them, and bad files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mvgen.faces.detection import FaceDetector
 from mvgen.scans import open_corpus
 from mvgen.scans.corpora import facescape, stirling
 from mvgen.scans.corpora.meshfiles import read_obj, read_ply, read_texture
-from mvgen.scans.corpora.placing import TEMPLATE, fit_five, picture_scan, place
-from mvgen.scans.imaging.rendering import see_surface
+from mvgen.scans.corpora.placing import TEMPLATE, fit_five, place, render_scan
+from mvgen.scans.imaging.rendering import render_surface
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.looks.baking import sample_texture, simplified
 from mvgen.scans.records import Scan
@@ -89,7 +89,7 @@ def test_a_hole_in_the_cheek_has_no_depth_and_a_hole_at_an_eye_is_refused(people
 
     sitter = place(with_hole((0.6, -0.7), 0.2), detector)
     camera, pixels = crop_camera(64), pixel_grid(64, 64)
-    surface = see_surface(sitter.dressed.pose(sitter.vertices, np.eye(3), np.zeros(3)), camera, pixels)
+    surface = render_surface(sitter.dressed.pose(sitter.vertices, np.eye(3), np.zeros(3)), camera, pixels)
     u, v, _ = camera.project(np.array([0.6, -0.7, 0.0]))
     assert np.isnan(surface.depth[int(v) - 1 : int(v) + 2, int(u) - 1 : int(u) + 2]).all()
     assert not surface.face[int(v), int(u)]
@@ -184,8 +184,8 @@ def test_a_multi_view_set_is_aligned_and_coloured_by_its_valid_photographs(peopl
     scan = facescape.read_scan(file)
     assert np.abs(scan.vertices / 63 - head.vertices).max() < 1e-3
     camera = crop_camera(128)
-    picture, _ = picture_scan(replace(scan, vertices=scan.vertices / 63), camera)
-    truth, _ = picture_scan(replace(scan_of(head), vertices=head.vertices), camera)
+    picture, _ = render_scan(replace(scan, vertices=scan.vertices / 63), camera)
+    truth, _ = render_scan(replace(scan_of(head), vertices=head.vertices), camera)
     face = (slice(35, 100), slice(36, 92))
     assert np.abs(picture[face].astype(int) - truth[face]).mean() < 5
     assert np.corrcoef(picture[face].reshape(-1), truth[face].reshape(-1))[0, 1] > 0.97
@@ -214,7 +214,7 @@ def test_a_texture_that_only_the_material_names_is_found(people, tmp_path):
     assert stirling.read_scans(tmp_path).files[0].colour.name == "skin.png"
 
 
-def test_a_broken_scan_gives_way_to_a_good_one_and_is_reported_once(people, tmp_path):
+def test_a_broken_scan_is_replaced_by_a_good_one_and_is_reported_once(people, tmp_path):
     write_stirling(tmp_path, people[:1])
     bad = tmp_path / "F_3D_N" / "F1001_A.obj"
     write_obj(bad, people[0], 60.0)
@@ -262,7 +262,7 @@ def test_wrong_roots_say_what_is_expected(name, tmp_path):
     with pytest.raises(ScanError, match="is a file, not the folder of"):
         open_corpus(name, tmp_path / "file")
     (tmp_path / "empty" / "sub").mkdir(parents=True)
-    with pytest.raises(ScanError, match=r"there is no (OBJ|models_reg)(.|\n)*to be had"):
+    with pytest.raises(ScanError, match=r"there is no (OBJ|models_reg)(.|\n)*available"):
         open_corpus(name, tmp_path / "empty")
 
 
@@ -362,7 +362,7 @@ def _no_valid_view(values):
     [
         (_without("2_Rt"), "has no value '2_Rt'"),
         (_with("2_K", [1, 2]), "params.json is torn"),
-        (_with("2_width", 640), "320x320 pixels, params.json says 640x320"),
+        (_with("2_width", 640), "320x320 pixels, params.json has 640x320"),
         (_no_valid_view, "no photograph that params.json calls valid"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Parametric heads, their looks, and rays cast at them."""
+"""Parametric heads, their appearance and rendering."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mvgen.faces.crop import five_point_template
 from mvgen.render.rays import RayScene, edge_nodes, vertex_normals
 from mvgen.scans.corpora.subdivision import loop_subdivision
 from mvgen.scans.imaging.lighting import Lighting
-from mvgen.scans.imaging.rendering import DressedHead, see_surface, shoot
+from mvgen.scans.imaging.rendering import DressedHead, render_colour, render_surface
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.scans.looks.appearance import Look
@@ -24,9 +24,9 @@ def test_subdivision_agrees_with_trimesh_on_a_closed_mesh():
     mesh = trimesh.creation.icosphere(1)
     matrix, triangles = loop_subdivision(mesh.faces, len(mesh.vertices))
     expected, _ = trimesh.remesh.subdivide_loop(mesh.vertices, mesh.faces, 1)
-    ours = matrix @ mesh.vertices
+    refined = matrix @ mesh.vertices
     assert len(triangles) == 4 * len(mesh.faces)
-    distance = np.linalg.norm(ours[:, None] - expected[None], axis=2).min(axis=1)
+    distance = np.linalg.norm(refined[:, None] - expected[None], axis=2).min(axis=1)
     assert distance.max() < 1e-12
 
 
@@ -71,7 +71,7 @@ def test_rays_at_a_sphere_give_its_analytic_depth(yaw, focal):
     points = hits.interpolate(mesh.faces, mesh.vertices)
     inside = hits.hit & (np.hypot(*(pixels - 32).transpose(2, 0, 1)) < 20)
     assert inside.sum() > 1000
-    # The point hit lies on the sphere, in the ray's own pixel, and on the near side.
+    # The point hit is on the sphere, in the pixel of the ray, and on the near side.
     assert np.abs(np.linalg.norm(points[inside], axis=1) - 1).max() < 2e-3
     projected = camera.project(points[inside].astype(np.float64))
     assert np.abs(projected[:, :2] - pixels[inside]).max() < 1e-2
@@ -141,8 +141,8 @@ def test_a_rendered_head_has_depth_where_it_has_colour_and_a_face_in_the_middle(
     dressed = DressedHead(heads.model, Look.draw(generator))
     head = dressed.pose(person.vertices, np.eye(3), np.zeros(3))
     camera, pixels = crop_camera(96), pixel_grid(96, 96)
-    colour, cover = shoot(head, Lighting.draw(generator), camera, pixels)
-    surface = see_surface(head, camera, pixels)
+    colour, cover = render_colour(head, Lighting.draw(generator), camera, pixels)
+    surface = render_surface(head, camera, pixels)
     assert np.isfinite(surface.depth[cover == 1]).all()
     assert np.isnan(surface.depth[cover == 0]).all()
     assert (colour[cover == 1] > 0).all()

@@ -1,4 +1,4 @@
-"""Motion in depth: what the frontal flow of an acted face says of it."""
+"""Motion in depth, inferred from the frontal flow of a synthetic performance."""
 
 from __future__ import annotations
 
@@ -42,14 +42,15 @@ def surface_of(fit: FaceFit, camera: Camera) -> DepthMap:
     return DepthMap(depth.astype(np.float32), np.isfinite(depth).astype(np.float32), camera)
 
 
-def acted(fit: FaceFit, camera: Camera, act: str, pixels: float = 1.2) -> tuple[Floats, Floats]:
+def performed(fit: FaceFit, camera: Camera, action: str, pixels: float = 1.2) -> tuple[Floats, Floats]:
     """Flow (S, S, 2) and motion in depth (S, S), world units, of an action, or of its two sides, of the face model."""
     model = face_model()
-    parts = [index for index, name in enumerate(model.action_names) if name in (act, f"{act}Left", f"{act}Right")]
-    way = model.actions[parts].sum(axis=0).astype(np.float64) @ fit.rotation[0].T
-    way *= pixels / camera.scale / np.linalg.norm(way[:468, :2], axis=1).max()
+    names = (action, f"{action}Left", f"{action}Right")
+    parts = [index for index, name in enumerate(model.action_names) if name in names]
+    shift = model.actions[parts].sum(axis=0).astype(np.float64) @ fit.rotation[0].T
+    shift *= pixels / camera.scale / np.linalg.norm(shift[:468, :2], axis=1).max()
     vertices = fit.vertices[0]
-    image = rasterise(camera, vertices, camera.project(vertices + way) - camera.project(vertices))
+    image = rasterise(camera, vertices, camera.project(vertices + shift) - camera.project(vertices))
     seen = np.isfinite(surface_of(fit, camera).depth)[..., None]
     image = np.where(seen, np.nan_to_num(image), 0)
     return image[..., :2].astype(np.float32), image[..., 2]
@@ -58,12 +59,12 @@ def acted(fit: FaceFit, camera: Camera, act: str, pixels: float = 1.2) -> tuple[
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CAMERAS)
 @pytest.mark.parametrize("turn", [(0, 0, 0), (8, -6, 3)])
-@pytest.mark.parametrize(("act", "left"), [("jawOpen", 0.35), ("mouthPucker", 0.4), ("browDown", 0.7)])
+@pytest.mark.parametrize(("action", "left"), [("jawOpen", 0.35), ("mouthPucker", 0.4), ("browDown", 0.7)])
 def test_depth_of_what_families_agree_about_is_found(
-    kind: str, turn: tuple[float, float, float], act: str, left: float
+    kind: str, turn: tuple[float, float, float], action: str, left: float
 ) -> None:
     camera, fit = CAMERAS[kind], fitted(turn)
-    flow, true = acted(fit, camera, act)
+    flow, true = performed(fit, camera, action)
     (found,) = SceneFlow(fit, surface_of(fit, camera)).depth_motion(flow[None])
     assert found.dtype == np.float32
     assert found.shape == (SIDE, SIDE)
@@ -72,7 +73,7 @@ def test_depth_of_what_families_agree_about_is_found(
 
 def test_an_opening_jaw_goes_back_and_moves_nothing_above_the_nose() -> None:
     camera, fit = CAMERAS["orthographic"], fitted()
-    flow, _ = acted(fit, camera, "jawOpen")
+    flow, _ = performed(fit, camera, "jawOpen")
     scene = SceneFlow(fit, surface_of(fit, camera))
     (found,) = scene.depth_motion(flow[None]) * camera.scale
     assert found.min() < -0.5
@@ -83,7 +84,7 @@ def test_an_opening_jaw_goes_back_and_moves_nothing_above_the_nose() -> None:
 
 def test_what_goes_undoes_what_came_and_depth_goes_with_the_length_of_the_flow() -> None:
     fit = fitted()
-    flow, _ = acted(fit, CAMERAS["orthographic"], "mouthSmile", pixels=2.0)
+    flow, _ = performed(fit, CAMERAS["orthographic"], "mouthSmile", pixels=2.0)
     scene = SceneFlow(fit, surface_of(fit, CAMERAS["orthographic"]))
     come, gone, double, still = scene.depth_motion(np.stack([flow, -flow, 2 * flow, 0 * flow]), flow)
     np.testing.assert_allclose(gone, -come, atol=1e-6)
@@ -114,7 +115,7 @@ def test_a_face_that_is_not_seen_only_slides() -> None:
 def test_a_clips_motion_keeps_its_flow_and_gains_the_depth() -> None:
     camera, fit = CAMERAS["orthographic"], fitted()
     surface = surface_of(fit, camera)
-    flow, _ = acted(fit, camera, "jawOpen")
+    flow, _ = performed(fit, camera, "jawOpen")
     frontal = ClipFlow(np.stack([flow, -0.5 * flow]), flow)
     scene = SceneFlow(fit, surface)
     flows = np.stack([0 * flow, flow, 0.5 * flow])
@@ -136,7 +137,7 @@ def test_a_clips_motion_keeps_its_flow_and_gains_the_depth() -> None:
 def test_a_clip_whose_frames_have_surfaces_of_their_own_has_its_depth_from_them() -> None:
     camera, fit = CAMERAS["orthographic"], fitted()
     surface = surface_of(fit, camera)
-    flow, _ = acted(fit, camera, "jawOpen")
+    flow, _ = performed(fit, camera, "jawOpen")
     frontal = ClipFlow(flow[None], flow)
     plain = clip_surface_motion(frontal, ClipGeometry((surface, surface)), 1)
     lift = SceneFlow(fit, surface).lift(np.stack([0 * flow, flow]), flow)

@@ -1,4 +1,4 @@
-"""Signals of a clip: head pose and facial actions in every frame, from the clip to whoever opens the store."""
+"""Signals of a clip: head pose and facial actions in every frame, from the clip to the store and its readers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fake_build import FakeStages, list_clips, make_built, make_config, make_sou
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from test_scene_flow import CAMERAS, SIDE, acted, fitted, surface_of
+from test_scene_flow import CAMERAS, SIDE, fitted, performed, surface_of
 
 from mvgen import open_dataset
 from mvgen.build.build import build
@@ -30,7 +30,7 @@ from mvgen.store.manifest import read_table
 
 Floats = NDArray[np.floating]
 
-COURSE = np.array([0, 0, 0.2, 0.6, 1.0, 0.7, 0.3, 0.1])
+TIME_COURSE = np.array([0, 0, 0.2, 0.6, 1.0, 0.7, 0.3, 0.1])
 ANGLE = st.floats(-80, 80)
 
 
@@ -58,12 +58,12 @@ def test_action_units_have_the_sides_that_actions_have_and_families_are_added() 
 
 
 def moving(flow: Floats, seen: NDArray[np.bool_], noise: float = 0.0) -> OnsetMotion:
-    """A motion that comes and goes as COURSE does, of a picture's flow (S, S, 2), with smooth noise, pixels."""
+    """A picture's flow (S, S, 2) times TIME_COURSE, with smooth noise, pixels."""
     still = noisy_clip(np.full((SIDE, SIDE, 3), 128, np.uint8), 2, 3.0)
     box = motion_from_onset(still, 0, seen).box
     rng = np.random.default_rng(0)
     nodes = []
-    for strength in COURSE:
+    for strength in TIME_COURSE:
         wobble = np.stack([cv2.GaussianBlur(rng.normal(size=seen.shape), (0, 0), 4) for _ in range(2)], axis=-1)
         whole = strength * flow + noise * wobble / wobble.std()
         nodes.append(
@@ -72,19 +72,19 @@ def moving(flow: Floats, seen: NDArray[np.bool_], noise: float = 0.0) -> OnsetMo
     return OnsetMotion(np.stack(nodes).astype(np.float32), box, seen)
 
 
-def signals_of(act: str, noise: float = 0.0) -> tuple[Signals, Floats]:
-    """Signals of a face that acts, up to 1.2 pixels, and its poses."""
+def signals_of(action: str, noise: float = 0.0) -> tuple[Signals, Floats]:
+    """Signals of a face that performs an action of up to 1.2 pixels, and its poses."""
     camera, fit = CAMERAS["orthographic"], fitted()
-    flow, _ = acted(fit, camera, act)
+    flow, _ = performed(fit, camera, action)
     surface = surface_of(fit, camera)
-    pose = np.zeros((len(COURSE), 6))
+    pose = np.zeros((len(TIME_COURSE), 6))
     pose[3] = [1.0, -2.0, *cv2.Rodrigues(rotation(3, -2, 1))[0][:, 0], np.log(1.02)]
     seen = np.isfinite(surface.depth)
     return clip_signals(pose, moving(flow, seen, noise), SceneFlow(fit, surface)), pose
 
 
 @pytest.mark.parametrize(
-    ("act", "units"),
+    ("action", "units"),
     [
         ("mouthSmile", ("AU12L", "AU12R")),
         ("mouthSmileLeft", ("AU12L",)),
@@ -92,22 +92,22 @@ def signals_of(act: str, noise: float = 0.0) -> tuple[Signals, Floats]:
         ("jawOpen", ("AU26",)),
     ],
 )
-def test_the_act_is_named_and_follows_its_course(act: str, units: tuple[str, ...]) -> None:
-    found, _ = signals_of(act, noise=0.02)
-    apex = int(COURSE.argmax())
+def test_the_action_is_named_and_follows_its_time_course(action: str, units: tuple[str, ...]) -> None:
+    found, _ = signals_of(action, noise=0.02)
+    apex = int(TIME_COURSE.argmax())
     strongest = np.argsort(-found.actions[apex])[: len(units)]
     assert {found.names[index] for index in strongest} == set(units)
     for index in strongest:
         strength = found.actions[:, index]
         assert 0.5 < strength[apex] < 2.4
-        np.testing.assert_allclose(strength / strength[apex], COURSE, atol=0.12)
+        np.testing.assert_allclose(strength / strength[apex], TIME_COURSE, atol=0.12)
         assert 0 < found.deviation[apex, index] < 0.5 * strength[apex]
 
 
 def test_head_and_shapes_are_as_documented() -> None:
     found, _ = signals_of("mouthSmile")
     assert found.names == unit_names()
-    assert found.actions.shape == found.deviation.shape == (len(COURSE), len(found.names))
+    assert found.actions.shape == found.deviation.shape == (len(TIME_COURSE), len(found.names))
     assert found.actions.dtype == found.deviation.dtype == np.float32
     row = [found.yaw[3], found.pitch[3], found.roll[3], found.dx[3], found.dy[3], found.scale[3]]
     np.testing.assert_allclose(row, [3, -2, 1, 1.0, -2.0, 1.02], atol=1e-9)
@@ -129,11 +129,11 @@ def test_a_still_face_has_no_actions_and_an_unseen_one_no_deviation() -> None:
     surface = surface_of(fit, camera)
     seen = np.isfinite(surface.depth)
     motion = moving(np.zeros((SIDE, SIDE, 2)), seen)
-    found = clip_signals(np.zeros((len(COURSE), 6)), motion, SceneFlow(fit, surface))
+    found = clip_signals(np.zeros((len(TIME_COURSE), 6)), motion, SceneFlow(fit, surface))
     assert not found.actions.any()
     assert (found.deviation > 0).all()
     hidden = replace(surface, depth=np.full_like(surface.depth, np.nan))
-    unseen = clip_signals(np.full((len(COURSE), 6), np.nan), motion, SceneFlow(fit, hidden))
+    unseen = clip_signals(np.full((len(TIME_COURSE), 6), np.nan), motion, SceneFlow(fit, hidden))
     assert not unseen.actions.any()
     assert np.isnan(unseen.deviation).all()
     assert np.isnan(unseen.yaw).all()

@@ -112,7 +112,7 @@ def test_a_view_of_a_store_drops_in_for_videos(tmp_path: Path) -> None:
         ("clip,onset\na,soon\n", r"line 2: 'soon' is not a frame number"),
         ("clip,fps\na,-3\n", "line 2: fps -3 is out of range"),
         ("clip,label\na,happy\n", "unknown label 'happy'; known: negative, positive, surprise"),
-        ("clip,label\na,\na,\n", "line 3: clip 'a' stands in row 2 of labels.csv already"),
+        ("clip,label\na,\na,\n", "line 3: clip 'a' is already in row 2 of labels.csv"),
         ("clip,label\n,positive\n", "line 2: the clip is missing"),
         ("clip,label\n", "no row below its header"),
         ("", "is empty"),

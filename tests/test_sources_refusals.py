@@ -19,7 +19,7 @@ WORKBOOKS = {
 
 
 @pytest.mark.parametrize("name", ["casme2", "casme-ii", "smic", "samm"])
-def test_a_missing_root_shows_the_tree_and_the_way_to_a_stand_in(tmp_path: Path, name: str) -> None:
+def test_a_missing_root_shows_the_tree_and_how_to_make_a_stand_in(tmp_path: Path, name: str) -> None:
     source = get_source(name)
     for root, what in ((tmp_path / "nowhere", "does not exist"), (None, "needs --root")):
         with pytest.raises(SourceError) as caught:
@@ -114,7 +114,7 @@ def test_empty_and_damaged_workbooks_are_refused(tmp_path: Path, layout: str) ->
         get_source(layout).read(tmp_path)
 
 
-def test_workbooks_are_told_by_their_content_not_their_ending(tmp_path: Path) -> None:
+def test_workbooks_are_recognised_by_content_not_ending(tmp_path: Path) -> None:
     write_stand_in(tmp_path, "casme-ii", subjects=1, clips=3)
     book = tmp_path / WORKBOOKS["casme-ii"]
     renamed = book.rename(book.with_suffix(".xls"))
@@ -144,7 +144,7 @@ def test_annotations_that_are_missing_or_hold_no_workbook_are_refused(tmp_path: 
         get_source("samm").read(tmp_path / "root", annotations=tmp_path / "notes.txt")
 
 
-def test_a_folder_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_stand_in(tmp_path, "casme2", subjects=1, clips=3)
     listing = get_source("casme2").read(tmp_path)
     closed = tmp_path / listing.clips[0].directory
@@ -175,7 +175,7 @@ def test_an_unknown_dataset_gets_the_nearest_name() -> None:
         get_source("CASME_II")
 
 
-def test_every_source_says_its_terms() -> None:
+def test_every_source_states_its_terms() -> None:
     described = {one.name: one for one in describe_sources()[0]}
     assert set(described) == set(SOURCES) == {"casme2", "casme-ii", "smic", "samm", "folder", "demo"}
     assert {name for name, one in described.items() if one.terms == "forbidden"} == {

@@ -41,7 +41,7 @@ def build_release(folder: Path, release: str, marked: bool) -> Path:
 
 @pytest.mark.parametrize("marked", [True, False])
 @pytest.mark.parametrize("release", LAYOUTS)
-def test_whatever_is_made_of_a_stand_in_says_so(
+def test_all_outputs_of_a_stand_in_state_it(
     tmp_path: Path, release: str, marked: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = build_release(tmp_path, release, marked)

@@ -23,8 +23,7 @@ from skimage.data import astronaut
 from mvgen import open_dataset
 from mvgen.build.build import build
 from mvgen.core.errors import ClipError, StoreError
-from mvgen.core.records import Clip
-from mvgen.dataset.reader import LABELS
+from mvgen.core.records import LABELS, Clip
 from mvgen.store import layout
 from mvgen.store.arrays import FLOW_STEP, npz_bytes, quantise_flow, read_arrays
 from mvgen.store.frames import encode_frame
@@ -294,7 +293,7 @@ def test_a_full_disk_is_a_message_and_leaves_no_marker(
         return real(self, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(StoreError, match=r"no space left .* run the same line again"):
+    with pytest.raises(StoreError, match=r"no space left .* run the same command again"):
         write_clip(config.run.out, clip, make_built(clip, config), "train", config)
     assert not (config.run.out / layout.marker_path(clip.id)).exists()
     assert not (config.run.out / "views").exists()

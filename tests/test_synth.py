@@ -1,4 +1,4 @@
-"""Stand-ins: how they are acted, filmed and written, and that their ground truth is true."""
+"""Stand-ins: their performances, frames and files, and that their ground truth is correct."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mvgen.synth.plan import plan_release
 pytestmark = pytest.mark.slow
 
 
-def test_every_acted_unit_has_facial_actions(heads):
+def test_every_performed_unit_has_facial_actions(heads):
     for combinations in ACTION_UNITS.values():
         for units in combinations:
             assert facial_action_weights(units, heads.model.action_names).max() > 0
@@ -124,7 +124,7 @@ def test_true_depth_of_a_side_view_reprojects_into_the_source(stand_in):
     landed = camera.project(camera.at(30.0).unproject(pixels))
     column, row = np.clip(landed[:, :2].astype(int), 0, [159, 119]).T
     seen = front["depth"][0][row, column]
-    # Where nothing stands in front of it, the surface lies at the same depth in both views.
+    # Where nothing occludes it, the surface has the same depth in both views.
     agree = np.abs(seen - landed[:, 2]) < 0.08
     assert agree.mean() > 0.85
 

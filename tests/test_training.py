@@ -1,4 +1,4 @@
-"""How the depth network is trained: the pictures, what is minimised, and runs that stop and go on."""
+"""Training of the depth network: the pictures, the losses, and runs that stop and resume."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_what_is_wrong_with_a_person_does_not_count_as_a_change():
 
 
 def prediction(fit: torch.Tensor, correction: torch.Tensor, trust: torch.Tensor) -> Prediction:
-    """What a network says that corrects the fit so far, and trusts that so much."""
+    """The prediction of a network that corrects the fit by so much, with so much trust."""
     return Prediction(fit + correction * trust.sigmoid(), torch.zeros_like(fit), trust)
 
 
 def test_trust_is_right_where_the_corrected_depth_is_better_than_the_fit():
     fit, truth = torch.zeros(1, 2, 3), torch.tensor([[[0.1, 0.1, -0.1], [0.3, -0.3, 9.0]]])
-    # Right, too far, the wrong way; little enough, the wrong way, and unknown.
+    # Right, too far, wrong direction; small enough, wrong direction, and unknown.
     correction = torch.tensor([[[0.1, 0.25, 0.1], [0.4, 0.1, 9.0]]])
     better = torch.tensor([[[1, 0, 0], [1, 0, 0]]]) > 0
     known = torch.tensor([[[1, 1, 1], [1, 1, 0]]]) > 0
@@ -143,7 +143,7 @@ def test_training_pictures_carry_the_fit_that_a_build_would_make(few):
     assert np.median(away) < 0.12
 
 
-def test_landmarks_lie_on_the_features_they_are_named_after(few):
+def test_landmarks_are_on_the_features_they_are_named_after(few):
     camera = crop_camera(64)
     for points in few.landmarks:
         assert np.isfinite(points).all()
@@ -296,16 +296,16 @@ def test_scans_of_the_releases_are_trained_on_from_the_command_line(trees, recip
         (["--scans", "facescape"], "--root"),
         (["--scans", "facescape", "--root", "nowhere"], "nowhere"),
         (["--scans", "facescap"], "facescap"),
-        (["--scans", "facescape,stirling", "--root", "data"], "whose"),
-        (["--scans", ""], "nothing"),
+        (["--scans", "facescape,stirling", "--root", "data"], "the one it belongs to"),
+        (["--scans", ""], "is empty"),
     ],
 )
 def test_scans_that_cannot_be_opened_are_explained(recipe, tmp_path, capfd, arguments, reason):
     command = ["train-depth", "--config", str(recipe), "--out", str(tmp_path / "run"), "--device", "cpu"]
     assert run([*command, *arguments]) == 2
-    said = capfd.readouterr().err
-    assert reason in said
-    assert "Traceback" not in said
+    printed = capfd.readouterr().err
+    assert reason in printed
+    assert "Traceback" not in printed
 
 
 def test_the_tree_of_another_release_is_refused_before_anything_is_rendered(trees, recipe, tmp_path, capfd):

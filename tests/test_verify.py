@@ -1,4 +1,4 @@
-"""What `mvgen verify` finds: whatever is done to a dataset after it was built."""
+"""`mvgen verify` finds all changes to a dataset after the build."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a stand-in of CAS(ME)² and the store that is built of it."""
+    """A folder with a stand-in of CAS(ME)² and its store."""
     folder = tmp_path_factory.mktemp("verify")
     write_stand_in(folder / "root", "casme2", subjects=2, clips=1, frames=5)
     config = photograph_config(folder / "root", folder / "out", test_share=0.5)
@@ -53,7 +53,7 @@ def rows_of(store: Path) -> list[ViewRow]:
 
 
 def forge(store: Path, change: Callable[[ViewRow], ViewRow]) -> None:
-    """Change rows of the table, and everything that would give that away: digests, counts and the build's records."""
+    """Change rows of the table, and hide it: digests, counts and the build records are changed with them."""
     rows = [change(row) for row in rows_of(store)]
     write_table(rows, store / layout.TABLE)
     about = json.loads((store / layout.DATASET).read_text())
@@ -65,7 +65,7 @@ def forge(store: Path, change: Callable[[ViewRow], ViewRow]) -> None:
 
 
 def redigest(store: Path) -> Callable[[ViewRow], ViewRow]:
-    """A row with the digests of the files that are there now."""
+    """A row with the digests of the present files."""
 
     def change(row: ViewRow) -> ViewRow:
         frames = [file_digest(store / row.frames_directory / name) for name in row.frame_names]
@@ -78,7 +78,7 @@ def said(found: tuple[Finding, ...]) -> str:
     return "\n".join(map(str, found))
 
 
-def test_a_store_as_it_was_built_is_in_order(store: Path) -> None:
+def test_an_unchanged_store_is_in_order(store: Path) -> None:
     before = tree_bytes(store)
     result = verify(store)
     assert not result.findings, said(result.findings)
@@ -94,7 +94,7 @@ def test_a_store_as_it_was_built_is_in_order(store: Path) -> None:
         {"geometry": "per-frame", "fill": "none", "format": "png"},
     ],
 )
-def test_every_way_of_building_is_in_order(built: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_stores_of_all_settings_are_in_order(built: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     if "camera" in settings:
         settings = {**settings, "focal": 900.0, "principal": (256.0, 256.0)}
     config = photograph_config(built / "root", tmp_path / "out", limit=1, **settings)
@@ -103,7 +103,7 @@ def test_every_way_of_building_is_in_order(built: Path, tmp_path: Path, settings
     assert not result.findings, said(result.findings)
 
 
-def test_a_store_that_was_handed_on_without_its_records_is_in_order(store: Path) -> None:
+def test_a_copied_store_without_build_records_is_in_order(store: Path) -> None:
     shutil.rmtree(store / layout.DONE)
     (store / layout.BUILD).unlink()
     assert not verify(store, sample=0).findings
@@ -162,14 +162,14 @@ def test_missing_and_extra_files_are_found(store: Path) -> None:
     assert set(found) == {frame, extra, ".partial/clip/half.npz"}
     assert (found[frame].problem, found[frame].clip) == ("it is missing", row.clip)
     assert "remove it" in found[extra].remedy
-    assert "run that line again" in found[".partial/clip/half.npz"].remedy
+    assert "run that command again" in found[".partial/clip/half.npz"].remedy
 
 
 @pytest.mark.parametrize("name", [layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION, layout.BUILD])
 def test_missing_files_of_the_whole_are_found(store: Path, name: str) -> None:
     (store / name).unlink()
     found = verify(store, sample=0).findings
-    # Without what the build wrote down at its beginning, only the markers are left over.
+    # Without the record of the build, only the markers are left over.
     assert any(name in str(finding) for finding in found) or name == layout.BUILD
     assert bool(found) == (name != layout.BUILD)
 
@@ -183,7 +183,7 @@ def swap(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize("pair", [("yaw-15", "yaw+15"), ("yaw+15", "yaw+40")])
 @pytest.mark.parametrize("kinds", [("views", "maps"), ("views",), ("maps",)])
-def test_swapped_yaws_are_found_even_with_their_digests_made_right(
+def test_swapped_yaws_are_found_even_with_correct_digests(
     store: Path, pair: tuple[str, str], kinds: tuple[str, ...]
 ) -> None:
     for kind in kinds:
@@ -206,7 +206,7 @@ def test_swapped_yaws_are_found_even_with_their_digests_made_right(
 
 
 def change_maps(store: Path, row: ViewRow, **arrays: np.ndarray) -> None:
-    """Give a view other arrays, and the digests and shares that go with them."""
+    """Replace arrays of a view, and adapt its digests and shares."""
     maps = {**read_arrays(store / row.maps), **arrays}
     (store / row.maps).write_bytes(npz_bytes(maps))
     share = float(maps["valid"][np.isfinite(maps["depth"])].mean())
@@ -214,17 +214,17 @@ def change_maps(store: Path, row: ViewRow, **arrays: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("view", ["source", "yaw+15"])
-def test_flow_that_goes_the_wrong_way_is_found(store: Path, view: str) -> None:
+def test_reversed_flow_is_found(store: Path, view: str) -> None:
     row = next(row for row in rows_of(store) if row.view == view)
     maps = read_arrays(store / row.maps)
     change_maps(store, row, flow=-maps["flow"], apex_flow=-maps["apex_flow"])
     found = verify(store).findings
     assert {finding.file for finding in found} == {row.frames_directory}
-    assert "its apex_flow does not carry its frames" in said(found)
-    assert "its flow does not carry its frames" in said(found)
+    assert "its apex_flow does not warp its frames" in said(found)
+    assert "its flow does not warp its frames" in said(found)
 
 
-def test_motion_over_the_edge_of_the_surface_is_no_mistake_of_the_flow() -> None:
+def test_motion_across_the_edge_of_the_surface_is_no_error_of_the_flow() -> None:
     """A bright, nearly flat face over black, all of which moves by a pixel: at its edge black takes its place."""
     size = 64
     valid = np.zeros((size, size), bool)
@@ -254,6 +254,19 @@ def test_a_mask_that_hides_or_shows_too_much_is_found(store: Path, view: str) ->
     assert "its mask" in said(verify(store).findings)
 
 
+def test_a_mask_that_is_off_by_a_pixel_along_an_edge_is_in_order_where_views_are_small(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = photograph_config(built / "root", tmp_path / "out", limit=1, size=64, angles="45")
+    build(config, PhotographStages(built / "root"))
+    row = next(row for row in rows_of(tmp_path / "out") if row.yaw is not None)
+    valid = read_arrays(tmp_path / "out" / row.maps)["valid"]
+    change_maps(tmp_path / "out", row, valid=valid & np.roll(valid, 1, axis=1))
+    assert not verify(tmp_path / "out").findings
+    monkeypatch.setattr("mvgen.verify.geometry._MASK_EDGE", 0.0)
+    assert "its mask is right on" in said(verify(tmp_path / "out").findings)
+
+
 def redigested(store: Path, row: ViewRow) -> ViewRow:
     return next(one for one in rows_of(store) if (one.clip, one.view) == (row.clip, row.view))
 
@@ -262,7 +275,7 @@ def test_depth_of_another_scale_and_arrays_of_another_shape_are_found(store: Pat
     row = next(row for row in rows_of(store) if row.view == "yaw+40")
     depth = read_arrays(store / row.maps)["depth"]
     change_maps(store, row, depth=depth * np.float32(1.2))
-    assert "its depth is not the clip's geometry seen at 40 degrees" in said(verify(store).findings)
+    assert "its depth is not the clip's geometry at 40 degrees" in said(verify(store).findings)
     change_maps(store, redigested(store, row), depth=depth.astype(np.float64))
     assert "do not fit together: depth" in said(verify(store).findings)
 
@@ -278,7 +291,7 @@ def test_depth_of_another_scale_and_arrays_of_another_shape_are_found(store: Pat
         ({"apex_index": 0}, "are onset, apex and offset, not"),
     ],
 )
-def test_labels_that_the_workbook_does_not_give_are_found(store: Path, change: dict[str, Any], message: str) -> None:
+def test_labels_other_than_the_workbooks_are_found(store: Path, change: dict[str, Any], message: str) -> None:
     clip = next(row.clip for row in rows_of(store) if row.label == "negative")
     forge(store, lambda row: replace(row, **change) if row.clip == clip else row)
     found = verify(store, sample=0).findings
@@ -286,9 +299,9 @@ def test_labels_that_the_workbook_does_not_give_are_found(store: Path, change: d
     assert {finding.clip for finding in found} == {clip}
 
 
-def test_a_subject_on_two_sides_of_the_split_is_found(store: Path) -> None:
+def test_a_subject_in_two_splits_is_found(store: Path) -> None:
     forge(store, lambda row: replace(row, subject_key="1"))
-    assert "subject 1 is on 2 sides of the split" in said(verify(store, sample=0).findings)
+    assert "subject 1 is in 2 splits" in said(verify(store, sample=0).findings)
 
 
 @pytest.mark.parametrize(
@@ -299,13 +312,13 @@ def test_a_subject_on_two_sides_of_the_split_is_found(store: Path) -> None:
         ("yaw+15", {"frames": 3}, "it counts other frames than it names"),
         ("yaw+15", {"maps": "maps/elsewhere.npz"}, "its files are not where this view of this clip belongs"),
         ("yaw+15", {"maps": "../../secret.npz"}, "a path leads out of the dataset: ../../secret.npz"),
-        ("yaw+15", {"frames_directory": "/etc"}, "a path leads out of the dataset: /etc/"),
+        ("yaw+15", {"frames_directory": "/etc"}, "a path leads out of the dataset: /etc"),
         ("yaw+15", {"valid_fraction": 7.0}, "a share is not between 0 and 1"),
         ("yaw+15", {"split": "exam"}, "split 'exam' is unknown"),
         ("yaw+15", {"fps": 31.0}, "its views disagree about fps"),
         ("yaw+15", {"clip": "another"}, "it has no view yaw+15"),
-        ("yaw+15", {"view": "yaw-15", "yaw": -15.0}, "there are 2 rows of it"),
-        ("source", {"onset_index": 70}, "onset, apex or offset lies outside the clip"),
+        ("yaw+15", {"view": "yaw-15", "yaw": -15.0}, "there are 2 rows for this view"),
+        ("source", {"onset_index": 70}, "onset, apex or offset is outside the clip"),
     ],
 )
 def test_rows_that_contradict_themselves_or_their_clip_are_found(
@@ -315,25 +328,25 @@ def test_rows_that_contradict_themselves_or_their_clip_are_found(
     assert message in said(verify(store).findings)
 
 
-def test_what_dataset_json_says_is_checked(store: Path) -> None:
+def test_dataset_json_is_checked(store: Path) -> None:
     path = store / layout.DATASET
     about = json.loads(path.read_text())
     for change, message in (
-        ({"counts": {**about["counts"], "clips": 3}}, "its counts are not those of"),
-        ({"views": about["views"][1:]}, "its views are not those of"),
-        ({"software": {"fake": "2"}}, "its software is not what .build.json says"),
-        ({"source": {**about["source"], "digest": "0" * 64}}, "its digest of the source is not that of"),
-        ({"source": {**about["source"], "redistribution": "open"}}, "its source is not what .build.json says"),
+        ({"counts": {**about["counts"], "clips": 3}}, "its counts differ from those of"),
+        ({"views": about["views"][1:]}, "its views differ from those of"),
+        ({"software": {"fake": "2"}}, "it differs from .build.json in: software"),
+        ({"source": {**about["source"], "digest": "0" * 64}}, "its digest of the source differs from that of"),
+        ({"source": {**about["source"], "redistribution": "open"}}, "it differs from .build.json in: source"),
         ({"config": {**about["config"], "camera": {"size": -1}}}, "camera.size"),
-        ({"files": {**about["files"], "../outside": "0"}}, "lists ../outside, which is no file of a dataset"),
+        ({"files": {**about["files"], "../outside": "0"}}, "lists ../outside, which is not a file of a dataset"),
         ({"files": {}}, "it has no digest of clips.parquet"),
-        ({"files": []}, "missing, unknown or of another kind: files"),
-        ({"note": "mine"}, "missing, unknown or of another kind: note"),
+        ({"files": []}, "missing, unknown or of another type: files"),
+        ({"note": "mine"}, "missing, unknown or of another type: note"),
     ):
         path.write_text(canonical_json({**about, **change}))
         assert message in said(verify(store, sample=0).findings), change
     path.write_text(json.dumps(about))
-    assert "not written as mvgen writes it" in said(verify(store, sample=0).findings)
+    assert "not formatted as mvgen writes it" in said(verify(store, sample=0).findings)
     path.write_text("{")
     assert "dataset.json is damaged" in said(verify(store, sample=0).findings)
 
@@ -347,7 +360,7 @@ def test_a_table_with_other_columns_is_found(store: Path) -> None:
     about["files"][layout.TABLE] = file_digest(store / layout.TABLE)
     (store / layout.DATASET).write_text(canonical_json(about))
     found = said(verify(store).findings)
-    assert "columns are missing, unknown or of another kind: " in found
+    assert "columns are missing, unknown or of another type: " in found
     assert "onset_index" in found
 
 
@@ -362,18 +375,18 @@ def test_the_sample_is_seeded_and_as_large_as_asked(store: Path) -> None:
     assert verify(store, sample=3).views == 3
 
 
-def test_the_command_lists_findings_and_says_how_to_mend_them(
+def test_the_command_lists_findings_and_how_to_fix_them(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["verify", str(store), "--sample", "0"]) == 0
-    assert "is as it was built: 67 files" in capsys.readouterr().out
+    assert "is intact: 67 files" in capsys.readouterr().out
     row = rows_of(store)[0]
     (store / row.maps).unlink()
     extra = os.fsdecode(os.fsencode(store) + b"/a\nb\xff\x1b[2J")
     Path(extra).write_bytes(b"x")
     assert run(["verify", str(store), "--sample", "0"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "a\\nb\\udcff\\x1b[2J: no part of the dataset; remove it, or keep it elsewhere"
+    assert lines[0] == "a\\nb\\udcff\\x1b[2J: it is not part of the dataset; remove it, or move it elsewhere"
     assert lines[1] == f"{row.maps}: it is missing; build clip {row.clip} again"
     assert lines[3].startswith("2 findings.")
     assert lines[4:] == [f"  {store / layout.DATASET}", f"  {store / layout.marker_path(row.clip)}"]

@@ -35,7 +35,7 @@ ANGLES = "-40,0,20"
 
 
 class PhotographStages(FakeStages):
-    """The real way of a clip, with noise of its own on one photograph and a head of known shape."""
+    """The real stages of a clip, on one photograph with noise and a head of known shape."""
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         tools = known_tools()
@@ -165,7 +165,7 @@ def test_random_angles_depend_on_seed_epoch_and_clip_alone(store: Path) -> None:
 
 
 def start_opencv_threads() -> None:
-    """They would not survive a fork, and whoever waits for them in a loader process would wait for ever."""
+    """Threads do not survive a fork: a loader process that waited for them would wait for ever."""
     import cv2
 
     cv2.setNumThreads(2)
@@ -229,7 +229,7 @@ def test_a_store_with_a_geometry_per_frame_is_seen_on_one_of_them(tmp_path: Path
 
 
 def test_what_cannot_be_rendered_is_a_message(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="give one of them"):
+    with pytest.raises(StoreError, match="give angles, or the others"):
         open_dataset(store, angles="0", yaw=0)  # type: ignore[call-overload]
     with pytest.raises(AnglesError, match="step 0"):
         open_dataset(store, angles="0:10:0")

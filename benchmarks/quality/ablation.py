@@ -1,11 +1,11 @@
-"""What each part of the training is worth: short runs on more and more corpora, then one without the fitted face.
+"""Ablation of the training: short runs on more and more corpora, then one without the fitted face.
 
     python benchmarks/quality/ablation.py --ict ICT-FaceKit --people 768 --epochs 2 --out ablation.json
 
-Each run has as many people, pictures and steps as the others, and is measured on people none of them saw: depth in % of
-the inter-ocular distance; "change" is the correlation of predicted with true changes of expression; "still" the RMS
-change where only noise changes. `--real` is the folder of `real_faces.py`: its depth and tilt-free depth, medians.
-Prints a Markdown table for each run with hardware and commit, as soon as it is known.
+All runs have the same number of people, pictures and steps, and are measured on unseen people: depth in % of the
+inter-ocular distance; "change" is the correlation of predicted with true changes of expression; "still" the RMS change
+where only noise changes. `--real` is the folder of `real_faces.py`: its depth and tilt-free depth, medians. Prints a
+Markdown table for each run with hardware and commit, as soon as it is known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from benchmarks.common import Report, command_line, run_script
 from mvgen.core.config import BuildConfig
 from mvgen.depth.estimator import load_network
-from mvgen.evaluation.real_heads import OURS, measure, read_heads
+from mvgen.evaluation.real_heads import MVGEN, measure, read_heads
 from mvgen.pipeline.tools import Tools
 from mvgen.scans import open_corpus
 from mvgen.training.depth import evaluate, load_training_config, train
@@ -51,7 +51,7 @@ def main() -> None:
         samples = make_samples(
             open_corpus(name, roots.get(name)), SEED, first=0, people=chosen.held_out, per_person=4, size=config.size
         )
-        # A network without the fit is measured where the others are.
+        # A network without the fit is measured at the same pixels as the others.
         tests[name] = replace(samples, face=samples.face & np.isfinite(samples.fit[..., 0]))
     about = f"{chosen.people} people, {chosen.epochs} epochs at 64 pixels, {chosen.held_out} others of each corpus"
     report = Report(__file__, chosen, about)
@@ -79,7 +79,7 @@ def main() -> None:
             if chosen.real:
                 tools = Tools.load(BuildConfig(geometry={"weights": weights}))
                 found = measure(read_heads(chosen.real)[0], tools, print, with_views=False)
-                cells += [*np.median([scores.depth[OURS][:2] for scores in found.values()], axis=0)]
+                cells += [*np.median([scores.depth[MVGEN][:2] for scores in found.values()], axis=0)]
             report.table(["trained with", *titles], [[title, *cells]])
 
 

@@ -1,16 +1,16 @@
-"""Which way to make a clip's geometry is best: per frame, one for all, or one that facial actions move.
+"""Comparison of geometries of a clip: one per frame, one for all frames, or one that facial actions move.
 
     python benchmarks/quality/clip_geometry.py --subjects 3 --clips 2 --frames 14 --out clip_geometry.json
 
-Acted clips whose truth is known, filmed with drifting heads and sensor noise, as weak as micro-expressions (`micro`)
-and at full strength (`full`); and still clips. For each way:
+Synthetic performances with ground truth, with drifting heads and sensor noise, as weak as micro-expressions (`micro`)
+and at full strength (`full`); and still clips. For each geometry:
 
-    change of depth   RMS error of depth minus the clip's mean depth, over that of no change at all: below 1 a geometry
-                      per frame is worth having; its correlation with the true change; and the share of it that
-                      least squares would have used, 1 where it is as strong as it should be
+    change of depth   RMS error of depth minus the clip's mean depth, over that without any change: below 1 the change
+                      of geometry is useful; its correlation with the true change; and its least squares factor to
+                      the true change, 1 where the strength is right
     flow at 45        from onset to apex in both side views: mean error over mean true motion
     still             RMS change of depth between frames, % of the inter-ocular distance; and the mean length of the
-                      flow between frames in both side views, pixels of a 256-pixel crop: all of it is false
+                      flow between frames in both side views, pixels of a 256-pixel crop: all of it is error
 
 Prints a Markdown table with hardware and commit.
 """
@@ -43,7 +43,7 @@ Floats = NDArray[np.floating]
 
 SEED = 740_001
 YAWS = (-45.0, 45.0)
-NOISE = 1.5  # sigma of the moving clips' sensor, of 255
+NOISE = 1.5  # sigma of sensor noise in moving clips, of 255
 FRAME = (480, 360)
 
 
@@ -53,7 +53,7 @@ def built(clip: Clip, frames: Image, how: Geometry, tools: Tools) -> BuiltClip:
 
 
 def depth_changes(take: Take, tools: Tools) -> dict[Geometry, tuple[float, float, float]]:
-    """For each way: RMS error of the change of depth over the RMS of the true change, correlation, best share."""
+    """For each geometry: RMS error of the change of depth over the RMS of the true change, correlation, best factor."""
     plan = take.plan
     face, crops = registered(take.frames, plan.onset, tools)
     ways = geometries(crops, plan.onset, plan.fps, tools)

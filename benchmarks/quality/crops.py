@@ -1,9 +1,9 @@
-"""Whether landmarks place a clip's crop better than the detector's five points do.
+"""Whether landmarks give a better crop of a clip than the five points of the detector.
 
     python benchmarks/quality/crops.py --heads 24 --out crops.json
 
-`truth`: pictures of heads that no training draws. How far the crop is from the one that the true five points ask for.
-`repeat`: a photograph, shifted, turned, scaled, darkened and made noisy. How far apart the crops lie on the face.
+`truth`: distance of the crop from that of the true five points, on pictures of heads that are in no training data.
+`repeat`: distance between crops of one photograph that is shifted, turned, scaled, darkened and made noisy.
 Both are RMS distances over the crop, pixels of a 256-pixel crop. Prints a Markdown table with hardware and commit.
 """
 
@@ -35,14 +35,14 @@ def crops(frame: Image, detector: Detector, landmarker: Landmarker) -> list[Floa
 
 
 def distance(crop: Floats, other: Floats) -> float:
-    """RMS distance over the crop between what two crops (2, 3) of one frame do, pixels of the crop."""
+    """RMS distance over the crop between two crops (2, 3) of one frame, pixels of the crop."""
     step = np.vstack([crop, [0, 0, 1]]) @ np.linalg.inv(np.vstack([other, [0, 0, 1]]))
     grid = pixel_grid(SIZE, SIZE).reshape(-1, 2)
     return float(np.sqrt(np.square(grid @ step[:2, :2].T + step[:2, 2] - grid).sum(axis=1).mean()))
 
 
 def from_truth(count: int, detector: Detector, landmarker: Landmarker) -> Floats:
-    """(N, 3), distance of the crops of N rendered heads to the true ones; heads that are not found are left out."""
+    """(N, 3), distance of the crops of N rendered heads from the true ones; undetected heads are left out."""
     from mvgen.scans import open_corpus
     from mvgen.scans.imaging.rendering import rigid
     from mvgen.training.depth_data import Setting, fitter, photograph
@@ -64,7 +64,7 @@ def from_truth(count: int, detector: Detector, landmarker: Landmarker) -> Floats
 
 
 def from_each_other(detector: Detector, landmarker: Landmarker, count: int = 12) -> Floats:
-    """(N, 3), distance of the crops of N versions of a photograph, moved back, to their middle."""
+    """(N, 3), distance of the crops of N versions of a photograph, transformed back, from their mean."""
     from skimage.data import astronaut
 
     picture, generator = np.asarray(astronaut(), np.uint8), np.random.default_rng(SEED)
@@ -76,7 +76,7 @@ def from_each_other(detector: Detector, landmarker: Landmarker, count: int = 12)
         moved = cv2.warpAffine(picture, motion, picture.shape[1::-1], flags=cv2.INTER_CUBIC)
         dark = moved * generator.uniform(0.5, 1.1) + generator.normal(0, 5, picture.shape)
         frame = np.clip(dark, 0, 255).astype(np.uint8)
-        # OpenCV counts pixel centres at whole numbers.
+        # In OpenCV pixel centres are at whole numbers.
         motion[:, 2] += 0.5 - motion[:, :2] @ [0.5, 0.5]
         back.append([crop @ np.vstack([motion, [0, 0, 1]]) for crop in crops(frame, detector, landmarker)])
     middle = np.mean(back, axis=0)

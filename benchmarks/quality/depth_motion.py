@@ -1,13 +1,13 @@
-"""How well motion in depth is inferred from a frontal flow: its error in side views; people and families held out.
+"""Error in side views of motion in depth inferred from frontal flow, for held-out people and families.
 
     python benchmarks/quality/depth_motion.py --ict ICT-FaceKit --people 6 --out depth_motion.json
 
-Heads of one family act; the fitted face and the frontal flow are known, as a flow method finds it: smoothed over 3
-pixels, with smooth noise of 0.1 pixels of 256, 2.5 pixels at the peak. Depth is inferred by the actions of the other
-family, of both, of the family itself.
-Error: mean length of (flow - true flow) over mean length of the true flow, of skin that moves by more than 0.15 pixels
-and faces the view, each pixel by its size in the view; mean over clips. With the true depth, what is left is the error
-of the frontal flow. Prints Markdown tables with hardware and commit.
+Heads of one family perform facial actions. Given are the fitted face and a frontal flow like that of a flow method:
+smoothed over 3 pixels, with smooth noise of 0.1 pixels of 256, 2.5 pixels at the peak. Depth is inferred with the
+actions of the other family, of both, or of the same family. Error: mean length of (flow - true flow) over mean length
+of the true flow, of skin that moves by more than 0.15 pixels and faces the view, weighted by the size of each pixel in
+the view; mean over clips. With the true depth, only the error of the frontal flow remains. Prints Markdown tables with
+hardware and commit.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _MOVES, _FACES = 0.15, 0.2  # pixels; cosine
 _MIXTURES = 15  # of each person
 _SEED = 2_411
 
-# Actions without their sides; with a side after a slash where only that acts.
+# Actions without sides; a side after a slash where only that side moves.
 ACTS: dict[str, tuple[str, ...]] = {
     "smile": ("mouthSmile",), "smile, cheeks": ("mouthSmile", "cheekSquint", "cheekRaiser"),
     "brow raise": ("browInnerUp", "browOuterUp"), "brow lower": ("browDown",), "jaw open": ("jawOpen",),
@@ -65,7 +65,7 @@ ACTS: dict[str, tuple[str, ...]] = {
 
 
 def strengths(names: tuple[str, ...], generator: np.random.Generator) -> dict[str, Floats]:
-    """Act -> (A,) weights of a family's actions; expressions as they are drawn for photographs follow the acts."""
+    """Performance -> (A,) weights of the actions of a family: ACTS, then random expressions as in photographs."""
 
     def of(parts: tuple[str, ...], shares: Floats) -> Floats:
         weights = np.zeros(len(names))
@@ -85,10 +85,10 @@ def strengths(names: tuple[str, ...], generator: np.random.Generator) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """A person who acts, seen from the front.
+    """The performances of a person, seen from the front.
 
     fit, surface : of the still face; skin : (S, S) bool, face that is seen; normal : (S, S, 3)
-    acts : their names; true : (N, S, S, 3) pixels, dx, dy and depth; seen : (N, S, S, 2), what a flow method finds
+    acts : their names; true : (N, S, S, 3) pixels, dx, dy and depth; seen : (N, S, S, 2), flow as a method finds it
     """
 
     fit: FaceFit
@@ -118,7 +118,7 @@ class Acting:
 def act_person(
     heads: HeadModel, person: Identity, anchors: sparse.csr_matrix, generator: np.random.Generator
 ) -> Acting:
-    """Every act of a person whose head is held a little askew."""
+    """All performances of a person whose head is slightly turned."""
     model, size = face_model(), _CAMERA.size
     turn = rotation(*generator.normal(0, (3, 3, 2)))
     vertices = person.vertices.astype(np.float64) @ turn.T
@@ -183,7 +183,7 @@ def anchors_of(name: str, heads: Heads, cache: Path | None) -> sparse.csr_matrix
 
 
 def slid(acting: Acting, share: float) -> Floats:
-    """(N, S, S) world units, what skin gains that slides over the face that stands still."""
+    """(N, S, S) world units, change of depth of skin that slides over the surface of the still face."""
     depth = acting.surface.depth
     down, right = np.gradient(gaussian_filter(np.where(np.isfinite(depth), depth, np.nanmin(depth)), 1.5))
     steepest = 2 / _CAMERA.scale
@@ -241,7 +241,7 @@ def main() -> None:
 
 
 def error_table(family: str, errors: dict[str, list[Floats]], acts: tuple[str, ...]) -> Table:
-    """The errors of a family's faces: by yaw, and by act at the largest."""
+    """The errors on the faces of a family: by yaw, and by performance at the largest yaw."""
     means = {name: np.mean(each, axis=0) for name, each in errors.items()}  # (yaws, acts)
     rows: Rows = [[f"yaw {yaw}", *(each[index].mean() for each in means.values())] for index, yaw in enumerate(YAWS)]
     names = [act.split(" ")[0] if act.startswith("drawn") else act for act in acts]

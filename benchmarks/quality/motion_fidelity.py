@@ -1,25 +1,25 @@
-"""Is the head's motion taken out and the expression's kept? Flow and head poses of built clips beside the truth.
+"""Is head motion removed and the expression kept? Errors of flow and head poses of built clips.
 
     python benchmarks/quality/motion_fidelity.py --families anny --conditions still,drifting --acts "smile;still"
         --clips 2 --cache clips --out motion_fidelity.json
 
-People act single and global expressions while their heads are still, drift or turn about the neck; see `acts`, `heads`
-(who acts) and `clips` (how it is filmed) in `mvgen.evaluation.motion`. Each clip is built as by `mvgen build` with
-attention that is the same everywhere; what is true is the motion of the expression alone, from the onset to the apex
-frame, with the head held as in the onset frame, in the crop that the build cut. Prints one Markdown table with hardware
-and commit. A row's error is the mean length of (flow - true flow) over the mean length of the true flow, on skin that
-moves by more than 0.15 pixels at 256:
+People perform single and global expressions while their heads are still, drift or turn about the neck; see
+`performance`, `heads` and `clips` in `mvgen.evaluation.motion`. Each clip is built as by `mvgen build` with uniform
+attention. The true motion is that of the expression alone, from the onset to the apex frame, with the head in the pose
+of the onset frame, in the crop that the build cut. Prints one Markdown table with hardware and commit. A row's error is
+the mean length of (flow - true flow) over the mean length of the true flow, on skin that moves by more than 0.15 pixels
+at 256:
 
-    class bias     largest minus smallest error among acts: what a classifier would learn of the registration
+    class bias     largest minus smallest error among expressions: an artefact that a classifier could learn
     front, 15 ...  error of the flow from onset to apex: in the front, in views at both such yaws
-    <act>          error in the front by act
+    <act>          error in the front by expression
     false motion   mean length of that flow where only the head moves, pixels of the crop
-    head           registration's head motion beside the true one, mean over frames: degrees, and pixels on the face
-    jump           largest jump of the face's median flow between frames, pixels; beside it, without registration
-    against off    on still heads: the largest difference by act to the error without registration; 0.03 is allowed
+    head           error of the head motion of the registration, mean over frames: degrees, and pixels on the face
+    jump           largest jump of the median flow of the face between frames, pixels; then without registration
+    against off    on still heads: largest excess of an expression over the error without registration; 0.03 is allowed
 
-`--cache` keeps the clips: a second run costs the builds alone. `--old` takes what `--out` of another run wrote
-and prints its figures behind a slash; the rows there are those of every clip.
+`--cache` keeps the clips, so that a second run only takes the builds. `--old` reads the file of `--out` of another run
+and prints its figures after a slash; that file has a row for each clip.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from mvgen.core.device import one_thread
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import BuiltClip, Clip, Frame, Image
 from mvgen.engine import local
-from mvgen.evaluation.motion.acts import ACTS, STILL
-from mvgen.evaluation.motion.clips import CONDITIONS, Condition, Order, Sources, developed, hash_of, take_of
+from mvgen.evaluation.motion.clips import CONDITIONS, ClipSpec, Condition, Sources, developed, hash_of, load_or_film
 from mvgen.evaluation.motion.figures import ANGLES, Scores, motion_table
-from mvgen.evaluation.motion.heads import Casting
+from mvgen.evaluation.motion.heads import Performers
 from mvgen.evaluation.motion.metrics import largest_jump, mean_length, moving_error, pose_errors, true_crop
+from mvgen.evaluation.motion.performance import EXPRESSIONS, STILL
 from mvgen.faces.crop import crop_frames
 from mvgen.motion.flow import clip_flow
 from mvgen.pipeline.clip import build_clip
@@ -56,44 +56,44 @@ class Task:
     """One clip to be built."""
 
     condition: str
-    order: Order
+    spec: ClipSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the workers are told; see the options of the command line."""
+    """The settings of the workers; see the options of the command line."""
 
     sources: Sources
     cache: Path | None
     weights: Path | None
 
 
-def record(order: Order, frames: int, onset: int, apex: int) -> Clip:
-    """A clip as a source would describe it."""
-    name = f"{order.person}_{order.act}_{order.head}"
+def record(spec: ClipSpec, frames: int, onset: int, apex: int) -> Clip:
+    """The record of a clip, as from a source."""
+    name = f"{spec.person}_{spec.expression}_{spec.head}"
     return Clip(
-        dataset="benchmark", subject=str(order.person), subject_key=str(order.person), name=name, emotion="others",
-        label=None, onset=onset + 1, apex=apex + 1, offset=None, fps=order.fps,
-        directory=PurePosixPath(order.family, name), licence="CC0-1.0", redistribution="open",
+        dataset="benchmark", subject=str(spec.person), subject_key=str(spec.person), name=name, emotion="others",
+        label=None, onset=onset + 1, apex=apex + 1, offset=None, fps=spec.fps,
+        directory=PurePosixPath(spec.family, name), licence="CC0-1.0", redistribution="open",
         frames=tuple(Frame(Path(f"{number}.png"), number, f"{number}.png") for number in range(1, frames + 1)),
     )  # fmt: skip
 
 
-def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Casting], tools: Tools) -> Scores:
+def measure(task: Task, settings: Settings, performers: dict[tuple[str, str], Performers], tools: Tools) -> Scores:
     """Every figure of one clip."""
-    order, condition = task.order, CONDITIONS[task.condition]
-    take = take_of(order, castings, settings.cache, settings.sources)
+    spec, condition = task.spec, CONDITIONS[task.condition]
+    take = load_or_film(spec, performers, settings.cache, settings.sources)
     start = time.perf_counter()
-    frames = developed(take, condition, hash_of(order.family, order.split, order.act, str(order.person)))
-    clip = record(order, len(frames), take.onset, take.apex)
+    frames = developed(take, condition, hash_of(spec.family, spec.split, spec.expression, str(spec.person)))
+    clip = record(spec, len(frames), take.onset, take.apex)
     config = config_of(condition, settings)
     built = build_clip(clip, frames, config, tools)
     true = true_crop(take, built.reconstruction.face.crop, condition.size)
-    found = Scores(order.family, task.condition, order.person, order.act)
+    found = Scores(spec.family, task.condition, spec.person, spec.expression)
     for view in built.views():
         yaw = view.yaw or 0.0
         seen = true.view(yaw, take.apex)
-        if order.act == STILL:
+        if spec.expression == STILL:
             found.false_motion[yaw] = mean_length(view.apex_flow, seen.face & view.valid)
         else:
             found.errors[yaw] = moving_error(view.apex_flow, seen, view.valid)
@@ -105,7 +105,7 @@ def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Cast
     found.apex_pixels = float(pose.pixels[kept.index(take.apex)])
     found.moved = bool(built.reconstruction.registration.applied.any())
     found.jump, found.jump_before = jumps(built, frames[kept], (kept.index(take.onset), kept.index(take.apex)), config)
-    if condition.head == STILL and order.act != STILL:
+    if condition.head == STILL and spec.expression != STILL:
         off = build_clip(
             clip, frames, config.changed(registration={"method": "none"}, camera={"angles": (0.0,)}), tools
         )
@@ -115,7 +115,7 @@ def measure(task: Task, settings: Settings, castings: dict[tuple[str, str], Cast
 
 
 def config_of(condition: Condition, settings: Settings) -> BuildConfig:
-    """How clips are built under a condition."""
+    """The settings of builds under a condition."""
     return BuildConfig(
         camera={"size": condition.size, "angles": ANGLES},
         geometry={"weights": settings.weights},
@@ -135,15 +135,15 @@ def jumps(built: BuiltClip, frames: Image, ends: tuple[int, int], config: BuildC
 
 
 def make_worker(settings: Settings) -> Callable[[Task], Scores]:
-    """Load the networks; return what measures one clip."""
+    """Load the networks; return the function that measures one clip."""
     one_thread()
     tools = Tools.load(BuildConfig(geometry={"weights": settings.weights}, run={"device": "cpu"}))
-    castings: dict[tuple[str, str], Casting] = {}
+    performers: dict[tuple[str, str], Performers] = {}
 
     def work(task: Task) -> Scores:
         start = time.perf_counter()
-        found = measure(task, settings, castings, tools)
-        name = f"{task.condition}, {task.order.family} {task.order.person}, {task.order.act}"
+        found = measure(task, settings, performers, tools)
+        name = f"{task.condition}, {task.spec.family} {task.spec.person}, {task.spec.expression}"
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
         return found
 
@@ -151,7 +151,7 @@ def make_worker(settings: Settings) -> Callable[[Task], Scores]:
 
 
 def chosen_names(text: str, known: Sequence[str], separator: str) -> list[str]:
-    """Names that an option lists; raises ConfigError for one that is not known."""
+    """Names listed in an option; raises ConfigError for an unknown one."""
     names = [name.strip() for name in text.split(separator)] if text else list(known)
     for name in names:
         if name not in known:
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--portraits", type=Path, help="a folder of photographs of faces")
     parser.add_argument("--families", default="", help="anny, ict, portraits; else all that there are")
     parser.add_argument("--conditions", default="", help=", ".join(CONDITIONS))
-    parser.add_argument("--acts", default="", help="; ".join(ACTS))
+    parser.add_argument("--acts", default="", help="; ".join(EXPRESSIONS))
     parser.add_argument("--clips", type=int, default=2, help="people of each family; each does every act")
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--fps", type=float, default=60.0)
@@ -180,9 +180,9 @@ def main() -> None:
     there = ["anny", *(["ict"] if chosen.ict else []), *(["portraits"] if chosen.portraits else [])]
     families = chosen_names(chosen.families, there, ",")
     conditions = chosen_names(chosen.conditions, list(CONDITIONS), ",")
-    acts = chosen_names(chosen.acts, list(ACTS), ";")
+    acts = chosen_names(chosen.acts, list(EXPRESSIONS), ";")
     tasks = [
-        Task(name, Order(family, chosen.split, person, act, CONDITIONS[name].head, chosen.pixels, chosen.frames,
+        Task(name, ClipSpec(family, chosen.split, person, act, CONDITIONS[name].head, chosen.pixels, chosen.frames,
                          chosen.fps))
         for family in families for person in range(chosen.clips) for act in acts for name in conditions
     ]  # fmt: skip
@@ -195,7 +195,7 @@ def main() -> None:
             failed.append(outcome.item)
         else:
             scores.append(outcome.result)
-    order = {(task.order.family, task.order.person, task.order.act, task.condition): number
+    order = {(task.spec.family, task.spec.person, task.spec.expression, task.condition): number
              for number, task in enumerate(tasks)}  # fmt: skip
     scores.sort(key=lambda one: order[one.family, one.person, one.act, one.condition])
     acted = f"{chosen.clips} people a family ({chosen.split}), {chosen.frames} frames at {chosen.fps:g} a second"

@@ -1,18 +1,19 @@
-"""How well real heads are reconstructed from one photograph: their depth, beside simpler ways, and their side views.
+"""Errors of real heads reconstructed from one photograph: depth, compared with simpler methods, and side views.
 
     python benchmarks/quality/real_faces.py --data HEADS --out real_faces.json
 
 HEADS holds a folder per head: `yaw+00.png`, which is reconstructed as by `mvgen reconstruct`; the true side views,
-`yaw+15.png` and so on, where there are any; and `truth.npz` with what is true in `yaw+00.png`: `depth` (H, W), pixels
-toward the camera, NaN where no head is; `points` (468, 2), the face mesh; `mm_per_pixel`, NaN where it is unknown.
+`yaw+15.png` and so on, where there are any; and `truth.npz` with the ground truth of `yaw+00.png`: `depth` (H, W),
+pixels toward the camera, NaN where no head is; `points` (468, 2), the face mesh; `mm_per_pixel`, NaN where it is
+unknown.
 
-    depth      mean error at the points of the face, once scale and shift are those that fit best, without outliers; in
-               mm, or, where not all scans know it, in % of the distance between the outer corners of the eyes
-    tilt-free  the same once a plane is taken out, too; tilt: that plane, degrees
-    scale      what depth has to be multiplied by to be true
-    views      PSNR and SSIM in the valid pixels without their rim, at the shift that fits best
+    depth      mean error at the points of the face after fitting scale and shift, without outliers; in mm,
+               or, where not all scans have a scale, in % of the distance between the outer corners of the eyes
+    tilt-free  the same after removing a plane too; tilt: angle of that plane, degrees
+    scale      the fitted factor of depth
+    views      PSNR and SSIM in the valid pixels without their rim, at the best-fitting shift
 
-All ways are measured at the points that `mvgen reconstruct` knows. Prints Markdown with hardware and commit.
+All methods are measured at the points that `mvgen reconstruct` finds. Prints Markdown with hardware and commit.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from mvgen.pipeline.tools import Tools
 
 
 def report_depth(report: Report, found: dict[str, Scores], unit: str) -> None:
-    """Report a row for each head and way, then one for each way: median and 90th percentile over the heads."""
+    """Report a row for each head and method, then one for each method: median and 90th percentile over the heads."""
     header = [f"depth, {unit}", "tilt-free", "tilt °", "scale"]
     rows: Rows = [[f"{name}: {way}", *score] for name, scores in found.items() for way, score in scores.depth.items()]
     report.table(["head", *header], rows)

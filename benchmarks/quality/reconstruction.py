@@ -1,13 +1,13 @@
-"""How well faces that were never seen are reconstructed, beside a flat plane, a posed mean face and the fit alone.
+"""Errors of reconstruction on unseen faces, compared with a flat plane, a posed mean face and the fit alone.
 
     python benchmarks/quality/reconstruction.py --ict ICT-FaceKit --weights "Anny alone=FILE" --out reconstruction.json
 
-Heads photographed as for training, twice each, from seeds that training never draws from: Anny's, with `--ict` those of
+Heads are photographed as for training, twice each, with seeds that training does not use: Anny's, with `--ict` those of
 a clone of ICT-FaceKit, with `--scans` those of a corpus. Depth inside the face, in % of the inter-ocular distance and
 in mm. The posed mean face is Anny's template, turned, scaled and shifted onto the 68 true visible landmarks; or the
 face model's mean, posed as the model is fitted. Then: parts of the face, landmarks, expressions and their changes, and
-what moves in still faces. `--weights` may be given more than once; without it the shipped ones are measured.
-Prints Markdown with hardware and commit.
+false motion in still faces. `--weights` may be given more than once; without it the shipped ones are measured. Prints
+Markdown with hardware and commit.
 """
 
 from __future__ import annotations
@@ -59,19 +59,19 @@ MEAN_TRUE, MEAN_FOUND = "posed mean face, true landmarks", "posed mean face, lan
 
 
 def reconstructions(colour: Image, fit: NDArray[np.float32], nets: Nets) -> dict[str, NDArray[np.float32]]:
-    """Depth (B, S, S) of pictures (B, S, S, 3): the fit's (B, S, S, 4), and what each network makes of it."""
+    """Depth (B, S, S) of pictures (B, S, S, 3): that of the fit (B, S, S, 4), and that of each network."""
     return {FIT: fit[..., 0], **{name: tools.estimator.predict(colour, fit).depth for name, tools in nets.items()}}
 
 
 def known_face(samples: Samples) -> Mask:
-    """(B, S, S) bool, face whose depth is known and that the fit covers: where all ways are compared."""
+    """(B, S, S) bool, face whose depth is known and that the fit covers: where all methods are compared."""
     return np.asarray(samples.face & np.isfinite(samples.depth) & np.isfinite(samples.fit[..., 0]))
 
 
 def depth_rows(samples: Samples, found: dict[str, NDArray[np.float32]], seen: FacePoints) -> Rows:
-    """A row for each way to get depth: the mean of each error over the pictures, and MAE over that of the posed mean.
+    """A row for each method: the mean of each error over the pictures, and MAE over that of the posed mean.
 
-    found : by `reconstructions`; beside a posed mean face its median depth goes on
+    found : from `reconstructions`; a posed mean face is extended by its median depth
     """
     heads, average, size = anny_heads().model, mean_alone(face_model()), samples.colour.shape[1]
     camera = crop_camera(size)
@@ -98,7 +98,7 @@ def depth_rows(samples: Samples, found: dict[str, NDArray[np.float32]], seen: Fa
 def part_errors(
     samples: Samples, found: dict[str, NDArray[np.float32]], landmarks: Floats
 ) -> dict[str, dict[str, list[float]]]:
-    """By part of the face and way, the error in each picture, % of the inter-ocular distance; NaN where it is unseen.
+    """Error in each picture by part of the face and method, % of the inter-ocular distance; NaN where not visible.
 
     landmarks : (B, 68, 2) pixels
     """
@@ -114,7 +114,7 @@ def part_errors(
 
 
 def report_beside_fit(report: Report, title: str, errors: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    """Report mean errors, and where networks are worse than the fit; errors : row -> way -> of each picture."""
+    """Report mean errors, and where networks are worse than the fit; errors : row -> method -> of each picture."""
     found, worse = beside_fit(title, errors)
     report.table(*found)
     print(f"Worse than the fit by more than {WORSE - 1:.0%}: {'; '.join(worse) or 'nowhere'}.\n")
@@ -149,7 +149,7 @@ def corpus_section(report: Report, title: str, corpus: Corpus, people: int, *, s
 def expression_section(
     report: Report, title: str, heads: AnnyHeads | IctHeads, people: int, *, size: int, nets: Nets
 ) -> None:
-    """Print the tables of faces with an expression, and of what changes between them and the neutral face."""
+    """Print the tables of faces with an expression, and of their change from the neutral face."""
     pairs: list[Pair] = []
     for number in range(people):
         generator = np.random.default_rng([PAIR_SEED, number])
@@ -176,7 +176,7 @@ def expression_section(
 
 
 def jitter_section(report: Report, stills: Sequence[Still], nets: Nets) -> None:
-    """Print the table of false motion in still faces with noise, for a build's ways to make a clip's geometry."""
+    """Print the table of false motion in still faces with noise, by geometry of a build."""
     rows: Rows = []
     for name, tools in nets.items():
         for still in stills:
@@ -206,7 +206,7 @@ def rendered_stills(count: int) -> list[Still]:
 
 
 def weights_of(text: str) -> tuple[str, Path]:
-    """`NAME=FILE` or `FILE`, which is named after itself."""
+    """`NAME=FILE`, or `FILE`, whose name is then the name."""
     name, found, path = text.rpartition("=")
     return (name, Path(path)) if found else (Path(text).stem, Path(text))
 

@@ -1,4 +1,4 @@
-"""Still faces with sensor noise: whatever moves in their geometry is false."""
+"""Still faces with sensor noise: any motion of their geometry is false."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODES: tuple[Geometry, ...] = get_args(Geometry)
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A picture that a still clip is made of: its name, and (H, W, 3) uint8."""
+    """The picture of a still clip: its name, and (H, W, 3) uint8."""
 
     name: str
     picture: Image
@@ -55,7 +55,7 @@ def registered(frames: Image, onset: int, tools: Tools) -> tuple[FaceTrack, Imag
 
 
 def geometries(crops: Image, onset: int, fps: float, tools: Tools) -> dict[Geometry, NDArray[np.float32]]:
-    """Depth of registered crops by a build's ways, NaN outside the face: (T, S, S), or (1, S, S) where it is one."""
+    """Depth of registered crops by kind of geometry, NaN outside the face: (T, S, S), or (1, S, S) for all."""
     points, found = tools.landmarker.find(crops), {}
     for how in MODES:
         needed = frames_needed(how, len(crops), onset)
@@ -68,7 +68,7 @@ def geometries(crops: Image, onset: int, fps: float, tools: Tools) -> dict[Geome
 
 
 def jitters(frames: Image, tools: Tools) -> dict[Geometry, float]:
-    """RMS false change of depth from frame to frame, % of the inter-ocular distance, of a build's geometries."""
+    """RMS false change of depth from frame to frame, % of the inter-ocular distance, by geometry of a build."""
     _, crops = registered(frames, 0, tools)
     found = geometries(crops, 0, FPS, tools)
     known = np.all([np.isfinite(depth).all(axis=0) for depth in found.values()], axis=0)

@@ -1,20 +1,21 @@
-"""Do side views look and move like the true ones? Measured on acted clips whose true side views are known.
+"""Do side views look and move like the true ones? Measured on synthetic performances with true side views.
 
     python benchmarks/quality/view_fidelity.py --clips 6 --frames 8 --sheets sheets --out view_fidelity.json
 
-Stand-ins of CAS(ME)², as weak as micro-expressions, heads drifting, with sensor noise. The truth is rendered anew for
-the crop that the build cut, from the same heads held in the pose of their onset frame: same camera, same pivot, the
-true eyes at depth 0. Prints Markdown tables with hardware and commit:
+Stand-ins of CAS(ME)², as weak as micro-expressions, heads drifting, with sensor noise. The truth is rendered for the
+crop that the build cut, from the same heads in the pose of their onset frame: same camera, same pivot, the true eyes at
+depth 0. Prints Markdown tables with hardware and commit:
 
     views     PSNR and SSIM of onset and apex frame against the clean true views, in the pixels of the true face that
-              every way compared shows and calls valid, without the rim where background mixes in
-    motion    onset to apex: length of the error over that of the true motion, means over the same pixels (0 the truth,
-              1 as bad as seeing no motion), and the angular error; on still clips the mean flow a frame in every
-              third view, all of it false
-    attention the share of it that a view is said to see, beside the share of the same map that rays find visible
+              every method shows as valid, without the rim, which may contain background
+    motion    onset to apex: length of the error over that of the true motion, means over the same pixels (0 is perfect,
+              1 as bad as zero flow), and the angular error; on still clips the mean flow per frame in every third
+              view, all of it error
+    attention visible attention of a view as computed by the build, and as found by rays
     one side  which views clips of one-sided actions keep
 
-`--sheets` gets a contact sheet of up to five clips: for each view what was built, over the truth, from frame to frame.
+`--sheets` gets a contact sheet of up to five clips: for each view a row as built above a row of the truth, frame by
+frame.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from mvgen.core.device import one_thread
 from mvgen.core.records import BuiltClip, Image
 from mvgen.engine import local
 from mvgen.evaluation.stand_ins import Take, TrueClip, film, record
-from mvgen.evaluation.view_baselines import OURS, Views, all_ways, build, side_views
+from mvgen.evaluation.view_baselines import DEFAULT_BUILD, Views, all_methods, build, side_views
 from mvgen.evaluation.view_fidelity import Figures, OneSided, compare, fidelity_tables, one_sided_table
 from mvgen.evaluation.view_metrics import false_motion
 from mvgen.pipeline.clip import fit_attention_for
@@ -57,7 +58,7 @@ STRIP_YAWS, STRIP_CLIPS, STRIP_FRAMES = (-45.0, -15.0, 15.0, 45.0), 5, 5
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the workers are told; see the options of the command line."""
+    """The settings of the workers; see the options of the command line."""
 
     config: BuildConfig
     noise: float
@@ -70,7 +71,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One clip of one corpus; `strip` asks for its contact sheet, `sided` for the views it keeps and no more."""
+    """One clip of one corpus; `strip` : make its contact sheet; `sided` : only find the views that it keeps."""
 
     corpus: str
     plan: ClipPlan
@@ -83,7 +84,7 @@ class Task:
 
 
 def person(task: Task, ict: Path | None) -> tuple[HeadModel, tuple[Identity, Look]]:
-    """The head model of a task and who acts."""
+    """The head model of a task and its person."""
     generator = np.random.default_rng([SEED, task.plan.subject, len(task.corpus)])
     if task.corpus == "ict":
         assert ict is not None
@@ -94,12 +95,12 @@ def person(task: Task, ict: Path | None) -> tuple[HeadModel, tuple[Identity, Loo
 
 
 def frame_size(size: int) -> tuple[int, int]:
-    """(width, height) of frames whose faces are as large as a crop of `size` pixels: the release's own at 256."""
+    """(width, height) of frames whose faces are as large as in a crop of `size` pixels: those of the release at 256."""
     return round(2.5 * size), round(1.875 * size)
 
 
 def still_take(take: Take, model: HeadModel, who: tuple[Identity, Look], noise: float) -> Take:
-    """A take whose onset frame stands still, with fresh sensor noise in every frame."""
+    """A still take of the onset frame, with new sensor noise in every frame."""
     height, width = take.frames.shape[1:3]
     first = replace(take.plan, numbers=take.plan.numbers[:1], onset=0, apex=0, offset=0)
     clean = film(first, model, who, (width, height), 0.0, moves=False)
@@ -114,20 +115,20 @@ def measure(task: Task, settings: Settings, tools: Tools) -> Figures:
     model, who = person(task, settings.ict)
     config, mean = settings.config, anny_heads().model
     take = film(task.plan, model, who, frame_size(config.camera.size), settings.noise, moves=True, apex=settings.apex)
-    built, true, ways = all_ways(take, mean, config, settings.flows, tools)
+    built, true, ways = all_methods(take, mean, config, settings.flows, tools)
     figures, attention = Figures(task.corpus), built.reconstruction.attention
     for yaw in config.camera.angles:
         compare(figures, yaw, true, {name: views[yaw] for name, views in ways.items()}, settings.noise)
         visible = true.visible(task.plan.onset, yaw, config.render.grazing)
         share = float(attention[visible].sum() / attention.sum())
-        figures.attention[yaw] = (ways[OURS][yaw].visible_attention, share)
+        figures.attention[yaw] = (ways[DEFAULT_BUILD][yaw].visible_attention, share)
     still = still_take(take, model, who, settings.noise)
     few = config.changed(camera={"angles": config.camera.angles[::3]})
-    _, _, ways_still = all_ways(still, mean, few, settings.flows, tools)
+    _, _, ways_still = all_methods(still, mean, few, settings.flows, tools)
     for name, views in ways_still.items():
         figures.still[name] = float(np.mean([false_motion(view.flow, view.valid) for view in views.values()]))
     if task.strip and settings.sheets is not None:
-        strip(built, true, ways[OURS], settings.sheets / f"{task.corpus}-{task.plan.subject_name}.png")
+        strip(built, true, ways[DEFAULT_BUILD], settings.sheets / f"{task.corpus}-{task.plan.subject_name}.png")
     return figures
 
 
@@ -165,7 +166,7 @@ def strip(built: BuiltClip, true: TrueClip, views: Views, path: Path) -> None:
 
 
 def make_worker(settings: Settings) -> Callable[[Task], Figures | OneSided]:
-    """Load the networks; return what measures one clip."""
+    """Load the networks; return the function that measures one clip."""
     one_thread()
     tools = Tools.load(settings.config, settings.attention)
 
@@ -217,7 +218,7 @@ def main() -> None:
     parser.add_argument("--yaws", default="-45:45:10")
     parser.add_argument("--noise", type=float, default=1.5, help="sigma of the sensor, of 255")
     parser.add_argument(
-        "--apex", type=float, help="largest motion of all clips, pixels at 256; else 0.8 to 2.8, as acted"
+        "--apex", type=float, help="largest motion of all clips, pixels at 256; else 0.8 to 2.8, as in stand-ins"
     )
     parser.add_argument("--methods", default="dis,farneback", help="of image flow; tvl1 and raft are slow")
     parser.add_argument(
@@ -250,8 +251,8 @@ def main() -> None:
             found[tasks.index(outcome.item)] = outcome.result
     results = [found[index] for index in range(len(tasks))]
     clips = f"{chosen.clips} clips a corpus, {chosen.frames} frames each"
-    acted = f"{chosen.size} pixels, noise {chosen.noise}, apex {chosen.apex or 'as acted'}"
-    report = Report(__file__, chosen, f"{clips}, {acted}; {time.perf_counter() - start:.0f} s")
+    takes = f"{chosen.size} pixels, noise {chosen.noise}, apex {chosen.apex or 'as in stand-ins'}"
+    report = Report(__file__, chosen, f"{clips}, {takes}; {time.perf_counter() - start:.0f} s")
     for corpus in corpora:
         figures = [one for one in results if isinstance(one, Figures) and one.corpus == corpus]
         report.section(f"{corpus}: {len(figures)} clips")

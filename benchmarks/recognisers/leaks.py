@@ -1,10 +1,11 @@
-"""Does a split leak? Clips get other clips' labels, so that only a leak is left to learn. Prints a Markdown table.
+"""Does a split leak? Labels are shuffled between clips, so that only a leak can be learned. Prints a Markdown table.
 
     python benchmarks/recognisers/leaks.py --data DATASET --second DATASET --draws 5 --out leaks.json
 
 Every protocol, with several draws of labels and folds; trained on all views, tested on all views of other clips. Recall
-is averaged over the classes (UAR), since always to say the commonest one is no leak: chance is one over the classes. A
-second dataset is for the composite protocol, which needs two; the first one's clips under another name will do.
+is averaged over the classes (UAR), since predicting the most frequent one is no leak: chance is one over the number of
+classes. A second dataset is for the composite protocol, which needs two; the first one's clips under another name will
+do.
 """
 
 from __future__ import annotations

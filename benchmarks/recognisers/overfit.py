@@ -1,4 +1,4 @@
-"""Can every system learn eight clips by heart? What cannot has a fault. Prints Markdown with hardware and commit.
+"""Can every system memorise eight clips? One that cannot has a fault. Prints Markdown with hardware and commit.
 
 python benchmarks/recognisers/overfit.py --systems multiview,tscnn --out overfit.json
 """
@@ -9,8 +9,8 @@ import time
 
 from benchmarks.common import Report, command_line, run_script
 from mvgen.evaluation.tables import Rows
-from recognizer.evaluation.acted_samples import acted_sample
 from recognizer.evaluation.overfit import CLASSES, SMALL, learn
+from recognizer.evaluation.synthetic_samples import synthetic_sample
 from recognizer.systems import SYSTEMS, get_system
 
 _CLIPS = 8
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--paper", action="store_true", help="the papers' sizes")
     given = parser.parse_args()
-    samples = [acted_sample(label=seed % CLASSES, seed=seed) for seed in range(_CLIPS)]
+    samples = [synthetic_sample(label=seed % CLASSES, seed=seed) for seed in range(_CLIPS)]
     rows: Rows = []
     for name in given.systems.split(","):
         start = time.perf_counter()

@@ -1,11 +1,11 @@
-"""How many clips a second the recognisers learn from and read.
+"""Clips per second of the recognisers in training and inference.
 
     python benchmarks/recognisers/speed.py --systems multiview,tscnn --seconds 5 --out speed.json
 
-Every network as its paper has it, on inputs prepared from a clip of noise; nothing is read while the clock runs. Eager
-float32 beside the tuned way: bfloat16, convolutions laid out channels last, torch.compile. On a GPU also the share of
-its peak, from the operations that torch counts in a forward and a backward pass. Prints a Markdown table with hardware
-and commit; a dash is what cannot be run.
+Every network as its paper has it, on inputs prepared from a clip of noise; no files are read while timed. Eager float32
+is compared with bfloat16, channels-last convolutions and torch.compile. On a GPU also the share of its peak, from the
+operations that torch counts in a forward and a backward pass. Prints a Markdown table with hardware and commit; a dash
+marks what cannot be run.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def noise_sample(size: int, frames: int) -> Sample:
 
 
 def rate(step: Callable[[], Any], clips: int, seconds: float, device: str) -> float:
-    """Clips a second of a step that handles some; at least three steps are timed."""
+    """Clips per second of a step on a batch; at least three steps are timed."""
     for _ in range(WARM_UP):
         step()
     _wait(device)
@@ -118,7 +118,7 @@ def measure(name: str, sample: Sample, batch: int, seconds: float, device: str, 
     rows: Rows = []
     for way, chosen in ways.items():
         learn, read = steps_of(system, inputs, chosen)
-        # The counter does not see into a compiled network: its operations are the eager one's.
+        # The counter does not see into a compiled network: operations are those of the eager one.
         work = operations(steps_of(system, inputs, Device(device, "float32"))[0]) if device == "cuda" else 0
         learned = rate(learn, batch, seconds, device)
         seen = rate(read, batch, seconds, device)
@@ -127,7 +127,7 @@ def measure(name: str, sample: Sample, batch: int, seconds: float, device: str, 
 
 
 def share_of_peak(per_second: float, device: Device) -> str:
-    """Operations a second against what the maker of the GPU states."""
+    """Operations per second as a share of the peak that the maker of the GPU states."""
     name = torch.cuda.get_device_name() if device.name == "cuda" else ""
     known = next((peaks for model, peaks in PEAKS.items() if model in name), None)
     return "-" if known is None else f"{per_second / known[0 if device.half else 1]:.1%}"

@@ -1,12 +1,12 @@
-"""Kills a build at random moments, resumes it every time, and compares the result with a build that ran through.
+"""Kill a build at random times, resume it each time, and compare the result with an uninterrupted build.
 
     python benchmarks/robustness/kill_and_resume.py --kills 50 --workers 2 --out kills.json
 
-A small stand-in in SMIC's layout, the real networks, the whole command line with its start-up and its page. Moments are
-spread evenly over the time that an uninterrupted build takes, one in each of as many equal spans as there are kills, in
-random order; `kill -9` goes to the whole process group. A build that ends before its moment is compared and another is
-begun. After every kill, what is marked as done must be done, byte for byte. Prints a table of what the kills left
-and one of what they did. The stand-in is acted, not a licensed release.
+A small stand-in in SMIC's layout, the real networks, the whole command with start-up and report. Times are spread
+evenly over the time that an uninterrupted build takes, one in each of as many equal spans as there are kills, in random
+order; `kill -9` goes to the whole process group. A build that ends before it is killed is compared, and another is
+started. After every kill all files that are marked as done must be complete, byte for byte. Prints a table of the steps
+reached at each kill, and one of the results.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mvgen.store import layout
 
 
 def run_until(line: Sequence[str], moment: float, log: Path) -> bool:
-    """Run a command in a process group of its own, and kill the group at a moment in seconds.
+    """Run a command in a process group of its own, and kill the group after some seconds.
 
     Returns whether it had to be killed. Ends this process when it failed by itself.
     """
@@ -50,7 +50,7 @@ def run_until(line: Sequence[str], moment: float, log: Path) -> bool:
 
 @dataclass
 class Score:
-    """What the kills left, how many builds ended, and what was not as it should be: paths, ids of clips, paths."""
+    """Steps reached at the kills, the number of builds that ended, and errors: paths, ids of clips, paths."""
 
     left: Counter[str] = field(default_factory=Counter)
     ends: int = 0

@@ -1,4 +1,4 @@
-"""A multi-view build as one would write it in an afternoon from the same packages: what `throughput.py` compares with.
+"""The baseline of `throughput.py`: a simple multi-view build from the same packages.
 
 Every frame by itself: MTCNN and a crop, the face mesh and its fit, the depth network in fp32 torch, a textured mesh,
 one pyrender call for each view, DIS flow from the frame before in each view, a PNG as Pillow writes it by default. No
@@ -99,12 +99,12 @@ class PlainBuilder:
         if points is None:
             raise ClipError("face", "no face found")
         matrix = crop_from_points(points[0] + 0.5, self.settings.size)
-        # OpenCV counts pixel centres at whole numbers.
+        # In OpenCV pixel centres are at whole numbers.
         matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
         return np.asarray(cv2.warpAffine(picture, matrix, (self.settings.size,) * 2, flags=cv2.INTER_CUBIC), np.uint8)
 
     def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
-        """The depth network, see `mvgen.depth.clip_geometry.DepthPredictor`, each crop seen once."""
+        """The depth network, see `mvgen.depth.clip_geometry.DepthPredictor`, each crop once."""
         import torch
         from torch.nn.functional import interpolate
 
@@ -134,7 +134,7 @@ class PlainBuilder:
 
 
 def _textured_mesh(crop: Image, surface: DepthMap) -> Any:
-    """A trimesh with a vertex at every pixel of the face, two triangles for every four of them, and the crop on it."""
+    """A trimesh with a vertex at every pixel of the face, two triangles for every four of them, and the crop."""
     import trimesh
     from PIL import Image as Picture
 

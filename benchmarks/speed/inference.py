@@ -1,10 +1,10 @@
-"""How fast the depth network runs on this machine's CPU, and whether it sees the same.
+"""Speed of the depth network on the CPU of this machine by backend, and whether the backends agree.
 
     python benchmarks/speed/inference.py --threads 2 --rounds 8 --out inference.json
 
-Per engine and batch: pictures a second, the same over plain torch (fp32, channels first), seconds until it is ready,
-and how far its depth is from plain torch's in the face, millionths of the inter-ocular distance. The engines take turns
-and the best round of each counts: the machine may be doing other things. `--compile` adds torch.compile, which takes a
+Per backend and batch: pictures per second, the same over plain torch (fp32, channels first), seconds until it is ready,
+and the difference of depth to plain torch in the face, millionths of the inter-ocular distance. The backends take turns
+and the best round of each counts, since the machine may do other work. `--compile` adds torch.compile, which takes a
 minute; onnxruntime joins where onnx and onnxruntime are installed. Prints a Markdown table with hardware and commit.
 """
 
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from benchmarks.common import Report, command_line, run_script
 from mvgen.core.files import shipped_weights
 from mvgen.core.records import FaceTrack
-from mvgen.depth.backends import OpenVinoEngine, TorchEngine, openvino_installed
+from mvgen.depth.backends import OpenVinoBackend, TorchBackend, openvino_installed
 from mvgen.depth.estimator import load_network
 from mvgen.depth.network import FaceDepthNetwork, Prediction, network_input, normalise
 from mvgen.evaluation.tables import Rows
@@ -105,18 +105,18 @@ def through_onnx(network: nn.Module, example: Tensor, threads: int) -> Runner:
 
 
 def engines(network: FaceDepthNetwork, size: int, chosen: argparse.Namespace) -> dict[str, tuple[Runner, float]]:
-    """By name, what runs the network and how many seconds it took to make; plain torch is the first."""
+    """Backends by name: the function that runs the network, and the seconds to create it; plain torch is the first."""
     example = pictures(2, size, network.fitted)
     makers: dict[str, Callable[[], Runner]] = {
         "torch, channels first": lambda: network,
-        "torch, channels last": lambda: TorchEngine(copy.deepcopy(network)),
-        "torch, folded, channels last": lambda: TorchEngine(folded(network)),
+        "torch, channels last": lambda: TorchBackend(copy.deepcopy(network)),
+        "torch, folded, channels last": lambda: TorchBackend(folded(network)),
     }
     if chosen.compile:
         makers["torch.compile"] = lambda: compiled(network, example)
     makers["onnxruntime"] = lambda: through_onnx(network, example, chosen.threads)
     if openvino_installed():
-        makers["openvino"] = lambda: OpenVinoEngine(network, size)
+        makers["openvino"] = lambda: OpenVinoBackend(network, size)
     made = {}
     for name, make in makers.items():
         start = time.perf_counter()
@@ -129,7 +129,7 @@ def engines(network: FaceDepthNetwork, size: int, chosen: argparse.Namespace) ->
 
 @torch.inference_mode()
 def measure(made: dict[str, tuple[Runner, float]], images: Tensor, rounds: int) -> Rows:
-    """A row per engine for one batch, (B, 3, S, S)."""
+    """A row per backend for one batch, (B, 3, S, S)."""
     first = next(iter(made))
     plain = made[first][0](images)
     assert isinstance(plain, Prediction)

@@ -1,10 +1,10 @@
-"""How fast views are rendered and draped, on one core: pyrender, raycast and grid, by the same meshes.
+"""Speed of rendering and texture projection on one core: pyrender, raycast and grid, with the same meshes.
 
     python benchmarks/speed/renderers.py --size 256 --frames 20 --rounds 5 --out renderers.json
 
 A view is everything `render` gives: depth, source places, valid, coverage. Ten yaws from -45 to 45 degrees of a face of
-known shape; what belongs to the mesh alone is made before and stands in a column of its own. The renderers take turns
-and the best round of each counts: the machine may be doing other things. Prints Markdown with hardware and commit.
+known shape; work per mesh is done before and has its own column. The renderers take turns and the best round of each
+counts, since the machine may do other work. Prints Markdown with hardware and commit.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from mvgen.core.camera import Camera, crop_camera, pixel_grid
 from mvgen.core.errors import MvgenError
 from mvgen.core.records import DepthMap, Image, Mesh
 from mvgen.evaluation.tables import Rows
-from mvgen.render import RENDERERS, Renderer, drape, get_renderer
+from mvgen.render import RENDERERS, Renderer, get_renderer, project_texture
 from mvgen.render.mesh import mesh_from_depth, smooth_outline
 
 YAWS = tuple(range(-45, 46, 10))
-SWEEPS = 5  # over the yaws, in a row: what is timed is a renderer at work, not one that is woken
+SWEEPS = 5  # over the yaws, in a row, so that caches are warm
 GRAZING = 65.0
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     mesh, crops = face(source), frames(chosen.frames, chosen.size)
 
     def first_view(renderer: Renderer) -> float:
-        # A mesh that the renderer has not seen: the same arrays in a new record.
+        # A new record of the same arrays, so that nothing cached for a mesh is used.
         fresh = Mesh(mesh.vertices, mesh.triangles, mesh.uv)
         return milliseconds(lambda: renderer.render(fresh, source, GRAZING))
 
@@ -103,8 +103,8 @@ def main() -> None:
     if "grid" in found:
         grid = found["grid"]
         seen = grid.render(mesh, source.at(25.0), GRAZING)
-        work["drape"] = lambda: milliseconds(lambda: drape(seen, crops)) / len(crops)
-        work["drape one"] = lambda: milliseconds(lambda: drape(seen, crops[:1]))
+        work["texture"] = lambda: milliseconds(lambda: project_texture(seen, crops)) / len(crops)
+        work["texture one"] = lambda: milliseconds(lambda: project_texture(seen, crops[:1]))
     best = measure(work, chosen.rounds)
 
     report = Report(__file__, chosen, f"one core; {chosen.size} x {chosen.size}, {len(mesh.vertices)} vertices")
@@ -115,7 +115,8 @@ def main() -> None:
     ]
     report.table(["renderer", "ms a view", "times pyrender", "ms, pitch 5°", "ms, first view of a mesh"], rows)
     if "grid" in found:
-        report.table(["drape", "ms a frame"], [[f"{chosen.frames} frames", best["drape"]], ["one", best["drape one"]]])
+        rows = [[f"{chosen.frames} frames", best["texture"]], ["one", best["texture one"]]]
+        report.table(["texture projection", "ms a frame"], rows)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""How a build grows with its workers, what Ray costs and survives, and what a million clips would take.
+"""Scaling of a build with workers, overhead and fault tolerance of Ray, and an extrapolation to a million clips.
 
     python benchmarks/speed/scaling.py --clips 24 --frames 28 --workers 2 --out scaling.json
 
 Clips of a stand-in, filmed first and repeated as often as needed, 640 x 480 JPEG; real networks on the CPU, one thread
-per worker. Each build runs in a process started afresh. `with start-up` is the whole command's work, from reading the
-source to the finished store; `once started` counts from when every worker has one clip behind it. Ray runs on nodes of
-this machine, so the network costs nothing here; its cluster (`mvgen[ray]`) is up before the clock starts. Under
-`faults`, an actor is killed and a node removed in the middle. Every build has to end with the bytes of the first. The
-model multiplies what was measured here: it is no measurement of a cluster. Prints Markdown tables with hardware and
-commit.
+per worker. Each build runs in a new process. `with start-up` is the work of the whole command, from reading the source
+to the finished store; `once started` counts from when every worker has finished one clip. Ray runs on nodes of this
+machine, so the network costs nothing here; its cluster (`mvgen[ray]`) is started before timing. Under `faults`, an
+actor is killed and a node removed in the middle. Every build has to end with the bytes of the first. The model
+extrapolates from these measurements: no cluster was measured. Prints Markdown tables with hardware and commit.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _CORES = 64
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a store costs. bytes : per clip, by kind; files : per clip; finishing : s and MiB per clip, of the driver"""
+    """Size of a store. bytes : per clip, by kind; files : per clip; finishing : s and MiB per clip, of the driver"""
 
     bytes: dict[str, float]
     files: float
@@ -50,7 +49,7 @@ class Cost:
 
 
 def differing(out: Path, first: Path) -> int:
-    """How many files of two stores are not the same."""
+    """The number of files that differ between two stores."""
     ours, theirs = ({path: file_digest(folder / path) for path in walk(folder)} for folder in (out, first))
     return sum(ours.get(path) != theirs.get(path) for path in {*ours, *theirs})
 
@@ -69,7 +68,7 @@ def havoc(cluster: Any, nodes: Sequence[Any], out: Path, clips: int) -> Abstract
 
 
 def compare(report: Report, root: Path, folder: Path, job: Job, *, with_ray: bool, with_faults: bool) -> float:
-    """Report a row per way to build; returns the seconds of work that a clip takes."""
+    """Report a row per kind of build; returns the seconds of work that a clip takes."""
     one, many = replace(job, workers=1), job
     runs: dict[str, tuple[Job, Run, Path]] = {}
 
@@ -104,7 +103,7 @@ def compare(report: Report, root: Path, folder: Path, job: Job, *, with_ray: boo
 
 
 def cost_of(out: Path) -> Cost:
-    """Weigh a store of a few clips."""
+    """Measure a store of a few clips."""
     kinds = ("views", "maps", "geometry", layout.DONE)
     sizes = {path: (out / path).stat().st_size for path in walk(out) if path != layout.ATTENTION}
     clips = len(read_markers(out))
@@ -134,7 +133,7 @@ def _renamed(marker: Marker, name: str) -> Marker:
 
 
 def weigh(cost: Cost, job: Job) -> Table:
-    """What a clip and a view of it take on disk."""
+    """Disk space of a clip and of a view of it."""
     views = job.views + 1
     rows: Rows = [[kind, size / 1e6, size / 1e6 / views] for kind, size in cost.bytes.items()]
     whole = sum(cost.bytes.values()) / 1e6
@@ -143,7 +142,7 @@ def weigh(cost: Cost, job: Job) -> Table:
 
 
 def model(cost: Cost, seconds: float) -> Table:
-    """What so many clips would take, by what was measured on a few; seconds : of work, a clip, on one core."""
+    """Time and space for many clips, extrapolated from a few; seconds : of work per clip, on one core."""
     whole = sum(cost.bytes.values())
     rows: Rows = []
     for clips in _SIZES:

@@ -1,18 +1,18 @@
-"""How fast a whole build is, by stage, beside a plain composition of the same packages; how time and memory grow.
+"""Speed of a whole build, by stage, compared with a baseline of the same packages; growth of time and memory.
 
     python benchmarks/speed/throughput.py --clips 12 --frames 14 --workers 2 --out throughput.json
     python benchmarks/speed/throughput.py --formats png,jpeg
 
-Clips of a stand-in, filmed first and repeated as often as needed, 640 x 480 JPEG. Build and plain composition run one
-after the other on the same clips, with as many workers, each with one thread and started afresh; a frame is one of the
-source, which all views are made of. The plain composition stands in `baseline_build.py`. `ms a frame` is the work of
-all workers, by stage; the rest of it is what is not timed: of a build, listing, fitting the attention head, and the
-table and sheet at the end. `once started` counts from when every worker has one clip behind it until the last clip is
-written. Peak memory is the largest worker's. Milliseconds of each renderer are measured by `renderers.py`. Prints
-Markdown tables with hardware and commit.
+Clips of a stand-in, filmed first and repeated as often as needed, 640 x 480 JPEG. Build and baseline
+(`baseline_build.py`, `plain composition` in tables) run one after the other on the same clips, with the same number of
+workers, each in a new process with one thread. A frame is one of the source, from which all views are made. `ms a
+frame` is the work of all workers, by stage; the rest is not timed by stage: of a build, listing, fitting the attention
+head, and the table and sheet at the end. `once started` counts from when every worker has finished one clip until the
+last clip is written. Peak memory is that of the largest worker. Milliseconds of each renderer are measured by
+`renderers.py`. Prints Markdown tables with hardware and commit.
 
-`--formats` builds nothing but the clips as PNG and as JPEG frames, 12 of 60 frames unless told otherwise, and prints
-the same table. To compare with another commit, run it in that commit's tree, with PYTHONPATH set to it.
+`--formats` only builds the clips as PNG and as JPEG frames, by default 12 of 60 frames, and prints the same table. To
+compare with another commit, run it in that commit's tree, with PYTHONPATH set to it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _SWEEPS: dict[str, tuple[Any, ...]] = {
 
 
 def job_arguments(description: str | None, default: Job) -> argparse.ArgumentParser:
-    """A command line with an option for every part of a job."""
+    """A command line with an option for every field of a job."""
     parser = command_line(description)
     # argparse takes "-45:45:10" for an option unless it is glued to the flag.
     for name, value in asdict(default).items():
@@ -59,7 +59,7 @@ def job_arguments(description: str | None, default: Job) -> argparse.ArgumentPar
 
 
 def job_of(chosen: argparse.Namespace) -> Job:
-    """The job that such a command line names."""
+    """The job of such a command line."""
     return Job(**{field.name: getattr(chosen, field.name) for field in fields(Job)})
 
 
@@ -76,13 +76,13 @@ def as_png(filmed: list[list[Path]], folder: Path) -> list[list[Path]]:
 
 
 def make_plain(settings: PlainSettings) -> Callable[[Clip], dict[str, float]]:
-    """Load the plain composition in a worker."""
+    """Load the baseline in a worker."""
     one_thread()
     return PlainBuilder(settings).build
 
 
 def run_plain(root: Path, out: Path, job: Job, weights: Path | None) -> Run:
-    """Build a tree by the plain composition."""
+    """Build a tree with the baseline."""
     clips = get_source("folder").read(root).clips
     settings = PlainSettings(job.size, parse_angles(job.angles), weights or shipped_weights(), out)
     stages: dict[str, float] = {}
@@ -100,7 +100,7 @@ def run_plain(root: Path, out: Path, job: Job, weights: Path | None) -> Run:
 
 
 def sweep(filmed: list[list[Path]], folder: Path, base: Job, weights: Path | None) -> Rows:
-    """How time and memory grow with one thing at a time."""
+    """Growth of time and memory with one setting at a time."""
     rows: Rows = []
     for what, values in _SWEEPS.items():
         for value in values:
@@ -116,7 +116,7 @@ def sweep(filmed: list[list[Path]], folder: Path, base: Job, weights: Path | Non
 
 
 def measured(work: Callable[..., Run], filmed: list[list[Path]], folder: Path, job: Job, weights: Path | None) -> Run:
-    """A run on a tree of its own, which is removed afterwards."""
+    """A run on a temporary tree."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
         root = repeat(filmed, Path(place) / "source", job)
         return afresh(partial(work, root, Path(place) / "out", job, weights=weights))

@@ -1,4 +1,4 @@
-"""`mvgen build`: from a source to a finished store, clip by clip, so that it can stop anywhere and go on later."""
+"""`mvgen build`: from a source to a finished store, clip by clip; it can be interrupted anywhere and resumed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.errors import SourceError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.records import Clip
-from mvgen.engine.local import Crew
+from mvgen.engine.local import WorkerPool
+from mvgen.forget.tombstones import Leavers, Tombstone, bury_all, kept_annotations, read_forgotten, unite
 from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.finish import copy_annotations, finish
-from mvgen.store.forgotten import Leavers, Tombstone, bury_all, kept_annotations, read_forgotten, unite
-from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, read_failures, read_table
+from mvgen.store.manifest import Failure, Marker, clip_digest, read_failures, read_table
 from mvgen.store.refine import redecide
 from mvgen.store.shards import Shard, Share, check_shards, clip_key, clips_digest, write_share
 from mvgen.store.split import assign_splits
@@ -31,31 +31,17 @@ if TYPE_CHECKING:
     from mvgen.sources.base import Listing
 
 
-# What the shards of a build take turns at.
-_PREPARING = "preparing"
-
-
-class Silent:
-    """Tells nobody."""
-
-    def note(self, text: str) -> None:
-        """Say what is being done."""
-
-    def start(self, total: int, done: int) -> None:
-        """`done` of `total` clips are there already."""
-
-    def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
-        """One more clip is finished, or has failed; `trace` is the traceback of a mistake of mvgen's own."""
+_PREPARING = "preparing"  # one shard at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a build came to.
+    """Result of a build.
 
-    clips, views, kept : in the finished store; failures : its lines; built : clips of this run
+    clips, views, kept : counts in the finished store; failures : all of them; built : clips of this run
     seconds : stage -> seconds of this run, over all workers; starting, observing, reading and writing among them
-    wall : seconds of this run on the clock
-    nothing_to_do : the store was finished before
+    wall : wall time of this run, seconds
+    nothing_to_do : the store was already finished
     """
 
     out: Path
@@ -82,18 +68,18 @@ def build(
     *,
     forgotten: Sequence[Tombstone] = (),
 ) -> Summary:
-    """Build a dataset, or go on with one.
+    """Build a dataset, or resume a build.
 
-    retry_failed : try clips again that failed before
-    shard : build a share of the clips only; `mvgen.build.merge` makes a dataset of all shards
+    retry_failed : build clips again that failed before
+    shard : build only a share of the clips; `mvgen.build.merge` joins all shards
     forgotten : people who have left, beside those that the folder knows of: nothing of them is built or kept
-    Raises SourceError or StoreError before anything is written when the source or the output folder will not do,
-    StoreError when the disk is full, EngineError when a worker cannot begin. What is finished then stays, and the same
-    call goes on from there.
+    Raises SourceError or StoreError before anything is written when the source or the output folder cannot be used,
+    StoreError when the disk is full, EngineError when a worker cannot start. Finished clips stay, and the same call
+    resumes the build.
     """
     began = time.perf_counter()
     stages = stages or _real_stages()
-    progress = progress or Silent()
+    progress = progress or Progress()
     # Workers of a cluster run in other folders.
     config = config.absolute() if config.run.engine == "ray" else config
     out = config.run.out
@@ -105,7 +91,7 @@ def build(
     staying = [clip for clip in clips if not who.left(clip.subject_key)]
     if len(staying) < len(clips):
         progress.note(f"clips left out because their subjects have left: {len(clips) - len(staying)}")
-    ours = [clip for clip in (clips if shard is None else shard.of(clips)) if not who.left(clip.subject_key)]
+    chosen = [clip for clip in (clips if shard is None else shard.of(clips)) if not who.left(clip.subject_key)]
     if shard is not None:
         check_shards(out, shard)
 
@@ -124,26 +110,26 @@ def build(
     splits = assign_splits((clip.subject_key for clip in clips), config.split.test_share, config.split.seed)
     plan = Plan(stages, config, software, out / layout.ATTENTION, splits)
     spent: defaultdict[str, float] = defaultdict(float)
-    with at_work(config.run) as crew, locked(out, shared=shard is not None):
+    with at_work(config.run) as pool, locked(out, shared=shard is not None):
         with taking_turns(out, _PREPARING):
             check_folder(out, identity)  # another shard may have begun meanwhile
             _prepare(out, identity, listing, who, staying)
             if shard is not None:
                 keys = tuple(None if who.left(clip.subject_key) else clip_key(clip) for clip in shard.of(clips))
                 write_share(out, Share(shard, keys, tuple(lost)))
-            done = _finished_clips(out, ours, config, retry_failed)
+            done = _finished_clips(out, chosen, config, retry_failed)
             training = [clip for clip in staying if clip.label and splits[clip.subject_key] == "train"]
-            done |= _fit_attention(training, plan, progress, crew, spent)
-        todo = [clip for clip in ours if clip.id not in done]
-        progress.start(len(ours), len(ours) - len(todo))
-        built = build_clips(todo, plan, progress, crew, spent)
+            done |= _fit_attention(training, plan, progress, pool, spent)
+        todo = [clip for clip in chosen if clip.id not in done]
+        progress.start(len(chosen), len(chosen) - len(todo))
+        built = build_clips(todo, plan, progress, pool, spent)
         done |= built
-        ends = [done[clip.id] for clip in ours]
-        _tell_lost(ends, progress)
+        ends = [done[clip.id] for clip in chosen]
+        _note_lost_workers(ends, progress)
         if shard is None:
             finish(out, identity, ends, lost)
     new = sum(not marker.failure for marker in built.values())
-    summary = _summary(out) if shard is None else _summary_of(out, ends)
+    summary = _summary(out, None if shard is None else ends)
     return replace(summary, built=new, seconds=dict(spent), wall=time.perf_counter() - began)
 
 
@@ -162,18 +148,18 @@ def _prepare(out: Path, identity: Mapping[str, Any], listing: Listing, who: Leav
 
 
 def _fit_attention(
-    training: Sequence[Clip], plan: Plan, progress: Progress, crew: Crew | None, spent: defaultdict[str, float]
+    training: Sequence[Clip], plan: Plan, progress: Progress, pool: WorkerPool | None, spent: defaultdict[str, float]
 ) -> dict[str, Marker]:
-    """Fit the attention head where there is none yet; returns the failures of clips that cost their workers."""
+    """Fit the attention head unless there is one; returns the failures of clips that crashed or hung their workers."""
     if plan.attention.is_file():
         return {}
     progress.note(f"fitting the attention head on {len(training)} training clips")
-    observed, failed = observe_clips(training, plan, crew, spent)
+    observed, failed = observe_clips(training, plan, pool, spent)
     fitted = plan.stages.fit_attention(observed, plan.config)
     with disk_errors(plan.config.run.out):
         write_atomically(plan.attention, fitted)
     for marker in failed.values():
-        progress.note(f"{marker.clip} is left out of it: {marker.failure.reason if marker.failure else ''}")
+        progress.note(f"{marker.clip} is not used for it: {marker.failure.reason if marker.failure else ''}")
     return failed
 
 
@@ -186,7 +172,7 @@ def _knows(out: Path, forgotten: Sequence[Tombstone]) -> bool:
 
 
 def _identity(config: BuildConfig, listing: Listing, clips: Sequence[Clip]) -> dict[str, Any]:
-    """What the bytes of a store depend on: it heads `dataset.json`, and a folder is refused when it differs."""
+    """What the bytes of a store depend on: the head of `dataset.json`; a folder with another one is refused."""
     source = {
         "name": listing.dataset,
         "title": listing.title,
@@ -200,14 +186,14 @@ def _identity(config: BuildConfig, listing: Listing, clips: Sequence[Clip]) -> d
 
 def _check_clips(clips: Sequence[Clip], listing: Listing) -> None:
     if not clips and not listing.failures:
-        raise SourceError(f"{listing.title}: no clip was found, so there is nothing to build")
+        raise SourceError(f"{listing.title}: no clip was found")
     twice = [name for name, count in Counter(clip.id for clip in clips).items() if count > 1 or not name]
     if twice:
         raise SourceError(f"{listing.title}: two clips share the id {twice[0]!r}; move one of the folders")
 
 
 def _check_unchanged(out: Path, clips: Sequence[Clip]) -> dict[str, Marker]:
-    """Markers of a folder. Raises StoreError when a finished clip was made from other frames than the source has."""
+    """Markers of a folder. Raises StoreError when the source's frames of a finished clip have changed."""
     markers = {clip.id: marker for clip in clips if (marker := read_marker(out, clip.id)) is not None}
     changed = [
         clip.id
@@ -223,7 +209,7 @@ def _check_unchanged(out: Path, clips: Sequence[Clip]) -> dict[str, Marker]:
 
 
 def _finished_clips(out: Path, clips: Sequence[Clip], config: BuildConfig, retry_failed: bool) -> dict[str, Marker]:
-    """Markers that still hold, as the threshold decides them; whatever else lies there of a clip is removed."""
+    """Markers that are still valid, with views kept by the threshold; files of other clips are removed."""
     markers = _check_unchanged(out, clips)
     done: dict[str, Marker] = {}
     for clip in clips:
@@ -234,38 +220,30 @@ def _finished_clips(out: Path, clips: Sequence[Clip], config: BuildConfig, retry
             holds = marker is not None and all((out / path).is_file() for row in marker.rows for path in row.files())
         if marker and holds:
             done[clip.id] = redecide(out, marker, config.attention.threshold)
-    # All removals first: a clip may lie in the folder of another.
+    # Only now: a clip's folder may be inside the folder of another.
     for clip in clips:
         if clip.id not in done:
             remove_clip(out, clip, (None, *config.camera.angles))
     return done
 
 
-def _tell_lost(markers: Iterable[Marker], progress: Progress) -> None:
+def _note_lost_workers(markers: Iterable[Marker], progress: Progress) -> None:
     lost = sum(marker.failure is not None and marker.failure.stage == WORKER_STAGE for marker in markers)
     if lost:
         progress.note(
-            f"clips that cost their workers: {lost}. Where memory ran out, --retry-failed with fewer --workers may help"
+            f"clips that lost their workers: {lost}. If memory ran out, try --retry-failed with fewer --workers"
         )
 
 
-def _summary(out: Path) -> Summary:
-    return _summed(out, read_table(out / layout.TABLE), read_failures(out / layout.FAILURES))
-
-
-def _summary_of(out: Path, markers: Sequence[Marker]) -> Summary:
-    rows = [row for marker in markers for row in marker.rows]
-    return _summed(out, rows, [marker.failure for marker in markers if marker.failure])
-
-
-def _summed(out: Path, rows: Sequence[ViewRow], failures: Sequence[Failure]) -> Summary:
-    return Summary(
-        out=out,
-        clips=len({row.clip for row in rows}),
-        views=len(rows),
-        kept=sum(row.kept for row in rows),
-        failures=tuple(failures),
-    )
+def _summary(out: Path, markers: Sequence[Marker] | None = None) -> Summary:
+    """Of a finished store, or of the clips of a shard."""
+    if markers is None:
+        rows, failures = read_table(out / layout.TABLE), read_failures(out / layout.FAILURES)
+    else:
+        rows = [row for marker in markers for row in marker.rows]
+        failures = [marker.failure for marker in markers if marker.failure]
+    clips = len({row.clip for row in rows})
+    return Summary(out, clips, len(rows), sum(row.kept for row in rows), tuple(failures))
 
 
 def _real_stages() -> Stages:

@@ -1,4 +1,4 @@
-"""Failures as a store keeps them: nothing in their words depends on the machine."""
+"""Failures as a store records them: nothing in their text depends on the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def source_failures(listing: Listing, root: Path | None) -> Sequence[Failure]:
-    """Clips that the source itself had to give up."""
+    """Clips that the source itself could not list."""
     return [
         Failure(
             clip=failure.clip,
@@ -31,7 +31,7 @@ def source_failures(listing: Listing, root: Path | None) -> Sequence[Failure]:
 
 
 def clip_failure(clip: Clip, error: ClipError, root: Path | None) -> Failure:
-    """A clip that a stage gave up."""
+    """The failure of a clip in a stage."""
     file = None
     if error.path is not None:
         frames = {frame.path for frame in clip.frames}
@@ -42,9 +42,9 @@ def clip_failure(clip: Clip, error: ClipError, root: Path | None) -> Failure:
 
 
 def without_folders(text: str, root: Path | None = None) -> str:
-    """Cut absolute folders out of a message: `/home/me/img1.jpg is broken` -> `img1.jpg is broken`.
+    """Remove absolute folders from a message: `/home/me/img1.jpg is broken` -> `img1.jpg is broken`.
 
-    root : paths in it keep what is below it; it may hold spaces, which end any other path
+    root : paths inside it become relative; it may contain spaces, which end any other path
     """
     if root is not None:
         text = text.replace(f"{root.absolute()}/", "").replace(f"{root}/", "")

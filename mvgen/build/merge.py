@@ -1,8 +1,7 @@
-"""From the shards of a build to one store: the same bytes as if it had been built in one go."""
+"""Merge the shards of a build into one store, with the same bytes as a build without shards."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ from typing import Any
 from mvgen.core.config import file_digest
 from mvgen.core.errors import StoreError
 from mvgen.core.files import disk_errors, write_atomically
+from mvgen.forget.tombstones import bury_all, kept_annotations, leavers_of, read_forgotten, unite, without
 from mvgen.store import layout
+from mvgen.store.about import check_identity
+from mvgen.store.checks import inside
 from mvgen.store.finish import finish
-from mvgen.store.forgotten import bury_all, kept_annotations, leavers_of, read_forgotten, unite, without
 from mvgen.store.manifest import Marker
 from mvgen.store.shards import Share, clips_digest, dealt, read_shares
-from mvgen.store.state import begin, check_folder, differences, locked, read_marker
+from mvgen.store.state import begin, check_folder, differences, locked, read_build, read_marker
 from mvgen.store.writer import write_marker
 
 _SHOWN = 5
@@ -25,7 +26,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What `merge` came to. shards : how many; clips, failures : in the store"""
+    """Result of `merge`: counts of shards, clips and failures."""
 
     out: Path
     shards: int
@@ -34,12 +35,12 @@ class Merged:
 
 
 def merge(parts: Sequence[Path], out: Path) -> Merged:
-    """Make one store of all shards of a build.
+    """Merge all shards of a build into one store.
 
-    parts : folders that hold shards, each one or several; a single one may be `out` itself
-    out : the finished store; files are linked into it where a disk allows that, else copied
-    Raises StoreError naming shards that are missing, not finished, there twice or of another build, before anything is
-    written. Stopped in the middle, the same call goes on.
+    parts : folders with one or more shards each; a single one may be `out` itself
+    out : the finished store; files are hard-linked into it where possible, else copied
+    Raises StoreError naming shards that are missing, not finished, duplicate or of another build, before anything is
+    written. The same call resumes an interrupted merge.
     """
     found = _read_parts(parts)
     identity = _one_identity(parts)
@@ -52,12 +53,12 @@ def merge(parts: Sequence[Path], out: Path) -> Merged:
     keys = dealt(shares)
     # Where somebody left, their places in the list are empty.
     if not forgotten and clips_digest(keys) != identity["source"]["clips"]:
-        raise StoreError("the shards are of sources that list other clips; build them again from one source")
+        raise StoreError("the sources of the shards list different clips; build all shards from one source")
     markers = _markers(found)
     elsewhere = [part for part in parts if part.resolve() != out.resolve()]
     if elsewhere:
         check_folder(out, identity)
-        _check_same_files(parts, bool(forgotten))
+        _check_common_files(parts, bool(forgotten))
     with locked(out):
         begin(out, identity)
         if forgotten:
@@ -65,10 +66,11 @@ def merge(parts: Sequence[Path], out: Path) -> Merged:
                 (out / name).unlink(missing_ok=True)
             bury_all(out, forgotten, identity["source"]["name"])
         for part in elsewhere:
-            _bring(part, out, _whole_files(part, bool(forgotten)))
-        for (name, *_), (part, marker) in ((key, markers[key[0]]) for key in keys):
+            _copy(part, out, _common_files(part, bool(forgotten)))
+        for name, *_ in keys:
+            part, marker = markers[name]
             if part in elsewhere and read_marker(out, name) != marker:
-                _bring(part, out, (path for row in marker.rows for path in row.files()))
+                _copy(part, out, (path for row in marker.rows for path in row.files()))
                 write_marker(out, marker)
         ends = [markers[name][1] for name, *_ in keys]
         finish(out, identity, ends, shares[0].lost)
@@ -82,23 +84,21 @@ def _read_parts(parts: Sequence[Path]) -> list[tuple[Path, Share]]:
         shares = read_shares(part)
         if not shares:
             if (part / layout.DATASET).is_file():
-                raise StoreError(f"{part} is a finished dataset and holds no shard: there is nothing to merge")
-            raise StoreError(f"{part} holds no shard of a build; make one with `mvgen build --shard i/n`")
+                raise StoreError(f"{part} is a finished dataset without shards: there is nothing to merge")
+            raise StoreError(f"{part} has no shard of a build; make one with `mvgen build --shard i/n`")
         found += [(part, share) for share in shares]
     return found
 
 
 def _one_identity(parts: Sequence[Path]) -> dict[str, Any]:
-    """What all parts were built from. Raises StoreError where two of them differ."""
+    """The identity of the build, see `build._identity`. Raises StoreError where two parts differ."""
     identities: list[dict[str, Any]] = []
     for part in parts:
-        try:
-            identities.append(json.loads((part / layout.BUILD).read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            raise StoreError(f"{part / layout.BUILD} is missing or damaged; build {part} again") from None
+        identities.append(read_build(part))
+        check_identity(part / layout.BUILD, identities[-1])
         lines = differences(identities[0], identities[-1])
         if lines:
-            raise StoreError(f"{parts[0]} and {part} are no shards of one build:\n  " + "\n  ".join(lines))
+            raise StoreError(f"{parts[0]} and {part} are not shards of one build:\n  " + "\n  ".join(lines))
     return identities[0]
 
 
@@ -107,23 +107,23 @@ def _whole(found: Sequence[tuple[Path, Share]], parts: Sequence[Path]) -> list[S
     shards = [share.shard for _, share in found]
     counts = sorted({shard.count for shard in shards})
     if len(counts) > 1:
-        raise StoreError(f"these are shards of {counts[0]} and of {counts[1]}; merge those of one build")
+        raise StoreError(f"some shards are 1 of {counts[0]}, others 1 of {counts[1]}; merge those of one build")
     twice = next((shard for shard in shards if shards.count(shard) > 1), None)
     if twice is not None:
         both = ", ".join(str(part) for part, share in found if share.shard == twice)
-        raise StoreError(f"shard {twice} is there twice: {both}; name one of them")
+        raise StoreError(f"shard {twice} is given twice: {both}; name one of them")
     missing = [str(number) for number in range(1, counts[0] + 1) if number not in {shard.number for shard in shards}]
     if missing:
         listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise StoreError(
             f"{len(missing)} of {counts[0]} shards are missing: {listed}. Build them with "
-            f"`--shard {missing[0]}/{counts[0]}`, or name the folders that hold them"
+            f"`--shard {missing[0]}/{counts[0]}`, or name the folders that contain them"
         )
     return [share for _, share in sorted(found, key=lambda each: each[1].shard)]
 
 
 def _markers(found: Sequence[tuple[Path, Share]]) -> dict[str, tuple[Path, Marker]]:
-    """Clip id -> where it lies and its marker. Raises StoreError naming shards that are not finished."""
+    """Clip id -> its folder and its marker. Raises StoreError naming shards that are not finished."""
     markers: dict[str, tuple[Path, Marker]] = {}
     lines = []
     for part, share in found:
@@ -133,36 +133,39 @@ def _markers(found: Sequence[tuple[Path, Share]]) -> dict[str, tuple[Path, Marke
         if len(there) < len(names):
             lines.append(f"shard {share.shard} in {part}: {len(there)} of {len(names)} clips")
     if lines:
-        raise StoreError("run these shards to their end before they are merged:\n  " + "\n  ".join(lines))
+        raise StoreError("finish these shards before merging:\n  " + "\n  ".join(lines))
     return markers
 
 
-def _check_same_files(parts: Sequence[Path], forgotten: bool) -> None:
+def _check_common_files(parts: Sequence[Path], forgotten: bool) -> None:
     """Raise StoreError where shards have fitted different attention heads, or copied other annotations."""
-    first = _whole_files(parts[0], forgotten)
+    first = _common_files(parts[0], forgotten)
     for part in parts[1:]:
-        lines = differences(dict(first), dict(_whole_files(part, forgotten)))
+        lines = differences(dict(first), dict(_common_files(part, forgotten)))
         if lines:
             raise StoreError(
-                f"{parts[0]} and {part} differ in what all shards share:\n  " + "\n  ".join(lines) + "\nProcessors of "
+                f"{parts[0]} and {part} differ in files that all shards share:\n  "
+                + "\n  ".join(lines)
+                + "\nProcessors of "
                 "different kinds may fit different attention heads: build all shards on one kind, or into one --out"
             )
 
 
-def _whole_files(part: Path, forgotten: bool) -> Mapping[str, str]:
+def _common_files(part: Path, forgotten: bool) -> Mapping[str, str]:
     """Files that every shard has, with their digests. forgotten : somebody has left"""
     annotations = sorted((part / layout.ANNOTATIONS).glob("**/*"))
     paths = [part / layout.ATTENTION, *(kept_annotations(annotations) if forgotten else annotations)]
-    return {path.relative_to(part).as_posix(): file_digest(path) for path in paths if path.is_file()}
+    files = [inside(part, path.relative_to(part).as_posix()) for path in paths if path.is_file()]
+    return {path.relative_to(part).as_posix(): file_digest(path) for path in files}
 
 
-def _bring(part: Path, out: Path, paths: Iterable[str]) -> None:
-    """Put files of a part into the store, all or nothing each."""
+def _copy(part: Path, out: Path, paths: Iterable[str]) -> None:
+    """Link or copy files of a part into the store, each one atomically."""
     with disk_errors(out):
         for path in paths:
-            source, target = part / path, out / path
-            if not source.is_file():
-                raise StoreError(f"{source} is missing; run the line of its shard again")
+            source, target = inside(part, path), inside(out, path)
+            if source.is_symlink() or not source.is_file():
+                raise StoreError(f"{source} is missing; run the command of its shard again")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             try:

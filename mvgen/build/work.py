@@ -1,6 +1,6 @@
-"""The work on clips that an engine hands out: first a look at the training clips, then the building of all.
+"""The work on clips that an engine distributes: first observing the training clips, then building all clips.
 
-What is here crosses to worker processes, on this machine or another, and knows that it may be done twice.
+It runs in worker processes, on this machine or another, and a clip may be built twice.
 """
 
 from __future__ import annotations
@@ -30,48 +30,51 @@ from mvgen.store.writer import write_clip, write_failure
 if TYPE_CHECKING:
     from mvgen.sources.base import Listing
 
-# What a failure is called that is not a clip's own doing, as far as anyone can tell.
+# Stage of a failure that lost the worker process.
 WORKER_STAGE = "worker"
 
 
 class Stages(Protocol):
-    """What a build needs of the rooms below it. Crosses to worker processes by pickling."""
+    """The stages of a build, as it calls them. Pickled for worker processes."""
 
     def read(self, config: BuildConfig) -> Listing:
         """List the source's clips."""
 
     def software(self, config: BuildConfig) -> dict[str, str | None]:
-        """Versions of what decides the bytes of a result."""
+        """Versions of the software that decides the bytes of a result."""
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
         """Digests of the network weights in use."""
 
     def observer(self, config: BuildConfig) -> Callable[[Clip], Any]:
-        """Load the networks; return what looks at one training clip for the attention head, None for no use."""
+        """Load the networks; return a function that observes a training clip for the attention head."""
 
     def fit_attention(self, observed: Sequence[Any], config: BuildConfig) -> bytes:
-        """The attention head, fitted on what was seen of the training clips, as the bytes of a safetensors file."""
+        """The attention head, fitted on the observations, as the bytes of a safetensors file."""
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
-        """Load the networks; return what reads and builds one clip, by the stopwatch."""
+        """Load the networks; return a function that reads and builds one clip, timed by the stopwatch."""
 
 
-class Progress(Protocol):
-    """Who is told how a build goes."""
+class Progress:
+    """Receives the progress of a build; this one ignores it."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """What is being done."""
 
-    def start(self, total: int, done: int) -> None: ...
+    def start(self, total: int, done: int) -> None:
+        """`done` of `total` clips are already built."""
 
-    def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None: ...
+    def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
+        """One more clip is built, or has failed; trace : traceback of an internal error"""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What every worker of a build has to know.
+    """What every worker of a build needs.
 
     software : versions that the build began with; a worker with others would write other bytes
-    attention : where the fitted head lies; splits : subject key -> side
+    attention : file of the fitted head; splits : subject key -> split
     """
 
     stages: Stages
@@ -83,7 +86,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A worker's answer: the clip's marker, seconds per stage and of writing, and the traceback of our own mistake."""
+    """A worker's answer: the clip's marker, seconds per stage and of writing, and the traceback of an error."""
 
     marker: Marker
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -91,19 +94,19 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a worker saw of a training clip, see `Stages.observer`, and the seconds that it took."""
+class Observed:
+    """The observation of a training clip, see `Stages.observer`, and the seconds that it took."""
 
-    what: Any
+    observation: Any
     seconds: float
 
 
 @contextmanager
-def at_work(config: RunConfig) -> Iterator[local.Crew | None]:
-    """Hold what the engine needs for all it does for a build: its processes, or a connection to a cluster."""
+def at_work(config: RunConfig) -> Iterator[local.WorkerPool | None]:
+    """Keep the engine's processes, or its connection to a cluster, for a whole build."""
     if config.engine == "local":
-        with local.Crew() as crew:
-            yield crew
+        with local.WorkerPool() as pool:
+            yield pool
         return
     from mvgen.engine import ray
 
@@ -112,16 +115,16 @@ def at_work(config: RunConfig) -> Iterator[local.Crew | None]:
 
 
 def observe_clips(
-    clips: Sequence[Clip], plan: Plan, crew: local.Crew | None, spent: defaultdict[str, float]
+    clips: Sequence[Clip], plan: Plan, pool: local.WorkerPool | None, spent: defaultdict[str, float]
 ) -> tuple[list[Any], dict[str, Marker]]:
-    """Look at the training clips for the attention head.
+    """Observe the training clips for the attention head.
 
-    Returns what was seen, in the order of the clips, and the failures of those that cost their workers, by id: they
-    are recorded, so that nobody tries them again. Adds to the seconds `spent`, of all workers.
+    Returns the observations, in the order of the clips, and the failures of clips that lost their workers, by id:
+    they are recorded, and not tried again. Adds the time of all workers to `spent`, seconds.
     """
-    seen: dict[str, Any] = {}
+    observed: dict[str, Any] = {}
     lost: dict[str, Marker] = {}
-    for outcome in _outcomes(clips, partial(_make_observer, plan), plan, crew):
+    for outcome in _outcomes(clips, partial(_make_observer, plan), plan, pool):
         spent["starting"] += outcome.starting
         if (reason := _worker_lost(outcome)) is not None:
             lost[outcome.item.id] = _give_up(outcome.item, reason, plan).marker
@@ -129,20 +132,20 @@ def observe_clips(
             raise outcome.error
         else:
             assert outcome.result is not None
-            seen[outcome.item.id] = outcome.result.what
+            observed[outcome.item.id] = outcome.result.observation
             spent["observing"] += outcome.result.seconds
-    return [seen[clip.id] for clip in clips if seen.get(clip.id) is not None], lost
+    return [observed[clip.id] for clip in clips if observed.get(clip.id) is not None], lost
 
 
 def build_clips(
-    clips: Sequence[Clip], plan: Plan, progress: Progress, crew: local.Crew | None, spent: defaultdict[str, float]
+    clips: Sequence[Clip], plan: Plan, progress: Progress, pool: local.WorkerPool | None, spent: defaultdict[str, float]
 ) -> dict[str, Marker]:
-    """Build clips; returns their markers by id. Adds to the seconds `spent`, of all workers.
+    """Build clips; returns their markers by id. Adds the time of all workers to `spent`, seconds.
 
-    Raises what is no clip's fault: a full disk, weights that cannot be read, no worker that begins.
+    Raises errors that no clip causes: a full disk, unreadable weights, workers that cannot start.
     """
     markers: dict[str, Marker] = {}
-    for outcome in _outcomes(clips, partial(_make_builder, plan), plan, crew):
+    for outcome in _outcomes(clips, partial(_make_builder, plan), plan, pool):
         spent["starting"] += outcome.starting
         reason = _worker_lost(outcome)
         if reason is None and outcome.error is not None:
@@ -157,13 +160,13 @@ def build_clips(
 
 
 def _outcomes(
-    clips: Sequence[Clip], make: MakeWorker[Clip, Any], plan: Plan, crew: local.Crew | None
+    clips: Sequence[Clip], make: MakeWorker[Clip, Any], plan: Plan, pool: local.WorkerPool | None
 ) -> Iterator[Outcome[Clip, Any]]:
     config = plan.config.run
     limited = config.clip_timeout is None or config.clip_timeout > 0
     limits: Limits[Clip] = Limits(config.attempts, partial(_seconds, plan.config) if limited else None)
     if config.engine == "local":
-        return local.run(clips, make, config.workers, limits, crew)
+        return local.run(clips, make, config.workers, limits, pool)
     from mvgen.engine import ray
 
     gpus = config.worker_gpus
@@ -179,7 +182,7 @@ def _seconds(config: BuildConfig, clip: Clip) -> float:
 
 
 def _worker_lost(outcome: Outcome[Clip, Any]) -> str | None:
-    """Why a clip cost its worker every time, None where it did not."""
+    """Why a clip lost its worker every time, None where it did not."""
     if not (outcome.cost_a_worker or isinstance(outcome.error, MemoryError)):
         return None
     why = str(outcome.error) if outcome.cost_a_worker else "memory ran out"
@@ -191,20 +194,19 @@ def _give_up(clip: Clip, reason: str, plan: Plan) -> Built:
     return _record(clip, plan, lambda: write_failure(plan.config.run.out, clip, failure))
 
 
-def _make_observer(plan: Plan) -> Callable[[Clip], Seen]:
-    _check_place(plan, plan.config.run.out)
+def _make_observer(plan: Plan) -> Callable[[Clip], Observed]:
+    _check_worker(plan, plan.config.run.out)
     observe_one = plan.stages.observer(plan.config)
 
-    def work(clip: Clip) -> Seen:
+    def work(clip: Clip) -> Observed:
         began = time.perf_counter()
-        what = observe_one(clip)
-        return Seen(what, time.perf_counter() - began)
+        return Observed(observe_one(clip), time.perf_counter() - began)
 
     return work
 
 
 def _make_builder(plan: Plan) -> Callable[[Clip], Built]:
-    _check_place(plan, plan.attention)
+    _check_worker(plan, plan.attention)
     build_one = plan.stages.builder(plan.config, plan.attention)
 
     def work(clip: Clip) -> Built:
@@ -215,7 +217,7 @@ def _make_builder(plan: Plan) -> Callable[[Clip], Built]:
             built = build_one(clip, clock)
             began, before = time.perf_counter(), clock.total
             done = _record(clip, plan, lambda: _write(clip, built, plan))
-            # Side views are made while they are written.
+            # Side views are rendered while they are written.
             clock.add("writing", time.perf_counter() - began - (clock.total - before))
             return replace(done, seconds=clock.seconds)
         except ClipError as error:
@@ -231,8 +233,8 @@ def _make_builder(plan: Plan) -> Callable[[Clip], Built]:
     return work
 
 
-def _check_place(plan: Plan, needed: Path) -> None:
-    """Raise EngineError where a worker would write other bytes, or does not see the files."""
+def _check_worker(plan: Plan, needed: Path) -> None:
+    """Raise EngineError where this worker would write other bytes, or does not see the files."""
     here = socket.gethostname()
     lines = differences(dict(plan.software), plan.stages.software(plan.config), "software")
     if lines:
@@ -243,24 +245,17 @@ def _check_place(plan: Plan, needed: Path) -> None:
         )
     for path in (plan.config.source.root, needed):
         if path is not None and not path.exists():
-            raise EngineError(
-                f"{path} is not there on {here}; root and out have to lie on a disk that all workers share"
-            )
+            raise EngineError(f"{path} does not exist on {here}; root and out must be on a disk that all workers share")
 
 
 def _finished(clip: Clip, plan: Plan) -> Built | None:
-    """What another attempt at the same clip has left, if it came to an end: its marker decides."""
+    """The result of another attempt at the same clip, if it was finished: the marker decides."""
     marker = read_marker(plan.config.run.out, clip.id)
     return Built(marker) if marker is not None and marker.source == clip_digest(clip) else None
 
 
-def _record(
-    clip: Clip,
-    plan: Plan,
-    write: Callable[[], Marker],
-    trace: str | None = None,
-) -> Built:
-    """Write the end of a clip's story, unless another attempt has: only one at a time is at its files."""
+def _record(clip: Clip, plan: Plan, write: Callable[[], Marker], trace: str | None = None) -> Built:
+    """Write the result of a clip, unless another attempt has; a lock lets one attempt write at a time."""
     with taking_turns(plan.config.run.out, f"clip {clip.id}"):
         return _finished(clip, plan) or Built(write(), trace=trace)
 
@@ -270,5 +265,5 @@ def _write(clip: Clip, built: BuiltClip, plan: Plan) -> Marker:
     try:
         return write_clip(plan.config.run.out, clip, built, split, plan.config)
     except FileNotFoundError:
-        # A shard that begins may have taken away a folder that was still empty.
+        # Another shard that starts may have removed a folder that was still empty.
         return write_clip(plan.config.run.out, clip, built, split, plan.config)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mvgen.build.build import build as run_build
 from mvgen.commands.console import BuildProgress, print_summary
-from mvgen.commands.report import tell_report
+from mvgen.commands.options import Config, NoReport, Verbose
+from mvgen.commands.report import print_files
 from mvgen.commands.settings import takes_settings
 from mvgen.core.settings import by_part, load_config
 from mvgen.store.shards import Shard
@@ -18,23 +18,19 @@ from mvgen.store.shards import Shard
 @takes_settings()
 def build(
     *,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file with these settings, in parts; flags go over it")
-    ] = None,
+    config: Config = None,
     shard: Annotated[
         str | None,
-        typer.Option(
-            metavar="I/N", help="build every N-th clip from the I-th on; `mvgen merge` makes a dataset of all shards"
-        ),
+        typer.Option(metavar="I/N", help="build every N-th clip, from the I-th; `mvgen merge` joins all N shards"),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try clips again that failed before")] = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="write no page to look at the dataset")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="print every clip and the traceback of mistakes")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="build clips again that failed before")] = False,
+    no_report: NoReport = False,
+    verbose: Verbose = False,
     **flags: Any,
 ) -> int:
     """Build a multi-view dataset from a frontal one.
 
-    Stopped in the middle, by Ctrl-C or worse, the same line goes on where it was.
+    To resume a build that was interrupted, run the same command again.
     Exit code: 0 built (failures are listed), 1 no clip could be built, 2 bad input.
 
     \b
@@ -51,8 +47,8 @@ def build(
         summary = run_build(settings, progress=progress, retry_failed=retry_failed, shard=part)
     if part is not None and not summary.nothing_to_do:
         print(f"shard {part}: {summary.clips} clips, {summary.views} views, {len(summary.failures)} failures")
-        print(f"when all {part.count} are through: mvgen merge {settings.run.out}")
+        print(f"when all {part.count} shards are built: mvgen merge {settings.run.out}")
         return 0
     print_summary(summary)
-    tell_report(settings.run.out, write=not no_report)
+    print_files(settings.run.out, write_page=not no_report)
     return summary.exit_code

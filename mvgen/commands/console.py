@@ -1,4 +1,4 @@
-"""What the commands print: progress, and tables. Plain lines where the output is no terminal."""
+"""Progress and summary of a build: plain lines where the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.text import Text
 
 from mvgen.build.build import Summary
+from mvgen.build.work import Progress
 from mvgen.core.console import print_table
 from mvgen.store import layout
 from mvgen.store.manifest import Failure
 
-# Without a terminal, a line this often is enough.
-_PLAIN_SECONDS = 10.0
+_PLAIN_SECONDS = 10.0  # between lines without a terminal
 
 
 class _Rate(ProgressColumn):
@@ -25,15 +26,15 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed * 60:.1f} clips/min" if task.speed else "")
 
 
-class BuildProgress:
-    """Shows a build's progress on stderr; see `build.Progress`."""
+class BuildProgress(Progress):
+    """Shows a build's progress on stderr."""
 
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose
         self.console = Console(stderr=True, highlight=False)
-        self.bar: Progress | None = None
+        self.bar: Bar | None = None
         self.total = self.done = self.before = 0
-        self.began = self.told = time.monotonic()
+        self.began = self.printed = time.monotonic()
 
     def __enter__(self) -> BuildProgress:
         return self
@@ -43,17 +44,17 @@ class BuildProgress:
             self.bar.stop()
 
     def note(self, text: str) -> None:
-        self._print(text)
+        self.console.print(escape(text), soft_wrap=True)
 
     def start(self, total: int, done: int) -> None:
         self.total, self.done, self.before = total, done, done
-        self.began = self.told = time.monotonic()
+        self.began = self.printed = time.monotonic()
         if done:
-            self._print(f"resuming: {done} of {total} clips are there already")
+            self.note(f"resuming: {done} of {total} clips are already built")
         if self.console.is_terminal:
             columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=self.console)
-            # Clips of an earlier run do not count into the rate: the bar starts at them.
+            self.bar = Bar(*columns, console=self.console)
+            # The bar starts at the clips of an earlier run, which do not count for the rate.
             self.bar.add_task("clips", total=total, completed=done)
             self.bar.start()
 
@@ -62,25 +63,22 @@ class BuildProgress:
         if self.bar is not None:
             self.bar.advance(self.bar.task_ids[0])
         if failure is not None:
-            self._print(f"{clip}: {failure.stage}: {failure.reason}")
+            self.note(f"{clip}: {failure.stage}: {failure.reason}")
         elif self.verbose:
-            self._print(f"{clip}: built")
+            self.note(f"{clip}: built")
         if trace and self.verbose:
-            self._print(trace.rstrip())
-        if self.bar is None and (time.monotonic() - self.told > _PLAIN_SECONDS or self.done == self.total):
-            self.told = time.monotonic()
-            rate = (self.done - self.before) / max(self.told - self.began, 1e-9)
+            self.note(trace.rstrip())
+        if self.bar is None and (time.monotonic() - self.printed > _PLAIN_SECONDS or self.done == self.total):
+            self.printed = time.monotonic()
+            rate = (self.done - self.before) / max(self.printed - self.began, 1e-9)
             left = (self.total - self.done) / rate
-            self._print(f"{self.done} of {self.total} clips, {rate * 60:.1f} clips/min, {left:.0f} s left")
-
-    def _print(self, text: str) -> None:
-        self.console.print(escape(text), soft_wrap=True)
+            self.note(f"{self.done} of {self.total} clips, {rate * 60:.1f} clips/min, {left:.0f} s left")
 
 
 def print_summary(summary: Summary) -> None:
-    """The table at the end of a build, and where everything is."""
+    """Print the table at the end of a build."""
     if summary.nothing_to_do:
-        print(f"{summary.out} is finished already: nothing to do.")
+        print(f"{summary.out} is already finished: nothing to do.")
     rows = [
         ("clips", f"{summary.clips}" + (f" ({summary.built} in this run)" if not summary.nothing_to_do else "")),
         ("views", str(summary.views)),
@@ -95,9 +93,7 @@ def print_summary(summary: Summary) -> None:
     for stage, seconds in sorted(summary.seconds.items(), key=lambda entry: -entry[1]):
         rows.append((f"time in {stage}", f"{seconds:.1f} s ({seconds / total:.0%})"))
     if summary.wall:
-        rows.append(("time on the clock", f"{summary.wall:.1f} s"))
+        rows.append(("wall time", f"{summary.wall:.1f} s"))
     print_table(("", "build"), rows)
-    print(f"dataset:       {summary.out}")
-    print(f"contact sheet: {summary.out / layout.SHEET}")
     if summary.failures:
         print(f"failures:      {summary.out / layout.FAILURES}")

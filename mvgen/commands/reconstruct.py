@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mvgen.commands.options import Config
 from mvgen.commands.settings import takes_settings
 from mvgen.core.settings import by_part, load_config
 
@@ -16,7 +17,7 @@ def reconstruct(
     *,
     images: Annotated[list[Path], typer.Argument(help="photographs", show_default=False)],
     out: Annotated[Path, typer.Option(help="folder for the results, one folder per photograph in it")],
-    config: Annotated[Path | None, typer.Option(help="YAML file with build settings; flags go over it")] = None,
+    config: Config = None,
     **flags: Any,
 ) -> int:
     """Reconstruct single photographs: depth, mesh and side views.

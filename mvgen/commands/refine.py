@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mvgen.commands.console import print_table
-from mvgen.commands.report import tell_report
+from mvgen.commands.options import Store
+from mvgen.commands.report import print_files
+from mvgen.core.console import print_table
 from mvgen.store import layout
-from mvgen.store.refine import ViewChange
 from mvgen.store.refine import refine as run_refine
 
 
 def refine(
-    out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wrote", show_default=False)],
+    out: Store,
     threshold: Annotated[
         float,
-        typer.Option(
-            help="a training view is kept when it sees at least this share of the attention", show_default=False
-        ),
+        typer.Option(help="keep training views that see at least this share of the attention", show_default=False),
     ],
 ) -> int:
-    """Keep other views of a finished dataset: change the attention threshold without building anything again.
+    """Change which views of a finished dataset are kept: another attention threshold, without building again.
 
-    The dataset ends as if it had been built with that threshold, and its build goes on with it. Test views are all
-    kept, whatever the threshold. Stopped in the middle, the same line mends it.
+    The dataset becomes what a build with that threshold would have made; resumed builds use it too. Test views are
+    always kept. If it is interrupted, run the same command again.
 
     \b
     Examples:
@@ -34,18 +31,10 @@ def refine(
       mvgen refine out --threshold 0        # every view
     """
     change = run_refine(out, threshold)
-    total = ViewChange(
-        "all",
-        sum(each.clips for each in change.views),
-        sum(each.before for each in change.views),
-        sum(each.after for each in change.views),
-    )
-    rows = [(each.view, str(each.clips), str(each.before), str(each.after)) for each in (*change.views, total)]
+    rows = [(each.view, each.clips, each.before, each.after) for each in change.views]
+    rows.append(("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
     print_table(("view", "training clips", f"kept at {change.before:g}", f"kept at {change.after:g}"), rows)
     if change.before == change.after:
-        print(f"{out} has this threshold already: nothing changed.")
-    else:
-        print(f"dataset:       {out}")
-        print(f"contact sheet: {out / layout.SHEET}")
-    tell_report(out, write=(out / layout.REPORT).is_file())
+        print(f"{out} already has this threshold: nothing changed.")
+    print_files(out, write_page=(out / layout.REPORT).is_file())
     return 0

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from mvgen.commands.options import Store
 from mvgen.store import layout
 
 
-def report(
-    out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wrote", show_default=False)],
-) -> int:
-    """Write a page to look at a finished dataset: what is in it, how well it went, and a viewer of its clips.
+def report(out: Store) -> int:
+    """Write an HTML page about a finished dataset: what is in it, how good it is, and a viewer of its clips.
 
-    OUT/report/index.html is one file that opens from the disk in any browser and loads nothing. Large datasets are
-    sampled, and the page says so; it never exceeds 30 MB. It shows the faces: pass it on where you may pass on those.
+    OUT/report/index.html is one file that opens from the disk in any browser and loads nothing else. It stays under
+    30 MB: large datasets are sampled, and the page says so. It shows faces: their licence holds for it too.
 
     \b
     Example:
@@ -29,13 +25,15 @@ def report(
     return 0
 
 
-def tell_report(out: Path, write: bool) -> None:
-    """Say where the page of a finished dataset is, if there is one. write : bring it up to date before"""
+def print_files(out: Path, write_page: bool) -> None:
+    """Print where a dataset, its contact sheet and its page are. write_page : bring the page up to date first"""
     from mvgen.report.page import is_current, write_report
 
+    print(f"dataset:       {out}")
+    print(f"contact sheet: {out / layout.SHEET}")
     path = out / layout.REPORT
-    if write and not is_current(out):
+    if write_page and not is_current(out):
         write_report(out)
     if path.is_file():
-        stale = "" if is_current(out) else f" (out of date: `mvgen report {out}` writes it anew)"
+        stale = "" if is_current(out) else f" (out of date: `mvgen report {out}` updates it)"
         print(f"report:        {path}{stale}")

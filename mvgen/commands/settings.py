@@ -1,4 +1,4 @@
-"""Flags that are settings of a build: their types, defaults and help are those of the settings."""
+"""Command line flags of build settings: types, defaults and help come from the config."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Command = TypeVar("Command", bound=Callable[..., int])
 
 
 def takes_settings(*names: str, **helps: str) -> Callable[[Command], Command]:
-    """Give a command, whose last parameter is `**flags`, an option for each of these settings; for all without names.
+    """Add options for settings to a command whose last parameter is `**flags`; without names, for all settings.
 
-    names : flags with underscores; helps : further ones, with a help of the command's own
+    names : flags with underscores; helps : further flags, each with another help text
     A flag that is not given is None; `core.settings.by_part` makes settings of them.
     """
 
-    def give(command: Command) -> Command:
-        # With its annotations evaluated, which typer does not do to a signature of our own.
+    def add(command: Command) -> Command:
+        # Typer does not evaluate the annotations of a replaced signature.
         own = inspect.signature(command, eval_str=True)
         options = [_option(name, helps.get(name)) for name in (*names, *helps) or SETTINGS]
         kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
@@ -30,22 +30,22 @@ def takes_settings(*names: str, **helps: str) -> Callable[[Command], Command]:
         command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         return command
 
-    return give
+    return add
 
 
-def _option(name: str, own_help: str | None) -> inspect.Parameter:
+def _option(name: str, help_text: str | None) -> inspect.Parameter:
     setting = SETTINGS[name]
     field = setting.field
     shown = "" if field.default is None else f"  [default: {field.default}]"
     choices = "|".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else None
-    text = own_help or f"{field.description}{shown}"
+    text = help_text or f"{field.description}{shown}"
     option = typer.Option(f"--{setting.flag}", help=text, show_default=False, metavar=choices)
     kind = _read_as(field.annotation) | None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 
 
 def _read_as(annotation: Any) -> Any:
-    """What the command line makes of a value before the config reads it."""
+    """The type that the command line parses before the config validates it."""
     if NoneType in get_args(annotation):
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is Annotated:

@@ -14,10 +14,10 @@ from mvgen.synth.releases import LAYOUTS
 
 def synth(
     *,
-    layout: Annotated[str, typer.Option(help="release to stand in for", metavar="|".join(LAYOUTS))],
+    layout: Annotated[str, typer.Option(help="release to imitate", metavar="|".join(LAYOUTS))],
     out: Annotated[Path, typer.Option(help="folder of the stand-in")],
     truth: Annotated[
-        Path | None, typer.Option(help="folder for true depth, side views, masks and flow of every frame")
+        Path | None, typer.Option(help="folder for the true depth, side views, masks and flow of every frame")
     ] = None,
     subjects: Annotated[int, typer.Option(help="how many subjects", min=1)] = 3,
     clips: Annotated[int, typer.Option(help="clips per subject", min=1)] = 4,
@@ -26,9 +26,9 @@ def synth(
     seed: Annotated[int, typer.Option(help="seed of every random choice")] = 0,
     angles: Annotated[str, typer.Option(help="yaw angles of the true side views")] = "-45:45:10",
 ) -> int:
-    """Make a stand-in of a licensed release, with ground truth.
+    """Make a synthetic stand-in of a licensed release, with ground truth.
 
-    Parametric faces act the release's emotions, in its own folders, names and workbook.
+    Parametric faces perform the release's emotions; folders, names and workbook have the release's layout.
 
     \b
     Examples:
@@ -40,17 +40,9 @@ def synth(
     from mvgen.synth.commands import synth as run_synth
 
     run_synth(
-        layout=layout,
-        out=out,
-        truth=truth,
-        subjects=subjects,
-        clips=clips,
-        frames=frames,
-        size=width_height,
-        seed=seed,
-        angles=yaws,
-        report=print,
-    )
+        layout=layout, out=out, truth=truth, subjects=subjects, clips=clips, frames=frames, size=width_height,
+        seed=seed, angles=yaws, report=print,
+    )  # fmt: skip
     return 0
 
 
@@ -59,5 +51,5 @@ def _size(text: str | None) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
     if match is None:
-        raise typer.BadParameter(f"--size {text!r} is no size; write it as 640x480")
+        raise typer.BadParameter(f"--size {text!r} is not a size; write it as 640x480")
     return int(match[1]), int(match[2])

@@ -13,31 +13,26 @@ from mvgen.core.errors import ConfigError
 def train_depth(
     *,
     config: Annotated[Path, typer.Option(help="YAML recipe of the training data and the schedule")],
-    out: Annotated[Path, typer.Option(help="folder for the weights, their card, the log and the checkpoint")],
+    out: Annotated[Path, typer.Option(help="folder of the weights, their card, the log and the checkpoint")],
     scans: Annotated[
         str, typer.Option(help="3D faces to learn from, separated by commas: anny, ict, facescape, stirling, photos")
     ] = "anny",
     root: Annotated[
         list[str] | None,
-        typer.Option(help="where a corpus lies, for each that is not embedded", metavar="[CORPUS=]DIR"),
+        typer.Option(help="folder of a corpus, for each that is not built in", metavar="[CORPUS=]DIR"),
     ] = None,
     photos: Annotated[
-        Path | None,
-        typer.Option(
-            help="folder of frontal photographs to learn real skin and hair from  [default: none]", metavar="DIR"
-        ),
+        Path | None, typer.Option(help="folder of frontal photographs, for real skin and hair  [default: none]")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="folder of rendered pictures, kept  [default: OUT/data]")] = None,
-    start: Annotated[
-        Path | None, typer.Option(help="weights to go on from, the shipped ones for example  [default: none]")
-    ] = None,
-    workers: Annotated[int, typer.Option(help="processes that render pictures", min=1)] = 2,
-    device: Annotated[str, typer.Option(help="where the network is trained", metavar="auto|cpu|cuda")] = "auto",
+    data: Annotated[Path | None, typer.Option(help="folder of the rendered images  [default: OUT/data]")] = None,
+    start: Annotated[Path | None, typer.Option(help="weights to start training from  [default: none]")] = None,
+    workers: Annotated[int, typer.Option(help="processes that render images", min=1)] = 2,
+    device: Annotated[str, typer.Option(help="device to train on", metavar="auto|cpu|cuda")] = "auto",
 ) -> int:
     """Train the depth network.
 
-    A run that was stopped goes on from its last epoch. The weights are for whoever the corpora's licences allow;
-    the card beside them says so.
+    An interrupted run resumes from its last epoch. The licences of the corpora decide who may use the weights; the card
+    beside them names them.
 
     \b
     Examples:
@@ -70,7 +65,7 @@ def _names(scans: str) -> list[str]:
 
     names = list(dict.fromkeys(name.strip() for name in scans.split(",") if name.strip()))
     if not names:
-        raise ConfigError(f"--scans names nothing; it takes one or more of {', '.join(CORPORA)}")
+        raise ConfigError(f"--scans is empty; give one or more of {', '.join(CORPORA)}")
     return names
 
 
@@ -83,7 +78,7 @@ def _root_of(corpus: str, roots: list[str], *, alone: bool) -> Path | None:
         if not separator or name not in CORPORA:
             if not alone:
                 raise ConfigError(
-                    f"--root {given}: with several corpora say whose it is, for example --root ict={given}"
+                    f"--root {given}: with several corpora name the one it belongs to, for example --root ict={given}"
                 )
             return Path(given)
         if name == corpus:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mvgen.commands.options import Store
 from mvgen.core.names import printable
 from mvgen.store import layout
 from mvgen.verify import Verification
@@ -14,17 +14,17 @@ from mvgen.verify import verify as run_verify
 
 
 def verify(
-    out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wrote", show_default=False)],
-    sample: Annotated[int, typer.Option(help="how many views have their geometry checked", min=0)] = 100,
-    seed: Annotated[int, typer.Option(help="which views those are")] = 0,
+    out: Store,
+    sample: Annotated[int, typer.Option(help="number of views whose geometry is checked", min=0)] = 100,
+    seed: Annotated[int, typer.Option(help="seed of the choice of these views")] = 0,
 ) -> int:
     """Check a finished dataset: every byte, the labels, the split and the geometry.
 
-    Every file is compared with its digest; the table with itself, with the build's records and with the source's own
-    workbook; no subject may be on two sides of the split. Depth, mask, frames and flow of a sample of views are carried
-    back to the frontal clip. Nothing is changed.
+    Files are compared with their digests, the table with the build's records and the source's workbook. No subject may
+    be in both splits. Depth, mask, frames and flow of a sample of views are projected back to the frontal clip.
+    Nothing is changed.
 
-    Exit code: 0 all is as it was built, 1 something is off and listed, 2 there is no dataset.
+    Exit code: 0 all is as it was built, 1 problems were found and listed, 2 there is no dataset.
 
     \b
     Examples:
@@ -37,21 +37,19 @@ def verify(
     if result.findings:
         print("\n" + _advice(result))
     else:
-        print(f"{out} is as it was built: {result.files} files, geometry of {result.views} views")
+        print(f"{out} is intact: {result.files} files, geometry of {result.views} views")
     if result.stand_in:
-        print("Its source is a stand-in made by mvgen synth: no figure on it is one on the release.")
+        print("Its source is a stand-in made by mvgen synth: results on it are not results on the release.")
     return result.exit_code
 
 
 def _advice(result: Verification) -> str:
     out, count = result.out, len(result.findings)
-    said = f"{count} finding{'s' if count > 1 else ''}."
+    found = f"{count} finding{'s' if count > 1 else ''}."
     if not (out / layout.BUILD).is_file():
-        return f"{said} This copy has no records of its build: fetch the files again from where they came from."
-    # A build makes the other files of the whole anew; this one it fits again only where there is none.
+        return f"{found} This copy has no records of its build: fetch the files again from its origin."
+    # A build writes the other common files again in any case, this one only where it is missing.
     fitted = [finding.file for finding in result.findings if finding.file == layout.ATTENTION]
     removed = [layout.DATASET, *fitted, *(str(layout.marker_path(clip)) for clip in result.clips)]
     listed = "".join(f"\n  {printable(str(out / name))}" for name in removed)
-    return (
-        f"{said} What has to be built again is, when these are removed and the build's own line is run again:{listed}"
-    )
+    return f"{found} To repair the dataset, remove these files and run the command of its build again:{listed}"

@@ -1,1 +1,1 @@
-"""What every room knows: records, camera, angles, config, errors, files."""
+"""Shared by all rooms: records, camera, angles, config, errors, files."""

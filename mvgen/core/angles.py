@@ -1,4 +1,4 @@
-"""Angles as people ask for them: `-45:45:10`, or `-30,0,30`, or drawn at random."""
+"""Angles as users write them: `-45:45:10`, `-30,0,30`, or drawn at random."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mvgen.core.errors import AnglesError
 
 LIMIT = 90.0
+_MOST = 3600  # steps of a sweep
 _EXAMPLE = "write first:last:step such as -45:45:10 (both ends included), or a list such as -30,0,30"
 
 
@@ -21,9 +22,9 @@ def _number(text: str, whole: str) -> float:
 def parse_angles(text: str) -> tuple[float, ...]:
     """Read a yaw sweep.
 
-    text : `a:b:step`, inclusive where the step meets `b`, or a comma-separated list; degrees.
+    text : `a:b:step`, inclusive where the step reaches `b`, or a comma-separated list; degrees.
     Returns the angles in the order given, without repeats.
-    Raises AnglesError for a zero step, an empty sweep, something that is no number, or an angle beyond +-90 degrees.
+    Raises AnglesError for a zero step, an empty sweep, text that is not a number, or an angle beyond +-90 degrees.
     """
     text = text.strip()
     if not text:
@@ -35,12 +36,15 @@ def parse_angles(text: str) -> tuple[float, ...]:
         first, last, step = (_number(part, text) for part in parts)
         if step == 0:
             raise AnglesError(f"angles {text!r} have step 0 and never end; {_EXAMPLE}")
-        if not all(abs(value) < 1e6 for value in (first, last, step)) or abs((last - first) / step) > 3600:
-            raise AnglesError(f"angles {text!r} are out of range or ask for over 3600 views; {_EXAMPLE}")
+        if not all(abs(value) < 1e6 for value in (first, last, step)) or abs((last - first) / step) > _MOST:
+            raise AnglesError(f"angles {text!r} are out of range or ask for over {_MOST} views; {_EXAMPLE}")
         count = int((last - first) / step + 1e-9) + 1 if (last - first) / step >= 0 else 0
         angles = [round(first + index * step, 6) for index in range(count)]
     else:
-        angles = [_number(part, text) for part in text.split(",")]
+        parts = text.split(",", _MOST + 1)
+        if len(parts) > _MOST + 1:
+            raise AnglesError(f"angles {text[:40]}... ask for over {_MOST} views; {_EXAMPLE}")
+        angles = [_number(part, text) for part in parts]
     if not angles:
         raise AnglesError(f"angles {text!r} hold no angle: the step leads away from the last one; {_EXAMPLE}")
     beyond = [angle for angle in angles if not abs(angle) <= LIMIT]
@@ -51,11 +55,11 @@ def parse_angles(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class RandomAngles:
-    """Angles to be drawn anew for every clip and epoch, evenly between two ends.
+    """Angles drawn anew for every clip and epoch, uniformly between two limits.
 
     yaw, pitch : lowest and highest, degrees
-    seed : another seed, other angles; the same seed, epoch and clip give the same angle in whatever process
-    Raises AnglesError for ends in the wrong order or beyond +-90 degrees, or a negative seed.
+    seed : the same seed, epoch and clip give the same angle in every process
+    Raises AnglesError for limits in the wrong order or beyond +-90 degrees, or a negative seed.
     """
 
     yaw: tuple[float, float] = (-45.0, 45.0)
@@ -69,10 +73,10 @@ class RandomAngles:
                     f"random {name} from {lowest:g} to {highest:g}: write (lowest, highest) in +-{LIMIT:g}"
                 )
         if self.seed < 0:
-            raise AnglesError(f"random angles have seed {self.seed}; it is a whole number from 0 on")
+            raise AnglesError(f"random angles have seed {self.seed}; it must be 0 or more")
 
     def draws(self, epoch: int, index: int) -> Iterator[tuple[float, float]]:
-        """(yaw, pitch) of the view `index` in an epoch, followed by others for who does not like it. Never ends."""
+        """Candidates (yaw, pitch) for view `index` of an epoch, degrees; never ends."""
         from numpy.random import default_rng
 
         generator = default_rng((self.seed, epoch, index))
@@ -81,7 +85,7 @@ class RandomAngles:
 
 
 def angle_pairs(angles: str | Iterable[float | tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """(yaw, pitch) of every angle asked for, without repeats; degrees.
+    """(yaw, pitch) of every angle given, without repeats; degrees.
 
     angles : a sweep as `parse_angles` reads it, or yaws, or pairs of yaw and pitch
     Raises AnglesError as `parse_angles` does.

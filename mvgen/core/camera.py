@@ -1,4 +1,4 @@
-"""The one camera convention of the project: where a point of the face lands in an image, and back.
+"""The one camera convention of the project: from points of the face to pixels, and back.
 
 Convention:
     image   pixel centres at +0.5, origin top-left, u right, v down.
@@ -7,7 +7,7 @@ Convention:
     yaw     degrees; positive = the camera moves to the subject's left (image right), so the nose turns to image left.
     pitch   degrees; positive = the camera moves up.
     depth   z along the optical axis (never the length of the ray), in world units, positive toward the camera. A
-            view's frame is the world turned about `pivot`, with `pivot` keeping its coordinates; at yaw 0 and pitch 0
+            view's frame is the world turned about `pivot`, where `pivot` keeps its coordinates; at yaw 0 and pitch 0
             both agree.
 """
 
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 # Where the canonical face crop puts the eyes, as fractions of its side. The crop is 3.2 inter-ocular distances wide: a
-# face from hair line to chin, with room for the nose and far cheek of a view at 45 degrees.
+# face from hairline to chin, with room for the nose and far cheek of a view at 45 degrees.
 EYE_DISTANCE = 0.3125
 EYE_CENTRE = (0.5, 0.39)
-# The vertical axis that views turn about lies inside the head, so the face stays in the frame.
+# The vertical axis that views turn about is inside the head, so the face stays in the frame.
 PIVOT = (0.0, 0.0, -0.9)
 
 
@@ -98,9 +98,9 @@ class Camera:
         else:
             cu, cv = self.principal or (self.size / 2, self.size / 2)
             eye = self.position
-            away = eye[2] - z
-            u = cu + self.focal * (x - eye[0]) / away
-            v = cv - self.focal * (y - eye[1]) / away
+            distance = eye[2] - z
+            u = cu + self.focal * (x - eye[0]) / distance
+            v = cv - self.focal * (y - eye[1]) / distance
         return np.stack([u, v, z], axis=-1)
 
     def unproject(self, pixels: Floats) -> Floats:
@@ -112,9 +112,9 @@ class Camera:
         else:
             cu, cv = self.principal or (self.size / 2, self.size / 2)
             eye = self.position
-            away = eye[2] - z
-            x = eye[0] + (u - cu) * away / self.focal
-            y = eye[1] - (v - cv) * away / self.focal
+            distance = eye[2] - z
+            x = eye[0] + (u - cu) * distance / self.focal
+            y = eye[1] - (v - cv) * distance / self.focal
         return self.to_world(np.stack([x, y, z], axis=-1))
 
 

@@ -1,4 +1,4 @@
-"""Digests of source code, so that what other code has made is never taken for this code's."""
+"""Digests of source code, so that results of other code are never taken for results of this code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-# The folders of mvgen whose code decides the bytes of a store: all that a clip goes through.
+# The folders of mvgen whose code decides the bytes of a store.
 _STAGES = ("core", "sources", "faces", "morphable", "depth", "motion", "render", "views", "store", "pipeline")
 
 
@@ -19,7 +19,7 @@ def stage_digests() -> dict[str, str]:
 
 
 def files_digest(root: Path, names: Iterable[str]) -> str:
-    """sha256 over the Python files `names` below a folder, and those of the folders among them, by path and content."""
+    """sha256 over paths and contents of the Python files among `names`, and in the folders among them, below `root`."""
     digest = hashlib.sha256()
     for name in names:
         for path in sorted([root / name] if name.endswith(".py") else (root / name).rglob("*.py")):

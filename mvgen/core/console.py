@@ -1,4 +1,4 @@
-"""What command lines share: how one is run, and tables. Plain lines where the output is no terminal."""
+"""Running a command line, and printing tables: plain lines where the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -
     """Run a command line and return its exit code; errors go to stderr as a message, never as a traceback."""
     try:
         code = get_command(which).main(args=arguments, prog_name=name, standalone_mode=False)
-        if code == _INTERRUPTED:  # what typer makes of Ctrl-C
+        if code == _INTERRUPTED:  # typer's code for Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -26,22 +26,22 @@ def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except typer.TyperException as error:
-        # Usage errors know how to print themselves, with the usage line; others are their message.
+        # Usage errors print themselves, with the usage line.
         if show := getattr(error, "show", None):
             show()
         else:
             print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        print("\ninterrupted; run the same line again to resume", file=sys.stderr)
+        print("\ninterrupted; run the same command again to resume", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing may be flushed into the closed pipe at exit.
+        # The reader has closed the pipe; nothing may be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table: ruled on a terminal, aligned columns elsewhere."""
     table = [[str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():

@@ -11,7 +11,7 @@ from mvgen.core.errors import ConfigError
 
 
 def resolved_device(device: str) -> str:
-    """Where the networks run, "cpu" or "cuda", for a device as people give it. ConfigError when it is not there."""
+    """The device, "cpu" or "cuda", for a setting that may be "auto". ConfigError when it is not available."""
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device {device!r} is unknown; it is auto, cpu or cuda")
     if device == "cpu" or (device == "auto" and not _driver_installed()):
@@ -37,7 +37,7 @@ def _driver_installed() -> bool:
 
 
 def start_warp() -> None:
-    """Start the library of Anny's and the renderer's kernels without its greeting, or its complaint of no GPU."""
+    """Start Warp, which Anny and the renderer need, without its greeting or its warning that there is no GPU."""
     import warp
 
     warp.config.log_level = warp.LOG_ERROR
@@ -53,8 +53,8 @@ def start_warp() -> None:
 
 
 def start_openvino() -> Any:
-    """The module of OpenVINO, without the report to its maker that it was imported."""
-    # A module that is None cannot be imported, and OpenVINO then does without.
+    """Import OpenVINO without its telemetry."""
+    # A module that is None cannot be imported; OpenVINO then runs without it.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -62,9 +62,9 @@ def start_openvino() -> Any:
 
 
 def one_thread() -> None:
-    """One thread per process: sums must not depend on how many there are, and clips already run side by side."""
+    """Limit this process to one thread: sums must not depend on the number, and clips already run in parallel."""
     import cv2
-    import scipy.linalg  # noqa: F401  its threads are its own, and only what is loaded can be limited
+    import scipy.linalg  # noqa: F401  it has its own threads, which can only be limited once it is loaded
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -16,11 +16,11 @@ class ConfigError(MvgenError):
 
 
 class AnglesError(ConfigError):
-    """An angle list cannot be read or leaves the range the geometry supports."""
+    """An angle list cannot be read or leaves the range that the geometry supports."""
 
 
 class SourceError(MvgenError):
-    """The folder given as a dataset is missing, is another dataset, or has a workbook that cannot be read."""
+    """The folder of a dataset is missing, is of another dataset, or has a workbook that cannot be read."""
 
 
 class ScanError(MvgenError):
@@ -40,7 +40,7 @@ class LicenceError(PublishError):
 
 
 class RecipeError(MvgenError):
-    """A recipe is damaged, or the source or the weights at hand are not the ones it names."""
+    """A recipe is damaged, or the source or the weights at hand are not those it names."""
 
 
 class WeightsError(MvgenError):
@@ -57,17 +57,14 @@ class MissingPartError(MvgenError):
 class ClipError(MvgenError):
     """One clip cannot be built. The build records it in `failures.jsonl` and goes on.
 
-    stage : the room that gave up, for example "source", "face" or "register"
-    reason : what was wrong, for a person
-    path : the file concerned, where there is one
+    stage : the one that failed, for example "source", "face" or "register"
+    reason : what was wrong, in words
+    path : the file concerned, if any
     """
 
     def __init__(self, stage: str, reason: str, path: Path | None = None) -> None:
-        super().__init__(f"{stage}: {reason}" + (f" ({path})" if path else ""))
-        self.stage = stage
-        self.reason = reason
-        self.path = path
+        super().__init__(stage, reason, path)  # an exception is pickled by its arguments
+        self.stage, self.reason, self.path = stage, reason, path
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, Path | None]]:
-        # An exception crosses the process boundary by its constructor's arguments, not by its message.
-        return (type(self), (self.stage, self.reason, self.path))
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.reason}" + (f" ({self.path})" if self.path else "")

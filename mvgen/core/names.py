@@ -1,20 +1,19 @@
-"""Names from disk and from tables: which of them can be kept, and how any of them is shown."""
+"""Names from disk and from tables: which can be stored, and how to print any of them."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# A file system takes 255 bytes; the marker of a clip is called after it, with up to ten more while it is written.
+# A file system takes 255 bytes; the marker of a clip has the clip's name and up to ten bytes more.
 LONGEST = 240
 
-# What the file of a picture ends with.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
-_UNPRINTED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, undecodable bytes, and what else breaks a line
+_UNPRINTED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, undecodable bytes, line breaks
 
 
 def printable(text: str) -> str:
-    """Text that fits on a line of a terminal and into UTF-8: control characters and undecodable bytes as escapes."""
+    """Text that prints on one line and encodes as UTF-8: control characters and undecodable bytes are escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -24,7 +23,7 @@ def printable(text: str) -> str:
 
 
 def unstorable(name: str) -> str:
-    """Why a name of one file or folder cannot be kept in a dataset that is to be read anywhere; empty if it can."""
+    """Why a file or folder of this name cannot be stored so that any machine can read it; empty if it can."""
     if name in ("", ".", "..") or "/" in name:
         return "is no name of a single folder or file"
     if printable(name) != name:

@@ -1,12 +1,12 @@
-"""What flows from stage to stage: frozen records with their shapes, units and axes.
+"""The records that stages exchange, with their shapes, units and axes.
 
-Images are (H, W, 3) uint8 RGB; the axes, the world frame and the meaning of yaw and depth stand in `mvgen.core.camera`.
+Images are (H, W, 3) uint8 RGB; axes, world frame, yaw and depth are defined in `mvgen.core.camera`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.floating]
 Redistribution = Literal["forbidden", "gated", "open"]
 Label = Literal["negative", "positive", "surprise"]
 Split = Literal["train", "test"]
-# Which of a release's trees is read: frames as they were filmed, or cut to the face by whoever released them.
+# Form of a release's frames: as they were filmed, or cropped to the face by its authors.
 Variant = Literal["auto", "raw", "cropped"]
 
 LABELS: tuple[str, ...] = get_args(Label)
@@ -31,7 +31,7 @@ LABELS: tuple[str, ...] = get_args(Label)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where one frame of a clip is read from and what it is called in the store.
+    """Where one frame of a clip is read from, and its name in the store.
 
     path : an image file, or a video
     number : the frame's number as the release counts
@@ -56,9 +56,9 @@ class Clip:
     onset, apex, offset : frame numbers as the release counts (inclusive), repaired where `notes` says so, or None
     fps : frames per second
     directory : the clip's folder relative to the source's root; the store keeps it
-    frames : in the order of time
+    frames : in temporal order
     licence, redistribution : terms of the source
-    notes : what the adapter repaired, for a person
+    notes : what the adapter repaired, in words
     """
 
     dataset: str
@@ -97,10 +97,10 @@ class FaceTrack:
     size : side of the crop, pixels
     points : (5, 2) float64, MTCNN's left eye, right eye (image left first), nose, mouth corners, crop pixels
     confidence : MTCNN's probability of the face
-    faces : how many faces were found in the frames looked at; the largest one was taken
+    faces : how many faces were found in the frames examined; the largest was taken
     inside : (S, S) bool, crop pixels that the source image covers
-    landmarks : (68, 2) float64, crop pixels, see `mvgen.core.landmarks68`; None where nobody has looked for them
-    visible : (68,) float64 in [0, 1], probability that nothing hides the landmark; None with them
+    landmarks : (68, 2) float64, crop pixels, see `mvgen.core.landmarks68`; None before they are found
+    visible : (68,) float64 in [0, 1], probability that nothing occludes the landmark; None with them
     """
 
     crop: Floats
@@ -114,10 +114,10 @@ class FaceTrack:
 
 
 class FacePrediction(NamedTuple):
-    """What the depth network sees in T face crops.
+    """Output of the depth network for T face crops.
 
-    depth : (T, S, S) float32, world units, NaN where the fitted face is not
-    face : (T, S, S) float32 in [0, 1], probability that a pixel shows face, and nothing in front of it
+    depth : (T, S, S) float32, world units, NaN outside the fitted face
+    face : (T, S, S) float32 in [0, 1], probability that a pixel shows face that nothing occludes
     """
 
     depth: NDArray[np.float32]
@@ -138,12 +138,12 @@ class FacePoints:
 
 @dataclass(frozen=True, slots=True)
 class FaceFit:
-    """A clip's face.
+    """The face model fitted to a clip.
 
-    vertices : (T, N, 3) float64, world of the crop, posed; the pupils' middle has depth 0
+    vertices : (T, N, 3) float64, world of the crop, posed; the midpoint of the pupils has depth 0
     identity : (K,) weights; actions : (T, A) weights in [0, 1]
-    rotation : (T, 3, 3), model -> world; shift : (T, 3), world; scale : world units in one unit of the model
-    residual : (T,) median distance of the landmarks from the fit's, world units
+    rotation : (T, 3, 3), model -> world; shift : (T, 3), world; scale : world units per unit of the model
+    residual : (T,) median distance between the landmarks and those of the fit, world units
     """
 
     vertices: Floats
@@ -157,13 +157,13 @@ class FaceFit:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """How each of T frames of a clip was brought onto the onset frame.
+    """How each of T frames of a clip was aligned with the onset frame.
 
     pose : (T, 6) float64, the head's motion since the onset frame, see `mvgen.motion.head_motion`: shift (x, y) in crop
         pixels, rotation vector (x, y, z) in radians, logarithm of the scale; NaN where a homography was found instead
-    homography : (T, 3, 3) float64, crop pixel of the onset frame -> where frame t shows it, for what is at depth 0
-    parallax : (T, 2) float64, pixels of frame t that a world unit of depth adds
-    length : (T,) float64, how far the face was moved, mean length in pixels
+    homography : (T, 3, 3) float64, crop pixel of the onset frame -> pixel of frame t, for points at depth 0
+    parallax : (T, 2) float64, pixels of frame t per world unit of depth
+    length : (T,) float64, mean displacement that was removed from the face, pixels
     reasons : T strings, why a frame cannot be registered; empty where it can
     """
 
@@ -180,30 +180,24 @@ class Registration:
 
     @property
     def degrees(self) -> float:
-        """How far the head turned away from the onset frame, at most; NaN where only a homography is known."""
+        """Largest rotation of the head since the onset frame; NaN where only a homography is known."""
         return float(np.degrees(np.linalg.norm(self.pose[:, 2:5], axis=1).max()))
 
     def part(self, span: slice) -> Registration:
-        """Of some of the frames."""
-        return Registration(
-            pose=self.pose[span],
-            homography=self.homography[span],
-            parallax=self.parallax[span],
-            length=self.length[span],
-            reasons=self.reasons[span],
-        )
+        """The registration of some of the frames."""
+        return Registration(*(getattr(self, field.name)[span] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What a head and its face do in each of T frames, since the onset frame.
+    """Head pose and facial actions in each of T frames, relative to the onset frame.
 
     yaw, pitch, roll : (T,) float64 degrees; positive yaw turns the head to its left, pitch up, roll to its left
         shoulder, see `mvgen.scans.imaging.rotation`
-    dx, dy : (T,) float64 crop pixels, right and down, of the middle between the eyes; scale : (T,) float64, 1 at the
+    dx, dy : (T,) float64 crop pixels, right and down, of the midpoint of the eyes; scale : (T,) float64, 1 at the
         onset. NaN where the clip was registered without a head's motion
-    actions : (T, A) float32, intensity of facial actions in crop pixels: how far an action moves what it moves most
-    deviation : (T, A) float32, crop pixels, one standard deviation of them; NaN where no face is seen
+    actions : (T, A) float32, intensity of facial actions: displacement of the skin that each moves most, crop pixels
+    deviation : (T, A) float32, crop pixels, one standard deviation of `actions`; NaN where no face is seen
     names : A action units of FACS such as AU12L, the left being the subject's; see `mvgen.motion.signals`
     """
 
@@ -223,7 +217,7 @@ class DepthMap:
     """Depth of a face crop.
 
     depth : (S, S) float32, world units (inter-ocular distances), z along the optical axis, NaN outside the face
-    confidence : (S, S) float32 in [0, 1], the network's probability that a pixel shows face, and nothing before it
+    confidence : (S, S) float32 in [0, 1], the network's probability that a pixel shows face that nothing occludes
     camera : the source camera of the crop
     """
 
@@ -238,9 +232,9 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True, slots=True)
 class ClipGeometry(Generic[Form]):
-    """The geometry of a clip in some form, as depth, meshes or what a view sees: one for all frames, or one a frame.
+    """The geometry of a clip in some form, such as depth or meshes: one for all frames, or one per frame.
 
-    each : the only one, or one for each of T frames; onset : position of the onset frame, from 0
+    each : one for all frames, or one for each of T; onset : position of the onset frame, from 0
     """
 
     each: tuple[Form, ...]
@@ -248,16 +242,16 @@ class ClipGeometry(Generic[Form]):
 
     @property
     def moves(self) -> bool:
-        """Whether every frame has its own."""
+        """Whether every frame has its own geometry."""
         return len(self.each) > 1
 
     @property
     def at_onset(self) -> Form:
-        """The one that a store keeps."""
+        """The geometry of the onset frame, which a store holds."""
         return self.at(self.onset)
 
     def at(self, frame: int) -> Form:
-        """That of a frame."""
+        """The geometry of a frame."""
         return self.each[frame if self.moves else 0]
 
     def map(self, change: Callable[[Form], Other]) -> ClipGeometry[Other]:
@@ -271,7 +265,7 @@ class Mesh:
 
     vertices : (N, 3) float32, world
     triangles : (M, 3) int32, counter-clockwise seen from the front
-    uv : (N, 2) float32, source crop pixels that the vertices were seen at
+    uv : (N, 2) float32, source crop pixels of the vertices
     """
 
     vertices: NDArray[np.float32]
@@ -281,16 +275,16 @@ class Mesh:
 
 @dataclass(frozen=True, slots=True)
 class ViewGeometry:
-    """What one camera sees of a mesh, before any colour: enough to carry every frame of a clip into the view.
+    """What one camera sees of a mesh, without colour: enough to project every frame of a clip into the view.
 
     camera : the view's camera
     depth : (S, S) float32, world units in the view's frame, NaN where the pixel's centre shows no surface
-    source : (S, S, 2) float32, crop pixel (u, v) that each view pixel was seen at in the source, NaN where none is; a
-        pixel that the surface covers in part, but not at its centre, has its nearest neighbour's
-    valid : (S, S) bool, hit, and seen in the source at less than the grazing angle
+    source : (S, S, 2) float32, crop pixel (u, v) that shows the same point in the source, NaN where there is none; a
+        pixel whose centre the surface does not cover has its nearest neighbour's
+    valid : (S, S) bool, shows surface that the source sees at less than the grazing angle
     coverage : (S, S) float32 in [0, 1], share of the pixel that the surface covers
-    blend : (S, S) float32 in [-0.5, 0.5], share of the pixel that another surface covers, one which the pixel to its
-        right shows, or to its left if negative; not 0 where a near surface ends in front of a far one
+    blend : (S, S) float32 in [-0.5, 0.5], share of the pixel that another surface covers, which the pixel to its right
+        shows, or to its left if negative; not 0 where a near surface ends in front of a far one
     """
 
     camera: Camera
@@ -324,20 +318,20 @@ class ViewClip:
 
     @property
     def valid_fraction(self) -> float:
-        """Share of the pixels with a surface that were seen in the source."""
+        """Share of the pixels with a surface that the source sees."""
         covered = np.isfinite(self.depth)
         return float(self.valid[covered].mean()) if covered.any() else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """What is known of a clip beside its views: enough to render any other angle.
+    """The data of a clip beside its views: enough to render any other angle.
 
     registration, signals : of the T frames
-    depth : of the face, and where the crop shows it; of the onset frame where every frame has its own
-    fit : the face model that the depth stands on, one frame
+    depth : of the face; of the onset frame where every frame has its own
+    fit : the face model that the depth is based on, one frame
     attention : (S, S) float32, Grad-CAM on the registered crop, sums to 1 over the face; all zeros if there is none
-    lift : (T, s, s) float16, world units, how much nearer each frame has the skin, see `mvgen.views.view.Scene`
+    lift : (T, s, s) float16, world units, how much nearer the skin is in each frame, see `mvgen.views.view.Scene`
     """
 
     face: FaceTrack
@@ -351,10 +345,10 @@ class Reconstruction:
 
 @dataclass(frozen=True, slots=True)
 class BuiltClip:
-    """Everything the pipeline makes of one clip, ready to be stored.
+    """All results of the pipeline for one clip, ready to be stored.
 
-    clip : as its source lists it, with what was found out about it, and without frames that cannot be used
-    frontal : the registered frontal clip; sides : a view per angle, rendered when it is asked for
+    clip : as its source lists it, with an estimated apex where it had none, and without frames that cannot be used
+    frontal : the registered frontal clip; sides : a view per angle, rendered on demand
     """
 
     clip: Clip
@@ -363,6 +357,6 @@ class BuiltClip:
     sides: Iterable[ViewClip]
 
     def views(self) -> Iterator[ViewClip]:
-        """The frontal clip, then the others one by one: they need not be in memory together."""
+        """The frontal clip, then the others one by one, so that only one need be in memory."""
         yield self.frontal
         yield from self.sides

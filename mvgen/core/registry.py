@@ -1,7 +1,7 @@
-"""Names for what can be chosen, such as a renderer: what a name stands for is imported when it is asked for.
+"""Registries of things chosen by name, such as renderers, each imported when it is first used.
 
-Other packages add names by entry points. Those are looked at only for a name that is not built in, and to list all
-names, so that importing mvgen costs nothing.
+Other packages add names by entry points. They are read only for a name that is not built in, and to list all
+names, so that importing mvgen stays cheap.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """What can be chosen by name. Iterating gives every name, the built-in ones first.
+    """Objects that are chosen by name. Iterating gives every name, the built-in ones first.
 
-    what : the word for one of them in messages; error : what a refusal is raised as
-    places : name -> the thing itself, or where it lies, as "package.module:Attribute"
-    group : of the entry points by which other packages add names; None where they cannot
-    base : the class that what they add derives from; None takes any function
+    what : the word for one object in messages; error : raised for a name that cannot be used
+    places : name -> the object, or where it is, as "package.module:Attribute"
+    group : entry point group by which other packages add names; None where they cannot
+    base : the class that added objects derive from; None takes any function
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Registry(Generic[T]):
     def add(self, name: str, place: str | T) -> None:
         """Add a name, in this process only. Raises `error` when it is taken."""
         if name in self._places:
-            raise self.error(f"{self.what} {name!r} is there twice: {self._places[name]} and {place}")
+            raise self.error(f"{self.what} {name!r} is registered twice: {self._places[name]} and {place}")
         self._places[name] = place
 
     @property
@@ -59,11 +59,11 @@ class Registry(Generic[T]):
         return iter((*self._places, *sorted(self._offers().keys() - self._places.keys())))
 
     def check(self, name: str) -> None:
-        """Raise `error` for a name that is unknown, or that two packages give. Imports nothing."""
+        """Raise `error` for a name that is unknown, or that two packages add. Imports nothing."""
         self._offer(name)
 
     def get(self, name: str) -> T:
-        """What a name stands for. Raises `error` where `check` does, and for what a package adds and cannot be used."""
+        """The object of a name. Raises `error` as `check` does, and for an unusable object of another package."""
         offer = self._offer(name)
         if offer is None:
             place = self._places[name]
@@ -71,14 +71,14 @@ class Registry(Generic[T]):
         try:
             found: T = offer.load()
             fault = self._fault(name, found)
-        except (Exception, SystemExit) as error:  # a stranger's module may do anything
+        except (Exception, SystemExit) as error:  # a foreign module may raise anything
             fault = f"{type(error).__name__}: {error}"
         if fault:
             raise self._unusable(name, offer, fault)
         return found
 
     def make(self, name: str, *arguments: Any) -> Any:
-        """What a name stands for, called. Raises as `get` does, and what the call raises."""
+        """Call the object of a name. Raises as `get` does, and what the call raises."""
         factory: Any = self.get(name)
         try:
             return factory(*arguments)
@@ -89,7 +89,7 @@ class Registry(Generic[T]):
             raise self._unusable(name, offer, f"{type(error).__name__}: {error}") from error
 
     def load_all(self) -> tuple[dict[str, T], list[str]]:
-        """Everything by name, and in words why some of what packages add cannot be used."""
+        """All usable objects by name, and messages about those that cannot be used."""
         found: dict[str, T] = {}
         problems = list(self._unreadable())
         for name, offers in self._offers().items():
@@ -103,7 +103,7 @@ class Registry(Generic[T]):
         return found, problems
 
     def package(self, name: str) -> dict[str, str]:
-        """Name -> version of the package that adds a name; nothing for what is built in. Raises as `check` does."""
+        """Name -> version of the package that adds a name; empty for a built-in one. Raises as `check` does."""
         offer = self._offer(name)
         return {} if offer is None or offer.dist is None else {offer.dist.name: offer.dist.version}
 
@@ -116,7 +116,7 @@ class Registry(Generic[T]):
             return offers[0]
         if offers:
             places = " and ".join(f"{offer.value} of package {_named(offer.dist)}" for offer in offers)
-            raise self.error(f"{self.what} {name!r} is there twice: {places}; uninstall one of them")
+            raise self.error(f"{self.what} {name!r} is registered twice: {places}; uninstall one of them")
         known = list(self)
         close = difflib.get_close_matches(name.lower(), known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
@@ -133,22 +133,22 @@ class Registry(Generic[T]):
         return _entry_points(self.group, tuple(sys.path))[1] if self.group else ()
 
     def _unusable(self, name: str, offer: EntryPoint, fault: str) -> MvgenError:
-        return self.error(f"{self._origin(name, offer)} cannot be used: {fault}; mend the package or uninstall it")
+        return self.error(f"{self._origin(name, offer)} cannot be used: {fault}; repair or uninstall the package")
 
     def _origin(self, name: str, offer: EntryPoint) -> str:
         return f"{self.what} {name!r} ({offer.value} of package {_named(offer.dist)})"
 
     def _fault(self, name: str, found: Any) -> str:
-        """Why what a package adds is not what it should be, in words; empty if it is."""
+        """Why an added object does not fit the registry, in words; empty if it does."""
         if self.base is None:
             return "" if callable(found) else "it cannot be called"
         if not isinstance(found, type) or not issubclass(found, self.base):
-            return f"it is no class derived from {self.base.__module__}.{self.base.__name__}"
+            return f"it is not a class derived from {self.base.__module__}.{self.base.__name__}"
         constants = {
             constant
             for kind in found.__mro__
-            for constant, said in getattr(kind, "__annotations__", {}).items()
-            if str(said).startswith("ClassVar") and not hasattr(found, constant)
+            for constant, hint in getattr(kind, "__annotations__", {}).items()
+            if str(hint).startswith("ClassVar") and not hasattr(found, constant)
         }
         if missing := sorted(constants | getattr(found, "__abstractmethods__", set())):
             return f"it does not define {', '.join(missing)}"
@@ -163,9 +163,9 @@ def _load(place: str) -> Any:
 
 @cache
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[tuple[EntryPoint, ...], tuple[str, ...]]:
-    """Entry points of the packages that are installed, and in words those that cannot be read.
+    """Entry points of the installed packages, and messages about those that cannot be read.
 
-    path : `sys.path`, by which what is found is remembered
+    path : `sys.path`, the key of the cache
     """
     from importlib import metadata
 
@@ -174,10 +174,10 @@ def _entry_points(group: str, path: tuple[str, ...]) -> tuple[tuple[EntryPoint, 
     for package in metadata.distributions():
         try:
             points = tuple(package.entry_points.select(group=group))
-        except Exception as error:  # one damaged package must not take the others away
+        except Exception as error:  # one damaged package must not hide the others
             problems.append(f"the entry points of package {_named(package)} cannot be read: {error}; reinstall it")
             continue
-        if points:  # a package may lie on the path twice: the first one is imported
+        if points:  # a package may be on the path twice: the first one is imported
             found.setdefault(_named(package).lower(), points)
     return tuple(point for points in found.values() for point in points), tuple(problems)
 

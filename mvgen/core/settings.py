@@ -1,4 +1,4 @@
-"""The settings of a build by their names: as flags, in YAML files, and in what a store says of itself."""
+"""The settings of a build by name: as flags, in YAML files, and in a store's description."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from pydantic.fields import FieldInfo
 
 from mvgen.core.config import WEIGHTS, BuildConfig
 from mvgen.core.errors import ConfigError
+from mvgen.core.files import read_regular, reason_of
+
+_MOST_YAML = 1 << 20  # bytes
+_DEEPEST_YAML = 16
+_MOST_VALUES = 100_000
 
 
 class Setting(NamedTuple):
-    """One setting: the part it is in, its name there, its flag without dashes before it, and what else is known."""
+    """One setting: its part of the config, its name there, its flag without leading dashes, and its field."""
 
     part: str
     name: str
@@ -41,12 +46,12 @@ def _settings() -> list[Setting]:
     return found
 
 
-# Every setting, by its flag with underscores, which was its name in files when settings had no parts.
+# Every setting, by its flag with underscores; before settings had parts, this was also its name in files.
 SETTINGS = {setting.flag.replace("-", "_"): setting for setting in _settings()}
 
 
 def by_part(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values of flags (with underscores) as a config has them: part -> name -> value. None is a flag not given."""
+    """Values of flags (with underscores) by part: part -> name -> value. None is a flag not given."""
     parts: dict[str, dict[str, Any]] = {}
     for flag, value in flags.items():
         if value is not None:
@@ -55,7 +60,7 @@ def by_part(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without numbers to base 60: `-45:45:10` is a sweep, not minus 164,710."""
+    """YAML without base-60 numbers: `-45:45:10` is a sweep, not minus 164,710."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -71,18 +76,18 @@ _Loader.add_implicit_resolver(
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
-    """Read a YAML file and lay other settings over it.
+    """Read settings from a YAML file; `overrides` take precedence.
 
     path : YAML with the parts and names of BuildConfig, or None
     overrides : part -> name -> value, see `by_part`
     Raises ConfigError naming the file, the setting and the nearest known one.
     """
     where = f"config file {path}" if path else "settings"
-    parts = {} if path is None else _read_yaml(path)
+    parts = {} if path is None else read_yaml(path, "config file", _Loader)
     for given in (parts, overrides):
         _check_names(given, where)
     try:
-        config = BuildConfig.model_validate(_laid_over(parts, overrides))
+        config = BuildConfig.model_validate(_merged(parts, overrides))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{where}: {problems}") from None
@@ -94,33 +99,64 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
 
 
 def from_identity(identity: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> BuildConfig:
-    """The settings of `BuildConfig.identity`, with others laid over them. Raises ConfigError for what is none.
+    """The settings that `BuildConfig.identity` gave; `overrides` take precedence. Raises ConfigError for unknown ones.
 
-    It has the digests of weights, not where they lie: they are the shipped ones unless they are laid over it.
+    It has the digests of weights, not their paths: without an override they are those shipped with mvgen.
     """
     _check_names(identity, "settings")
-    without = _laid_over(identity, {part: {"weights": None} for part in WEIGHTS})
-    return load_config(None, _laid_over(without, overrides or {}))
+    without = _merged(identity, {part: {"weights": None} for part in WEIGHTS})
+    return load_config(None, _merged(without, overrides or {}))
 
 
-def _laid_over(parts: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _merged(parts: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {part: {**(parts.get(part) or {}), **(others.get(part) or {})} for part in {**parts, **others}}
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"config file {path} does not exist")
+def read_yaml(path: Path, what: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
+    """The mapping in a YAML file, empty for an empty file.
+
+    what : the file is, for messages
+    Raises ConfigError for a file that is none, is too large, also by its aliases, or nests too deep.
+    """
+    if not path.exists():
+        raise ConfigError(f"{what} {path} does not exist")
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file {path} is not valid YAML: {error}") from None
+        text = read_regular(path, _MOST_YAML).decode()
+        _check_size(text, loader)
+        loaded = yaml.load(text, loader)
+    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(f"{what} {path} is not valid YAML: {reason_of(error)}") from None
     if loaded is not None and not isinstance(loaded, dict):
-        raise ConfigError(f"config file {path} holds a {type(loaded).__name__}, not `part: {{name: value}}` lines")
+        raise ConfigError(f"{what} {path} holds a {type(loaded).__name__}, not `name: value` lines")
     return loaded or {}
 
 
+def _check_size(text: str, loader: type[yaml.SafeLoader]) -> None:
+    """Raise ValueError for YAML that nests too deep, or is too large when every alias is written out."""
+    sizes: dict[str | None, int] = {}
+    open_parts: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(text, loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_parts.append((event.anchor, 1))
+            if len(open_parts) > _DEEPEST_YAML:
+                raise ValueError("its brackets nest too deep")
+            continue
+        anchor, size = None, 0
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_parts.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            size = sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, size = event.anchor, 1
+        if anchor is not None:
+            sizes[anchor] = size
+        open_parts[-1] = (open_parts[-1][0], open_parts[-1][1] + size)
+        if open_parts[-1][1] > _MOST_VALUES:
+            raise ValueError(f"it has more than {_MOST_VALUES} values, aliases (*name) written out")
+
+
 def _check_names(parts: Mapping[str, Any], where: str) -> None:
-    """Refuse settings outside of a part, all at once, and names that no setting has."""
+    """Refuse settings outside of a part, all in one message, and unknown names."""
     own = {
         name for name, value in parts.items() if name in BuildConfig.model_fields and isinstance(value, Mapping | None)
     }
@@ -133,14 +169,14 @@ def _check_names(parts: Mapping[str, Any], where: str) -> None:
         if part not in BuildConfig.model_fields:
             raise ConfigError(f"{where}: unknown setting {str(part)!r}{_hint(str(part))}")
         if not isinstance(values, Mapping | None):
-            raise ConfigError(f"{where}: {part} is no single setting; write `{part}: {{name: value}}`")
+            raise ConfigError(f"{where}: {part} is a part, not a setting; write `{part}: {{name: value}}`")
         for name in values or {}:
             if f"{part}.{name}" not in paths:
                 raise ConfigError(f"{where}: unknown setting '{part}.{name}'{_hint(f'{part}.{name}')}")
 
 
 def _hint(path: str) -> str:
-    """The known name that is nearest to an unknown one: its last word in another part, or what is spelt alike."""
+    """The known name nearest to an unknown one: the same last word in another part, or a similar spelling."""
     words = {each.name: each.path for each in SETTINGS.values()} | {flag: each.path for flag, each in SETTINGS.items()}
     known = words | {name: name for name in (*BuildConfig.model_fields, *words.values())}
     word = path.rpartition(".")[2]

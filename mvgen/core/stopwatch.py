@@ -1,4 +1,4 @@
-"""Where the time of a build goes."""
+"""Time that a build spends in each stage."""
 
 from __future__ import annotations
 

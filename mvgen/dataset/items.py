@@ -1,4 +1,4 @@
-"""What a dataset hands out: one view of one clip as tensors."""
+"""The items of a dataset: one view of one clip as tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mvgen.store.manifest import ViewRow
 
 
 class SignalItem(TypedDict):
-    """What the head and the face do in the frames of a clip, see `mvgen.core.records.Signals`.
+    """Head pose and facial actions in the frames of a clip, see `mvgen.core.records.Signals`.
 
     head : (T, 6) float32: yaw, pitch, roll in degrees, dx, dy in crop pixels, scale; NaN where it is not known
     actions, deviation : (T, A) float32, crop pixels; names : A action units of FACS such as "AU12L"
@@ -33,10 +33,10 @@ class ViewItem(TypedDict):
     clip : (T, 3, S, S) uint8 RGB
     flow : (T-1, 2, S, S) float32, (dx, dy) pixels from frame t to t+1
     apex_flow : (2, S, S) float32, the same from onset to apex
-        A dataset that leaves flow out gives flow (0, 2, S, S) and apex_flow (0, S, S)
-    signals : what head and face do, of the frontal clip, the same for all its views
+        Without flow: flow (0, 2, S, S) and apex_flow (0, S, S)
+    signals : of the frontal clip, the same for all its views
     valid : (S, S) bool, seen in the source; depth : (S, S) float32, world units, NaN where there is no surface
-    label : index into LABELS, -1 for none; label_name : "" for none; emotion : as the source has it
+    label : index into LABELS, -1 for none; label_name : "" for none; emotion : as the source writes it
     yaw, pitch : degrees, NaN for the frontal clip; view : the view's name, see `angles.view_name`
     onset, apex, offset : positions in the clip, from 0; fps : frames per second
     visible_attention : in [0, 1]; kept : see `ViewRow.kept`
@@ -77,8 +77,8 @@ def view_item(  # noqa: PLR0917
 ) -> ViewItem:
     """The item of a view.
 
-    row : what the table says of it; colour : (T, S, S, 3); flow : None leaves it out; valid, depth : (S, S)
-    pitch : degrees; a view that was built has none
+    row : its row in the table; colour : (T, S, S, 3); flow : None leaves it out; valid, depth : (S, S)
+    pitch : degrees; 0 for stored views
     """
     size = len(depth)
     frames, apex = flow or (np.zeros((0, size, size, 2), np.float32), np.zeros((size, size, 0), np.float32))

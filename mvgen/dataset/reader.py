@@ -1,4 +1,4 @@
-"""Reads a finished store back, as a torch `Dataset` of views."""
+"""Reads a finished store as a torch `Dataset` of views."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from mvgen.core.angles import RandomAngles, angle_pairs, view_name
 from mvgen.core.errors import StoreError
-from mvgen.core.records import LABELS, Split
+from mvgen.core.records import Split
 from mvgen.dataset.items import ViewItem, view_item
 from mvgen.store import layout
 from mvgen.store.about import read_about
@@ -22,15 +22,13 @@ from mvgen.store.manifest import ViewRow, read_table
 if TYPE_CHECKING:
     from mvgen.dataset.views import RenderedViews
 
-__all__ = ["LABELS", "MultiViewDataset", "ViewItem", "open_dataset"]
-
 Views = Literal["all", "sweep", "source"]
 
 
 class MultiViewDataset(Dataset[ViewItem]):
-    """Views of a store, in its order. It holds rows and a path only, so it pickles and works in loader processes.
+    """Views of a store, in its order. It has only rows and a path, so it can be pickled for loader processes.
 
-    Clips differ in length: load them with `DataLoader(dataset, batch_size=None)`, or bring a `collate_fn`.
+    Clips differ in length: use `DataLoader(dataset, batch_size=None)`, or a `collate_fn`.
     """
 
     def __init__(self, root: Path, about: dict[str, Any], rows: Sequence[ViewRow], flow: bool = True) -> None:
@@ -87,14 +85,14 @@ def open_dataset(
     """Open a finished store.
 
     out : folder that `mvgen build` wrote
-    yaw : keep these angles only, degrees; the frontal clip has none
+    yaw : only these angles, degrees; the frontal clip has none
     split : "train" or "test"; None is both
-    kept : True drops training views below the attention threshold, False leaves only those; test views are always kept
+    kept : True omits training views below the attention threshold, False gives only those; test views are always kept
     views : "all", "sweep" (without the frontal clip), "source" (only it), or names such as "yaw+15"
-    angles : render these instead, whether they were built or not: a sweep such as "-30:30:5", yaws, pairs of yaw and
-        pitch, or `RandomAngles()` for another angle of every clip in every epoch; see `mvgen.dataset.views`
+    angles : render views at these instead, built or not: a sweep such as "-30:30:5", yaws, pairs of yaw and
+        pitch, or `RandomAngles()` for a new angle of every clip in every epoch; see `mvgen.dataset.views`
     flow : False leaves flow out, which is faster
-    Raises StoreError for a folder that is no store, is unfinished, has another schema, or lacks a view asked for, and
+    Raises StoreError for a folder that is not a store, is unfinished, has another schema, or lacks a view given, and
     AnglesError for angles that cannot be read.
     """
     root = Path(out).resolve()
@@ -107,7 +105,7 @@ def open_dataset(
         from mvgen.dataset.views import RenderedViews
 
         if yaw is not None or views != "all":
-            raise StoreError("angles are rendered, yaw and views choose among those that are stored: give one of them")
+            raise StoreError("angles renders views, yaw and views select stored ones: give angles, or the others")
         frontal = [row for row in rows if row.yaw is None]
         pairs = angles if isinstance(angles, RandomAngles) else angle_pairs(angles)
         return RenderedViews(root, about, frontal, pairs, kept, flow)

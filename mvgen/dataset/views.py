@@ -1,10 +1,9 @@
-"""Views of a finished store at any angle, rendered when they are asked for.
+"""Views of a finished store at any angle, rendered on demand.
 
-They are made from `geometry/` and the frontal frames in `views/source` by the code that a build uses, so an angle that
-was built comes out as it is stored. Three things are lost: frames kept as JPEG have been through JPEG once before they
-are draped; flow that is carried through the surface starts from the frontal flow as it is stored, rounded; and a store
-with a geometry per frame ("model", "per-frame") keeps the onset frame's only, so that here all frames are draped over
-that one.
+They are made from `geometry/` and the frontal frames in `views/source` by the code of a build, so that an angle that
+was built gives the stored view. Three things are lost: frames stored as JPEG are compressed before they are projected;
+geometric flow starts from the stored frontal flow, which is rounded; and a store with a geometry per frame ("model",
+"per-frame") has only that of the onset frame, which all frames are projected onto here.
 """
 
 from __future__ import annotations
@@ -30,22 +29,22 @@ from mvgen.dataset.items import ViewItem, view_item
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
 from mvgen.motion.surface_motion import clip_surface_motion
-from mvgen.render import Renderer, get_renderer
+from mvgen.render import get_renderer
 from mvgen.store.about import stored_config
 from mvgen.store.arrays import read_maps
 from mvgen.store.frames import read_frames
 from mvgen.store.geometry import read_geometry, read_signals
 from mvgen.store.manifest import ViewRow, finite
-from mvgen.views.view import Scene, look, make_scene, make_view, visible_share
+from mvgen.views.view import Scene, make_scene, make_view, render_geometry, visible_share
 
-_DRAWS = 16  # random angles tried for a view that is to be kept
+_DRAWS = 16  # random angles tried to find a view that is kept
 
 
 def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
-    """What every view of a stored clip is made from.
+    """The data that every view of a stored clip is made from.
 
     root : the store; row : of the frontal clip
-    frames : False leaves the scene without frames, which is enough to look at it
+    frames : False leaves the frames out, which only colours need
     Raises StoreError when a file is missing or damaged.
     """
     found = read_geometry(root, row)
@@ -62,11 +61,11 @@ def read_scene(root: Path, row: ViewRow, frames: bool = True) -> Scene:
 
 
 def landmarks_at(scene: Scene, yaw: float | None, pitch: float = 0.0) -> Floats | None:
-    """A clip's landmarks as a view shows them, (68, 2) pixels; hidden ones too. None where the clip has none.
+    """A clip's landmarks projected into a view, (68, 2) pixels; occluded ones too. None where the clip has none.
 
     yaw, pitch : degrees, yaw None is the frontal clip
-    Beside the face a landmark is as deep as the nearest pixel of the face.
-    Raises StoreError for a depth that shows no face.
+    A landmark outside the face has the depth of the nearest pixel of the face.
+    Raises StoreError for a depth map without a face.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -86,15 +85,19 @@ def landmarks_at(scene: Scene, yaw: float | None, pitch: float = 0.0) -> Floats 
 
 def share_at(scene: Scene, yaw: float, pitch: float, config: BuildConfig) -> float:
     """Share of a clip's attention that a view at an angle, degrees, sees, in [0, 1]."""
-    return visible_share(scene, look(scene, yaw, pitch, config.render, _renderer()), config.render)
+    return visible_share(scene, _geometry(scene, yaw, pitch, config), config.render)
+
+
+def _geometry(scene: Scene, yaw: float, pitch: float, config: BuildConfig) -> ClipGeometry[ViewGeometry]:
+    return render_geometry(scene, yaw, pitch, config.render, get_renderer("grid"))
 
 
 class RenderedViews(Dataset[ViewItem]):
-    """Views of a store's clips at angles of one's own, in the order of the clips.
+    """Views of a store's clips at given angles, in the order of the clips.
 
-    It holds rows, a path, and what it has read lately; it pickles without that and works in loader processes. Clips
-    differ in length: load them with `DataLoader(dataset, batch_size=None)`, or bring a `collate_fn`. In order, a clip
-    is read once for all its angles; shuffled over more clips than `memory` holds, once for every view.
+    It has rows, a path, and a cache that is not pickled, so it works in loader processes. Clips differ in length: use
+    `DataLoader(dataset, batch_size=None)`, or a `collate_fn`. In order, a clip is read once for all its angles;
+    shuffled over more clips than fit in `memory`, once for every view.
     """
 
     def __init__(  # noqa: PLR0917
@@ -109,12 +112,12 @@ class RenderedViews(Dataset[ViewItem]):
     ) -> None:
         """Prepare views.
 
-        rows : of the frontal clips to be seen
-        angles : (yaw, pitch) in degrees, so many views of every clip; or random ones, one view of every clip
-        kept : as in `open_dataset`. To know which of fixed angles those are, every training clip is looked at now; a
-            random angle is drawn again, up to 16 times, and if no view is kept the one that sees most is given
+        rows : of the frontal clips to render
+        angles : (yaw, pitch) in degrees, one view of every clip for each; or random, one view of every clip
+        kept : as in `open_dataset`. For fixed angles, the geometry of every training clip is rendered here; a random
+            angle is drawn again, up to 16 times, and if no view is kept the one that sees most is given
         flow : False leaves flow out
-        memory : bytes of frames and meshes to be held for the next view of a clip, in each process
+        memory : size of the cache of frames and meshes in each process, bytes
         """
         _fork_safely()
         self.root = root
@@ -125,13 +128,13 @@ class RenderedViews(Dataset[ViewItem]):
         self.kept = kept
         self.flow = flow
         self.memory = memory
-        # In shared memory, so that loader processes that live on hear of a new epoch.
+        # In shared memory, so that persistent loader processes see a new epoch.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._scenes: OrderedDict[str, Scene] = OrderedDict()
         self._samples = [(row, pair) for row in self.rows for pair in self._fixed(row)]
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other random angles from now on. Call it before each epoch's loop."""
+        """Draw new random angles. Call it before each epoch's loop."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -154,7 +157,7 @@ class RenderedViews(Dataset[ViewItem]):
         return {**self.__dict__, "_scenes": OrderedDict()}
 
     def _fixed(self, row: ViewRow) -> Iterable[tuple[float, float]]:
-        """Angles of a clip that are asked for; none where they are random."""
+        """The given angles of a clip; none where they are random."""
         if isinstance(self.angles, RandomAngles):
             return ()
         if self.kept is None:
@@ -176,26 +179,23 @@ class RenderedViews(Dataset[ViewItem]):
     def _choose(
         self, row: ViewRow, scene: Scene, candidates: Sequence[tuple[float, float]]
     ) -> ClipGeometry[ViewGeometry]:
-        """What the first angle that is kept sees; if none is, the one that sees most."""
+        """Geometry of the first view that is kept; if none is, of the one that sees most."""
         if len(candidates) == 1:
-            return self._look(scene, *candidates[0])
+            return _geometry(scene, *candidates[0], self.config)
         tried: list[tuple[float, ClipGeometry[ViewGeometry]]] = []
         for pair in candidates:
-            seen = self._look(scene, *pair)
+            seen = _geometry(scene, *pair, self.config)
             tried.append((visible_share(scene, seen, self.config.render), seen))
             if self._row(row, *pair, tried[-1][0]).kept:
                 return seen
         return max(tried, key=lambda one: one[0])[1]
-
-    def _look(self, scene: Scene, yaw: float, pitch: float) -> ClipGeometry[ViewGeometry]:
-        return look(scene, yaw, pitch, self.config.render, _renderer())
 
     def _row(self, row: ViewRow, yaw: float, pitch: float, share: float) -> ViewRow:
         seen = replace(row, view=view_name(yaw, pitch), yaw=yaw, visible_attention=finite(share))
         return seen.decided(self.config.attention.threshold)
 
     def _scene(self, row: ViewRow) -> Scene:
-        """The clip's scene, read or remembered; what was not used for longest is forgotten first."""
+        """The clip's scene, read or from the cache, which drops the least recently used first."""
         scene = self._scenes.pop(row.clip, None) or read_scene(self.root, row)
         if self.flow and self.config.flow.kind == "geometric" and scene.motion is None:
             frontal = read_maps(self.root, row).flow
@@ -215,13 +215,9 @@ def _bytes(scene: Scene) -> int:
     return scene.crops.nbytes + meshes + motion + attention
 
 
-def _renderer() -> Renderer:
-    return get_renderer("grid")
-
-
 @cache
 def _fork_safely() -> None:
-    """OpenCV's threads do not survive the fork that makes a loader process, so none are left when it happens."""
+    """Stop OpenCV's threads before every fork: a loader process would hang without them."""
     import cv2
 
     before: list[int] = []
@@ -234,7 +230,7 @@ def _fork_safely() -> None:
 
 
 def _one_thread_in_loaders() -> None:
-    """Loaders run side by side; one that was forked has one thread already, see `_fork_safely`."""
+    """Limit a loader process to one thread; a forked one has no more, see `_fork_safely`."""
     import cv2
 
     if get_worker_info() is not None and cv2.getNumThreads() > 1:

@@ -1,1 +1,1 @@
-"""Depth of a face from one photograph: the network, its training data, its training, and its use."""
+"""Depth of a face from one photograph: the network, its backends, and its use."""

@@ -1,8 +1,8 @@
-"""What runs the depth network: torch on a GPU, OpenVINO on a CPU, torch where OpenVINO is not installed.
+"""Backends of the depth network: torch on a GPU, OpenVINO on a CPU, torch where OpenVINO is not installed.
 
 OpenVINO folds the batch normalisation and keeps the channels innermost; it computes in fp32 and differs from torch by
-rounding only. int8 was tried and left: it moved the depth of one face pixel in a thousand by more than 0.5 % of the
-inter-ocular distance. `benchmarks/speed/inference.py` compares the engines.
+rounding only. int8 was tried and rejected: it changed the depth of one face pixel in a thousand by more than 0.5 % of
+the inter-ocular distance. `benchmarks/speed/inference.py` compares the backends.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mvgen.core.device import start_openvino
 from mvgen.depth.network import COLOURS, FIT_CHANNELS, FaceDepthNetwork, Prediction
 
 
-class Engine(Protocol):
-    """Runs the network. `name` says by what."""
+class Backend(Protocol):
+    """Runs the network."""
 
     name: str
 
@@ -29,7 +29,7 @@ class Engine(Protocol):
         ...
 
 
-class TorchEngine:
+class TorchBackend:
     """The network as it is, on any device."""
 
     name = "torch"
@@ -43,7 +43,7 @@ class TorchEngine:
         return prediction
 
 
-class OpenVinoEngine:
+class OpenVinoBackend:
     """The network compiled for this CPU, with as many threads as torch has when it is made."""
 
     name = "openvino"
@@ -56,7 +56,7 @@ class OpenVinoEngine:
             {
                 "INFERENCE_NUM_THREADS": torch.get_num_threads(),
                 "NUM_STREAMS": 1,
-                # Where a CPU has narrower numbers they would be the default.
+                # On CPUs with bf16 it would be the default.
                 "INFERENCE_PRECISION_HINT": "f32",
                 # Every worker process of a build would be pinned to the same core.
                 "ENABLE_CPU_PINNING": False,
@@ -68,18 +68,18 @@ class OpenVinoEngine:
         return Prediction(*(torch.from_numpy(found[index]) for index in range(len(Prediction._fields))))
 
 
-def get_engine(network: FaceDepthNetwork, size: int, device: torch.device) -> Engine:
-    """The fastest engine there is for a network that lies on a device.
+def get_backend(network: FaceDepthNetwork, size: int, device: torch.device) -> Backend:
+    """The fastest available backend for a network on a device.
 
     size : side of its input, pixels
     """
     if device.type == "cpu" and openvino_installed():
-        return OpenVinoEngine(network, size)
-    return TorchEngine(network)
+        return OpenVinoBackend(network, size)
+    return TorchBackend(network)
 
 
 def openvino_installed() -> bool:
-    """Whether the CPU engine is there; without importing it."""
+    """Whether OpenVINO is installed; does not import it."""
     return importlib.util.find_spec("openvino") is not None
 
 
@@ -103,7 +103,7 @@ def _converted(network: FaceDepthNetwork, size: int) -> Any:
 
 
 class _Plain(nn.Module):
-    """The network with a plain tuple for output, as tracing wants it."""
+    """The network with a plain tuple as output, as tracing requires."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

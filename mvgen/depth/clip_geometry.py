@@ -1,8 +1,8 @@
-"""The geometry of a clip: the face model fitted to its registered frames, and what the depth network adds to it.
+"""The geometry of a clip: the face model fitted to its registered frames, corrected by the depth network.
 
-Taken frame by frame, as in section III-A of the main paper, depth trembles with the sensor's noise and with fractions
-of a pixel of head motion by more than a micro-expression moves, and every view would move where the face is still.
-`benchmarks/quality/clip_geometry.py` compares the ways offered here.
+Estimated frame by frame, as in section III-A of the main paper, depth changes with sensor noise and residual head
+motion by more than a micro-expression moves, and a still face would move in every view.
+`benchmarks/quality/clip_geometry.py` compares the methods offered here.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from mvgen.morphable.rasterise import face_region, fit_image
 Floats = NDArray[np.floating]
 
 _LOW_PASS = 0.035  # seconds, sigma of a Gaussian: half its width is half the shortest micro-expression
-_MEAN_FRAMES = 8  # sensor noise averages out over as many
+_MEAN_FRAMES = 8  # enough for sensor noise to average out
 
 
 class DepthPredictor(Protocol):
     """The depth network: see `mvgen.depth.estimator`."""
 
     def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
-        """(T, S, S, 3) uint8 and their fits (T or 1, S, S, 4) -> depth and face of every crop."""
+        """(T, S, S, 3) uint8 and their fits (T or 1, S, S, 4) -> depth and face probability of every crop."""
         ...
 
 
 def frames_needed(how: Geometry, count: int, onset: int) -> list[int]:
-    """Which of `count` frames `clip_geometry` has to see: all, or a few spread over the clip."""
+    """Indices of the frames, of `count`, that `clip_geometry` needs: all, or a few spread over the clip."""
     if how != "clip":
         return list(range(count))
     spread = np.linspace(0, count - 1, min(_MEAN_FRAMES, count)).round().astype(int)
@@ -51,12 +51,12 @@ def clip_geometry(  # noqa: PLR0917
     network: DepthPredictor,
     onset: int = 0,
 ) -> tuple[ClipGeometry[DepthMap], ClipGeometry[FaceFit]]:
-    """The depth of a clip's face, and the fits that it stands on.
+    """The depth of a clip's face, and the fits that it is based on.
 
     crops : (T, S, S, 3) uint8, the registered frames of `frames_needed`; points : the landmarks in them
     camera : the source camera of the crop; fps : frames per second; onset : position of the onset frame in the clip
-    "clip": one for all, from the mean of the frames' landmarks and of what the network adds. "per-frame": each frame by
-    itself, as the paper reads. "model": the clip's, moved by the facial actions of each frame, low-passed over time.
+    "clip": one for all frames, from the mean of their landmarks and of the network's corrections. "per-frame": each
+    frame by itself, as in the paper. "model": the clip's, moved by each frame's facial actions, low-passed over time.
     """
     if how == "per-frame":
         fits = [fit_face(one[None], camera, model) for one in points.points]
@@ -83,9 +83,9 @@ def clip_geometry(  # noqa: PLR0917
 
 
 def moved_by_actions(mean: FaceFit, frames: FaceFit, fps: float, model: FaceModel) -> Floats:
-    """(T, N, 3) the face of a clip, moved by what the facial actions of each frame are beyond their mean, low-passed.
+    """(T, N, 3) the face of a clip, moved by each frame's facial actions minus their mean, low-passed over time.
 
-    mean : the fit of the mean of all frames, whose head pose all of them have; frames : the fit of T registered frames
+    mean : the fit of the mean of all frames, whose head pose is used; frames : the fit of T registered frames
     """
     from scipy.ndimage import gaussian_filter1d
 
@@ -95,6 +95,6 @@ def moved_by_actions(mean: FaceFit, frames: FaceFit, fps: float, model: FaceMode
 
 
 def _in_region(camera: Camera, vertices: Floats, depth: NDArray[np.float32], face: NDArray[np.float32]) -> DepthMap:
-    """Depth cut to the face's region in the fit."""
+    """Depth, NaN outside the face region of the fit."""
     inside = face_region(camera, vertices) & np.isfinite(depth)
     return DepthMap(np.where(inside, depth, np.nan).astype(np.float32), face.astype(np.float32), camera)

@@ -1,9 +1,8 @@
 """The face depth network: ResNet-18 encoder, five upconv + iconv stages with skips, sigmoid output.
 
 Source: Table I of "Multi-view geometry consistency for micro-expression recognition". Added to the table: batch
-normalisation in the decoder, and a second output channel that says whether a pixel is face. The network that is shipped
-sees the fitted face model beside the colours and predicts what is missing from it, and how far it is to be trusted:
-where it is not sure, the fit stands.
+normalisation in the decoder, and a second output channel, whether a pixel is face. The shipped network has the fitted
+face model as input too; it predicts a correction of the fit and its confidence, by which the correction is multiplied.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# The sigmoid spans these depths, world units (inter-ocular distances) from the eyes toward the camera: from behind the
-# ears to a long nose that is tilted up.
+# Range of the sigmoid, world units (inter-ocular distances) from the eyes toward the camera: from behind the ears to a
+# long nose that is tilted up.
 DEPTH_RANGE = (-1.8, 1.0)
 # Table I, decoder: channels of stages 5 to 1.
 _DECODER_CHANNELS = (256, 128, 64, 32, 16)
 COLOURS, FIT_CHANNELS = 3, 4
-DEPTH_UNIT = 0.5  # world units of the fit's depth in one unit of the network's input
-CORRECTION = 0.25  # world units in one unit of the network's output
-# Channel means and deviations that ResNets are used to, of RGB in [0, 1].
+DEPTH_UNIT = 0.5  # world units of the fit's depth per unit of the network's input
+CORRECTION = 0.25  # world units per unit of the network's output
+# Channel means and deviations that ResNets are trained with, of RGB in [0, 1].
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -36,7 +35,7 @@ def _convolution(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class UpStage(nn.Module):
-    """Upconv (double the size, 3x3) and iconv (3x3 over the result beside the encoder's skip), both with ReLU."""
+    """Upconv (double the size, 3x3) and iconv (3x3 over the result and the encoder's skip), both with ReLU."""
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         super().__init__()
@@ -50,10 +49,10 @@ class UpStage(nn.Module):
 
 
 class Prediction(NamedTuple):
-    """What the network sees in a batch of crops.
+    """Outputs of the network for a batch of crops.
 
-    depth : (B, S, S) world units; face : (B, S, S) logit of a pixel that shows face
-    trust : (B, S, S) logit, that the network's correction of the fit is right; zeros for a network without the fit
+    depth : (B, S, S) world units; face : (B, S, S) logit that a pixel shows face
+    trust : (B, S, S) logit that the network's correction of the fit is right; zeros for a network without the fit
     """
 
     depth: Tensor
@@ -62,9 +61,9 @@ class Prediction(NamedTuple):
 
 
 class FaceDepthNetwork(nn.Module):
-    """A face crop, and the face model fitted to it -> depth.
+    """Depth from a face crop and the face model fitted to it.
 
-    fitted : whether the network sees the fit, and says what is missing from it; without, it is the paper's
+    fitted : whether the fit is an input that the network corrects; without, it is the paper's network
     Input (B, 7, S, S), see `network_input`, or (B, 3, S, S) without the fit; S a multiple of 32.
     """
 
@@ -82,7 +81,7 @@ class FaceDepthNetwork(nn.Module):
         self.head = nn.Conv2d(_DECODER_CHANNELS[-1], 3 if fitted else 2, 3, padding=1)
 
     def forward(self, images: Tensor, colour_alone: Tensor | None = None) -> Prediction:
-        """colour_alone : (B,) bool, pictures whose fit the encoder does not see; their depth still stands on it."""
+        """colour_alone : (B,) bool, pictures whose fit is hidden from the encoder; the correction still adds to it."""
         shown = images
         if colour_alone is not None:
             shown = images.clone()
@@ -101,10 +100,10 @@ class FaceDepthNetwork(nn.Module):
 
 
 def network_input(colour: Tensor, fit: Tensor | None) -> Tensor:
-    """What the network sees, channels_last in memory.
+    """The network's input, channels_last in memory.
 
     colour : (B, 3, S, S) from `normalise`
-    fit : (B, 4, S, S), depth in world units and normals of the fitted face, NaN beside it; None for a network without
+    fit : (B, 4, S, S), depth in world units and normals of the fitted face, NaN off it; None for a network without
     """
     if fit is None:
         return colour
@@ -114,7 +113,7 @@ def network_input(colour: Tensor, fit: Tensor | None) -> Tensor:
 
 
 def mirror_fit(fit: Tensor) -> Tensor:
-    """The fit (B, 4, S, S) of the mirror image: x of the normals changes its sign, too."""
+    """The fit (B, 4, S, S) of the mirror image: the x of normals changes its sign."""
     turned = fit.flip(-1)
     return turned * turned.new_tensor([1, -1, 1, 1]).view(1, FIT_CHANNELS, 1, 1)
 

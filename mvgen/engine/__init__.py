@@ -1,1 +1,1 @@
-"""Who runs the work items. An engine knows nothing of faces: items and a way to make a worker in, outcomes out."""
+"""Engines run work items. They know nothing of faces: items and a worker factory go in, outcomes come out."""

@@ -1,4 +1,4 @@
-"""What every engine takes and gives: items in, outcomes out, and how long and how often an item may be tried."""
+"""Interface of all engines: work items, their outcomes, and limits on time and attempts."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ MakeWorker = Callable[[], Callable[[Item], Result]]
 
 
 class EngineError(MvgenError):
-    """An engine cannot begin, or has no place left to work in."""
+    """An engine cannot start, or has lost all places to run workers."""
 
 
 class WorkerDiedError(MvgenError):
-    """A worker process ended in the middle of an item, for example because memory ran out."""
+    """A worker process ended while working on an item, for example because memory ran out."""
 
     exit_code = 1
 
 
 class WorkerStalledError(WorkerDiedError):
-    """An item took longer than it may, so that its worker was ended."""
+    """An item exceeded its time limit, and its worker was ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Item, Result]):
-    """What became of an item: a result, or the exception that its worker raised.
+    """Outcome of an item: a result, or the exception that its worker raised.
 
-    attempts : how many workers tried it
-    starting : seconds until its worker was ready, told with the worker's first outcome
+    attempts : number of attempts
+    starting : seconds until its worker was ready, in the first outcome of that worker; else 0
     """
 
     item: Item
@@ -43,21 +43,21 @@ class Outcome(Generic[Item, Result]):
 
     @property
     def cost_a_worker(self) -> bool:
-        """Whether the item took its worker with it, which says less of the item than an exception of its own does."""
+        """Whether the worker died or stalled. That may have causes other than the item, unlike its own exceptions."""
         return isinstance(self.error, WorkerDiedError)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits(Generic[Item]):
-    """How often an item is tried when its worker dies or stalls, and after how many seconds a worker has stalled.
+    """Limits on the attempts for an item whose worker dies or stalls, and on the time of an item.
 
-    attempts : 1 or more; an exception that an item raises is final, whatever is left of them
-    seconds : item -> its limit; None for none
+    attempts : 1 or more; an exception raised by an item is final, whatever this limit
+    seconds : item -> its time limit; None for no limit
     """
 
     attempts: int = 1
     seconds: Callable[[Item], float] | None = None
 
     def of(self, item: Item) -> float | None:
-        """Seconds that an item may take, None for no limit."""
+        """Time limit of an item in seconds, None for no limit."""
         return None if self.seconds is None else self.seconds(item)

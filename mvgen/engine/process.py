@@ -1,4 +1,4 @@
-"""One worker process: started fresh, given one item at a time, ended when it stalls."""
+"""One worker process: spawned, given one item at a time, ended when it stalls."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from typing import Any
 
 from mvgen.engine.base import MakeWorker, Outcome, WorkerDiedError, WorkerStalledError
 
-# A process that waits for a disk which does not answer cannot be ended; nobody waits for it longer than this.
+# A process that waits for an unresponsive disk cannot be ended; wait for its end no longer than this.
 _ENDING_SECONDS = 5.0
 
 
 class Process:
-    """A worker process and the item it is at. It first says that it is ready, then answers item by item.
+    """A worker process and its current item. It first reports that it is ready, then one outcome for each item.
 
     alive : whether it may be given another item
-    deadline : when it has stalled, in seconds of `time.monotonic`
+    deadline : time of `time.monotonic` after which it counts as stalled
     """
 
     def __init__(self, make_worker: MakeWorker[Any, Any]) -> None:
-        # Started fresh, because a forked copy of a process that has used OpenMP or GL may hang.
+        # Spawned, because a forked copy of a process that has used OpenMP or GL may hang.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._began, self._starting = time.monotonic(), 0.0
@@ -45,27 +45,27 @@ class Process:
 
     @property
     def overdue(self) -> bool:
-        """Whether the item takes longer than it may."""
+        """Whether the item has exceeded its time limit."""
         return time.monotonic() >= self.deadline
 
     def become(self, make_worker: MakeWorker[Any, Any]) -> None:
-        """Let it do other work from now on. It says when it is ready; what it has loaded stays loaded."""
+        """Switch to another kind of work. It reports when it is ready; loaded modules stay loaded."""
         self._began, self._changing = time.monotonic(), True
         with suppress(BrokenPipeError):
             self.connection.send(_OtherWork(make_worker))
 
     def give(self, item: Any, seconds: float | None = None) -> None:
-        """Let it work on an item, for no longer than so many seconds."""
+        """Let it work on an item, for at most that many seconds."""
         self._item, self._seconds, self._busy = item, seconds, True
         self.deadline = math.inf if seconds is None else time.monotonic() + seconds
-        # A process that has just died is found out by the next `receive`, which then knows the item.
+        # If the process has just died, the next `receive` notices it and attributes it to this item.
         with suppress(BrokenPipeError):
             self.connection.send(item)
 
     def receive(self) -> Outcome[Any, Any] | None:
-        """The outcome of the item, or None when the process says that it is ready or died before it did other work.
+        """The outcome of the item; None when the process is ready, or died before it switched to other work.
 
-        Raises the exception of a process that could not begin: another one in its place could not either.
+        Raises the exception of a process that could not start: a replacement could not either.
         """
         result: Any = None
         error: Exception | None
@@ -81,14 +81,14 @@ class Process:
             return self._end_item(result, error)
         changing, self._changing = self._changing, False
         if changing and isinstance(error, WorkerDiedError):
-            return None  # it may have died while it waited, and a fresh one can begin
+            return None  # it may have died while idle, and a new one can start
         if error is not None:
             raise error
         self._starting += time.monotonic() - self._began
         return None
 
     def stall(self) -> Outcome[Any, Any]:
-        """End the process, because its item takes longer than it may; the outcome says so."""
+        """End the process because its item exceeds the time limit, and return that outcome."""
         self.alive = False
         self._process.kill()
         return self._end_item(None, WorkerStalledError(f"it took longer than {self._seconds:g} s"))
@@ -103,7 +103,7 @@ class Process:
         return outcome
 
     def stop(self) -> None:
-        """Let it end by itself."""
+        """Let it finish and end by itself."""
         self.connection.close()
         self._process.join(None if self.alive else _ENDING_SECONDS)
 
@@ -128,14 +128,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class _OtherWork:
-    """Sent in the place of an item."""
+    """Sent instead of an item, to switch to other work."""
 
     make_worker: MakeWorker[Any, Any]
 
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    # Ctrl-C reaches every process of the group, but the parent decides; a new process inherits what is ignored here.
+    # Ctrl-C reaches every process of the group, but only the parent reacts; new processes inherit ignored signals.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -153,10 +153,10 @@ def _serve(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
         try:
             item = connection.recv()
         except EOFError:
-            # All is written. Taking torch and its thread pools down in order would take seconds.
+            # All results are written. An orderly shutdown of torch and its thread pools would take seconds.
             os._exit(0)
         if isinstance(item, _OtherWork):
-            work = None  # not two at once in memory
+            work = None  # never hold two in memory
             work = _begin(connection, item.make_worker)
             continue
         try:
@@ -167,7 +167,7 @@ def _serve(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
 
 
 def _begin(connection: Connection, make_worker: MakeWorker[Any, Any]) -> Callable[[Any], Any] | None:
-    """Say that the work can begin, or why it cannot, which ends the process."""
+    """Report that the process is ready, or why it cannot start; the latter ends the process."""
     try:
         work = make_worker()
     except Exception as error:
@@ -178,7 +178,7 @@ def _begin(connection: Connection, make_worker: MakeWorker[Any, Any]) -> Callabl
 
 
 def _die_with_parent() -> None:
-    # A worker that outlives a killed parent would write into a folder that the next build already holds.
+    # A worker that outlives a killed parent would write into a folder that the next build already uses.
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -186,7 +186,7 @@ def _die_with_parent() -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The exception itself where it can cross to the parent, else its text."""
+    """The exception itself if it can be pickled, else its text."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

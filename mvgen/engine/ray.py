@@ -1,8 +1,8 @@
-"""Runs work items on a Ray cluster: one actor per slot, each of which looks after a worker process of its own.
+"""Runs work items on a Ray cluster: one actor per slot, each with a worker process of its own.
 
-The process in the actor is that of the local engine, so a clip that dies or hangs takes neither the actor nor Ray with
-it, and is told apart from a machine that is lost. Ray delivers at least once and out of order: an item may be worked on
-twice, and whoever writes results has to see to it that the first one counts.
+The process in the actor is that of the local engine. So a clip that dies or hangs does not affect the actor or Ray, and
+can be told from a lost machine. Ray delivers at least once and out of order: an item may be worked on twice, and code
+that writes results has to make sure that the first one counts.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from mvgen.core.errors import MissingPartError
 from mvgen.engine.base import EngineError, Item, Limits, MakeWorker, Outcome, Result, WorkerDiedError
 from mvgen.engine.process import Process
 
-# An item whose actor or node is lost so often, through no fault that could be pinned on it, is given up.
+# An item is given up after its actor or node was lost this often, whatever the cause.
 _LOSSES = 5
-# Slots that are lost before they ever began, on end, before the engine gives up.
+# Slots lost in a row before they were ready, after which the engine gives up.
 _FALSE_STARTS = 5
-# Seconds to wait for the cluster to find a first place for a slot, networks loaded.
+# Seconds to wait until the cluster has placed a first slot and its networks are loaded.
 _PLACING_SECONDS = 600.0
-# Items, outcomes and paths cross the object store, never frames: the least that Ray takes is plenty.
+# Items, outcomes and paths go through the object store, but no frames: the minimum of Ray is plenty.
 _OBJECT_STORE = 80 * 2**20
 
 
@@ -34,8 +34,8 @@ _OBJECT_STORE = 80 * 2**20
 class Cluster:
     """Where slots are placed.
 
-    address : of a running cluster; None takes RAY_ADDRESS, or starts one on this machine that ends with the run
-    gpus : share of a GPU that a slot takes, 0 for none; several slots share a GPU by fractions
+    address : of a running cluster; None takes RAY_ADDRESS, or starts a cluster on this machine for the run
+    gpus : share of a GPU for each slot, 0 for none; slots with fractions share a GPU
     """
 
     address: str | None = None
@@ -49,33 +49,33 @@ def run(
     limits: Limits[Item] | None = None,
     cluster: Cluster | None = None,
 ) -> Iterator[Outcome[Item, Result]]:
-    """Work on every item and yield the outcomes as they come; see `local.run`, whose promises hold here too.
+    """Work on every item and yield the outcomes as they come; with the guarantees of `local.run`.
 
-    workers : slots, each with a processor and its share of a GPU; those that find no place yet join later. One item is
-        in flight per slot.
-    An item whose worker process dies or stalls is tried again by any slot. One whose actor or node is lost is too, and
-    that does not count as an attempt. Raises MissingPartError without Ray, EngineError when no cluster answers or no
-    slot finds a place.
+    workers : slots, each with a processor and its share of a GPU, and one item at a time; slots that cannot be placed
+        yet join later
+    An item whose worker process dies or stalls is tried again by any slot. So is one whose actor or node is lost, which
+    does not count as an attempt. Raises MissingPartError without Ray, EngineError when no cluster answers or no slot
+    can be placed.
     """
     limits, cluster = limits or Limits(), cluster or Cluster()
     if not items:
         return
     with connected(cluster.address, workers) as ray:
-        crew = _Crew(ray, make_worker, cluster)
+        slots = _Slots(ray, make_worker, cluster)
         try:
-            yield from _work(items, crew, workers, limits)
+            yield from _work(items, slots, workers, limits)
         finally:
-            crew.dismiss()
+            slots.dismiss()
 
 
-def _work(items: Sequence[Item], crew: _Crew, workers: int, limits: Limits[Item]) -> Iterator[Outcome[Item, Any]]:
+def _work(items: Sequence[Item], slots: _Slots, workers: int, limits: Limits[Item]) -> Iterator[Outcome[Item, Any]]:
     waiting = deque(range(len(items)))
     attempts: Counter[int] = Counter()
     losses: Counter[int] = Counter()
     for _ in range(min(workers, len(items))):
-        crew.hire()
-    while waiting or crew.busy:
-        slot, outcome = crew.next_answer()
+        slots.add()
+    while waiting or slots.busy:
+        slot, outcome = slots.next_answer()
         index, slot.index = slot.index, None
         if index is not None and outcome is None:
             losses[index] += 1
@@ -91,23 +91,23 @@ def _work(items: Sequence[Item], crew: _Crew, workers: int, limits: Limits[Item]
             else:
                 yield replace(outcome, item=items[index], attempts=attempts[index])
         if waiting and slot.lost:
-            crew.hire()
+            slots.add()
         elif waiting:
             slot.index = waiting.popleft()
-            crew.give(slot, items[slot.index], limits.of(items[slot.index]))
+            slots.give(slot, items[slot.index], limits.of(items[slot.index]))
 
 
 class _Keeper:
-    """What runs as an actor: keeps one worker process, and starts another one when it has died."""
+    """The actor: keeps one worker process, and replaces it when it has died."""
 
     def __init__(self, make_worker: MakeWorker[Any, Any]) -> None:
         self.make_worker = make_worker
         self.process: Process | None = None
-        # A fresh process loads the main module of the one that starts it: here Ray's own, which it has no use for.
+        # A spawned process loads the main module of its parent: here Ray's own, which is not needed.
         vars(sys.modules["__main__"]).pop("__file__", None)
 
     def begin(self) -> Exception | None:
-        """Have a process that is ready; the exception of one that could not begin is returned."""
+        """Make sure that a process is ready. Returns the exception of one that could not start."""
         if self.process is not None and self.process.alive:
             return None
         if self.process is not None:
@@ -131,14 +131,14 @@ class _Keeper:
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """An actor and what it is at. index : of its item, None while it begins"""
+    """An actor and its current item. index : of the item, None while the actor starts"""
 
     actor: Any
     index: int | None = None
     lost: bool = False
 
 
-class _Crew:
+class _Slots:
     """The slots of a run, by the answers that are awaited from them."""
 
     def __init__(self, ray: Any, make_worker: MakeWorker[Any, Any], cluster: Cluster) -> None:
@@ -154,8 +154,8 @@ class _Crew:
         """Whether an item is being worked on."""
         return any(slot.index is not None for slot in self.awaited.values())
 
-    def hire(self) -> None:
-        """Ask for one more slot."""
+    def add(self) -> None:
+        """Request one more slot."""
         slot = _Slot(self.keeper.remote(self.make_worker))
         self.awaited[slot.actor.begin.remote()] = slot
 
@@ -164,17 +164,17 @@ class _Crew:
         self.awaited[slot.actor.do.remote(item, seconds)] = slot
 
     def next_answer(self) -> tuple[_Slot, Outcome[Any, Any] | None]:
-        """Wait for a slot that has begun, has an outcome, or is lost; without an item or when lost there is no outcome.
+        """Wait for a slot that is ready, has an outcome, or is lost; the outcome is None when it is ready or lost.
 
-        Raises the exception of a process that could not begin, EngineError when no slot begins.
+        Raises the exception of a process that could not start, EngineError when no slot starts.
         """
         done: list[Any] = []
         while not done:
             done, _ = self.ray.wait(list(self.awaited), num_returns=1, timeout=_PLACING_SECONDS)
             if not done and not self.busy:
                 raise EngineError(
-                    f"no slot has begun within {_PLACING_SECONDS:.0f} s; each needs {self.needs}, and the cluster has "
-                    f"{self._resources()}. Look at `ray status`"
+                    f"no slot has started within {_PLACING_SECONDS:.0f} s; each needs {self.needs}, and the cluster "
+                    f"has {self._resources()}. See `ray status`"
                 )
         slot = self.awaited.pop(done[0])
         try:
@@ -182,7 +182,7 @@ class _Crew:
         except self.ray.exceptions.RayActorError as error:
             return self._lose(slot, error), None
         except self.ray.exceptions.RayError as error:
-            raise EngineError(f"Ray gave up: {_last_line(error)}. Run the same line again to resume") from None
+            raise EngineError(f"Ray failed: {_last_line(error)}. Run the same command again to resume") from None
         if isinstance(answer, Exception):
             raise answer
         self.false_starts = 0
@@ -194,13 +194,13 @@ class _Crew:
             self.ray.kill(slot.actor)
 
     def _lose(self, slot: _Slot, error: Exception) -> _Slot:
-        # An actor that is out of reach may still be at work: what it would write late is no longer wanted.
+        # An unreachable actor may still be working: its late results are no longer wanted.
         self.ray.kill(slot.actor)
         slot.lost = True
         self.false_starts += slot.index is None
         if self.false_starts >= _FALSE_STARTS:
             why = _last_line(error)
-            raise EngineError(f"{self.false_starts} slots on end were lost before they began; the last: {why}")
+            raise EngineError(f"{self.false_starts} slots in a row were lost before they started; the last: {why}")
         return slot
 
     def _resources(self) -> str:
@@ -210,12 +210,12 @@ class _Crew:
 
 @contextmanager
 def connected(address: str | None, workers: int) -> Iterator[Any]:
-    """Ray, connected to a cluster for all runs inside; a cluster that is started for them ends with them.
+    """Ray, connected to a cluster for all runs inside the context; a cluster started here ends with it.
 
-    address : see `Cluster`; workers : processors of a cluster that is started here
+    address : see `Cluster`; workers : processors of a cluster started here
     Raises MissingPartError without Ray, EngineError when no cluster answers.
     """
-    # Ray would tell its makers of every cluster, and pack up this folder for all nodes where `uv run` began the build.
+    # By default Ray reports usage statistics, and copies this folder to all nodes under `uv run`.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
@@ -242,5 +242,5 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
 
 
 def _last_line(error: Exception) -> str:
-    # Ray puts whole tracebacks into its messages; what went wrong is their last line.
+    # Ray puts whole tracebacks into its messages; their last line is the error.
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".")

@@ -1,1 +1,1 @@
-"""Metrics and clips of known truth that tests, benchmarks and commands share."""
+"""Metrics, and clips with ground truth, for tests, benchmarks and commands."""

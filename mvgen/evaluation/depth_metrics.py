@@ -1,4 +1,4 @@
-"""How far a depth map is from the truth, in the numbers a table of reconstruction needs. Arrays in, numbers out."""
+"""Error metrics of depth maps. Arrays in, numbers out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class DepthErrors:
-    """One reconstruction beside its truth, over the pixels of the face.
+    """Errors of one reconstruction over the pixels of the face.
 
     mae, rmse : of depth, % of the inter-ocular distance; mae_mm, rmse_mm : the same in millimetres
     normal : mean angle between the surfaces' normals, degrees
@@ -72,7 +72,7 @@ def depth_errors(depth: Floats, truth: Floats, face: Mask, scale: float, metre: 
 
 
 def mean_errors(errors: list[DepthErrors]) -> DepthErrors:
-    """The mean over pictures; of the scale error its size, since opposite signs do not make up for each other."""
+    """Mean over pictures; of the scale error the mean absolute value, so that opposite signs do not cancel."""
     columns = {field.name: np.array([getattr(one, field.name) for one in errors]) for field in fields(DepthErrors)}
     columns["scale"] = np.abs(columns["scale"])
     return DepthErrors(**{name: float(values.mean()) for name, values in columns.items()})
@@ -120,15 +120,15 @@ def normal_angles(depth: Floats, truth: Floats, known: Mask, scale: float) -> Fl
 def jitter(depth: Floats, face: Mask) -> float:
     """RMS change of depth (T, S, S) from frame to frame in the face (S, S), % of the inter-ocular distance.
 
-    The plane that fits each change best is taken out of it: to first order that is a head's rigid motion, a shift along
-    the optical axis and a turn.
+    The best-fitting plane of each change is removed: to first order it is rigid head motion, a shift along the optical
+    axis and a turn.
     """
     moved = [change - plane_values(change, face) for change in np.diff(depth.astype(np.float64), axis=0)]
     return 100 * float(np.sqrt(np.square(np.stack(moved)[:, face]).mean()))
 
 
 def plane_values(values: Floats, known: Mask) -> Floats:
-    """The best plane of `plane`, at every pixel (S, S)."""
+    """The values (S, S) of the least-squares plane of `plane`."""
     level, right, down = plane(values, known)
     centre = (np.array(values.shape) - 1) / 2
     rows, columns = np.indices(values.shape)
@@ -136,10 +136,10 @@ def plane_values(values: Floats, known: Mask) -> Floats:
 
 
 def landmark_errors(points: Floats, truth: Floats) -> Floats:
-    """Distance of landmarks (B, 68, 2) from the truth (B, 68, 2), % of the distance of the true eyes' centres: (B, 68).
+    """Distance of landmarks (B, 68, 2) from the truth (B, 68, 2), % of the true distance of the eye centres: (B, 68).
 
-    NaN where the truth is. Source: Sagonas et al., 300 faces in-the-wild challenge, ICCVW 2013, with the eyes' centres
-    for the outer corners.
+    NaN where the truth is NaN. Source: Sagonas et al., 300 faces in-the-wild challenge, ICCVW 2013, with eye
+    centres instead of outer eye corners.
     """
     eyes = truth[:, 36:42].mean(axis=1) - truth[:, 42:48].mean(axis=1)
     unit = np.linalg.norm(eyes, axis=-1)
@@ -147,7 +147,7 @@ def landmark_errors(points: Floats, truth: Floats) -> Floats:
 
 
 def face_parts(landmarks: Floats, face: Mask) -> dict[str, Mask]:
-    """A face (S, S) in parts, by its 68 landmarks (68, 2), pixels."""
+    """Masks (S, S) of the parts of a face, from its 68 landmarks (68, 2), pixels."""
     parts, left = {}, face.copy()
     for name, (regions, margin) in PARTS.items():
         parts[name] = left & region_mask(landmarks, len(face), regions, margin)
@@ -159,13 +159,13 @@ def face_parts(landmarks: Floats, face: Mask) -> dict[str, Mask]:
 
 
 def beside_fit(title: str, errors: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[Table, list[str]]:
-    """A table of mean errors, and where networks are worse than `FIT`; errors : row -> way -> of each picture."""
-    means = {row: {name: float(np.nanmean(each)) for name, each in ways.items()} for row, ways in errors.items()}
+    """A table of mean errors, and where networks are worse than `FIT`; errors : row -> method -> of each picture."""
+    means = {row: {name: float(np.nanmean(each)) for name, each in methods.items()} for row, methods in errors.items()}
     nets = [name for name in next(iter(means.values())) if name != FIT]
     rows: Rows = [
-        [row, ways[FIT], *(cell for name in nets for cell in (ways[name], ways[name] / ways[FIT]))]
-        for row, ways in means.items()
+        [row, methods[FIT], *(cell for name in nets for cell in (methods[name], methods[name] / methods[FIT]))]
+        for row, methods in means.items()
     ]
     header = [title, FIT, *(cell for name in nets for cell in (name, f"{name} / fit"))]
-    worse = [f"{name}, {row}" for row, ways in means.items() for name in nets if ways[name] > WORSE * ways[FIT]]
+    worse = [f"{name}, {row}" for row, by in means.items() for name in nets if by[name] > WORSE * by[FIT]]
     return Table(header, rows), worse

@@ -1,4 +1,4 @@
-"""Pairs of photographs that differ in the expression alone, and how well the change of depth follows the true one."""
+"""Pairs of photographs that differ only in expression, and how well predicted changes of depth match the true ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mvgen.training.depth_data import Setting, fitter, photograph
 
 Floats = NDArray[np.floating]
 
-# What is moved -> expressions of it, as strengths of facial actions; a name without side stands for both sides.
+# Moved part -> its expressions, as strengths of facial actions; a name without a side means both sides.
 EXPRESSIONS: Mapping[str, tuple[Mapping[str, float], ...]] = {
     "mouth": (
         {"jawOpen": 0.6},
@@ -32,17 +32,17 @@ EXPRESSIONS: Mapping[str, tuple[Mapping[str, float], ...]] = {
     "puffed cheeks": ({"cheekPuff": 0.9},),
     "wrinkled nose": ({"noseSneer": 0.9, "mouthUpperUp": 0.5},),
 }
-MOVED = 0.01  # world units; where the true depth changes by less, it does not move
+MOVED = 0.01  # world units; pixels whose true depth changes by less do not count
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One person twice, neutral first, with the same look, pose, camera, crop and light.
 
-    group : what is moved, a key of EXPRESSIONS
+    group : the moved part, a key of EXPRESSIONS
     colour : (2, S, S, 3) uint8; fit : (2, S, S, 4) float32, see `mvgen.morphable.rasterise.fit_image`
     depth : (2, S, S) float64, true depth, world units of the crop
-    face : (S, S) bool, face with known depth, which the fit covers, in both
+    face : (S, S) bool, face with known depth that the fit covers, in both pictures
     """
 
     group: str
@@ -71,7 +71,7 @@ def action_weights(strengths: Mapping[str, float], names: tuple[str, ...]) -> Fl
 def photograph_pairs(
     model: HeadModel, person: Identity, look: Look, generator: np.random.Generator, size: int
 ) -> list[Pair]:
-    """Each of EXPRESSIONS on one person, every pair in a setting of its own."""
+    """A pair for each of EXPRESSIONS on one person, each in another setting."""
     dressed = DressedHead(model, look, fine=False)
     neutral = Sitter(dressed, person.vertices, person.metre)
     pairs = []
@@ -93,9 +93,9 @@ def photograph_pairs(
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How predicted changes of depth follow the true ones, where those are more than MOVED.
+    """How well predicted changes of depth match the true ones, where those are more than MOVED.
 
-    pairs : how many; correlation, slope : over the pixels of all pairs; each : mean of the pairs' own correlations
+    pairs : how many; correlation, slope : over the pixels of all pairs; each : mean of the correlations per pair
     """
 
     pairs: int

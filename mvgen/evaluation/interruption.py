@@ -1,4 +1,4 @@
-"""What a build that was killed left behind, and whether all that it vouches for is there."""
+"""The files that a killed build leaves behind, and whether those that it marks as finished are complete."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ def tree(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
-def differing(ours: dict[str, bytes], whole: dict[str, bytes]) -> list[str]:
+def differing(found: dict[str, bytes], whole: dict[str, bytes]) -> list[str]:
     """Paths that only one of two stores has, or that differ in a byte."""
-    return sorted(name for name in {*ours, *whole} if ours.get(name) != whole.get(name))
+    return sorted(name for name in {*found, *whole} if found.get(name) != whole.get(name))
 
 
 def clips_of(files: dict[str, bytes]) -> frozenset[str]:
-    """Ids of the clips whose markers are there."""
+    """Ids of the clips that have markers."""
     return frozenset(Path(name).stem for name in files if name.startswith(f"{layout.DONE}/") and name.endswith(".json"))
 
 
-def falsely_done(ours: dict[str, bytes], whole: dict[str, bytes]) -> list[str]:
-    """Files that a marker, or `dataset.json`, vouches for in a killed build, and that are not as they should be."""
-    if layout.DATASET in ours:
-        return [name for name in differing(ours, whole) if name in whole and not name.startswith("report/")]
-    vouched: set[str] = set()
-    for clip in clips_of(ours):
+def falsely_done(found: dict[str, bytes], whole: dict[str, bytes]) -> list[str]:
+    """Files that a marker or `dataset.json` of a killed build marks as finished, but that differ from `whole`."""
+    if layout.DATASET in found:
+        return [name for name in differing(found, whole) if name in whole and not name.startswith("report/")]
+    finished: set[str] = set()
+    for clip in clips_of(found):
         marker = str(layout.marker_path(clip))
-        vouched |= {marker, *(path for row in Marker.from_json(whole[marker].decode()).rows for path in row.files())}
-    return sorted(name for name in vouched if ours.get(name) != whole.get(name))
+        finished |= {marker, *(path for row in Marker.from_json(whole[marker].decode()).rows for path in row.files())}
+    return sorted(name for name in finished if found.get(name) != whole.get(name))
 
 
-def left_behind(ours: dict[str, bytes], clips: int) -> str:
-    """The last thing that a killed build finished, one of `REACHED`. clips : how many there are to build"""
-    done = len(clips_of(ours))
+def left_behind(found: dict[str, bytes], clips: int) -> str:
+    """The last step that a killed build finished, one of `REACHED`. clips : how many the build has"""
+    done = len(clips_of(found))
     reached = (
-        layout.BUILD in ours,
-        layout.ATTENTION in ours,
+        layout.BUILD in found,
+        layout.ATTENTION in found,
         done > 0,
         done == clips,
-        layout.DATASET in ours,
-        layout.REPORT in ours,
+        layout.DATASET in found,
+        layout.REPORT in found,
     )
     return REACHED[sum(reached)]
 

@@ -1,4 +1,4 @@
-"""The baseline that a depth network has to beat: a mean face, posed onto landmarks."""
+"""Baseline for the depth network: a mean face, posed onto landmarks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mvgen.scans.imaging.rotation import rotation
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-# How far landmarks of people lie from the mean face's, inter-ocular distances, and how heads are turned, degrees.
+# Standard deviation of landmarks from those of the mean face, inter-ocular distances, and of head angles, degrees.
 _POINT_SPREAD, _ANGLE_SPREAD = 0.05, (8, 8, 4)
 
 
@@ -34,39 +34,39 @@ class Pose:
     shift: Floats
 
     def place(self, vertices: Floats) -> Floats:
-        """Vertices (N, 3), moved; nothing in the picture tells their shift along the optical axis."""
+        """Transformed vertices (N, 3); the shift along the optical axis cannot be seen and is zero."""
         moved = self.scale * np.asarray(vertices, np.float64) @ rotation(*self.angles).T
         return moved + np.array([*self.shift, 0.0])
 
 
 def fit_pose(template: Floats, points: Floats) -> Pose:
-    """The likeliest pose of template points (L, 3) seen at points (L, 2), both world units.
+    """The most likely pose of template points (L, 3) that are seen at points (L, 2), both world units.
 
-    Least squares over the points, with the spread that heads are turned with as a prior.
-    Raises ValueError with fewer than three points, which say nothing of a pose.
+    Least squares over the points, with a prior on the head angles.
+    Raises ValueError for fewer than three points, which do not determine a pose.
     """
     if len(points) < 3:
-        raise ValueError(f"{len(points)} landmarks do not tell a pose, 3 are needed")
+        raise ValueError(f"{len(points)} landmarks do not determine a pose, 3 are needed")
 
     def pose(values: Floats) -> Pose:
         return Pose(values[:3], float(np.exp(values[3])), values[4:])
 
-    def miss(values: Floats) -> Floats:
+    def errors(values: Floats) -> Floats:
         away = pose(values).place(template)[:, :2] - points
         return np.concatenate([away.ravel() / _POINT_SPREAD, values[:3] / _ANGLE_SPREAD])
 
-    return pose(least_squares(miss, np.zeros(6), x_scale=[5, 5, 5, 0.1, 0.1, 0.1]).x)
+    return pose(least_squares(errors, np.zeros(6), x_scale=[5, 5, 5, 0.1, 0.1, 0.1]).x)
 
 
 def mean_alone(model: FaceModel) -> FaceModel:
-    """A face model that knows nothing but the mean face: fitted to landmarks it is the posed mean face."""
+    """A face model without components and actions: fitted to landmarks it is the posed mean face."""
     return replace(model, identity=model.identity[:0], actions=model.actions[:0], action_names=())
 
 
 def posed_mean(model: HeadModel, points: Floats, size: int) -> NDArray[np.float32]:
-    """Depth (S, S) of the template head posed onto 68 landmarks, world units, zero at its eyes, NaN beside it.
+    """Depth (S, S) of the template head posed onto 68 landmarks, world units, zero at its eyes, NaN off the head.
 
-    points : (68, 2) pixels of a crop of side `size`, NaN for those that are not to be used
+    points : (68, 2) pixels of a crop of side `size`, NaN for those to ignore
     """
     camera = crop_camera(size)
     used = np.isfinite(points).all(axis=1) & (model.landmarks >= 0)

@@ -1,4 +1,4 @@
-"""Work in processes: something done again and again while they run, their children, and peak memory (Linux)."""
+"""Watching processes: polling while they run, their children, and peak memory (Linux)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_POLL = 0.05  # seconds between two times
+_POLL = 0.05  # seconds between two calls
 
 
 @contextmanager
-def repeatedly(act: Callable[[], None]) -> Iterator[None]:
-    """Do `act` every now and then, in a thread, until the body ends."""
+def repeatedly(action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` at intervals, in a thread, until the body ends."""
     stop = threading.Event()
 
     def repeat() -> None:
         while not stop.wait(_POLL):
-            act()
+            action()
 
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
@@ -34,11 +34,11 @@ def watched_children(peaks: list[float]) -> Iterator[None]:
     """Append the peak memory (MiB) of every child process that runs during the body."""
     seen: dict[int, float] = {}
 
-    def look() -> None:
+    def poll() -> None:
         for child in children(os.getpid()):
             seen[child] = max(seen.get(child, 0.0), peak_memory(child))
 
-    with repeatedly(look):
+    with repeatedly(poll):
         yield
     peaks += seen.values()
 
@@ -47,7 +47,7 @@ def children(process: int) -> list[int]:
     """Process ids of the children of a process (Linux)."""
     found: list[int] = []
     for task in Path(f"/proc/{process}/task").glob("*"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended between the two looks
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
             found += map(int, task.joinpath("children").read_text().split())
     return found
 

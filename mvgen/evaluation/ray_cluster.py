@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, and what can befall it."""
+"""A Ray cluster of several nodes on this machine, and faults to inject into it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from mvgen.evaluation.processes import children
 
-# Ray looks at these when it is imported. Under `uv run` its workers would be children of a uv of their own.
+# Ray reads these when it is imported. Under `uv run` it would start each worker through another uv.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
-# The least that Ray takes; only paths cross its store.
+# The minimum that Ray accepts; only paths go through its store.
 _OBJECT_STORE = 80 * 2**20
 
 
@@ -45,7 +45,7 @@ def actors_of(node: Any) -> list[int]:
 
 
 def kill_an_actor(node: Any) -> None:
-    """End an actor of a node as a machine does that has no memory left."""
+    """Kill an actor of a node, as the kernel does when memory runs out."""
     os.kill(actors_of(node)[0], signal.SIGKILL)
 
 

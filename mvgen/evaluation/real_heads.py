@@ -1,4 +1,4 @@
-"""Real heads with known depth and true side views, and how well one photograph of each is reconstructed."""
+"""Errors of reconstructions from one photograph, on real heads with known depth and true side views."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from mvgen.pipeline.tools import Tools
 Floats = NDArray[np.floating]
 
 SIZE = 256
-OURS = "mvgen reconstruct"
+MVGEN = "mvgen reconstruct"
 _OUTER_EYES = [33, 263]
 _OUTLIER = 3.0  # deviations
 _RIM = 2  # pixels
-_ASIDE, _UP = 64, 16  # pixels: how far a true view may lie from ours
+_ASIDE, _UP = 64, 16  # pixels: largest shift between a true view and a rendered one
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A scanned head: its name, its folder, and how many units of the tables a pixel of its pictures is."""
+    """A scanned head: its name, its folder, and the units of the tables per pixel of its pictures."""
 
     name: str
     folder: Path
@@ -67,10 +67,10 @@ def read_heads(data: Path) -> tuple[list[Head], str]:
 
 
 class DepthScore(NamedTuple):
-    """How far one reconstruction is from the truth.
+    """Errors of one reconstruction.
 
-    depth : mean error, once scale and shift are those that fit best, without outliers; tilt_free : the same once a
-        plane is taken out, too; tilt : that plane, degrees; scale : what depth has to be multiplied by to be true
+    depth : mean error after fitting scale and shift, without outliers; tilt_free : the same after removing a plane
+        too; tilt : angle of that plane, degrees; scale : the fitted factor of depth
     """
 
     depth: float
@@ -90,7 +90,7 @@ def depth_score(depth: Floats, truth: Floats, points: Floats) -> DepthScore:
 
 
 def _robust(design: Floats, truth: Floats) -> tuple[Floats, float]:
-    """Least squares without outliers: the coefficients, and the mean error of what is left."""
+    """Least squares without outliers: the coefficients, and the mean error of the inliers."""
     rough, *_ = np.linalg.lstsq(design, truth, rcond=None)
     errors = np.abs(design @ rough - truth)
     kept = errors <= _OUTLIER * 1.48 * np.median(errors)
@@ -98,8 +98,8 @@ def _robust(design: Floats, truth: Floats) -> tuple[Floats, float]:
     return found, float(np.abs(design @ found - truth)[kept].mean())
 
 
-def other_ways(points: Floats, camera: Camera, model: FaceModel) -> dict[str, Floats]:
-    """Depth maps (S, S), world units, of landmarks (468, 3) in a crop by simpler ways than ours."""
+def simpler_methods(points: Floats, camera: Camera, model: FaceModel) -> dict[str, Floats]:
+    """Depth maps (S, S), world units, of landmarks (468, 3) in a crop by simpler methods."""
     own = camera.unproject(points * [1, 1, 1 / camera.scale])
     closed = [(loop[0], after, one) for loop in (EYE_LEFT, EYE_RIGHT, LIPS) for one, after in pairwise(loop[1:])]
     fits = [fit_face(points[None], camera, each).vertices[0] for each in (mean_alone(model), model)]
@@ -113,13 +113,13 @@ def other_ways(points: Floats, camera: Camera, model: FaceModel) -> dict[str, Fl
 
 
 def depth_scores(head: Head, made: Path, model: FaceModel) -> dict[str, DepthScore]:
-    """Every way on one head; made : what `mvgen reconstruct` wrote."""
+    """Scores of every method on one head; made : output folder of `mvgen reconstruct`."""
     from scipy.ndimage import distance_transform_edt
 
-    with np.load(made / "depth.npz") as ours, np.load(head.folder / "truth.npz") as true:
-        crop, own, points = ours["crop"], ours["depth"], true["points"].astype(np.float64)
+    with np.load(made / "depth.npz") as output, np.load(head.folder / "truth.npz") as true:
+        crop, own, points = output["crop"], output["depth"], true["points"].astype(np.float64)
         camera = crop_camera(len(own))
-        ways = {**other_ways(ours["points"].astype(np.float64), camera, model), OURS: own / camera.scale}
+        methods = {**simpler_methods(output["points"].astype(np.float64), camera, model), MVGEN: own / camera.scale}
         column, row = np.floor(points).astype(int).T
         truth = true["depth"][row, column].astype(np.float64)
     u, v = np.floor(points @ crop[:, :2].T + crop[:, 2]).astype(int).T
@@ -127,23 +127,23 @@ def depth_scores(head: Head, made: Path, model: FaceModel) -> dict[str, DepthSco
     u, v = u.clip(0, len(own) - 1), v.clip(0, len(own) - 1)
     known = inside & np.isfinite(own[v, u]) & np.isfinite(truth)
     scores = {}
-    for name, way in ways.items():
-        nearest = distance_transform_edt(~np.isfinite(way), return_distances=False, return_indices=True)
-        depth = way[tuple(nearest)][v, u] * camera.scale / np.hypot(crop[0, 0], crop[1, 0])
+    for name, found_depth in methods.items():
+        nearest = distance_transform_edt(~np.isfinite(found_depth), return_distances=False, return_indices=True)
+        depth = found_depth[tuple(nearest)][v, u] * camera.scale / np.hypot(crop[0, 0], crop[1, 0])
         found = depth_score(depth[known], truth[known], points[known])
         scores[name] = found._replace(depth=found.depth * head.unit, tilt_free=found.tilt_free * head.unit)
     return scores
 
 
 def view_score(picture: Image, valid: Mask, true: Image, crop: Floats) -> tuple[float, float]:
-    """PSNR and SSIM of a view (S, S, 3) in `valid` (S, S) beside the true one, as photographed.
+    """PSNR and SSIM of a view (S, S, 3) in `valid` (S, S) against the photographed one.
 
-    crop : (2, 3) of the frontal picture. A true view turns about an axis of its own, hence the shift.
+    crop : (2, 3) of the frontal picture. True views turn about another axis, so the best shift is found first.
     """
     from skimage.metrics import structural_similarity
 
     size = len(picture)
-    # OpenCV counts pixel centres at whole numbers.
+    # In OpenCV pixel centres are at whole numbers.
     offset = crop[:, 2] + crop[:, :2] @ [0.5, 0.5] - 0.5 + [_ASIDE, _UP]
     wide = cv2.warpAffine(true, np.column_stack([crop[:, :2], offset]), (size + 2 * _ASIDE, size + 2 * _UP))
     mask = valid.astype(np.uint8)
@@ -167,7 +167,7 @@ def view_scores(head: Head, made: Path) -> dict[float, tuple[float, float]]:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of one head: depth by way, and PSNR and SSIM by yaw."""
+    """Scores of one head: depth by method, PSNR and SSIM by yaw."""
 
     depth: dict[str, DepthScore]
     views: dict[float, tuple[float, float]]

@@ -1,4 +1,4 @@
-"""Acted clips whose truth is known in the crop that a build cuts: what benchmarks of whole clips measure against."""
+"""Synthetic performances with ground truth in the crop that a build cuts, for benchmarks of whole clips."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mvgen.core.records import Clip, DepthMap, Frame, Image, Label, Mask
 from mvgen.render.rays import RayScene
 from mvgen.render.surface import facing, source_normals, source_points
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.imaging.rendering import DressedHead, PosedGarment, PosedHead, rigid, see_surface, shoot
+from mvgen.scans.imaging.rendering import DressedHead, PosedGarment, PosedHead, render_colour, render_surface, rigid
 from mvgen.scans.looks.appearance import Look
-from mvgen.synth.filming import Stage
+from mvgen.synth.filming import Setup
 from mvgen.synth.performance import perform
 from mvgen.synth.plan import ClipPlan
 from mvgen.synth.releases import get_layout
@@ -26,11 +26,11 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Take:
-    """One clip as filmed, and its heads as they would have been had the person held the pose of the onset frame.
+    """One filmed clip, and its heads with all frames in the pose of the onset frame.
 
     frames : (T, H, W, 3) uint8; plan : fps, onset, apex
     dressed : the look; camera : of the frames, orthographic
-    vertices : (T, N, 3) float32, bare upright head with the expression of every frame
+    vertices : (T, N, 3) float32, bare upright head with the expression of each frame
     turn, shift : (3, 3) and (3,), pose of the head in the onset frame
     """
 
@@ -60,39 +60,39 @@ def film(
     full: bool = False,
     apex: float | None = None,
 ) -> Take:
-    """Act and film a planned clip.
+    """Perform and film a planned clip.
 
     size : (width, height) of the frames, pixels; noise : sigma of the sensor, of 255
     moves : whether the head drifts, or keeps the pose of the onset frame
-    full : act at full strength, not as weakly as a micro-expression
-    apex : largest motion from onset to apex, pixels of a 256-pixel crop, as far as full strength reaches; None is the
-        performance's own
+    full : perform at full strength, not as weakly as a micro-expression
+    apex : largest motion from onset to apex, pixels of a 256-pixel crop, limited by full strength; None keeps that of
+        the performance
     """
     identity, look = person
-    stage, act, dressed = Stage.of(plan, *size), perform(plan, model, identity), DressedHead(model, look)
-    sensor, pixels = replace(stage.sensor, noise=noise), pixel_grid(stage.height, stage.width)
-    weights = act.weights / act.weights.max() if full else act.weights
+    setup, performance, dressed = Setup.of(plan, *size), perform(plan, model, identity), DressedHead(model, look)
+    sensor, pixels = replace(setup.sensor, noise=noise), pixel_grid(setup.height, setup.width)
+    weights = performance.weights / performance.weights.max() if full else performance.weights
     if apex is not None:
-        weights = np.minimum(act.weights * apex / act.apex_pixels, 1.0)
+        weights = np.minimum(performance.weights * apex / performance.apex_pixels, 1.0)
     expressed = [model.express(identity, actions) for actions in weights]
     frames = []
     for index, vertices in enumerate(expressed):
         pose = index if moves else plan.onset
-        head = dressed.pose(vertices, act.turns[pose], act.shifts[pose])
-        colour, cover = shoot(head, stage.lighting, stage.camera, pixels)
+        head = dressed.pose(vertices, performance.turns[pose], performance.shifts[pose])
+        colour, cover = render_colour(head, setup.lighting, setup.camera, pixels)
         generator = np.random.default_rng([plan.seed, 3, index])
-        frames.append(sensor.develop(colour + (1 - cover[..., None]) * stage.background, generator))
-    turn, shift = act.turns[plan.onset], act.shifts[plan.onset]
-    return Take(np.stack(frames), plan, dressed, stage.camera, np.stack(expressed), turn, shift)
+        frames.append(sensor.develop(colour + (1 - cover[..., None]) * setup.background, generator))
+    turn, shift = performance.turns[plan.onset], performance.shifts[plan.onset]
+    return Take(np.stack(frames), plan, dressed, setup.camera, np.stack(expressed), turn, shift)
 
 
 @dataclass(frozen=True, slots=True)
 class TrueFrame:
-    """What is true of one frame in the pixels of a view of the crop.
+    """Ground truth of one frame in the pixels of a view of the crop.
 
     depth : (S, S) float32, world units of the crop in the view's frame, NaN where no head is
     face : (S, S) bool, face without the inside of the mouth
-    motion : (S, S, 2) float32, pixels, from this frame to the other that was asked for; NaN where no head is
+    motion : (S, S, 2) float32, pixels, from this frame to the other one; NaN where no head is
     """
 
     depth: NDArray[np.float32]
@@ -101,10 +101,10 @@ class TrueFrame:
 
 
 class TrueClip:
-    """What is true of a take in the crop of a build: its heads in the pose of the onset frame, and their light.
+    """Ground truth of a take in the crop of a build: its heads in the pose of the onset frame, and their light.
 
     crop : (2, 3) float, frame pixel -> crop pixel of the build; size : side of the crop, pixels
-    A view turns about the same axis as the build's: the crop's world has the true eyes of the onset frame at depth 0.
+    Views turn about the same axis as in a build: in its world the true eyes of the onset frame are at depth 0.
     """
 
     def __init__(self, take: Take, crop: Floats, size: int) -> None:
@@ -120,36 +120,36 @@ class TrueClip:
         return self._heads[frame]
 
     def see(self, frame: int, *, yaw: float = 0.0, other: int | None = None) -> TrueFrame:
-        """One frame from `yaw` degrees; `other` is the frame that its motion leads to, the frame itself if None."""
+        """One frame from `yaw` degrees; `other` is the frame to which its motion goes, the frame itself if None."""
         camera, head = crop_camera(self.size).at(yaw), self.head(frame)
         after = head if other is None else self.head(other)
-        surface = see_surface(head, camera, self._pixels)
+        surface = render_surface(head, camera, self._pixels)
         motion = np.full((self.size, self.size, 2), np.nan, np.float32)
-        landed = surface.hits.where_hit().interpolate(self.take.dressed.heads.triangles, after.vertices)
+        moved = surface.hits.where_hit().interpolate(self.take.dressed.heads.triangles, after.vertices)
         hit = surface.hits.hit
-        motion[hit] = camera.project(landed.astype(np.float64))[:, :2] - self._pixels[hit]
+        motion[hit] = camera.project(moved.astype(np.float64))[:, :2] - self._pixels[hit]
         return TrueFrame(surface.depth, surface.face & ~surface.mouth, motion)
 
     def picture(self, frame: int, *, yaw: float = 0.0, noise: float = 0.0) -> Image:
-        """What the take's camera would have shown of one frame from `yaw`: (S, S, 3) uint8, black beside the head.
+        """One frame as the camera of the take would record it from `yaw`: (S, S, 3) uint8, black beside the head.
 
         noise : sigma of the sensor, of 255
-        Lamps turn with the crop; of the sky only how it fades over a roll of the head is left out.
+        Lamps turn with the crop; the gradient of the sky does not.
         """
         height, width = self.take.frames.shape[1:3]
-        stage = Stage.of(self.take.plan, width, height)
+        setup = Setup.of(self.take.plan, width, height)
         if (frame, yaw) not in self._light:
-            lamps = stage.lighting.directions @ _turn_of(self.crop).T
-            camera, lighting = crop_camera(self.size).at(yaw), replace(stage.lighting, directions=lamps)
-            self._light[frame, yaw], _ = shoot(self.head(frame), lighting, camera, self._pixels)
-        sensor = replace(stage.sensor, blur=0.0, noise=noise)
+            lamps = setup.lighting.directions @ _turn_of(self.crop).T
+            camera, lighting = crop_camera(self.size).at(yaw), replace(setup.lighting, directions=lamps)
+            self._light[frame, yaw], _ = render_colour(self.head(frame), lighting, camera, self._pixels)
+        sensor = replace(setup.sensor, blur=0.0, noise=noise)
         generator = np.random.default_rng([self.take.plan.seed, 4, frame, round(yaw) % 360])
         return sensor.develop(self._light[frame, yaw], generator)
 
     def visible(self, frame: int, yaw: float, grazing: float) -> Mask:
         """(S, S) bool, pixels of the frontal crop whose surface a camera at `yaw` sees at less than `grazing` degrees.
 
-        By rays from the surface toward that camera: nothing in between, and inside the camera's picture.
+        Found by rays from the surface to that camera: nothing is between, and the point is inside the picture.
         """
         source = crop_camera(self.size)
         camera, head = source.at(yaw), self.head(frame)
@@ -158,13 +158,13 @@ class TrueClip:
         points, normals = source_points(surface)[known], source_normals(surface)[known]
         seen = facing(points, normals, camera) > np.cos(np.radians(grazing))
         seen &= ~head.occluded(points, camera.rotation[2])
-        landed = camera.project(points)[:, :2]
+        projected = camera.project(points)[:, :2]
         visible = np.zeros((self.size, self.size), bool)
-        visible[known] = seen & ((landed >= 0) & (landed < self.size)).all(axis=-1)
+        visible[known] = seen & ((projected >= 0) & (projected < self.size)).all(axis=-1)
         return visible
 
     def landmarks(self, frame: int) -> Floats:
-        """(68, 2) float64, crop pixels of the landmarks, hidden ones too; NaN where the model does not know them."""
+        """(68, 2) float64, crop pixels of the landmarks, hidden ones too; NaN where the model does not have them."""
         heads = self.take.dressed.heads
         points = crop_camera(self.size).project(self.head(frame).vertices[heads.landmarks].astype(np.float64))[:, :2]
         points[heads.landmarks < 0] = np.nan
@@ -172,12 +172,12 @@ class TrueClip:
 
 
 def truth(take: Take, crop: Floats, size: int, frame: int, *, yaw: float = 0.0, other: int | None = None) -> TrueFrame:
-    """One frame of a take, as a perfect build would show it; see `TrueClip`."""
+    """Ground truth of one frame of a take; see `TrueClip`."""
     return TrueClip(take, crop, size).see(frame, yaw=yaw, other=other)
 
 
 def record(plan: ClipPlan, frames: int) -> Clip:
-    """A planned clip as a source would describe it."""
+    """The record of a planned clip, as from a source."""
     numbers = range(1, frames + 1)
     return Clip(
         dataset="benchmark", subject=plan.subject_name, subject_key=plan.subject_name, name=plan.name,
@@ -189,7 +189,7 @@ def record(plan: ClipPlan, frames: int) -> Clip:
 
 
 def _turn_of(crop: Floats) -> Floats:
-    """(3, 3), directions of a take's world -> of the crop's: images count downward, worlds upward."""
+    """(3, 3), directions in the world of a take -> in that of the crop; v of images is down, y of worlds is up."""
     turn, flip = np.eye(3), np.diag([1.0, -1.0])
     turn[:2, :2] = flip @ crop[:, :2] @ flip / np.hypot(crop[0, 0], crop[1, 0])
     return turn
@@ -208,13 +208,13 @@ def _in_crop(take: Take, frame: int, crop: Floats, size: int) -> PosedHead:
 
     head = take.dressed.pose(take.vertices[frame], take.turn, take.shift)
     vertices, triangles = place(head.vertices), take.dressed.heads.triangles
-    hides, glasses = tuple(map(wear, head.hides)), tuple(map(wear, head.glasses))
-    # The normals of the head carry pores and wrinkles, which its vertices do not show.
-    return PosedHead(take.dressed, vertices, head.normals @ turn.T, RayScene(vertices, triangles), hides, glasses)
+    occluders, glasses = tuple(map(wear, head.occluders)), tuple(map(wear, head.glasses))
+    # The normals of the head include pores and wrinkles, which its vertices do not.
+    return PosedHead(take.dressed, vertices, head.normals @ turn.T, RayScene(vertices, triangles), occluders, glasses)
 
 
 def into_crop(vertices: Floats, take: Take, crop: Floats, size: int) -> NDArray[np.float32]:
-    """Vertices (N, 3) of a take's world -> world of the crop, whose depth is zero at the eyes of the onset frame."""
+    """Vertices (N, 3), world of a take -> world of the crop, where the eyes of the onset frame have depth zero."""
     seen = take.camera.project(np.asarray(vertices, np.float64))
     target = crop_camera(size)
     pixels = seen[:, :2] @ crop[:, :2].T + crop[:, 2]

@@ -11,14 +11,14 @@ Rows = list[list[Cell]]
 
 
 class Table(NamedTuple):
-    """Columns' names, rows of cells, and how many digits floats have after the point."""
+    """Column names, rows of cells, and the number of decimals of floats."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     digits: int = 2
 
     def markdown(self) -> str:
-        """The table in Markdown, with a dash for what is not a number."""
+        """The table in Markdown, with a dash for NaN."""
         lines = ["| " + " | ".join(self.header) + " |", "|" + "---|" * len(self.header)]
         lines += ["| " + " | ".join(_cell(value, self.digits) for value in row) + " |" for row in self.rows]
         return "\n".join(lines) + "\n"

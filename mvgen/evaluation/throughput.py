@@ -1,4 +1,4 @@
-"""Builds of a repeated stand-in with a clock beside them: by stage, and once every worker has started."""
+"""Timed builds of a repeated stand-in: by stage, and once every worker has started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mvgen.build.build import Silent, build
+from mvgen.build.build import build
+from mvgen.build.work import Progress
 from mvgen.core.angles import parse_angles
 from mvgen.core.settings import by_part, load_config
 from mvgen.evaluation.processes import peak_memory, watched_children
@@ -47,9 +48,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run took.
+    """Time and memory of a run.
 
-    wall : seconds on the clock; finished : on which of them each clip was done
+    wall : seconds in all; finished : seconds after which each clip was finished
     stages : seconds of work by stage; memory : MiB of the largest worker
     """
 
@@ -68,7 +69,7 @@ def film(root: Path, frames: int) -> list[list[Path]]:
 
 
 def repeat(filmed: list[list[Path]], root: Path, job: Job) -> Path:
-    """A folder of clips with a table of labels, out of the filmed ones, run forward and backward without a jump."""
+    """A folder of clips with a table of labels, made of the filmed ones, played forward and backward in a loop."""
     rows = [("clip", "subject", "emotion", "onset", "apex", "offset", "fps")]
     for number in range(job.clips):
         frames = filmed[number % len(filmed)]
@@ -86,18 +87,18 @@ def repeat(filmed: list[list[Path]], root: Path, job: Job) -> Path:
 
 
 def afresh(work: Callable[[], Result]) -> Result:
-    """Do a piece of work in a process of its own, so that nothing is loaded or cached yet."""
+    """Run `work` in a new process, in which nothing is loaded or cached yet."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(work).result()
 
 
 def of_worker(peaks: list[float]) -> float:
-    """MiB of the largest worker; without one the work was done in this process."""
+    """Peak memory of the largest worker, MiB; of this process where there are no workers."""
     return max(peaks, default=0.0) or peak_memory(os.getpid())
 
 
-class Watch(Silent):
+class Watch(Progress):
     """Notes when each clip of a build is finished."""
 
     def __init__(self) -> None:
@@ -109,7 +110,7 @@ class Watch(Silent):
 
 
 def run_build(root: Path, out: Path, job: Job, **settings: Any) -> Run:
-    """Build a tree as `mvgen build` does; settings : flags of the build, beside those that the job names."""
+    """Build a tree as `mvgen build` does; settings : further flags of the build."""
     flags = {
         "dataset": "folder", "root": root, "out": out, "angles": job.angles, "size": job.size, "workers": job.workers,
         "device": "cpu", **settings,
@@ -127,7 +128,7 @@ def run_build(root: Path, out: Path, job: Job, **settings: Any) -> Run:
 
 
 def steady(job: Job, run: Run) -> float:
-    """Frames a second once every worker has one clip behind it: without start-up; NaN for fewer clips than that."""
+    """Frames per second without start-up: once every worker has finished a clip; NaN for too few clips."""
     times = sorted(run.finished)
     if len(times) <= job.workers:
         return float("nan")
@@ -135,7 +136,7 @@ def steady(job: Job, run: Run) -> float:
 
 
 def stage_table(job: Job, runs: dict[str, Run]) -> Table:
-    """Milliseconds of work a frame by stage, and the whole; runs : by name, stages in the order of the last."""
+    """Milliseconds of work per frame, by stage and in all; runs : by name, stages in the order of the last."""
     names = dict.fromkeys(name for run in reversed(runs.values()) for name in run.stages)
     rates = [steady(job, run) for run in runs.values()]
     rest = [1000 * (job.workers * run.wall - sum(run.stages.values())) / job.pictures for run in runs.values()]
@@ -151,6 +152,6 @@ def stage_table(job: Job, runs: dict[str, Run]) -> Table:
     return Table(["ms a frame", *runs], rows, digits=1)
 
 
-def gain(job: Job, ours: Run, other: Run) -> tuple[float, float]:
-    """How many times as fast as another a run was: with its start-up, and once started."""
-    return other.wall / ours.wall, steady(job, ours) / steady(job, other)
+def gain(job: Job, run: Run, other: Run) -> tuple[float, float]:
+    """Speed of a run as a multiple of another's: with start-up, and without."""
+    return other.wall / run.wall, steady(job, run) / steady(job, other)

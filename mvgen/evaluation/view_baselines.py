@@ -1,4 +1,4 @@
-"""Ways to make the side views of a clip, for comparison: a build with other settings, or with other surfaces."""
+"""Methods to make the side views of a clip, for comparison: builds with other settings, or with other surfaces."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mvgen.pipeline.clip import build_clip
 from mvgen.pipeline.tools import Tools
 from mvgen.render import Renderer
 from mvgen.scans.head import HeadModel
-from mvgen.views.view import Scene, flow_methods, look, make_scene, make_view
+from mvgen.views.view import Scene, flow_methods, make_scene, make_view, render_geometry
 
 Floats = NDArray[np.floating]
 Views = dict[float, ViewClip]
 
-OURS = "mvgen build, its defaults"
+DEFAULT_BUILD = "mvgen build, its defaults"
 TRUE_DEPTH, POSED_MEAN, PLANE = "true depth", "posed mean face", "plane"
 AS_PUBLISHED = "crop and depth of every frame, unregistered"
 
@@ -38,7 +38,7 @@ BUILDS: dict[str, dict[str, Any]] = {
 
 
 def build(take: Take, config: BuildConfig, tools: Tools) -> BuiltClip:
-    """What a build makes of the frames of a take."""
+    """The built clip of the frames of a take."""
     return build_clip(record(take.plan, len(take.frames)), take.frames, config, tools)
 
 
@@ -48,7 +48,7 @@ def side_views(built: BuiltClip) -> Views:
 
 
 def scene_of(built: BuiltClip, onset: int) -> Scene:
-    """What the views of a built clip were made from. onset : position of the onset frame."""
+    """The scene from which the views of a built clip are rendered. onset : position of the onset frame."""
     front, found, apex = built.frontal, built.reconstruction, built.clip.position(built.clip.apex, onset)
     surfaces = ClipGeometry((found.depth,), onset)
     return make_scene(front.colour, apex, front.valid, found.face.landmarks, found.attention, surfaces)
@@ -57,7 +57,7 @@ def scene_of(built: BuiltClip, onset: int) -> Scene:
 def on_surface(
     scene: Scene, attention: NDArray[np.float32], depth: Floats, config: BuildConfig, renderer: Renderer
 ) -> Views:
-    """The views of a scene, had its face this depth (S, S) in the crop; NaN where there is none."""
+    """The views of a scene with another depth (S, S) of the face in the crop; NaN where there is none."""
     surfaces = ClipGeometry((replace(scene.surface, depth=depth.astype(np.float32)),), scene.onset)
     scene = make_scene(scene.crops, scene.apex, scene.inside, scene.landmarks, attention, surfaces)
     if config.flow.kind == "geometric":
@@ -65,21 +65,22 @@ def on_surface(
         frontal = clip_flow(scene.crops, scene.onset, scene.apex, face, flow_methods(config.flow, config.run.device))
         scene = replace(scene, motion=clip_surface_motion(frontal, surfaces, scene.apex))
     return {
-        yaw: make_view(scene, look(scene, yaw, 0.0, config.render, renderer), config) for yaw in config.camera.angles
+        yaw: make_view(scene, render_geometry(scene, yaw, 0.0, config.render, renderer), config)
+        for yaw in config.camera.angles
     }
 
 
 def flat(depth: Floats, face: Mask) -> NDArray[np.float32]:
-    """The plane that fits a depth map (S, S) best in a face (S, S), there, NaN elsewhere.
+    """The best-fitting plane of a depth map (S, S) in a face (S, S), NaN elsewhere.
 
-    Turned and seen again by an orthographic camera it squeezes the picture by one affine map, by one homography seen by
-    a pinhole: all that a planar method can do, and with the true depth to fit as well as none of them could.
+    Its views are an affine map of the picture for an orthographic camera, a homography for a pinhole: the best that a
+    planar method can do, since it is fitted to the true depth.
     """
     return np.where(face, plane_values(depth, face & np.isfinite(depth)), np.nan).astype(np.float32)
 
 
 def other_depths(face: Mask, true: TrueClip, mean: HeadModel) -> dict[str, Floats]:
-    """Other depths of a face (S, S): the best possible, and those that take no network.
+    """Other depths of a face (S, S): the true one, and some that need no network.
 
     mean : the head model whose template is the mean face; it is posed onto the true landmarks
     """
@@ -94,7 +95,7 @@ def other_depths(face: Mask, true: TrueClip, mean: HeadModel) -> dict[str, Float
 
 
 def frame_by_frame(take: Take, config: BuildConfig, tools: Tools) -> Views:
-    """As section III-A of the main paper reads: every frame has a crop and a depth of its own."""
+    """The method of section III-A of the main paper: crop and depth are found for every frame."""
     clip = record(take.plan, len(take.frames))
     frames = [
         side_views(build_clip(replace(clip, frames=(one,)), take.frames[index : index + 1], config, tools))
@@ -115,16 +116,16 @@ def frame_by_frame(take: Take, config: BuildConfig, tools: Tools) -> Views:
     return views
 
 
-def all_ways(
+def all_methods(
     take: Take, mean: HeadModel, config: BuildConfig, flows: Mapping[str, dict[str, Any]], tools: Tools
 ) -> tuple[BuiltClip, TrueClip, dict[str, Views]]:
-    """A take by every way: the default build, its truth, and the views by the name of the way; OURS comes first.
+    """A take by every method: the default build, its ground truth, and views by method, DEFAULT_BUILD first.
 
-    flows : further ways to find motion, name -> settings of flow
+    flows : further flow methods, name -> settings of flow
     """
     built = build(take, config, tools)
     true = TrueClip(take, built.reconstruction.face.crop, config.camera.size)
-    found = {OURS: side_views(built)}
+    found = {DEFAULT_BUILD: side_views(built)}
     scene = scene_of(built, take.plan.onset)
     for name, settings in flows.items():
         found[name] = on_surface(

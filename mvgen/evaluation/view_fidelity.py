@@ -1,4 +1,4 @@
-"""How side views and their motion compare with the true ones, by every way to make them, and the tables of that."""
+"""Errors of side views and their motion by method, and their tables."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from mvgen.core.records import ViewClip
 from mvgen.evaluation.stand_ins import TrueClip
 from mvgen.evaluation.tables import Rows, Table
-from mvgen.evaluation.view_baselines import AS_PUBLISHED, OURS
+from mvgen.evaluation.view_baselines import AS_PUBLISHED, DEFAULT_BUILD
 from mvgen.evaluation.view_metrics import FlowErrors, flow_errors, known_mean, psnr, relative_error, ssim, whole
 from mvgen.motion.flow import flow_between
 
-Key = tuple[str, float]  # a way's name and the yaw, degrees
+Key = tuple[str, float]  # name of a method, and yaw in degrees
 
 NO_MOTION, TRUE_FRAMES = "no motion at all", "image flow on the true frames"
 AT_THE_SIDES = 40.0  # degrees; views from here on are the far ones
@@ -22,12 +22,12 @@ AT_THE_SIDES = 40.0  # degrees; views from here on are the far ones
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured on one clip.
+    """The measurements on one clip.
 
-    corpus : whose faces; psnr : dB; ssim; motion : see `FlowErrors`, by way and yaw
-    still : way -> mean flow of a still clip, pixels a frame
-    attention : yaw -> the share that a view is said to see, and the one that it sees
-    compared : yaw -> share of our own valid pixels that every way shows
+    corpus : of the face; psnr : dB; ssim; motion : see `FlowErrors`; all by method and yaw
+    still : method -> mean flow of a still clip, pixels per frame
+    attention : yaw -> visible attention, computed by the build and true
+    compared : yaw -> share of the valid pixels of the default build that every method shows
     """
 
     corpus: str
@@ -41,21 +41,21 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class OneSided:
-    """A clip of a one-sided action: yaw -> said score, true score, share of the true motion that is seen, kept."""
+    """A clip of a one-sided action: yaw -> computed score, true score, share of the true motion that is seen, kept."""
 
     name: str
     shown: dict[float, tuple[float, float, float, bool]]
 
 
 def compare(figures: Figures, yaw: float, true: TrueClip, views: dict[str, ViewClip], noise: float) -> None:
-    """Add the figures of one view by every way."""
+    """Add the figures of one view for every method."""
     plan = true.take.plan
     ends = [plan.onset, plan.apex]
     seen = true.see(plan.onset, yaw=yaw, other=plan.apex)
     clean = [true.picture(frame, yaw=yaw) for frame in ends]
-    # The crops of the published way are not the truth's.
+    # The crops of the published method differ from those of the ground truth.
     where = seen.face & np.all([whole(view.valid) for name, view in views.items() if name != AS_PUBLISHED], axis=0)
-    figures.compared[yaw] = float(where.sum() / max(1, (seen.face & views[OURS].valid).sum()))
+    figures.compared[yaw] = float(where.sum() / max(1, (seen.face & views[DEFAULT_BUILD].valid).sum()))
     for name, view in views.items():
         figures.motion[name, yaw] = flow_errors(view.apex_flow, seen.motion, where & view.valid)
         if name != AS_PUBLISHED:
@@ -68,9 +68,9 @@ def compare(figures: Figures, yaw: float, true: TrueClip, views: dict[str, ViewC
 
 
 def fidelity_tables(results: Sequence[Figures]) -> list[Table]:
-    """Every table of one corpus: the ways as a whole, then PSNR, SSIM, flow error and visible attention by yaw."""
+    """Every table of one corpus: all figures by method, then PSNR, SSIM, flow error and visible attention by yaw."""
     yaws = sorted(results[0].attention)
-    ways = list(dict.fromkeys(name for name, _ in results[0].motion))
+    methods = list(dict.fromkeys(name for name, _ in results[0].motion))
     sides = [yaw for yaw in yaws if abs(yaw) >= AT_THE_SIDES]
 
     def noise(name: str, chosen: Sequence[float]) -> float:
@@ -90,10 +90,10 @@ def fidelity_tables(results: Sequence[Figures]) -> list[Table]:
             name, noise(name, yaws), similarity(name, yaws), flow(name, yaws), flow(name, sides), angle(name),
             known_mean([one.still.get(name, np.nan) for one in results]),
         ]
-        for name in ways
+        for name in methods
     ]  # fmt: skip
     header = ["way", "PSNR dB", "SSIM", "flow error", "at the sides", "angular error °", "false motion px"]
-    pictured = [name for name in ways if any(key[0] == name for key in results[0].psnr)]
+    pictured = [name for name in methods if any(key[0] == name for key in results[0].psnr)]
     pairs = {yaw: np.array([one.attention[yaw] for one in results]) for yaw in yaws}
     scores: dict[str, Callable[[float], float]] = {
         "said": lambda yaw: float(pairs[yaw][:, 0].mean()),
@@ -109,7 +109,7 @@ def fidelity_tables(results: Sequence[Figures]) -> list[Table]:
         Table(header, rows, digits=3),
         _by_yaw("PSNR, dB", pictured, yaws, noise, digits=1),
         _by_yaw("SSIM", pictured, yaws, similarity, digits=3),
-        _by_yaw("flow error", ways, yaws, flow, digits=3),
+        _by_yaw("flow error", methods, yaws, flow, digits=3),
         _by_yaw("visible attention", list(scores), yaws, score),
     ]
 
@@ -127,11 +127,11 @@ def _by_yaw(
 
 
 def one_sided_table(clips: Sequence[OneSided]) -> Table:
-    """For each clip, one at least, the scores of its views; views that it loses are struck out."""
+    """The scores of the views of each clip, at least one; views that are not kept are struck out."""
     yaws = sorted(clips[0].shown)
     rows: Rows = []
     for clip in clips:
-        said, true, moving, kept = ([clip.shown[yaw][part] for yaw in yaws] for part in range(4))
-        marked = [f"{score:.2f}" if keep else f"~~{score:.2f}~~" for score, keep in zip(said, kept, strict=True)]
+        computed, true, moving, kept = ([clip.shown[yaw][part] for yaw in yaws] for part in range(4))
+        marked = [f"{score:.2f}" if keep else f"~~{score:.2f}~~" for score, keep in zip(computed, kept, strict=True)]
         rows += [[clip.name, *marked], ["- true", *true], ["- of its motion", *moving]]
     return Table(["clip", *(f"{yaw:g}" for yaw in yaws)], rows)

@@ -1,4 +1,4 @@
-"""How far a side view and its motion are from the truth. Arrays in, numbers out."""
+"""Error metrics of side views and their motion. Arrays in, numbers out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mvgen.core.records import Image, Mask
 Floats = NDArray[np.floating]
 
 _SSIM_SIGMA = 1.5
-_SSIM_REACH = 5  # pixels that scikit-image's window of that sigma reaches from its middle
+_SSIM_REACH = 5  # pixels, radius of the window of scikit-image at that sigma
 
 
 def psnr(picture: Image, truth: Image, where: Mask) -> float:
@@ -28,9 +28,9 @@ def psnr(picture: Image, truth: Image, where: Mask) -> float:
 
 
 def ssim(picture: Image, truth: Image, where: Mask) -> float:
-    """Structural similarity of two pictures (S, S, 3) in grey, mean over the windows that lie inside a mask (S, S).
+    """Structural similarity of two pictures (S, S, 3) in grey, mean over the windows inside a mask (S, S).
 
-    NaN where none does. Source: Wang et al., Image quality assessment, 2004, with its Gaussian window.
+    NaN where there is none. Source: Wang et al., Image quality assessment, 2004, with its Gaussian window.
     """
     import cv2
     from skimage.metrics import structural_similarity
@@ -47,7 +47,7 @@ def ssim(picture: Image, truth: Image, where: Mask) -> float:
 
 
 def whole(mask: Mask) -> Mask:
-    """A mask (S, S) without its rim: pixels there may show background in part."""
+    """A mask (S, S) without its rim, where pixels may contain background."""
     import cv2
 
     window = np.ones((3, 3), np.uint8)
@@ -61,10 +61,10 @@ def known_mean(values: Iterable[float]) -> float:
 
 
 class FlowErrors(NamedTuple):
-    """The flow of one view beside the true motion, means over pixels.
+    """Errors of the flow of one view, means over pixels.
 
     error : length of the difference, pixels; motion : length of the true motion, pixels
-    angle : between both as directions (dx, dy, 1) in space and time, degrees
+    angle : between the two as vectors (dx, dy, 1) in space and time, degrees
     """
 
     error: float
@@ -93,9 +93,9 @@ def flow_errors(flow: Floats, motion: Floats, where: Mask) -> FlowErrors:
 
 
 def relative_error(errors: Sequence[FlowErrors]) -> float:
-    """Error of some flows over the true motion: 0 is the truth, 1 as bad as seeing no motion; NaN without any motion.
+    """Error of some flows over the true motion: 0 is perfect, 1 as bad as zero flow; NaN without any motion.
 
-    Sums come before the division: where hardly anything moves the ratio says nothing.
+    Sums are divided, not averaged ratios, which are meaningless where hardly anything moves.
     """
     known = [one for one in errors if np.isfinite(one.error)]
     motion = sum(one.motion for one in known)

@@ -1,4 +1,4 @@
-"""Find faces and their five points in one image.
+"""Detection of faces and their five points in one image.
 
 Convention: pixel centres at +0.5. The five points are MTCNN's: the eye at image left, the eye at image right, the nose,
 the mouth corners at image left and right.
@@ -18,7 +18,7 @@ from mvgen.core.records import Image
 
 Floats = NDArray[np.floating]
 
-_SMALLEST_SHARE = 16  # a face smaller than this part of the frame is not looked for
+_SMALLEST_SHARE = 16  # the smallest face that is searched for, as a fraction 1 / 16 of the frame's shorter side
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Faces:
 
 
 class Detector(Protocol):
-    """Whatever finds faces with five points: `FaceDetector`, or a stand-in with known faces."""
+    """A detector of faces with five points: `FaceDetector`, or one that returns known faces."""
 
     def detect(self, image: Image) -> Faces:
         """The faces of one (H, W, 3) image."""
@@ -44,7 +44,7 @@ class Detector(Protocol):
 
 
 class FaceDetector:
-    """MTCNN with the weights that come inside facenet-pytorch. Deterministic: it only ever runs forward."""
+    """MTCNN with the weights that come with facenet-pytorch. It is deterministic."""
 
     def __init__(self, device: str = "cpu") -> None:
         import torch
@@ -54,7 +54,7 @@ class FaceDetector:
         self._network = MTCNN(keep_all=True, post_process=False, device=torch.device(self.device)).eval()
 
     def detect(self, image: Image) -> Faces:
-        """The faces of one (H, W, 3) uint8 image, in its own pixels."""
+        """The faces of one (H, W, 3) uint8 image, in its pixels."""
         self._network.min_face_size = max(20, min(image.shape[:2]) / _SMALLEST_SHARE)
         try:
             boxes, confidence, points = self._network.detect(image, landmarks=True)
@@ -65,7 +65,7 @@ class FaceDetector:
             boxes = None
         if boxes is None:
             return Faces(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
-        # MTCNN counts pixel centres at whole numbers.
+        # MTCNN has pixel centres at whole numbers.
         return Faces(
             np.asarray(boxes, np.float64) + 0.5,
             np.asarray(confidence, np.float64),

@@ -1,4 +1,4 @@
-"""Find the 468 points of MediaPipe's face mesh in face crops.
+"""Detection of the 468 points of MediaPipe's face mesh in face crops.
 
 Convention: points are in crop pixels, pixel centres at +0.5; z is in crop pixels too, positive toward the camera.
 Source: Kartynnik, Ablavatski, Grishchenko and Grundmann, Real-time facial surface geometry from monocular video on
@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 from mvgen.core.device import resolved_device
 from mvgen.core.files import face_mesh_weights
 from mvgen.core.records import FacePoints, Image
-from mvgen.faces.face_mesh_engine import INPUT_SIZE, get_engine
+from mvgen.faces.face_mesh_backend import INPUT_SIZE, get_backend
 from mvgen.faces.face_mesh_topology import MIRROR, POINTS
 
 Arrays = NDArray[np.float32]
 
-# Where the crop goes in the input, pixels: its side, its left and its top; its edge is repeated beyond. A face a little
-# smaller and higher than in the canonical crop is read better. On 11 pictures (two rendered real heads, turned by up to
-# 25 degrees, and the astronaut) points tremble 11 % less when the crop moves a little, on 8 of them less; on the two
-# heads' frontal pictures they differ a third less from points that the same network found there in a frame of its own.
-# The place was chosen on these pictures.
+# Position of the crop in the input, pixels: its side, left and top; its border is replicated. Points are more precise
+# when the face is a little smaller and higher than in the canonical crop. On 11 pictures (two rendered real heads,
+# turned by up to 25 degrees, and the astronaut) points jitter 11 % less when the crop moves a little, on 8 less;
+# on the two heads' frontal pictures they differ a third less from the points that the same network finds in a crop of
+# its own choice. The position was chosen on these pictures.
 _SIDE, _LEFT, _TOP = 176, 8, -2
-# What to add to the network's numbers for pixel centres at +0.5. Faces and their mirror images ask for 0.23 to 0.36
-# across (0 and 0.5 are the two usual conventions); down, nothing can tell, so it is taken to be the same.
+# Added to the network's points for pixel centres at +0.5. Faces and their mirror images agree best with 0.23 to 0.36
+# horizontally (0 and 0.5 are the two usual conventions); vertically it cannot be measured and is taken to be the same.
 _CENTRE = 0.25
-# Crops at once; the network sees each of them twice. A CPU gains nothing by more.
+# Crops per batch; each is run twice. A CPU gains nothing by more.
 _BATCH = {"cuda": 64, "cpu": 4}
 
 
 class FaceMesh:
-    """MediaPipe's face landmark network, ready for crops. Each is read together with its mirror image."""
+    """MediaPipe's face landmark network, ready for crops. Points are means over a crop and its mirror image."""
 
     def __init__(self, device: str = "auto") -> None:
         self.device = resolved_device(device)
-        self._engine = get_engine(face_mesh_weights(), self.device)
+        self._backend = get_backend(face_mesh_weights(), self.device)
 
     def find(self, crops: Image) -> FacePoints:
         """The points of canonical crops.
@@ -59,7 +59,7 @@ class FaceMesh:
     def _read(self, crops: Image) -> tuple[Arrays, Arrays]:
         """(B, 468, 3) points in input pixels, pixel centres at +0.5 and z away from the camera; (B,) confidence."""
         images = np.stack([_framed(crop) for crop in crops]).astype(np.float32) / 255
-        raw, logits = self._engine(np.concatenate([images, images[:, :, ::-1]]))
+        raw, logits = self._backend(np.concatenate([images, images[:, :, ::-1]]))
         straight, turned = raw.reshape(2, len(crops), POINTS, 3) + np.array([_CENTRE, _CENTRE, 0], np.float32)
         turned = turned[:, MIRROR]
         turned[..., 0] = INPUT_SIZE - turned[..., 0]
@@ -69,7 +69,7 @@ class FaceMesh:
 
 
 def _framed(crop: Image) -> Image:
-    """The network's input, (192, 192, 3) uint8: the crop scaled without aliasing and put where the face is expected."""
+    """The network's input, (192, 192, 3) uint8: the crop, scaled without aliasing and placed as the network expects."""
     import cv2
 
     if len(crop) != _SIDE:

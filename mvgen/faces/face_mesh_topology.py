@@ -1,10 +1,10 @@
-"""What the 468 points of MediaPipe's face mesh are: its triangles, their mirror images, its oval, the 68 landmarks.
+"""Topology of MediaPipe's face mesh of 468 points: its triangles, mirror images, oval and the 68 landmarks.
 
 Convention: left and right are the image's, not the person's. `face_mesh_topology.npz` holds the long tables;
 `scripts/face_mesh_topology.py` made it from the files of MediaPipe's wheel.
-Source: `face_mesh_connections.py` of mediapipe 0.10.21; for the 68 landmarks, the table that users of both sets share,
-with the jaw, the outer ends of the brows and the inner lips moved to the points nearest to the landmarks of the depth
-network on three faces.
+Source: `face_mesh_connections.py` of mediapipe 0.10.21; for the 68 landmarks, the commonly used mapping, with the jaw,
+the outer ends of the brows and the inner lips moved to the points nearest to the depth network's landmarks on three
+faces.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MediaPipe's face landmark network in torch, for CUDA: OpenVINO reads its file, torch computes what the graph says."""
+"""MediaPipe's face landmark network in torch, for CUDA: OpenVINO reads its file, torch executes the graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mvgen.core.device import start_openvino
 Arrays = NDArray[np.float32]
 
 
-class TorchMeshEngine:
+class TorchMeshBackend:
     """The network on a torch device."""
 
     def __init__(self, weights: Path, device: str) -> None:
@@ -27,16 +27,16 @@ class TorchMeshEngine:
 
     @torch.inference_mode()
     def __call__(self, images: Arrays) -> tuple[Arrays, Arrays]:
-        """As `mvgen.faces.face_mesh.MeshEngine`."""
+        """See `mvgen.faces.face_mesh_backend.MeshBackend`."""
         batch = torch.from_numpy(np.ascontiguousarray(images)).to(self._device)
-        # TF32 would move points by a part of a pixel.
+        # TF32 would move points by a fraction of a pixel.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             points, logits = self._network(batch)
         return points.flatten(1).cpu().numpy(), logits.flatten().cpu().numpy()
 
 
 class FaceMeshNetwork(nn.Module):
-    """An OpenVINO model, node by node; what depends on constants alone is computed once and kept as a buffer.
+    """An OpenVINO model, node by node; constant expressions are computed once and kept as buffers.
 
     model : openvino.Model of convolutions, additions, PReLU and pooling, with one input
     Raises NotImplementedError for a node of another kind.
@@ -76,7 +76,7 @@ def _source(node: Any, index: int) -> str:
 
 
 def _call(node: Any, constant: dict[str, Tensor]) -> tuple[Callable[..., Tensor], list[str]]:
-    """A node as a torch call, its shapes and axes bound to it, and the names of what the call takes."""
+    """A node as a torch call with its shapes and axes bound, and the names of the call's inputs."""
     kind, settings = node.get_type_name(), node.get_attributes()
     sources = [_source(node, index) for index in range(node.get_input_size())]
 
@@ -115,7 +115,7 @@ def _torch_pads(before: list[int], after: list[int]) -> list[int]:
 
 
 def _reshape(values: Tensor, shape: list[int]) -> Tensor:
-    # A zero keeps the side that the input has there.
+    # A zero keeps the length of that axis.
     return values.reshape([side or values.shape[axis] for axis, side in enumerate(shape)])
 
 

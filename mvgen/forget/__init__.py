@@ -1,5 +1,5 @@
-"""A subject leaves: out of a store, and out of what was published of it.
+"""A subject leaves a store.
 
-store      a store, finished or not
-published  a publication with its pixels, in a folder, on the Hub or in a bucket
+tombstones  who has left, and the removal of what a store holds of them
+store       the act, on a store that is finished or not; `mvgen.publish.forget` is the same for a publication
 """

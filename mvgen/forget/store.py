@@ -19,11 +19,7 @@ from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.names import printable
-from mvgen.sources.base import subject_key
-from mvgen.store import layout
-from mvgen.store.about import parse_about, read_about
-from mvgen.store.finish import describe, source_digest
-from mvgen.store.forgotten import (
+from mvgen.forget.tombstones import (
     Remains,
     Tombstone,
     bury,
@@ -34,6 +30,10 @@ from mvgen.store.forgotten import (
     unite,
     write_forgotten,
 )
+from mvgen.sources.base import subject_key
+from mvgen.store import layout
+from mvgen.store.about import parse_about, read_about
+from mvgen.store.finish import describe, source_digest
 from mvgen.store.manifest import read_table
 from mvgen.store.shards import read_shares
 from mvgen.store.state import locked, read_markers

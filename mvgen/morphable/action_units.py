@@ -1,7 +1,7 @@
 """FACS action units as weights of the 52 ARKit-style facial actions.
 
-Sources: FACS (Ekman, Friesen & Hager 2002) for what each unit moves; the names of the actions say what they move. The
-mapping is by appearance: one unit may need two actions, and two units may share one.
+Source: FACS (Ekman, Friesen & Hager 2002) for what each unit moves; the names of the actions describe what they move.
+The mapping is by appearance: one unit may need two actions, and two units may share one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def facial_action_weights(units: tuple[str, ...], names: tuple[str, ...]) -> NDA
             targets = [f"{action}{one}" for one in side if f"{action}{one}" in names] or [action]
             for target in targets:
                 index = names.index(target)
-                # A one-sided unit of a muscle that the actions do not split is acted at half strength.
+                # A one-sided unit whose action has no sides has half the strength.
                 share = 0.5 if target == action and len(side) == 1 else 1.0
                 weights[index] = max(weights[index], strength * share)
     return weights

@@ -1,9 +1,9 @@
 """The face model fitted to the landmarks of a clip: one person and size, a head pose and facial actions per frame.
 
 Maximum a posteriori by Gauss-Newton steps. Priors: identity weights are standard normal; action weights are normal
-about zero with deviation `ACTION_DEVIATION`, within 0 and 1. A landmark counts by how far the landmarker was off there
-on rendered heads, and less the worse it fits (Geman and McClure's weights), so that hidden and wrong landmarks do not
-pull. The landmarker's own depth counts as a measurement too, with an offset of its own.
+about zero with deviation `ACTION_DEVIATION`, within 0 and 1. Landmarks are weighted by the landmarker's error on
+rendered heads, and less the worse they fit (Geman and McClure's weights), so that hidden and wrong landmarks have
+little influence. The landmarker's depth is a measurement too, with an unknown offset per frame.
 Source: Blanz and Vetter, "Face recognition based on fitting a 3D morphable model", PAMI 2003, section 3; Geman and
 McClure, "Statistical methods for tomographic image reconstruction", 1987.
 """
@@ -24,9 +24,8 @@ __all__ = ["FaceFit", "fit_face", "pupils"]
 
 ACTION_DEVIATION = 0.25
 _STEPS = 8
-_CORRELATED = 12.0  # landmarks err together: as many as this tell as much as one alone
-# Rendered heads say by how much the landmarker pitches faces too far back; photographs of people say less. Half of it.
-_BIAS_BELIEVED = 0.5
+_CORRELATED = 12.0  # errors of landmarks are correlated: so many count as one measurement
+_BIAS_SHARE = 0.5  # the landmarker pitches faces too far back, on photographs less than on the rendered heads measured
 _OUTLIER = 3.0  # deviations at which a landmark's weight is a quarter
 
 
@@ -46,9 +45,9 @@ def fit_face(points: Floats, camera: Camera, model: FaceModel) -> FaceFit:
     own = 6 + len(model.actions)
     shared = len(model.identity) + 1
     for _ in range(_STEPS):
-        # Through a lens depth is size: the pupils are where depth counts from at every step, not only in the end.
+        # A pinhole shows near faces larger: the pupils are the origin of depth at every step, not just at the end.
         shift[:, 2] -= pupils(_posed(model, identity, actions, rotation, shift, scale))[:, 2]
-        # Block arrow: per frame its own unknowns, and all frames share identity and size.
+        # Block arrow matrix: each frame has unknowns of its own, and all frames share identity and size.
         total, right = np.zeros((shared, shared)), np.zeros(shared)
         total[:-1, :-1] += np.eye(shared - 1)
         right[:-1] -= identity
@@ -58,35 +57,35 @@ def fit_face(points: Floats, camera: Camera, model: FaceModel) -> FaceFit:
                 frame, basis, identity, actions[frame], rotation[frame], shift[frame], scale
             )
             weighted = jacobian * weight[:, None]
-            normal, pull = weighted.T @ jacobian, -weighted.T @ residual
+            normal, descent = weighted.T @ jacobian, -weighted.T @ residual
             a, b, c = normal[:own, :own], normal[:own, own:], normal[own:, own:]
             a[np.arange(own), np.arange(own)] += np.r_[np.full(6, 1e-6), np.full(own - 6, ACTION_DEVIATION**-2)]
-            pull[6:own] -= actions[frame] * ACTION_DEVIATION**-2
-            solved = np.linalg.solve(a, np.column_stack([b, pull[:own]]))
+            descent[6:own] -= actions[frame] * ACTION_DEVIATION**-2
+            solved = np.linalg.solve(a, np.column_stack([b, descent[:own]]))
             total += c - b.T @ solved[:, :-1]
-            right += pull[own:] - b.T @ solved[:, -1]
+            right += descent[own:] - b.T @ solved[:, -1]
             frames.append(solved)
         step = np.linalg.solve(total + 1e-9 * np.eye(shared), right)
         identity = identity + step[:-1]
         scale *= float(np.exp(np.clip(step[-1], -0.2, 0.2)))
         for frame, solved in enumerate(frames):
             change = solved[:, -1] - solved[:, :-1] @ step
-            rotation[frame] = _turn(change[:3]) @ rotation[frame]
+            rotation[frame] = _rotation_matrix(change[:3]) @ rotation[frame]
             shift[frame] += [*change[3:5], 0.0]
             actions[frame] = np.clip(actions[frame] + change[6:], 0, 1)
     vertices = _posed(model, identity, actions, rotation, shift, scale)
     lift = pupils(vertices)[:, None, 2:]
     vertices[..., 2:] -= lift
     shift[:, 2:] -= lift[:, 0]
-    misses = camera.project(vertices[:, :LANDMARKS])[..., :2] - points[..., :2]
-    residual = np.median(np.linalg.norm(misses, axis=-1), axis=1) / camera.scale
+    errors = camera.project(vertices[:, :LANDMARKS])[..., :2] - points[..., :2]
+    residual = np.median(np.linalg.norm(errors, axis=-1), axis=1) / camera.scale
     return FaceFit(vertices, identity, actions, rotation, shift, scale, residual)
 
 
 def _posed(  # noqa: PLR0917
     model: FaceModel, identity: Floats, actions: Floats, rotation: Floats, shift: Floats, scale: float
 ) -> Floats:
-    """(T, N, 3) world, the faces of T frames as their heads are held; see `FaceFit`."""
+    """(T, N, 3) world, the faces of T frames in their head poses; see `FaceFit`."""
     return scale * model.vertices(identity, actions) @ rotation.transpose(0, 2, 1) + shift[:, None]
 
 
@@ -98,7 +97,7 @@ def pupils(vertices: Floats) -> Floats:
 class _Landmarks:
     """The measurements of a fit: image positions and the landmarker's depth, in world units.
 
-    The unknowns of a frame are a turn (3), a shift (2), the offset of the landmarker's depth, and the actions.
+    The unknowns of a frame are a rotation (3), a shift (2), the offset of the landmarker's depth, and the actions.
     """
 
     def __init__(self, points: Floats, camera: Camera, model: FaceModel) -> None:
@@ -106,7 +105,7 @@ class _Landmarks:
         self._deviation = np.maximum(model.point_deviation.astype(np.float64), 1e-3)
 
     def first_pose(self, frame: int) -> tuple[Floats, Floats, float]:
-        """Rotation, shift and scale that bring the mean face to the landmarks with their own depth (Umeyama 1991)."""
+        """Rotation, shift and scale from the mean face to the landmarks with the landmarker's depth (Umeyama 1991)."""
         depth = self._depth(frame)
         target = self._camera.unproject(np.column_stack([self._points[frame, :, :2], depth - depth.mean()]))
         source = self._model.mean[:LANDMARKS].astype(np.float64)
@@ -150,11 +149,11 @@ class _Landmarks:
         )
         move = np.zeros((3, LANDMARKS, 3))
         move[0, :, 0] = move[1, :, 1] = move[2, :, 2] = 1
-        bent = scale * basis @ rotation.T
+        turned_basis = scale * basis @ rotation.T
         split = len(identity)
-        columns = np.concatenate([turn, move, bent[split:], bent[:split], turned[None]])
-        columns = self._through_lens(columns, moved)
-        # The third shift is the origin of the landmarker's depth; what a lens makes of distance is the size's.
+        columns = np.concatenate([turn, move, turned_basis[split:], turned_basis[:split], turned[None]])
+        columns = self._in_perspective(columns, moved)
+        # The third shift is the offset of the landmarker's depth; distance from a pinhole is part of the size.
         columns[5] = [0, 0, 1]
         jacobian = (columns / self._deviation).transpose(1, 2, 0).reshape(3 * LANDMARKS, -1)
         error = residual / self._deviation
@@ -163,10 +162,10 @@ class _Landmarks:
         return jacobian, error.reshape(-1), np.repeat(weight, 3)
 
     def _depth(self, frame: int) -> Floats:
-        """The landmarker's own depth, world units, of any origin."""
-        return np.asarray(self._points[frame, :, 2] / self._camera.scale - _BIAS_BELIEVED * self._model.depth_bias)
+        """The landmarker's depth, world units, of any origin."""
+        return np.asarray(self._points[frame, :, 2] / self._camera.scale - _BIAS_SHARE * self._model.depth_bias)
 
-    def _through_lens(self, columns: Floats, moved: Floats) -> Floats:
+    def _in_perspective(self, columns: Floats, moved: Floats) -> Floats:
         """Changes of world points (C, L, 3) as changes of image position, world units, and of depth."""
         if self._camera.focal is None:
             return columns
@@ -179,8 +178,8 @@ class _Landmarks:
         return result
 
 
-def _turn(vector: Floats) -> Floats:
-    """The rotation (3, 3) about a vector (3,), radians (Rodrigues)."""
+def _rotation_matrix(vector: Floats) -> Floats:
+    """The rotation matrix (3, 3) of a rotation vector (3,), radians (Rodrigues)."""
     import cv2
 
     return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64))[0])

@@ -29,11 +29,11 @@ class FaceModel:
 
     mean : (N, 3) float32, world units; the first 468 vertices are the landmarks
     identity : (K, N, 3) float32, principal components; their weights are standard normal over people
-    actions : (A, N, 3) float32, what each facial action adds at strength 1
-    action_names : the ARKit names; `mvgen.morphable.action_units` tells which FACS action units they show
-    depth_bias : (468,) float32, world units: the landmarker's own depth minus the vertex's, mean over rendered heads
-    point_deviation : (468, 3) float32, world units: how far a landmark is from the vertex it stands for, in x, y and in
-        the landmarker's own depth less its bias, root mean square over rendered heads
+    actions : (A, N, 3) float32, displacement by each facial action at strength 1
+    action_names : the ARKit names; `mvgen.morphable.action_units` maps FACS action units to them
+    depth_bias : (468,) float32, world units: the landmarker's depth minus the vertex's, mean over rendered heads
+    point_deviation : (468, 3) float32, world units: distance of a landmark from its vertex, in x, y and in the
+        landmarker's depth less its bias, root mean square over rendered heads
     """
 
     mean: NDArray[np.float32]
@@ -50,7 +50,7 @@ class FaceModel:
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> FaceModel:
-        """Read a model. Raises WeightsError naming the file and what does not fit."""
+        """Read a model. Raises WeightsError naming the file and what is wrong with it."""
         from safetensors import SafetensorError, safe_open
 
         try:

@@ -1,4 +1,4 @@
-"""A fitted face as images: its depth and its normals at every pixel, and where its region is."""
+"""Images of a fitted face: its depth and its normals at every pixel, and the mask of its region."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mvgen.morphable.topology import topology
 Floats = NDArray[np.floating]
 
 _SMOOTHING, _OUTLINE = 1 / 160, 1 / 30  # sigmas, shares of the image's side
-_ASLANT = 0.18  # cosine of the angle that skin is seen at
+_LEAST_COSINE = 0.18  # of the angle that skin is seen at
 
 
 def rasterise(camera: Camera, vertices: Floats, values: Floats, triangles: NDArray[np.integer] | None = None) -> Floats:
-    """Values of the nearest surface at pixel centres, interpolated over its triangle: (S, S, C), NaN where none is.
+    """Values of the nearest surface at pixel centres, interpolated over its triangle: (S, S, C), NaN off the surface.
 
-    camera : of S pixels, not turned; vertices : (N, 3) world; values : (N, C) of the vertices
-    triangles : (M, 3); those of the face model where not given. Triangles seen from behind are not drawn.
+    camera : of S pixels, at yaw 0 and pitch 0; vertices : (N, 3) world; values : (N, C) of the vertices
+    triangles : (M, 3); those of the face model by default. Triangles seen from behind are not drawn.
     """
     corners = topology().triangles if triangles is None else triangles
     seen = camera.project(np.asarray(vertices, np.float64))
     size = camera.size
     a, b, c = (seen[corners[:, index]] for index in range(3))
-    # v runs down: what is counter-clockwise in the world has a negative area here.
+    # v runs down: triangles that are counter-clockwise in the world have a negative area here.
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     points = np.stack([a, b, c], axis=1)
     first = np.ceil(points[..., :2].min(axis=1) - 0.5).clip(0, size).astype(np.int64)
@@ -66,7 +66,7 @@ def vertex_normals(vertices: Floats) -> Floats:
 
 
 def fit_image(camera: Camera, vertices: Floats) -> NDArray[np.float32]:
-    """A fitted face as the depth network takes it: (S, S, 4) float32, depth in world units and normal; NaN beside it.
+    """A fitted face as input of the depth network: (S, S, 4) float32, depth in world units and normal; NaN off it.
 
     camera : of the crop; vertices : (N, 3) world
     """
@@ -80,15 +80,15 @@ def fit_image(camera: Camera, vertices: Floats) -> NDArray[np.float32]:
 def face_region(camera: Camera, vertices: Floats) -> NDArray[np.bool_]:
     """(S, S) bool, the pixels of a crop that show the face of a fit: from chin to hair line, from ear to ear.
 
-    Skin that is seen all too aslant is left out: there, half a pixel of error in the picture's plane puts the backdrop
-    on the cheek, and a view from the side stretches that into a fringe.
+    Skin seen very obliquely is left out: there an error of half a pixel puts background on the cheek, and a view from
+    the side stretches it into a fringe.
     """
     from scipy import ndimage
 
     triangles = topology().triangles[topology().in_face]
     facing = rasterise(camera, vertices, vertex_normals(vertices)[:, 2:], triangles)[..., 0]
-    soft = ndimage.gaussian_filter((np.nan_to_num(facing) > _ASLANT).astype(np.float64), _OUTLINE * camera.size)
-    labels, count = ndimage.label(soft > 0.5)
+    smooth = ndimage.gaussian_filter((np.nan_to_num(facing) > _LEAST_COSINE).astype(np.float64), _OUTLINE * camera.size)
+    labels, count = ndimage.label(smooth > 0.5)
     if not count:
         return np.zeros(facing.shape, bool)
     largest = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
@@ -96,7 +96,7 @@ def face_region(camera: Camera, vertices: Floats) -> NDArray[np.bool_]:
 
 
 def _smoothed(depth: Floats, sigma: float) -> Floats:
-    """Depth (S, S) blurred by a Gaussian of `sigma` pixels that sees nothing but what is known; NaN stays NaN."""
+    """Depth (S, S) blurred by a Gaussian of `sigma` pixels over the known pixels only; NaN stays NaN."""
     from scipy.ndimage import gaussian_filter
 
     known = np.isfinite(depth)

@@ -1,7 +1,7 @@
-"""The mesh of the face model: the face mesh of the landmarks, eyes and mouth closed, two rings beyond its oval.
+"""The mesh of the face model: the landmarks' face mesh, with eyes and mouth closed, and two rings around its oval.
 
-Every triangle is then split into four. Vertices: the 468 landmarks first, in their own order; then the inner and the
-outer ring, 36 each; then the middles of the edges.
+Every triangle is then split into four. Vertices: the 468 landmarks first, in their order; then the inner and the outer
+ring, 36 each; then the middles of the edges.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ LOWER_LIP = LIPS[11:]
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Triangles and what the vertices are.
+    """Triangles and edges of the face model.
 
     triangles : (M, 3) int32, counter-clockwise seen from the front
-    edges : (E, 2) int32, the edges whose middles the last E vertices are
+    edges : (E, 2) int32, the edges whose middles are the last E vertices
     across_mouth : (E,) bool, the edge goes from the upper to the lower lip, through the opening of the mouth
     in_face : (M,) bool, the triangle belongs to the face, inside the oval
     count : vertices in all
@@ -89,7 +89,7 @@ def _strip(near: NDArray[np.integer], far: NDArray[np.integer]) -> Ints:
 
 
 def _neighbours(edges: Ints, loop: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which edges lie on a loop."""
+    """(E,) bool, edges between neighbours on a loop."""
     position = np.full(edges.max() + 1, -1)
     position[list(loop)] = np.arange(len(loop))
     step = np.abs(position[edges[:, 0]] - position[edges[:, 1]])

@@ -1,6 +1,6 @@
-"""Dense motion between the frames of a view, found in its pictures; `mvgen.motion.surface_motion` carries it elsewhere.
+"""Optical flow between the frames of a view; `mvgen.motion.surface_motion` projects it into other views.
 
-Convention: flow (S, S, 2) float32 in pixels, (dx, dy): the surface at pixel p of frame a is at p + flow(p) in frame b.
+Convention: flow (S, S, 2) float32 in pixels, (dx, dy): the point at pixel p of frame a is at p + flow(p) in frame b.
 Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016; Farnebäck, Two-Frame Motion
 Estimation Based on Polynomial Expansion, SCIA 2003; Zach et al., A Duality Based Approach for Realtime TV-L1 Optical
 Flow, DAGM 2007.
@@ -27,25 +27,25 @@ Flow = NDArray[np.float32]
 FindFlow = Callable[[Image, Image], Flow]
 
 # Lengths are shares of the image's side.
-_SMOOTHING = 1 / 256  # what is finer in a crop of a face is mostly noise
+_SMOOTHING = 1 / 256  # finer structure in a crop of a face is mostly noise
 _FARNEBACK_WINDOW = 35 / 256  # smaller ones follow noise
 
-# DIS reads whole grey levels, and skin has few of them: what is finer than _TEXTURE is amplified before rounding. Its
-# variational step solves at the finest scale that patches are matched at: full for the one pair from onset to apex, and
-# no finer than _SCALE pixels between frames, of which there are many. On 14 acted clips of ICT faces (2.5 pixels at the
-# apex, sensor noise of sigma 1.5, heads held still) the error from onset to apex falls from 0.39 of the true motion,
-# as DIS's preset with plain smoothing has it, to 0.30 between frames' scale and to 0.27 at full scale; at 128 pixels
-# from 0.58 to 0.35.
+# DIS reads whole grey levels, and skin has few of them: structure finer than _TEXTURE is amplified before rounding. Its
+# variational step solves at the finest scale that patches are matched at: full scale from onset to apex, which is one
+# pair, and no finer than _SCALE pixels between frames, which are many. On 14 synthetic performances of ICT faces (2.5
+# pixels at the apex, sensor noise of sigma 1.5, heads held still) the error from onset to apex falls from 0.39 of the
+# true motion, with DIS's preset and plain smoothing, to 0.30 at _SCALE and to 0.27 at full scale; at 128 pixels from
+# 0.58 to 0.35.
 _GRAIN, _TEXTURE, _AMPLIFIED = 0.7 / 256, 4 / 256, 6.0
 _SCALE = 128
-_REFINEMENTS = 5  # of the variational step; more of them cost time and change little
+_REFINEMENTS = 5  # iterations of the variational step; more of them cost time and change little
 _SMOOTHNESS = 20.0  # its weight at 128 pixels, DIS's preset
-_SETTLING = 2 / 256  # sigma that the motion found is smoothed by
+_FLOW_SMOOTHING = 2 / 256  # sigma that the flow is smoothed by
 
-# Motion that explains less than this share of what is left unexplained around it is what any flow method makes of
-# noise. With it a still clip with sensor noise of sigma 1.5 has false motion of 0.006 pixels from frame to frame.
-_UNEXPLAINED = 0.2
-_NEIGHBOURHOOD = 24 / 256  # sigma of the window in which motion has to explain a difference; smaller ones doubt more
+# Motion that explains less than this share of the residual around it is noise. A still clip with sensor noise of sigma
+# 1.5 then has false motion of 0.006 pixels from frame to frame.
+_RESIDUAL_SHARE = 0.2
+_NEIGHBOURHOOD = 24 / 256  # sigma of the window in which motion has to explain a difference; smaller ones accept less
 
 
 def _grey(frame: Image, smoothing: float = 0.0) -> NDArray[np.float32]:
@@ -58,7 +58,7 @@ def _grey(frame: Image, smoothing: float = 0.0) -> NDArray[np.float32]:
 
 
 def _textured(frame: Image) -> Image:
-    """(S, S) uint8, the fine texture of a frame, amplified, without light that changes slowly over the face."""
+    """(S, S) uint8, the fine texture of a frame, amplified, without shading that changes slowly over the face."""
     import cv2
 
     grey = _grey(frame, _GRAIN)
@@ -67,7 +67,7 @@ def _textured(frame: Image) -> Image:
 
 
 def _dis(first: Image, second: Image, scale: int) -> Flow:
-    """DIS with patches matched in pictures whose side is not much larger than `scale`, but not smaller."""
+    """DIS with patches matched in pictures whose side is about `scale`, but not smaller."""
     import cv2
 
     size = len(first)
@@ -82,7 +82,7 @@ def _dis(first: Image, second: Image, scale: int) -> Flow:
     method.setVariationalRefinementIterations(_REFINEMENTS)
     with one_thread():
         motion = method.calc(_textured(first), _textured(second), None)  # type: ignore[call-overload]
-    return np.asarray(cv2.GaussianBlur(motion, (0, 0), max(_SETTLING * size, 0.5)), np.float32)
+    return np.asarray(cv2.GaussianBlur(motion, (0, 0), max(_FLOW_SMOOTHING * size, 0.5)), np.float32)
 
 
 def _farneback(first: Image, second: Image) -> Flow:
@@ -106,9 +106,9 @@ def _tvl1(first: Image, second: Image) -> Flow:
 
 
 class FlowMethods(NamedTuple):
-    """What finds motion in pictures: between frames that follow one another, and from onset to apex.
+    """Functions that estimate flow: between consecutive frames, and from onset to apex.
 
-    joint : whether `clip_flow` asks all frames of a clip at once instead, see `mvgen.motion.joint_flow`
+    joint : whether `clip_flow` uses all frames of a clip at once instead, see `mvgen.motion.joint_flow`
     """
 
     frames: FindFlow
@@ -131,7 +131,7 @@ def _raft(weights: Path | None, device: str) -> FlowMethods:
     return FlowMethods(raft, raft)
 
 
-# Each is made from a file of weights, which may be None, and a device.
+# Each is called with a file of weights, which may be None, and a device.
 FLOW_METHODS = Registry[Callable[[Path | None, str], FlowMethods]](
     "flow method",
     ConfigError,
@@ -148,7 +148,7 @@ FLOW_METHODS = Registry[Callable[[Path | None, str], FlowMethods]](
 
 @cache
 def get_flow_methods(name: str = "joint", weights: Path | None = None, device: str = "auto") -> FlowMethods:
-    """What finds motion from one (S, S, 3) uint8 frame to another, as (S, S, 2) float32 pixels; one per process.
+    """The functions of a flow method, from two (S, S, 3) uint8 frames to (S, S, 2) float32 pixels; one per process.
 
     weights : of "raft", see `mvgen.motion.raft`
     Raises ConfigError for an unknown name, MissingPartError for "raft" without weights.
@@ -160,7 +160,7 @@ def get_flow_methods(name: str = "joint", weights: Path | None = None, device: s
 def flow_between(first: Image, second: Image, method: str = "joint", surface: Mask | None = None) -> Flow:
     """Motion from one (S, S, 3) uint8 frame, such as the onset, to another: (S, S, 2) float32, pixels.
 
-    surface : (S, S) bool, where there is something to see; motion is zero elsewhere; None is everywhere
+    surface : (S, S) bool, where a surface is visible; motion is zero elsewhere; None is everywhere
     """
     seen = np.ones(first.shape[:2], bool) if surface is None else surface
     methods = get_flow_methods(method)
@@ -170,36 +170,36 @@ def flow_between(first: Image, second: Image, method: str = "joint", surface: Ma
 
 
 def _between(first: Image, second: Image, surface: Mask, find: FindFlow) -> Flow:
-    """Motion as far as it explains how two frames differ on a surface; zero elsewhere."""
+    """Motion on a surface, weighted by how far it explains the difference of two frames; zero elsewhere."""
     motion = find(first, second)
-    return np.where(surface[..., None], motion * _belief(first, second, motion, surface), 0).astype(np.float32)
+    return np.where(surface[..., None], motion * _trust(first, second, motion, surface), 0).astype(np.float32)
 
 
-def _belief(first: Image, second: Image, motion: Flow, surface: Mask) -> Floats:
-    """(S, S, 1) in [0, 1], how far motion is to be believed: a Wiener filter's share, 1 for a noiseless difference.
+def _trust(first: Image, second: Image, motion: Flow, surface: Mask) -> Floats:
+    """(S, S, 1) in [0, 1], trust in motion: the weight of a Wiener filter, 1 for a noiseless difference.
 
-    Power of the signal is the difference between the frames that the motion explains, squared, over a neighbourhood; of
-    the noise, a share of what it leaves unexplained, the median over the surface.
+    Signal: the part of the squared difference between the frames that the motion explains, averaged locally. Noise: a
+    share of the residual, its median over the surface.
     """
     import cv2
 
     one, other = (_grey(frame, _SMOOTHING) for frame in (first, second))
     at = _places(*one.shape) + motion
     moved = cv2.remap(other, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    before, after = (_around((image - one) ** 2) for image in (other, moved))
-    noise = _UNEXPLAINED * float(np.median(after[surface])) if surface.any() else 0.0
+    before, after = (_local_mean((image - one) ** 2) for image in (other, moved))
+    noise = _RESIDUAL_SHARE * float(np.median(after[surface])) if surface.any() else 0.0
     explained = np.maximum(before - after, 0) ** 2
     return np.asarray((explained / (explained + noise**2 + 1e-9))[..., None])
 
 
-def _around(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means over the neighbourhood, (S, S). So wide a window is as good, and much faster, on every fourth pixel."""
+def _local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Local means (S, S), computed at a quarter of the resolution: as good for so wide a window, and much faster."""
     import cv2
 
     height, width = values.shape
-    few = cv2.resize(values, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
-    few = cv2.GaussianBlur(few, (0, 0), max(_NEIGHBOURHOOD * height / 4, 0.5))
-    return np.asarray(cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    coarse = cv2.resize(values, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
+    coarse = cv2.GaussianBlur(coarse, (0, 0), max(_NEIGHBOURHOOD * height / 4, 0.5))
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @lru_cache(4)
@@ -249,10 +249,10 @@ def clip_flow(  # noqa: PLR0917
     methods: FlowMethods = _JOINT,
     known: OnsetMotion | None = None,
 ) -> ClipFlow:
-    """Motion found in the registered pictures of a view, see `flow`; onset, apex : positions in the clip, from 0.
+    """Motion estimated in the registered pictures of a view, see `flow`; onset, apex : positions in the clip, from 0.
 
-    The joint method looks at all frames of the clip together, the others at two at a time.
-    known : what the joint method has found already
+    The joint method uses all frames of the clip together, the others two at a time.
+    known : result of the joint method, if it is known already
     """
     if methods.joint:
         motion = known or motion_from_onset(colour, onset, surface)

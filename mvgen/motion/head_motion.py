@@ -1,13 +1,13 @@
-"""The motion of the head through a clip, told from that of the expression.
+"""Head pose through a clip, separated from the expression.
 
-Every frame's motion from the onset frame is found all over the face. It is fitted by the head's six parameters and,
-beside them, by what the facial actions of the face model move; places that neither explains count less. A frame alone
-still takes a part of a smile for a nod, so the heads of all frames are brought onto one smooth path, in which what goes
-the way of the expression is not believed: heads move before, after and through an expression, which rises and falls.
+The motion of each frame from the onset frame is fitted by six pose parameters together with the facial actions of the
+face model; places that neither explains have less weight. A single frame still takes a part of a smile for a nod, so
+the poses of all frames are smoothed along one path, in which motion that correlates with the expression counts as
+noise: an expression rises and falls, a head moves before, during and after it.
 
-Convention: crop pixels, centres at +0.5. A pose (6,) is a shift (x, y) in crop pixels, a turn as a rotation vector
-(x, y, z) in radians, world axes of `mvgen.core.camera`, about the middle of the eyes, and the logarithm of a scale; the
-onset frame's is zero. The head is seen in weak perspective.
+Convention: crop pixels, centres at +0.5. A pose (6,) is a shift (x, y) in crop pixels, a rotation vector (x, y, z) in
+radians, in the world axes of `mvgen.core.camera`, about the middle of the eyes, and the logarithm of a scale; the onset
+frame's is zero. The camera is weak perspective.
 Sources: Geman and McClure, 1987 (weights of outliers); Rasmussen and Williams, Gaussian Processes for Machine Learning,
 2006, eq. 2.25 (prediction) and 5.8 (marginal likelihood).
 """
@@ -28,36 +28,36 @@ from mvgen.motion.scene_flow import MotionActions, all_vertices, motion_actions
 Floats = NDArray[np.floating]
 
 POSE = 6
-"""Numbers of a pose."""
+"""Number of parameters of a pose."""
 
-# Lengths are pixels of a 256-pixel crop, over 256: of the crop's side.
+# Lengths are shares of the crop's side.
 _SIDE = 32  # samples along the crop's side
 _STEPS = 4  # of a robust fit
 _LEAST_RESIDUAL = 0.03 / 256
-_UNLIKELY_ACTION = 400.0  # an action of one unit counts like so many missed places, by one pixel each
-_MISTAKEN = 0.07  # share of the expression's motion that may be in a frame's head motion
+_ACTION_PENALTY = 400.0  # an action of one unit costs as much as so many places with a residual of one pixel
+_LEAKAGE = 0.07  # share of the expression's motion that may be in a frame's head motion
 _NOISE = 0.03 / 256  # of a frame's head motion
 _AMPLITUDES = tuple(amplitude / 256 for amplitude in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0))
-_LENGTHS = (6.0, 12.0, 24.0, 48.0)  # frames in which a head may change its way
+_LENGTHS = (6.0, 12.0, 24.0, 48.0)  # length scales of the path, frames
 
 
 class HeadFitter:
-    """A face of the onset frame, ready to tell how its head moves.
+    """Fits head poses to the motion of one face.
 
-    fit : one frame's; depth : (S, S) world units, of the same frame, known everywhere
-    camera : the source camera of the crop; actions : the shipped ones where not given
+    fit : of the onset frame; depth : (S, S) world units, of the same frame, known everywhere
+    camera : the source camera of the crop; actions : the shipped ones by default
     """
 
     def __init__(self, fit: FaceFit, depth: Floats, camera: Camera, actions: MotionActions | None = None) -> None:
         self._size, self._scale = camera.size, camera.scale
         self._centre = np.asarray(camera.centre)
-        vertices, few = fit.vertices[0], _coarse(camera)
+        vertices, coarse = fit.vertices[0], _coarse(camera)
         known = (motion_actions() if actions is None else actions).actions
-        ways = fit.scale * known @ fit.rotation[0].T
-        values = all_vertices() @ ways.transpose(1, 0, 2).reshape(ways.shape[1], -1)
+        displacements = fit.scale * known @ fit.rotation[0].T
+        values = all_vertices() @ displacements.transpose(1, 0, 2).reshape(displacements.shape[1], -1)
         values = np.column_stack([vertices[:, 2:], values])
-        seen = rasterise(few, vertices, values)
-        where = face_region(few, vertices) & np.isfinite(seen[..., 0])
+        seen = rasterise(coarse, vertices, values)
+        where = face_region(coarse, vertices) & np.isfinite(seen[..., 0])
         step = camera.size / _SIDE
         self.places = pixel_grid(_SIDE, _SIDE)[where] * step
         self._points = np.column_stack([self._world(self.places), _sampled(depth.astype(np.float32), self.places)])
@@ -68,47 +68,47 @@ class HeadFitter:
         """Flows (T, S, S, 2), pixels, at the head's places: (T, N, 2)."""
         return np.stack([_sampled(flow, self.places) for flow in flows])
 
-    def path(self, motions: Floats, onset: int, believed: NDArray[np.bool_] | None = None) -> Floats:
+    def path(self, motions: Floats, onset: int, usable: NDArray[np.bool_] | None = None) -> Floats:
         """The head's poses (T, 6) along one smooth path.
 
         motions : (T, N, 2) pixels, of the head's places from the onset frame to every frame
-        believed : (T,) bool, frames that tell of the path; None is all
-        All zero where a head at rest explains the motion as well.
+        usable : (T,) bool, frames that the path is fitted to; None is all
+        All zero where a still head explains the motion as well.
         """
         if not len(self.places):
             return np.zeros((len(motions), POSE))
         alone = self._poses(motions, onset)
-        telling = np.arange(len(motions)) != onset
-        return self._settled(alone, motions, onset, telling if believed is None else telling & believed)
+        others = np.arange(len(motions)) != onset
+        return self._smoothed(alone, motions, onset, others if usable is None else others & usable)
 
     def motion(self, pose: Floats) -> Floats:
-        """How the head's places (N, 2) move by a pose: (N, 2) pixels."""
+        """Displacement of the head's places (N, 2) by a pose: (N, 2) pixels."""
         return self._turned(pose)[:, :2] - self.places
 
     def _world(self, pixels: Floats) -> Floats:
         return (pixels - self._centre) * [1, -1] / self._scale
 
     def _turned(self, pose: Floats) -> Floats:
-        """(N, 3), where the head's points are seen by a pose, pixels, and their depth, world units."""
-        points = np.exp(pose[5]) * self._points @ turn(pose[2:5]).T
+        """(N, 3), the head's points in a pose, projected: pixels, and depth in world units."""
+        points = np.exp(pose[5]) * self._points @ rotation_matrix(pose[2:5]).T
         return np.column_stack([self._centre + points[:, :2] * [self._scale, -self._scale] + pose[:2], points[:, 2]])
 
     def _jacobian(self, pose: Floats) -> Floats:
-        """(2 N, 6), change of the places by a further shift, turn and scale."""
-        x, y, z = (np.exp(pose[5]) * self._points @ turn(pose[2:5]).T * self._scale).T
+        """(2 N, 6), derivative of the places by a further shift, rotation and scale."""
+        x, y, z = (np.exp(pose[5]) * self._points @ rotation_matrix(pose[2:5]).T * self._scale).T
         none, one = np.zeros_like(x), np.ones_like(x)
         right = [one, none, none, z, -y, x]
         down = [none, one, z, none, -x, -y]
         return np.stack([np.stack(right, axis=-1), np.stack(down, axis=-1)], axis=1).reshape(-1, POSE)
 
     def _pose(self, motion: Floats, start: Floats) -> Floats:
-        """The head's pose by one frame's motion (N, 2): robust, with the facial actions beside it."""
+        """The head's pose from one frame's motion (N, 2): a robust fit, together with the facial actions."""
         pose, weights = start, np.ones(len(motion))
         least = _LEAST_RESIDUAL * self._size
         basis = np.empty((2 * len(motion), POSE + self._actions.shape[1]), np.float32)
         basis[:, POSE:] = self._actions
-        # Actions are of micro-expressions' size in every crop: what they cost grows with the picture.
-        ridge = np.r_[np.full(POSE, 1e-6), np.full(self._actions.shape[1], _UNLIKELY_ACTION * (self._size / 256) ** 2)]
+        # Actions have the size of micro-expressions in every crop: their penalty grows with the picture.
+        ridge = np.r_[np.full(POSE, 1e-6), np.full(self._actions.shape[1], _ACTION_PENALTY * (self._size / 256) ** 2)]
         for _ in range(_STEPS):
             basis[:, :POSE] = self._jacobian(pose)
             left = (motion - self.motion(pose)).reshape(-1)
@@ -116,14 +116,14 @@ class HeadFitter:
             weighted = basis * root[:, None].astype(np.float32)
             normal = (weighted.T @ weighted).astype(np.float64) + np.diag(ridge)
             change = np.linalg.solve(normal, weighted.T @ (root * left))
-            pose = _further(pose, change[:POSE])
-            miss = np.linalg.norm((left - basis @ change).reshape(-1, 2), axis=1)
-            reach = 2 * max(1.48 * float(np.median(miss)), least)
-            weights = 1 / (1 + (miss / reach) ** 2)
+            pose = _composed(pose, change[:POSE])
+            residual = np.linalg.norm((left - basis @ change).reshape(-1, 2), axis=1)
+            width = 2 * max(1.48 * float(np.median(residual)), least)
+            weights = 1 / (1 + (residual / width) ** 2)
         return pose
 
     def _poses(self, motions: Floats, onset: int) -> Floats:
-        """(T, 6), the pose of each frame by itself; the search starts from the frame before it, nearer to the onset."""
+        """(T, 6), each frame's pose by itself; the fit starts from the pose of its neighbour nearer to the onset."""
         poses = np.zeros((len(motions), POSE))
         for frames in (range(onset + 1, len(motions)), range(onset - 1, -1, -1)):
             nearer = onset
@@ -132,60 +132,60 @@ class HeadFitter:
                 nearer = frame
         return poses
 
-    def _settled(self, alone: Floats, motions: Floats, onset: int, others: NDArray[np.bool_]) -> Floats:
-        """Poses (T, 6) found frame by frame, along the smooth path that makes the motions (T, N, 2) most likely."""
+    def _smoothed(self, alone: Floats, motions: Floats, onset: int, others: NDArray[np.bool_]) -> Floats:
+        """Poses (T, 6) of single frames, smoothed by the Gaussian process of the largest marginal likelihood."""
         count = len(alone)
         if not others.any():
             return np.zeros_like(alone)
-        ways = alone @ self._jacobian(np.zeros(POSE)).T
+        head = alone @ self._jacobian(np.zeros(POSE)).T
         expression = (motions - np.stack([self.motion(pose) for pose in alone])).reshape(count, -1)
         both = np.ix_(others, others)
-        disturbed = _MISTAKEN**2 * expression @ expression.T / len(self.places)
-        disturbed = (disturbed + (_NOISE * self._size) ** 2 * np.eye(count))[both]
-        heads = (ways @ ways.T / len(self.places))[both]
+        noise = _LEAKAGE**2 * expression @ expression.T / len(self.places)
+        noise = (noise + (_NOISE * self._size) ** 2 * np.eye(count))[both]
+        heads = (head @ head.T / len(self.places))[both]
         best, chosen = np.inf, np.zeros((count, int(others.sum())))
         for length, amplitude in product(_LENGTHS, _AMPLITUDES):
-            prior = (amplitude * self._size) ** 2 * _smooth(np.arange(count, dtype=np.float64) - onset, length)
-            covariance = prior[both] + disturbed
+            prior = (amplitude * self._size) ** 2 * _path_covariance(np.arange(count, dtype=np.float64) - onset, length)
+            covariance = prior[both] + noise
             unlikely = np.trace(np.linalg.solve(covariance, heads)) + POSE * np.linalg.slogdet(covariance)[1]
             if unlikely < best:
                 best, chosen = unlikely, np.linalg.solve(covariance, prior[others]).T
         return np.asarray(chosen @ alone[others])
 
 
-def seen_at(pose: Floats, camera: Camera) -> tuple[Floats, Floats]:
-    """Where a frame shows the onset frame's pixels: homography (3, 3) of the pixel, plus depth times parallax (2,).
+def plane_parallax(pose: Floats, camera: Camera) -> tuple[Floats, Floats]:
+    """A pose as a map from the onset frame's pixels to a frame's: homography (3, 3), plus depth times parallax (2,).
 
     camera : the source camera of the crop; depth in world units
     """
     flip = np.array([1.0, -1.0])
-    grown = np.exp(pose[5]) * turn(pose[2:5])
+    grown = np.exp(pose[5]) * rotation_matrix(pose[2:5])
     linear = grown[:2, :2] * flip * flip[:, None]
     centre = np.asarray(camera.centre)
     affine = np.column_stack([linear, centre - linear @ centre + pose[:2]])
     return np.vstack([affine, [0, 0, 1]]), camera.scale * flip * grown[:2, 2]
 
 
-def turn(vector: Floats) -> Floats:
-    """The rotation (3, 3) about a vector (3,), radians (Rodrigues)."""
+def rotation_matrix(vector: Floats) -> Floats:
+    """The rotation matrix (3, 3) of a rotation vector (3,), radians (Rodrigues)."""
     import cv2
 
     return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64))[0])
 
 
-def _further(pose: Floats, change: Floats) -> Floats:
-    """A pose and a small change of it, together."""
+def _composed(pose: Floats, change: Floats) -> Floats:
+    """A pose with a small change applied."""
     import cv2
 
-    both = turn(change[2:5]) @ turn(pose[2:5])
+    both = rotation_matrix(change[2:5]) @ rotation_matrix(pose[2:5])
     return np.r_[pose[:2] + change[:2], cv2.Rodrigues(both)[0][:, 0], pose[5] + change[5]]
 
 
-def _smooth(frames: Floats, length: float) -> Floats:
-    """(T, T), covariance of a smooth path of unit amplitude, away from where it is at frame 0."""
-    alike = np.exp(-0.5 * (np.subtract.outer(frames, frames) / length) ** 2)
+def _path_covariance(frames: Floats, length: float) -> Floats:
+    """(T, T), covariance of a smooth path of unit amplitude that is zero at frame 0."""
+    covariance = np.exp(-0.5 * (np.subtract.outer(frames, frames) / length) ** 2)
     first = np.exp(-0.5 * (frames / length) ** 2)
-    return np.asarray(alike - first[:, None] - first + 1)
+    return np.asarray(covariance - first[:, None] - first + 1)
 
 
 def _coarse(camera: Camera) -> Camera:

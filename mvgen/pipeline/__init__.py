@@ -1,1 +1,1 @@
-"""The order of the stages: a clip from frames to views, and one photograph."""
+"""The order of the stages, for a clip and for a single photograph."""

@@ -1,7 +1,7 @@
-"""The way one clip goes, from frames to views. Its first part stands in `mvgen.pipeline.frontal`.
+"""The stages of one clip, from frames to views; the first ones are in `mvgen.pipeline.frontal`.
 
 Frames are registered before they are rendered, not after as in section III-A of the main paper: a clip has one
-geometry, which only an expression changes, and a frame must lie on that before it is draped over it.
+geometry, which only an expression changes, and a frame must be aligned with it before it is projected onto it.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from mvgen.pipeline.frontal import FrontalClip, apex_position, cut_face, hold_st
 from mvgen.pipeline.tools import Tools
 from mvgen.render import Renderer
 from mvgen.views.attention import AttentionModel, attention_map, fit_head, pooled_change
-from mvgen.views.view import Scene, look, make_scene, make_view
+from mvgen.views.view import Scene, make_scene, make_view, render_geometry
 
 
 def build_clip(
     clip: Clip, frames: Image, config: BuildConfig, tools: Tools, clock: Stopwatch | None = None
 ) -> BuiltClip:
-    """Build one clip; its side views are rendered when they are asked for.
+    """Build one clip; its side views are rendered on demand.
 
-    frames : (T, H, W, 3) uint8, the clip's frames; clock : is told how long the stages take
-    Raises ClipError naming the stage that gave up.
+    frames : (T, H, W, 3) uint8, the clip's frames; clock : collects the time of each stage
+    Raises ClipError naming the stage that failed.
     """
     clock = clock or Stopwatch()
     with clock("face"):
         face, crops = cut_face(clip, frames, config, tools)
-        del frames  # they may be many times larger than what is cut out of them
+        del frames  # they may be many times larger than the crops
     with clock("register"):
         still = hold_still(clip, face, crops, config, tools)
         del crops
@@ -50,9 +50,8 @@ def build_clip(
     with clock("flow"):
         scene_flow = SceneFlow(front.fits.at_onset, front.surface)
         signals = clip_signals(front.registration.pose, front.from_onset, scene_flow)
-        carried = config.flow.kind == "geometric"
         lift = _lift(front.from_onset.flows(), front.flow.apex, scene_flow) if not surfaces.moves else None
-        motion = clip_surface_motion(front.flow, surfaces, apex, lift) if carried else None
+        motion = clip_surface_motion(front.flow, surfaces, apex, lift) if config.flow.kind == "geometric" else None
     with clock("attention"):
         attention = attention_map(
             crops[onset],
@@ -69,7 +68,7 @@ def build_clip(
     return BuiltClip(front.clip, found, _frontal_view(front), _SideViews(scene, config, tools.renderer, clock))
 
 
-_LIFT_SIDE = 64  # of the grid that skin's motion in depth is kept on: it is as smooth as the flow
+_LIFT_SIDE = 64  # of the grid of the skin's motion in depth, which is as smooth as the flow
 
 
 def _lift(flows: NDArray[np.float32], expression: NDArray[np.float32], scene_flow: SceneFlow) -> NDArray[np.float16]:
@@ -84,7 +83,7 @@ def _lift(flows: NDArray[np.float32], expression: NDArray[np.float32], scene_flo
 
 @dataclass(frozen=True, slots=True)
 class _SideViews(Iterable[ViewClip]):
-    """The side views of a clip, none of which is kept: together they are larger than all else."""
+    """The side views of a clip, rendered one at a time: together they are larger than all other data."""
 
     scene: Scene
     config: BuildConfig
@@ -94,12 +93,12 @@ class _SideViews(Iterable[ViewClip]):
     def __iter__(self) -> Iterator[ViewClip]:
         for yaw in self.config.camera.angles:
             with self.clock("views"):
-                seen = look(self.scene, yaw, 0.0, self.config.render, self.renderer)
+                seen = render_geometry(self.scene, yaw, 0.0, self.config.render, self.renderer)
             yield make_view(self.scene, seen, self.config, self.clock)
 
 
 def _frontal_view(front: FrontalClip) -> ViewClip:
-    """The registered frontal clip, which sees all there is."""
+    """The registered frontal clip, which sees the whole surface."""
     motion = front.flow.on(front.shown)
     return ViewClip(
         yaw=None,
@@ -114,7 +113,7 @@ def _frontal_view(front: FrontalClip) -> ViewClip:
 
 
 class Observation(NamedTuple):
-    """What the attention head is fitted on, of one clip. change : (1, C), see `attention.pooled_change`"""
+    """Training data of the attention head from one clip. change : (1, C), see `attention.pooled_change`"""
 
     change: Floats
     label: Label
@@ -123,7 +122,7 @@ class Observation(NamedTuple):
 def observe(clip: Clip, read_frames: Callable[[Clip], Image], config: BuildConfig, tools: Tools) -> Observation | None:
     """How a labelled clip changes from onset to apex.
 
-    None for a clip that has no label, cannot be read or shows no face; the build reports it when it comes to it.
+    None for a clip that has no label, cannot be read or shows no face, which the build reports later.
     """
     if clip.label is None:
         return None
@@ -135,8 +134,8 @@ def observe(clip: Clip, read_frames: Callable[[Clip], Image], config: BuildConfi
     return Observation(pooled_change(onset[None], apex[None], tools.estimator), clip.label)
 
 
-_OBSERVED = 8  # frames, spread over a clip, beside its onset and apex, that tell the head's path well enough
-_OBSERVED_UNMARKED = 24  # among which the apex is looked for where the release marks none
+_OBSERVED = 8  # frames, spread over a clip, beside onset and apex: enough for the head's motion
+_OBSERVED_UNMARKED = 24  # enough to find the apex, where the release marks none
 
 
 def _few_frames(clip: Clip) -> Clip:
@@ -149,7 +148,7 @@ def _few_frames(clip: Clip) -> Clip:
 
 
 def fit_attention_on(observed: Sequence[Observation]) -> dict[str, NDArray[Any]]:
-    """Fit the attention head on clips of the training split; returns its arrays, for a safetensors file."""
+    """Fit the attention head on observations of training clips; returns its arrays, for a safetensors file."""
     if not observed:
         return AttentionModel.empty().to_tensors()
     return fit_head(np.concatenate([each.change for each in observed]), [each.label for each in observed]).to_tensors()
@@ -158,13 +157,13 @@ def fit_attention_on(observed: Sequence[Observation]) -> dict[str, NDArray[Any]]
 def fit_attention_for(
     clips: Sequence[Clip], read_frames: Callable[[Clip], Image], config: BuildConfig, tools: Tools
 ) -> dict[str, NDArray[Any]]:
-    """Observe clips one after the other and fit the attention head on them."""
+    """Observe clips and fit the attention head on them."""
     observed = [observe(clip, read_frames, config, tools) for clip in clips]
     return fit_attention_on([each for each in observed if each is not None])
 
 
 def _onset_and_apex(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> tuple[Image, Image]:
-    """The registered crops of the two frames that an expression is classified by."""
+    """The registered crops of the onset and the apex frame."""
     face, crops = cut_face(clip, frames, config, tools)
     still = hold_still(clip, face, crops, config, tools)
     clip, crops, onset = still.clip, still.crops, still.onset

@@ -1,6 +1,6 @@
-"""From frames to a registered frontal clip: face, head, depth, motion. Builds and recognisers begin with it.
+"""From frames to a registered frontal clip: face, head, depth, motion; the first step of builds and recognisers.
 
-`frontal_clip` goes all the way; `cut_face`, `hold_still` and `measure` are its parts, for who has other work between.
+`frontal_clip` runs its parts `cut_face`, `hold_still` and `measure`, for callers that do nothing between them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.faces.landmarks import find_landmarks, ibug_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.rasterise import fit_image, vertex_normals
-from mvgen.motion.flow import ClipFlow, clip_flow, flow_between
+from mvgen.motion.flow import ClipFlow, clip_flow
 from mvgen.motion.joint_flow import OnsetMotion, motion_from_onset
 from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
@@ -42,17 +42,14 @@ from mvgen.pipeline.tools import Tools
 from mvgen.sources.frames import read_frames
 from mvgen.views.view import flow_methods
 
-# What is read of the stages from outside.
-__all__ = ["FrontalClip", "SideClip", "Tools", "flow_between", "frontal_clip", "side_clip"]
-
-# A landmark on skin that is seen this much aslant (the cosine) or more is on its way out of sight.
+# Cosine of the viewing angle below which a landmark is less and less visible.
 _GRAZING = 0.25
 
 
 class StillClip(NamedTuple):
-    """A clip whose head stands still.
+    """A registered clip, in which the head stands still.
 
-    clip : without the frames that cannot be registered; face : as it was cut
+    clip : without the frames that cannot be registered; face : its crop
     crops : (T, S, S, 3) uint8, registered onto the onset frame; onset : its position, from 0
     """
 
@@ -65,16 +62,16 @@ class StillClip(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FrontalClip:
-    """A registered frontal clip and what is measured in it.
+    """A registered frontal clip and its measurements.
 
-    clip : without the frames that cannot be registered, with the apex that was found where the release marks none
+    clip : without the frames that cannot be registered; with an estimated apex where the release marks none
     crops : (T, S, S, 3) uint8, registered onto the onset frame
     onset, apex : positions in the clip, from 0
     face : its landmarks are those of the onset frame
-    inside : (S, S) bool, crop pixels that the source's picture covers in every frame
-    surfaces : depth of the face; fits : the face model that it stands on
+    inside : (S, S) bool, crop pixels that the source image covers in every frame
+    surfaces : depth of the face; fits : the face model that it is based on
     from_onset : motion from the onset frame to every frame
-    flow : motion from frame to frame, and from onset to apex, wherever a surface shows
+    flow : motion from frame to frame, and from onset to apex, where a surface is visible
     """
 
     clip: Clip
@@ -103,10 +100,10 @@ class FrontalClip:
 def frontal_clip(
     clip: Clip, config: BuildConfig, tools: Tools, read: Callable[[Clip], Image] = read_frames
 ) -> FrontalClip:
-    """The registered frontal clip of a clip as a release has it, with its face's depth and its motion.
+    """The registered frontal clip of a release's clip, with depth and motion of the face.
 
     read : gives the clip's frames, (T, H, W, 3) uint8
-    Raises ClipError naming the stage that gave up.
+    Raises ClipError naming the stage that failed.
     """
     return measure(hold_still(clip, *cut_face(clip, read(clip), config, tools), config, tools), config, tools)
 
@@ -182,18 +179,16 @@ def side_clip(
     apex: int,
     config: BuildConfig,
 ) -> SideClip:
-    """A clip of another camera, registered as `frontal_clip` would, where its face is known and need not be found.
+    """A clip of another camera, registered as by `frontal_clip`, with a face that is known instead of detected.
 
     frames : (T, H, W, 3) uint8; crop : (2, 3), frame pixel -> crop pixel
     fit : of the onset frame, as `camera` sees it; shown : (S, S) bool, where the onset frame's crop shows the face
     onset, apex : positions in the clip, from 0
-    Raises ConfigError for the paper's registration, which needs landmarks that nobody finds from the side.
+    Raises ConfigError for the paper's registration, whose landmarks cannot be found from the side.
     """
     if config.registration.method == "paper":
-        raise ConfigError(
-            "a side view cannot be registered as in the paper: nobody finds its landmarks; use registration head"
-        )
-    # No part of this looks at the five points.
+        raise ConfigError("a side view cannot be registered as in the paper, without landmarks; use registration head")
+    # The five points are not used here.
     face = FaceTrack(crop, len(shown), np.full((5, 2), np.nan), 1.0, 1, covered(crop, len(shown), *frames.shape[1:3]))
     crops = crop_frames(frames, face)
     registration = leave(len(crops))
@@ -212,9 +207,9 @@ def find_face(frames: Image, onset: int, config: CameraConfig, tools: Tools) -> 
 
 
 def settle_landmarks(face: FaceTrack, points: FacePoints, fit: FaceFit, surface: DepthMap) -> FaceTrack:
-    """The same face with its landmarks as registered frames show them, and which of them are seen.
+    """The same face with the median landmarks of the registered frames, and their visibility.
 
-    points : of the registered frames; fit : of the clip; surface : its depth, with where it shows face
+    points : of the registered frames; fit : of the clip; surface : its depth, with the confidence of the face
     """
     landmarks = np.median(ibug_landmarks(points), axis=0)
     shown = surface.confidence[tuple(np.clip(landmarks[:, ::-1].astype(int), 0, len(surface.confidence) - 1).T)]
@@ -225,7 +220,7 @@ def settle_landmarks(face: FaceTrack, points: FacePoints, fit: FaceFit, surface:
 def _register(
     crops: Image, onset: int, face: FaceTrack, config: BuildConfig, tools: Tools
 ) -> tuple[Registration, Image]:
-    """How the frames lie on the onset frame, and the frames brought there."""
+    """The registration of the frames, and the registered frames."""
     if config.registration.method == "none":
         return leave(len(crops)), crops
     camera = source_camera(face, config.camera)
@@ -235,18 +230,18 @@ def _register(
         return registration, apply(crops, registration, np.zeros(crops.shape[1:3]))
     fit = fit_face(tools.landmarker.find(crops[[onset]]).points, camera, tools.model)
     shown = fit_image(camera, fit.vertices[0])
-    depth = known_everywhere(tools.estimator.predict(crops[[onset]], shown[None]).depth[0])
+    depth = fill_nearest(tools.estimator.predict(crops[[onset]], shown[None]).depth[0])
     registration = register(crops, onset, fit, depth, camera)
     return registration, apply(crops, registration, depth)
 
 
 def depth_everywhere(camera: Camera, fit: FaceFit) -> Floats:
-    """Depth of a fit, (S, S) world units; beyond the face as at its nearest pixel."""
-    return known_everywhere(fit_image(camera, fit.vertices[0])[..., 0])
+    """Depth of a fit, (S, S) world units; outside the face that of its nearest pixel."""
+    return fill_nearest(fit_image(camera, fit.vertices[0])[..., 0])
 
 
-def known_everywhere(depth: NDArray[np.floating]) -> Floats:
-    """Depth (S, S), where it is NaN as at the nearest pixel where it is not."""
+def fill_nearest(depth: NDArray[np.floating]) -> Floats:
+    """Depth (S, S) with every NaN replaced by the value of the nearest other pixel."""
     from scipy.ndimage import distance_transform_edt
 
     nearest = distance_transform_edt(~np.isfinite(depth), return_distances=False, return_indices=True)
@@ -254,7 +249,7 @@ def known_everywhere(depth: NDArray[np.floating]) -> Floats:
 
 
 def source_camera(face: FaceTrack, config: CameraConfig) -> Camera:
-    """The camera that took the crop, as the config describes it."""
+    """The camera of the crop, as the config describes it."""
     pivot = (0.0, 0.0, config.pivot_depth)
     if config.model == "orthographic" or config.focal is None or config.principal is None:
         return crop_camera(config.size, pivot)
@@ -262,18 +257,16 @@ def source_camera(face: FaceTrack, config: CameraConfig) -> Camera:
 
 
 def apex_position(crops: Image, onset: int, face: Mask, motion: OnsetMotion) -> int:
-    """Index of the frame to which the face has moved most since the onset, for releases that mark no apex.
+    """Index of the frame with the largest motion of the face since the onset, for releases that mark no apex.
 
     crops : (T, S, S, 3) uint8, registered; face : (S, S) bool; motion : of the crops
-    Where nothing moves, it is the frame that differs most from the onset frame in the face; frames are smoothed first,
-    so that the largest change is not the noisiest frame.
+    Where nothing moves, it is the frame whose colours in the face differ most from the onset frame; frames are smoothed
+    first, so that it is not the noisiest frame.
     """
     import cv2
 
-    farthest = motion.farthest()
-    if farthest is not None:
+    if (farthest := motion.farthest()) is not None:
         return farthest
-
     sigma = crops.shape[1] / 128
     smooth = [cv2.GaussianBlur(crop.astype(np.float32), (0, 0), sigma)[face] for crop in crops]
     return int(np.argmax([np.abs(other - smooth[onset]).mean() for other in smooth]))

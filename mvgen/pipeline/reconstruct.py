@@ -1,4 +1,4 @@
-"""One photograph at a time: its depth, its mesh, its views, its landmarks, and a sheet to look at."""
+"""Reconstruct single photographs: depth, mesh, views, landmarks and an overview sheet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mvgen.pipeline.frontal import find_face, source_camera
 from mvgen.pipeline.tools import Tools
 from mvgen.render.mesh import export_mesh
 from mvgen.render.surface import source_normals
-from mvgen.views.view import look, make_scene, make_view
+from mvgen.views.view import make_scene, make_view, render_geometry
 
 _LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder
 _CAPTION = 18  # pixels
@@ -28,7 +28,7 @@ _DOT = 1.2  # radius of a landmark, pixels
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one photograph: the folder it was written to, or why there is none."""
+    """Result of one photograph: the folder it was written to, or the error."""
 
     image: Path
     folder: Path | None
@@ -43,10 +43,10 @@ def reconstruct(
     *,
     tools: Tools | None = None,
 ) -> list[Outcome]:
-    """Reconstruct photographs, each into `out/<its stem>/`; images of the same stem get a number behind it.
+    """Reconstruct photographs, each into `out/<its stem>/`; images of the same stem get a number after it.
 
     tools : loaded from the config where not given
-    A photograph that cannot be read or shows no face is reported and the others go on. One outcome per image, in order.
+    A photograph that cannot be read or shows no face is reported and skipped. One outcome per image, in order.
     """
     tools = tools or Tools.load(config)
     outcomes, taken = [], set[str]()
@@ -65,7 +65,7 @@ def reconstruct(
 
 def _free_name(stem: str, taken: set[str]) -> str:
     name, number = stem, 1
-    # Compared without case: some file systems hold `A` and `a` for one.
+    # Compared without case: on some file systems `A` and `a` are one.
     while name.lower() in taken:
         number += 1
         name = f"{stem}-{number}"
@@ -74,7 +74,7 @@ def _free_name(stem: str, taken: set[str]) -> str:
 
 
 def read_photograph(path: Path) -> Image:
-    """Pixels of an image file, turned the way the camera was held: (H, W, 3) uint8 RGB. Raises ClipError("source")."""
+    """Pixels of an image file, upright by its EXIF orientation: (H, W, 3) uint8 RGB. Raises ClipError("source")."""
     from PIL import Image as Picture
     from PIL import ImageOps, UnidentifiedImageError
 
@@ -122,7 +122,8 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
     export_mesh(scene.meshes.at_onset, crops[0], folder / "mesh.glb")
     pictures = [("source", crops[0]), ("depth relief", relief(surface))]
     for yaw in config.camera.angles:
-        view = make_view(scene, look(scene, yaw, 0.0, config.render, tools.renderer), config, with_flow=False)
+        seen = render_geometry(scene, yaw, 0.0, config.render, tools.renderer)
+        view = make_view(scene, seen, config, with_flow=False)
         colour = view.colour[0]
         name = view_name(yaw)
         Picture.fromarray(colour).save(folder / "views" / f"{name}.png")
@@ -132,7 +133,7 @@ def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Too
 
 
 def draw_landmarks(crop: Image, points: Floats, face: Floats) -> Image:
-    """The crop at twice its size with its landmarks: full dots where the face is seen, rings where something hides it.
+    """The crop at twice its size with its landmarks: full dots where the face is seen, rings where it is occluded.
 
     crop : (S, S, 3) uint8; points : (468, 2) its pixels; face : (S, S) in [0, 1], see `DepthMap.confidence`
     Returns (2 S, 2 S, 3) uint8.
@@ -151,7 +152,7 @@ def draw_landmarks(crop: Image, points: Floats, face: Floats) -> Image:
 
 
 def relief(surface: DepthMap) -> Image:
-    """(S, S, 3) uint8, the surface as plaster under one light: shows what colour hides."""
+    """(S, S, 3) uint8, the surface shaded by one light, without its colour."""
     light = np.array(_LIGHT) / np.linalg.norm(_LIGHT)
     shade = np.nan_to_num(source_normals(surface) @ light).clip(0, 1)
     grey = np.where(np.isfinite(surface.depth), 40 + 215 * shade, 0)
@@ -159,7 +160,7 @@ def relief(surface: DepthMap) -> Image:
 
 
 def _sheet(pictures: Sequence[tuple[str, Image]]) -> Picture.Image:  # type: ignore[name-defined]  # noqa: F821
-    """Pictures side by side under their names, six in a row."""
+    """Pictures in rows of six, with their names."""
     from PIL import Image as Picture
     from PIL import ImageDraw
 

@@ -1,4 +1,4 @@
-"""The real stages, as a build sees them: sources, networks and the pipeline. The heavy libraries load in here."""
+"""The real `build.Stages`: sources, networks and the pipeline; heavy libraries are imported in its methods."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class PipelineStages:
         }
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
-        if config.geometry.weights is None:  # they are what they are, and torch would have to load to look at them
+        if config.geometry.weights is None:  # their content is known to be valid, and checking it would load torch
             return {"depth": file_digest(shipped_weights())}
         from mvgen.depth.estimator import weights_digest
 
@@ -94,7 +94,7 @@ class PipelineStages:
 
         from mvgen.pipeline.clip import fit_attention_on
 
-        threadpool_limits(1)  # no more is used here: torch need not load
+        threadpool_limits(1)  # enough here, where torch is not used
         return save(dict(fit_attention_on(observed)))
 
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
@@ -110,14 +110,14 @@ class PipelineStages:
                 with clock("reading"):
                     return read_frames(clip)
 
-            # Frames are not held here: `build_clip` lets them go once they are cropped.
+            # No reference to the frames is kept: `build_clip` frees them once they are cropped.
             return build_clip(clip, read(), config, tools, clock)
 
         return build_one
 
 
 def _chosen(config: BuildConfig) -> tuple[tuple[Registry[Any], str], ...]:
-    """What a build chooses by name. What other packages add is checked here, before anything is read or written."""
+    """The choices that other packages may add to; checked before anything is read or written."""
     from mvgen.motion.flow import FLOW_METHODS
     from mvgen.render import RENDERERS
     from mvgen.sources import SOURCES
@@ -127,7 +127,7 @@ def _chosen(config: BuildConfig) -> tuple[tuple[Registry[Any], str], ...]:
 
 @lru_cache(maxsize=1)
 def _tools(config: BuildConfig, weights: str) -> Tools:
-    """What a process has loaded, without an attention head; weights : digest of the file, which may have changed."""
+    """The tools of this process, without an attention head. weights : digest of their file, which may change"""
     from mvgen.pipeline.tools import Tools
 
     return Tools.load(config)

@@ -1,4 +1,4 @@
-"""What every clip needs and is loaded once: networks, the face model, the renderer."""
+"""Networks, face model and renderer, loaded once for all clips."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class DepthEstimator(DepthPredictor, Protocol):
         ...
 
     def normalise(self, crops: Image) -> Any:
-        """Crops as the encoder takes them."""
+        """Crops as input of the encoder."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What is loaded once per process and serves every clip."""
+    """Loaded once per process and used for every clip."""
 
     detector: Detector
     landmarker: Landmarker
@@ -48,7 +48,7 @@ class Tools:
         """Load the networks and open the renderer.
 
         attention : the head that `fit_attention_for` gave, as safetensors; None before there is one
-        Raises WeightsError for weights that do not fit, MissingPartError without what the renderer needs.
+        Raises WeightsError for weights that do not fit, MissingPartError where a library of the renderer is missing.
         """
         from mvgen.depth.estimator import DepthEstimator as Network
         from mvgen.faces.detection import FaceDetector

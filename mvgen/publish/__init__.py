@@ -1,13 +1,13 @@
 """Share a finished dataset.
 
-licence    what a source says: its terms, what may be published, what to cite
-target     a place to publish to: folder, hub, bucket; address, which of them is meant
-plan       what goes there, in which order
-recipe     what it takes to build the dataset again, and what comes out
-columns    what a published view holds; samples, how it is read from the dataset
+licence    a source's terms, what may be published, what to cite
+targets    where to publish: folder, Hub, bucket; address picks one of them
+plan       the files to publish, in order
+recipe     what is needed to rebuild the dataset, and the digests of the result
+columns    the columns of a published view; samples reads them from the dataset
 parquet    views as Parquet; webdataset, as tar files
-statement  what is said of a published dataset; card, to people; croissant, to machines
+statement  the facts about a published dataset; card and croissant write them for people and machines
 pixels     a dataset with its pixels, as files to publish
-writing    a recipe, or the dataset itself, made ready to be published
-rebuild    a dataset made from a recipe
+writing    prepares a recipe, or the dataset itself, for publishing
+rebuild    a dataset rebuilt from a recipe
 """

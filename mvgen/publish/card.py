@@ -1,4 +1,4 @@
-"""The cards, README.md with the front matter that dataset hubs read: of a recipe, and of a dataset."""
+"""Cards of recipes and datasets: README.md with the front matter that dataset hubs read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mvgen.publish.recipe import CROISSANT, MANIFEST, RECIPE, Recipe
 from mvgen.publish.statement import Statement
 from mvgen.store import layout
 
-# Sizes as hubs count them, by rows.
+# Size categories of dataset hubs, by rows.
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 
 
 def recipe_card(recipe: Recipe) -> str:
-    """Markdown of a recipe's card."""
+    """A recipe's card, as Markdown."""
     source, counts = recipe.source, recipe.counts
     front = {
         "pretty_name": f"Recipe of a multi-view {source.title}",
@@ -32,8 +32,8 @@ def recipe_card(recipe: Recipe) -> str:
     parts = [
         _front_matter(front),
         f"# Recipe of a multi-view {title}",
-        f"This is no data: it holds no picture, depth, flow or landmark of anyone. Whoever holds {title} builds from "
-        f"it the same dataset, {_counted(counts)}, and is told whether every byte is the same.",
+        f"This recipe contains no images, depth, flow or landmarks of anyone. With a copy of {title} it rebuilds the "
+        f"same dataset ({_counted(counts)}) and checks that every byte is the same.",
         "```bash\n"
         f"pip install mvgen=={recipe.software.get('mvgen')}\n"
         "mvgen rebuild THIS_FOLDER --root FOLDER_OF_THE_SOURCE --out multi-view\n"
@@ -41,63 +41,63 @@ def recipe_card(recipe: Recipe) -> str:
         f"- Source: {title} ({_plain(source.version)}), read as `{source.name}`\n"
         f"- Its terms: {_plain(source.licence)}; redistribution: {source.redistribution}\n"
         f"- Access: {_plain(source.access)}\n"
-        f"- Permission: {_plain(recipe.permission) if recipe.permission else 'none was claimed, none is needed'}",
-        f"`{RECIPE}` has the settings, the versions of the software, and the digests of the weights, of the "
-        f"annotations and of every clip of the source. `{MANIFEST}` has the sha256 of all {recipe.result.files} files "
-        "of the dataset; `sha256sum --check` reads it.",
-        f"## What comes out\n\n{_outcome(recipe.metrics)}",
+        f"- Permission: {_plain(recipe.permission) if recipe.permission else 'none claimed, none needed'}",
+        f"`{RECIPE}` lists the settings, the software versions, and the digests of the weights, the annotations and "
+        f"every clip of the source. `{MANIFEST}` lists the sha256 of all {recipe.result.files} files of the dataset, "
+        "in the format of `sha256sum --check`.",
+        f"## Results\n\n{_outcome(recipe.metrics)}",
         f"## Made with\n\n{_software(recipe.software, recipe.weights)}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def dataset_card(said: Statement) -> str:
-    """Markdown of the card of a dataset with its pixels."""
-    source, title = said.source, _plain(said.source["title"])
-    splits = [split for split, count in said.counts["splits"].items() if count["views"]]
+def dataset_card(facts: Statement) -> str:
+    """The card of a dataset with its pixels, as Markdown."""
+    source, title = facts.source, _plain(facts.source["title"])
+    splits = [split for split, count in facts.counts["splits"].items() if count["views"]]
     front = {
-        "pretty_name": said.title,
-        **_licence(source["licence"], said.access),
+        "pretty_name": facts.title,
+        **_licence(source["licence"], facts.access),
         "source_datasets": [source["name"]],
         "task_categories": ["video-classification"],
-        "size_categories": [next((name for limit, name in _SIZES if said.counts["views"] < limit), "n>10M")],
+        "size_categories": [next((name for limit, name in _SIZES if facts.counts["views"] < limit), "n>10M")],
         "tags": ["mvgen", "multi-view", "micro-expression", "optical-flow", "depth"],
-        **_gate(said),
+        **_gate(facts),
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": split, "path": f"data/{split}-*{said.suffix}"} for split in sorted(splits)],
+                "data_files": [{"split": split, "path": f"data/{split}-*{facts.suffix}"} for split in sorted(splits)],
             }
         ],
     }
     parts = [
         _front_matter(front),
-        f"# {_plain(said.title)}",
-        f"{_counted(said.counts)}, made from {title} with mvgen {_plain(str(said.software.get('mvgen')))}: the face of "
-        "every clip is reconstructed in 3D and seen from other angles, its motion kept. A subject is in one split.",
+        f"# {_plain(facts.title)}",
+        f"{_counted(facts.counts)}, made from {title} with mvgen {_plain(str(facts.software.get('mvgen')))}: the face "
+        "of each clip is reconstructed in 3D and rendered from other angles. Each subject is in one split only.",
     ]
-    if said.stand_in:
+    if facts.stand_in:
         parts.append(
-            f"**These are stand-ins.** The clips were acted by parametric heads in the layout of {title}; no frame of "
-            "the release is among them, and figures on stand-ins say nothing about the release."
+            f"**These are stand-ins:** synthetic performances of parametric heads in the layout of {title}. They "
+            "contain no frame of the release, and results on stand-ins are not results on the release."
         )
     parts += [
         f"- Source: {title} ({_plain(source['version'])}), read as `{source['name']}`\n"
-        f"- Its terms: {_plain(source['licence'])}; redistribution: {said.terms}\n"
-        f"- Access to the source: {_plain(said.access)}\n"
-        f"- Permission: {_plain(said.permission) if said.permission else 'none was claimed'}\n"
-        f"- Published by: {_plain(said.creator)}; for {said.readers}",
-        f"## Open it\n\n{_opening(said)}",
-        f"## What a row holds\n\nOne row for each view of each clip. `label` is one of {_classes()}.\n\n{_columns()}",
-        f"`{layout.DATASET}` has all settings, versions and digests of the build; `{CROISSANT}` describes the files to "
-        f"machines; `{MANIFEST}` has the sha256 of every file here, and `sha256sum --check {MANIFEST}` reads it.",
-        f"## What comes out\n\n{_outcome(said.metrics)}",
-        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*said.limits, *said.biases)),
-        f"## The people in it\n\n{said.people}",
-        f"## Made with\n\n{_software(said.software, said.weights)}",
+        f"- Its terms: {_plain(source['licence'])}; redistribution: {facts.terms}\n"
+        f"- Access to the source: {_plain(facts.access)}\n"
+        f"- Permission: {_plain(facts.permission) if facts.permission else 'none claimed'}\n"
+        f"- Published by: {_plain(facts.creator)}; for {facts.readers}",
+        f"## Loading\n\n{_opening(facts)}",
+        f"## Columns\n\nOne row for each view of each clip. `label` is one of {_classes()}.\n\n{_columns()}",
+        f"`{layout.DATASET}` lists all settings, versions and digests of the build; `{CROISSANT}` describes the files "
+        f"to software; `sha256sum --check {MANIFEST}` checks every file.",
+        f"## Results\n\n{_outcome(facts.metrics)}",
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*facts.limits, *facts.biases)),
+        f"## People\n\n{facts.people}",
+        f"## Made with\n\n{_software(facts.software, facts.weights)}",
     ]
-    if said.citation:
-        parts.append(f"## Citation\n\nCite the source:\n\n```bibtex\n{said.citation}\n```")
+    if facts.citation:
+        parts.append(f"## Citation\n\nCite the source:\n\n```bibtex\n{facts.citation}\n```")
     return "\n\n".join(parts) + "\n"
 
 
@@ -106,7 +106,7 @@ def _front_matter(front: Mapping[str, Any]) -> str:
 
 
 def _licence(name: str, access: str) -> dict[str, str]:
-    # Hubs take an identifier for the name of a licence that they do not know.
+    # Hubs expect an identifier as the name of a licence that is not on their list.
     identifier = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
     link = link_in(access)
     return {"license": "other", "license_name": identifier, **({"license_link": link} if link else {})}
@@ -118,25 +118,25 @@ def link_in(text: str) -> str | None:
     return found[0] if found else None
 
 
-def _gate(said: Statement) -> dict[str, Any]:
-    if said.terms == "open":
+def _gate(facts: Statement) -> dict[str, Any]:
+    if facts.terms == "open":
         return {}
-    title = said.source["title"]
+    title = facts.source["title"]
     return {
-        "extra_gated_prompt": f"This is made from {title}, under its terms: {said.source['licence']}. "
-        f"Access to the source: {said.access}.",
+        "extra_gated_prompt": f"This dataset is made from {title} and is under its terms: {facts.source['licence']}. "
+        f"Access to the source: {facts.access}.",
         "extra_gated_fields": {
             "Name": "text",
             "Affiliation": "text",
             "Purpose": "text",
             f"I hold {title} under its terms": "checkbox",
-            "I will not pass this on, nor try to find out who the people are": "checkbox",
+            "I will not pass this on, and will not try to identify the people": "checkbox",
         },
     }
 
 
-def _opening(said: Statement) -> str:
-    if said.format == "parquet":
+def _opening(facts: Statement) -> str:
+    if facts.format == "parquet":
         lines = [
             "from datasets import load_dataset",
             "",
@@ -156,7 +156,7 @@ def _opening(said: Statement) -> str:
         "maps = numpy.load(io.BytesIO(MAPS))",
         'maps["flow"] * maps["flow_step"]  # pixels',
     ]
-    lines[-2] = lines[-2].replace("MAPS", 'views[0]["maps"]' if said.format == "parquet" else 'view["maps.npz"]')
+    lines[-2] = lines[-2].replace("MAPS", 'views[0]["maps"]' if facts.format == "parquet" else 'view["maps.npz"]')
     return "```python\n" + "\n".join(lines) + "\n```"
 
 
@@ -183,9 +183,9 @@ def _outcome(metrics: Mapping[str, Any]) -> str:
     return (
         "\n".join(lines)
         + f"\n\nClasses: {_listed(metrics['labels'])}. Clips that could not be built: "
-        + f"{_listed(metrics['failures']) or 'none'}. Of a clip's frames {metrics['registered']:.0%} were moved onto "
-        + f"the onset frame; heads moved the face by {metrics['head_pixels']:.1f} pixels and turned by "
-        + f"{metrics['head_degrees']:.1f} degrees at most, mean over clips. Frames left out because they could not be "
+        + f"{_listed(metrics['failures']) or 'none'}. Means over clips: {metrics['registered']:.0%} "
+        + f"of the frames registered onto the onset frame; largest head motion {metrics['head_pixels']:.1f} pixels, "
+        + f"largest head turn {metrics['head_degrees']:.1f} degrees. Frames left out because they could not be "
         + f"registered: {metrics['left_out']}."
     )
 
@@ -195,7 +195,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _software(software: Mapping[str, str | None], weights: Mapping[str, str]) -> str:
-    # Digests of mvgen's own code, `mvgen.motion` and the like, are for machines.
+    # Digests of mvgen's own code, such as `mvgen.motion`, are of no use to people.
     there = {name: version for name, version in software.items() if version is not None and "mvgen." not in name}
     lines = [f"- {name} {version}" for name, version in sorted(there.items())]
     lines += [f"- weights `{name}`: sha256 `{digest}`" for name, digest in sorted(weights.items())]
@@ -203,5 +203,5 @@ def _software(software: Mapping[str, str | None], weights: Mapping[str, str]) ->
 
 
 def _plain(text: str) -> str:
-    """Words of a source as words: nothing in them is markup."""
+    """Text of a source with its markup escaped."""
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(text, quote=False))

@@ -1,7 +1,8 @@
-"""What may be published of a dataset, by the terms of its source."""
+"""What may be published of a dataset, according to the terms of its source."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -11,17 +12,18 @@ from mvgen.core.records import Redistribution
 from mvgen.publish.targets.base import Visibility
 from mvgen.sources import Source, get_source
 
+_FEWEST_WORDS = 3  # who, when, for what
 _STRICTEST = ("forbidden", "gated", "open")
 
 
 def terms_of(source: Mapping[str, Any]) -> Redistribution:
-    """Terms of a source, as `dataset.json` describes it: what it says there or what its reader says, the stricter.
+    """Terms of a source: those in `dataset.json` or those of its reader, whichever are stricter.
 
-    Where no reader has its name, or the terms are none that are known, they are "forbidden".
+    source : of `dataset.json`. A source without a reader, and unknown terms, count as "forbidden".
     """
     reader = _reader(source)
-    said: list[Any] = [source.get("redistribution"), reader.redistribution if reader else "forbidden"]
-    terms: list[Redistribution] = [one if one in _STRICTEST else "forbidden" for one in said]
+    stated: list[Any] = [source.get("redistribution"), reader.redistribution if reader else "forbidden"]
+    terms: list[Redistribution] = [one if one in _STRICTEST else "forbidden" for one in stated]
     return min(terms, key=_STRICTEST.index)
 
 
@@ -32,7 +34,7 @@ def access_to(source: Mapping[str, Any]) -> str:
 
 
 def citation_of(source: Mapping[str, Any]) -> str | None:
-    """BibTeX of the paper that a source is described in; None where there is none."""
+    """BibTeX of the paper that describes a source, or None."""
     reader = _reader(source)
     return reader.citation.strip() or None if reader else None
 
@@ -45,27 +47,29 @@ def _reader(source: Mapping[str, Any]) -> Source | None:
 
 def check_permission(permission: str | None) -> str | None:
     """A permission as it is recorded. Raises LicenceError for one that says nothing."""
-    if permission is not None and not permission.strip():
-        raise LicenceError("--i-have-permission is empty; write who gave the permission, when, and for what")
+    words = re.findall(r"\w{2,}", permission or "")
+    if permission is not None and len(words) < _FEWEST_WORDS:
+        said = "says too little" if permission.strip() else "is empty"
+        raise LicenceError(f"--i-have-permission {said}; write who gave the permission, when, and for what")
     return permission.strip() if permission else None
 
 
-def allow_pixels(source: Mapping[str, Any], permission: str | None, visibility: Visibility) -> None:
-    """Refuse what shows faces: frames, depth, flow and landmarks.
+def check_pixels_allowed(source: Mapping[str, Any], permission: str | None, visibility: Visibility) -> None:
+    """Check that frames, depth, flow and landmarks, all of which show faces, may be published.
 
-    visibility : who can read where they are to go
-    Raises LicenceError for a source that forbids it, where nobody attests a permission, and for one whose terms are not
-    open, where everybody can read the target.
+    visibility : who can read the target
+    Raises LicenceError for a source that forbids redistribution, unless a permission is given, and for a public target
+    unless the terms are open.
     """
     terms = terms_of(source)
     if terms == "forbidden" and permission is None:
         raise LicenceError(
-            f"{source.get('title')} may not be passed on, nor what is made from its pixels ({source.get('licence')}). "
-            "Without --pixels a recipe is published, from which whoever holds the source builds the same dataset. "
-            'With a written permission of its owner, add --i-have-permission "who, when, for what": it is recorded'
+            f"{source.get('title')} and data made from its pixels may not be passed on ({source.get('licence')}). "
+            "Without --pixels a recipe is published, from which others with a copy of the source rebuild the dataset. "
+            'With written permission of its owner, add --i-have-permission "who, when, for what"; it is recorded'
         )
     if terms != "open" and visibility == "public":
         raise LicenceError(
-            f"the terms of {source.get('title')} are {terms}: what shows its subjects goes to a private or gated "
+            f"the terms of {source.get('title')} are {terms}: data that show its subjects may go to a private or gated "
             "target only; leave out --public"
         )

@@ -1,4 +1,4 @@
-"""What a dataset comes to in numbers: how well its clips were reconstructed, and what its views see."""
+"""Summary numbers of a dataset: how well its clips were reconstructed, and how much its views see."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _DIGITS = 6
 
 
 def describe(rows: Sequence[ViewRow], failures: Sequence[Failure]) -> dict[str, Any]:
-    """Numbers over all clips, none of which tells one clip from another.
+    """Numbers over all clips; none of them identifies a single clip.
 
     labels : 3-class label -> clips; failures : stage -> clips
-    registered : mean share of a clip's frames that were moved onto its onset frame
-    head_pixels, head_degrees : how far a clip's head moved the face, in crop pixels, and turned, at most; means
+    registered : mean share of a clip's frames that were registered onto its onset frame
+    head_pixels, head_degrees : largest head motion (crop pixels) and head turn of a clip, mean over clips
     left_out : frames that could not be registered
-    views : per view the clips, how many of them are kept, mean visible attention and mean valid fraction
+    views : for each view the number of clips, how many are kept, mean visible attention and mean valid fraction
     """
     frontal = [row for row in rows if row.yaw is None]
     return {

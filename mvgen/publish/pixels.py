@@ -1,4 +1,4 @@
-"""A dataset with its pixels, as parts to publish: the card, the views, what describes them, and the manifest last."""
+"""The parts of a dataset published with its pixels: card, views, Croissant description, and last the manifest."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def pixel_parts(
     url: str | None,
     shard_bytes: int = SHARD_BYTES,
 ) -> tuple[Part, ...]:
-    """The files of a dataset that is published with its pixels, in the order they go.
+    """The files of a dataset that is published with its pixels, in the order of publishing.
 
     about, rows, failures : its `dataset.json`, table and failures
-    creator, url : None = what the target tells
-    shard_bytes : of stored files that go into one file of views
+    creator, url : None takes those of the target
+    shard_bytes : limit of the stored files that go into one shard
     """
     dataset = (out / layout.DATASET).read_bytes()
     digest = hashlib.sha256(dataset).hexdigest()
     suffix, write = _WRITERS[kind]
     source = about["source"]
-    said = Statement(
+    facts = Statement(
         source=source,
         counts=about["counts"],
         software=about["software"],
@@ -74,7 +74,7 @@ def pixel_parts(
     sizes = {path: (out / path).stat().st_size for row in rows for path in row.files()}
     shards = plan_shards(rows, sizes, shard_bytes)
     return (
-        part_of(CARD, dataset_card(said).encode()),
+        part_of(CARD, dataset_card(facts).encode()),
         part_of(layout.DATASET, dataset),
         *(
             [part_of(layout.FORGOTTEN, (out / layout.FORGOTTEN).read_bytes())]
@@ -82,15 +82,15 @@ def pixel_parts(
             else []
         ),
         *(Part(shard_name(shard, digest, suffix), shard.size, partial(put, shard), exact=False) for shard in shards),
-        *closing_parts(said),
+        *closing_parts(facts),
     )
 
 
-def closing_parts(said: Statement) -> tuple[Part, Part]:
+def closing_parts(facts: Statement) -> tuple[Part, Part]:
     """What describes all that was published before."""
 
     def describe(path: Path, files: Mapping[str, FileRecord]) -> None:
-        path.write_text(croissant(said, files), encoding="utf-8")
+        path.write_text(croissant(facts, files), encoding="utf-8")
 
     def list_all(path: Path, files: Mapping[str, FileRecord]) -> None:
         path.write_bytes(manifest_bytes({name: file.sha256 for name, file in files.items()}))
@@ -100,5 +100,5 @@ def closing_parts(said: Statement) -> tuple[Part, Part]:
 
 def shard_name(shard: Shard, digest: str, suffix: str) -> str:
     """Name of a file of views. digest : of `dataset.json`"""
-    # Readers keep what they unpacked by its name: the dataset's digest in it keeps two datasets apart.
+    # Readers cache unpacked files by name: the dataset's digest keeps two datasets apart.
     return f"data/{shard.split}-{shard.index:05d}-of-{shard.count:05d}-{digest[:_DIGITS]}{suffix}"

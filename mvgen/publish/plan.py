@@ -1,4 +1,4 @@
-"""What is to be published, file by file, and the order it goes in."""
+"""The files to publish, and their order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mvgen.publish.targets.base import FileRecord, Target
 class Part:
     """One file to publish.
 
-    size : bytes, None where what was published before it decides; exact : False, it is about that
-    write : puts the file at a path, given what was published before it
+    size : bytes, None where it depends on the files before it; exact : whether that size is exact or an estimate
+    write : writes the file to a path, given the records of the files before it
     """
 
     name: str
@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What publishing came to. files : everything that is there now; sent : names of what was not there before"""
+    """Result of publishing. files : all published files; sent : names of those that were sent in this run"""
 
     files: Mapping[str, FileRecord]
     sent: frozenset[str]
@@ -35,10 +35,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Parts for a place.
+    """Parts for a target.
 
-    guarded : a stranger must not be able to read there, from the first part on
-    stale : files of an earlier publication there, which go when all parts are there; None for a place of its own
+    guarded : check after the first part that the public cannot read the target
+    stale : files of an earlier publication there, which go when all parts are there; None for a target of its own
     """
 
     target: Target
@@ -51,11 +51,11 @@ class Plan:
         return frozenset(part.name for part in self.parts)
 
     def write(self, note: Callable[[str, int, bool], None] | None = None) -> Outcome:
-        """Publish the parts in their order; what is there already, byte for byte, is not sent again.
+        """Publish the parts in their order; identical files that are there already are not sent again.
 
-        note : told the name and size of every file, and whether it was sent
-        Raises PublishError for a place that will not do, LicenceError for one that everybody can read where nobody
-        may, StoreError when the disk is full. Stopped in the middle, the same call goes on.
+        note : called with the name and size of every file, and whether it was sent
+        Raises PublishError for an unusable target, LicenceError for a guarded plan whose target is public, StoreError
+        when the disk is full. After an interruption the same call continues.
         """
         files: dict[str, FileRecord] = {}
         sent = set()
@@ -63,9 +63,9 @@ class Plan:
             if self.stale is None:
                 self.target.begin()
                 self.target.refuse_others(self.names)
-            with self.target.stage() as stage:
+            with self.target.staging_folder() as folder:
                 for part in self.parts:
-                    path = stage / part.name
+                    path = folder / part.name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     part.write(path, files)
                     record = files[part.name] = FileRecord(path.stat().st_size, file_digest(path))
@@ -83,5 +83,5 @@ class Plan:
 
 
 def part_of(name: str, content: bytes) -> Part:
-    """A part whose bytes are known."""
+    """A part with known bytes."""
     return Part(name, len(content), lambda path, _: path.write_bytes(content))

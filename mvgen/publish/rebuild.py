@@ -1,4 +1,4 @@
-"""From a recipe and its source to the same dataset, and the answer whether it is the same."""
+"""Rebuild the dataset of a recipe from its source, and check whether it is the same."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgen.build.build import Silent, Summary, build
+from mvgen.build.build import Summary, build
 from mvgen.build.work import Progress, Stages
 from mvgen.core.config import WEIGHTS, BuildConfig, file_digest
 from mvgen.core.errors import ConfigError, RecipeError
 from mvgen.core.settings import SETTINGS, by_part, from_identity
+from mvgen.forget.tombstones import Leavers, kept_annotations
 from mvgen.publish.recipe import Recipe
 from mvgen.store import layout
-from mvgen.store.forgotten import Leavers, kept_annotations
 from mvgen.store.manifest import clip_digest
 from mvgen.verify.files import walk
 
@@ -26,10 +26,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A rebuilt dataset beside its recipe: paths of files, sorted.
+    """Comparison of a rebuilt dataset with its recipe: paths of files, sorted.
 
-    extra : files that the recipe does not have; records that only a build needs do not count
-    software : what has another version here, in words
+    extra : files that the recipe does not list; the records of the build itself are not compared
+    software : packages with a different version here, in words
     """
 
     equal: tuple[str, ...]
@@ -51,7 +51,7 @@ def rebuild_config(recipe: Recipe, given: Mapping[str, Mapping[str, Any]]) -> Bu
     """
     for part in WEIGHTS:
         _check_weights(part, recipe.config.get(part, {}).get("weights"), given.get(part, {}).get("weights"))
-    # A recipe from elsewhere has no say in where files lie: only what an identity holds is taken from it.
+    # A recipe from elsewhere must not decide where files are: only settings of the identity are taken from it.
     known = BuildConfig().identity()
     paths = ((part, name) for part, values in recipe.config.items() for name in values)
     foreign = sorted(f"{part}.{name}" for part, name in paths if name not in known.get(part, {}))
@@ -60,7 +60,7 @@ def rebuild_config(recipe: Recipe, given: Mapping[str, Mapping[str, Any]]) -> Bu
     run = {**by_part({"device": recipe.software.get("device")}).get("run", {}), **given.get("run", {})}
     config = from_identity(recipe.config, {**given, "run": run})
     if config.identity() != recipe.config:
-        raise RecipeError("the recipe's settings are not those of this version of mvgen; install the one it names")
+        raise RecipeError("the recipe's settings are for another version of mvgen; install the version that it names")
     return config
 
 
@@ -74,11 +74,11 @@ def rebuild(
     """Build the dataset of a recipe, and compare every byte.
 
     config : see `rebuild_config`
-    Raises RecipeError before anything is written when the source or the weights are not those of the recipe, and what
-    `build` raises. Stopped in the middle, the same call goes on.
+    Raises RecipeError, before anything is written, when the source or the weights differ from the recipe's; and the
+    errors of `build`. After an interruption the same call continues.
     """
     stages = stages or _real_stages()
-    progress = progress or Silent()
+    progress = progress or Progress()
     check_source(recipe, stages.read(config))
     weights = stages.weights(config)
     differing = [name for name in sorted({*recipe.weights, *weights}) if recipe.weights.get(name) != weights.get(name)]
@@ -87,7 +87,7 @@ def rebuild(
         raise RecipeError("the networks' weights are not those of the recipe:\n  " + "\n  ".join(lines))
     software = software_differences(recipe, stages.software(config))
     for line in software:
-        progress.note(f"other software than the recipe's, bytes may differ: {line}")
+        progress.note(f"software differs from the recipe's, so bytes may differ: {line}")
     if recipe.forgotten:
         progress.note(
             f"subjects who have left the recipe's dataset: {len(recipe.forgotten)}; they are left out here too. "
@@ -98,7 +98,7 @@ def rebuild(
 
 
 def check_source(recipe: Recipe, listing: Listing) -> None:
-    """Raise RecipeError, naming them, when clips or annotations are not those that the recipe was made from."""
+    """Raise RecipeError, naming them, when clips or annotations differ from those of the recipe."""
     listed = listing.clips[: recipe.config["source"]["limit"]]
     who = Leavers.of_clips(recipe.forgotten, listing.dataset, listed)
     files = kept_annotations(listing.annotation_files) if recipe.forgotten else listing.annotation_files
@@ -109,21 +109,21 @@ def check_source(recipe: Recipe, listing: Listing) -> None:
     if lines:
         more = f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
         raise RecipeError(
-            f"the source is not the one of the recipe ({recipe.source.title}, {recipe.source.version}):\n  "
+            f"the source is not that of the recipe ({recipe.source.title}, {recipe.source.version}):\n  "
             + "\n  ".join(lines[:_SHOWN])
             + more
         )
 
 
 def software_differences(recipe: Recipe, here: Mapping[str, str | None]) -> tuple[str, ...]:
-    """What has another version here than in the recipe, in words."""
+    """Packages whose version here differs from the recipe's, in words."""
     there = recipe.software
     names = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
-    return tuple(f"{name} {there.get(name) or 'absent'} there, {here.get(name) or 'absent'} here" for name in names)
+    return tuple(f"{name} {there.get(name) or 'absent'} in recipe, {here.get(name) or 'absent'} here" for name in names)
 
 
 def compare(out: Path, manifest: Mapping[str, str], software: Sequence[str] = ()) -> Comparison:
-    """Every file of a manifest, path -> sha256, beside the one in a dataset."""
+    """Compare every file of a manifest, path -> sha256, with a dataset."""
     there = {path: file_digest(out / path) if (out / path).is_file() else None for path in sorted(manifest)}
     records = (layout.BUILD, f"{layout.DONE}/")
     return Comparison(

@@ -1,4 +1,4 @@
-"""A recipe: what it takes to build a dataset again, and what comes out, without one pixel of it."""
+"""A recipe: all that is needed to rebuild a dataset, and digests of the result, without any of its pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mvgen.core.errors import RecipeError
 from mvgen.core.records import Redistribution
-from mvgen.store.forgotten import Tombstone
+from mvgen.forget.tombstones import Tombstone
 
 RECIPE = "recipe.json"
 MANIFEST = "manifest-sha256.txt"
@@ -21,7 +21,7 @@ CROISSANT = "croissant.json"
 
 
 class RecipeSource(BaseModel):
-    """The source of a dataset: which release and edition, its terms, and digests of what was read.
+    """The source of a dataset: release and edition, terms, and digests of the files that were read.
 
     clips : clip id -> digest over its labels, frame numbers, and names and sizes of its frames; see `clip_digest`
     annotations : file name -> sha256
@@ -40,7 +40,7 @@ class RecipeSource(BaseModel):
 
 
 class RecipeResult(BaseModel):
-    """What a build gives. manifest : sha256 of the manifest, which has that of every file; files : how many"""
+    """Result of the build. manifest : sha256 of the manifest; files : number of files listed in it"""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,9 +51,9 @@ class RecipeResult(BaseModel):
 class Recipe(BaseModel):
     """`recipe.json`.
 
-    config : settings that decide the bytes; software : versions of what does; weights : network -> sha256
+    config, software : settings and versions that the bytes depend on; weights : network -> sha256
     counts : of `dataset.json`; metrics : see `metrics.describe`
-    permission : what a publisher attested, or None
+    permission : of the source's owner, in the publisher's words, or None
     forgotten : tombstones of people who have left: digest, salt, reason
     """
 
@@ -79,7 +79,7 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, str]]:
     folder = path if path.is_dir() else path.parent
     file = path / RECIPE if path.is_dir() else path
     if not file.is_file():
-        raise RecipeError(f"{path} is no recipe: there is no {file.name}; make one with `mvgen publish OUT --to DIR`")
+        raise RecipeError(f"{path} is not a recipe: it has no {file.name}; make one with `mvgen publish OUT --to DIR`")
     try:
         recipe = Recipe.model_validate_json(file.read_bytes())
     except ValidationError as error:
@@ -93,12 +93,12 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, str]]:
     except OSError as error:
         raise RecipeError(f"{folder / MANIFEST} cannot be read: {error.strerror}; it belongs to the recipe") from None
     if hashlib.sha256(content).hexdigest() != recipe.result.manifest:
-        raise RecipeError(f"{folder / MANIFEST} is not the one that {file.name} names; fetch both again")
+        raise RecipeError(f"{folder / MANIFEST} is not the manifest that {file.name} names; download both again")
     return recipe, parse_manifest(content)
 
 
 def manifest_bytes(digests: Mapping[str, str]) -> bytes:
-    """Path -> sha256, sorted, as `sha256sum --check` reads it."""
+    """Path -> sha256 as lines, sorted, in the format of `sha256sum --check`."""
     lines = []
     for path in sorted(digests):
         escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
@@ -107,12 +107,12 @@ def manifest_bytes(digests: Mapping[str, str]) -> bytes:
 
 
 def parse_manifest(content: bytes) -> dict[str, str]:
-    """The inverse of `manifest_bytes`. Raises RecipeError for a line of another form, or a path that leads outside."""
+    """The inverse of `manifest_bytes`. Raises RecipeError for a malformed line or a path outside the dataset."""
     digests = {}
     for line in content.decode(errors="replace").split("\n")[:-1]:
         match = re.fullmatch(r"(\\?)([0-9a-f]{64})  (.+)", line)
         if not match:
-            raise RecipeError(f"{MANIFEST} has a line that is no digest and path: {line[:80]!r}")
+            raise RecipeError(f"{MANIFEST} has a line that is not a digest and a path: {line[:80]!r}")
         path = re.sub(r"\\(.)", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[1]), match[3])
         path = path if match[1] else match[3]
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:

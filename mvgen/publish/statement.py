@@ -1,4 +1,4 @@
-"""What is said of a dataset that is published with its pixels: the card says it to people, Croissant to machines."""
+"""The facts about a dataset published with its pixels: the card presents them to people, Croissant to software."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from mvgen.publish.targets.base import Visibility
 Format = Literal["parquet", "webdataset"]
 
 READERS: dict[Visibility, str] = {
-    "private": "whom the owner of this place lets read it",
-    "gated": "whom its owner lets in, one by one",
-    "public": "everybody",
+    "private": "people with access from the owner of this place",
+    "gated": "people whom its owner admits one by one",
+    "public": "everyone",
 }
 _LIMITS = (
-    "A view shows the face from hair line to jaw, without hair, ears or background.",
-    "The geometry of a face is estimated from its pictures by a network; it is no measurement. Unless the settings say "
-    "otherwise, one still geometry carries the whole clip: the expression's own change of depth is not reconstructed.",
-    "Surface that the source did not see well is filled from the face's other side or left as it is; the mask `valid` "
-    "marks it.",
-    "Flow is estimated too; where the source blurs or flickers, it errs.",
+    "A view shows the face from hairline to jaw, without hair, ears or background.",
+    "The geometry of a face is estimated from its images by a network; it is not measured. Unless the settings say "
+    "otherwise, one static geometry serves the whole clip, without the change of depth during the expression.",
+    "Surface that the source did not see well is filled from the other side of the face or left as it is; the mask "
+    "`valid` excludes it.",
+    "Flow is estimated too, and is wrong where the source is blurred or flickers.",
 )
 _BIASES = (
-    "The subjects, classes and cameras are those of the source, with all that is uneven about them.",
+    "The subjects, classes and cameras are those of the source, with all their imbalances.",
     "The network that reconstructs faces was trained on rendered heads unless other weights are named: it may fit some "
     "ages, origins and faces better than others.",
-    "Views for training are kept or dropped by the attention of a network, which may look elsewhere than people do.",
+    "Views for training are kept or dropped by the attention map of a network, which may differ from human attention.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Everything the card and `croissant.json` say, in plain values.
+    """Everything in the card and in `croissant.json`, in plain values.
 
     source, counts, software, weights : of `dataset.json`; metrics : see `metrics.describe`
-    terms : what the source allows; access : how to get it; citation : BibTeX
-    stand_in : the source is acted by parametric heads
-    permission : what the publisher attested; creator : who publishes; url : where
-    suffix : of the files of views
+    terms : redistribution terms of the source; access : how to get it; citation : BibTeX
+    stand_in : whether the source is a stand-in
+    permission : of the source's owner, in the publisher's words; creator : who publishes; url : where
+    suffix : of the shards
     """
 
     source: Mapping[str, Any]
@@ -80,8 +80,8 @@ class Statement:
     def people(self) -> str:
         """Whose faces these are, in words."""
         if self.stand_in:
-            return "The faces are parametric heads; the demonstration adds one photograph in the public domain."
+            return "The faces are parametric heads; the demo dataset adds one public-domain photograph."
         return (
-            "The faces are those of the source's subjects and can be recognised. What they agreed to is what the "
-            "source's terms say; nobody else may be shown them. Do not try to find out who they are."
+            "The faces are those of the source's subjects and can be recognised. Their consent covers only the uses "
+            "in the source's terms; do not show them to others, and do not try to identify them."
         )

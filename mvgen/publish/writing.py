@@ -1,4 +1,4 @@
-"""From a finished dataset to what is published of it: its recipe, or the dataset itself."""
+"""Prepare a finished dataset for publishing: its recipe, or the dataset itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import PublishError
+from mvgen.forget.tombstones import read_forgotten
 from mvgen.publish import metrics
 from mvgen.publish.card import recipe_card
-from mvgen.publish.licence import access_to, allow_pixels, check_permission, terms_of
+from mvgen.publish.licence import access_to, check_permission, check_pixels_allowed, terms_of
 from mvgen.publish.pixels import pixel_parts
 from mvgen.publish.plan import Plan, part_of
 from mvgen.publish.recipe import CARD, MANIFEST, RECIPE, Recipe, RecipeResult, RecipeSource, manifest_bytes
@@ -19,7 +20,6 @@ from mvgen.publish.statement import Format
 from mvgen.publish.targets.address import parse_target
 from mvgen.store import layout
 from mvgen.store.about import read_about
-from mvgen.store.forgotten import read_forgotten
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 from mvgen.store.state import read_markers
 from mvgen.verify import verify
@@ -38,16 +38,16 @@ def plan_publishing(
     creator: str | None = None,
     url: str | None = None,
 ) -> Plan:
-    """What publishing a dataset would write; nothing is written yet.
+    """Plan the publication of a dataset; nothing is written yet.
 
-    out : folder that `mvgen build` wrote; address : where to, see `parse_target`
-    pixels : publish the dataset itself; False publishes its recipe; None the recipe where the source forbids more
-    kind : how the views of a dataset are packed, by default as Parquet
-    public : a repository on the Hub that everybody can read
+    out : folder that `mvgen build` wrote; address : the target, see `parse_target`
+    pixels : publish the dataset itself; False its recipe; None the recipe if the source forbids more
+    kind : file format of the views, Parquet by default
+    public : make the repository on the Hub public
     permission : of the source's owner, in the publisher's words; recorded
-    creator, url : who publishes, and where people find it
-    Raises LicenceError where the source's terms forbid it, PublishError for a target that will not do and for a dataset
-    that is not as it was built, StoreError where there is none.
+    creator, url : who publishes, and the address of the published dataset
+    Raises LicenceError where the source's terms forbid it, PublishError for an unusable target or a damaged dataset,
+    StoreError where there is no dataset.
     """
     about = read_about(out)
     source = about["source"]
@@ -55,18 +55,18 @@ def plan_publishing(
     target = parse_target(address, public=public)
     pixels = terms_of(source) != "forbidden" if pixels is None else pixels
     if pixels:
-        allow_pixels(source, permission, target.visibility)
+        check_pixels_allowed(source, permission, target.visibility)
     else:
         _refuse_for_recipes({"--format": kind, "--creator": creator, "--url": url})
     target.check(out)
     findings = verify(out).findings
     if findings:
         listed = "".join(f"\n  {finding}" for finding in findings[:_SHOWN])
-        raise PublishError(f"{out} is not as it was built (`mvgen verify {out}` lists it all):{listed}")
+        raise PublishError(f"{out} is damaged (`mvgen verify {out}` lists everything):{listed}")
     if pixels:
         rows, failures = read_table(out / layout.TABLE), read_failures(out / layout.FAILURES)
         if not rows:
-            raise PublishError(f"{out} has no view: none of its clips could be built; {layout.FAILURES} says why")
+            raise PublishError(f"{out} has no views: none of its clips could be built; see {layout.FAILURES}")
         parts = pixel_parts(
             out,
             about,
@@ -86,7 +86,7 @@ def plan_publishing(
 
 
 def recipe_files(out: Path, about: Mapping[str, Any], permission: str | None) -> dict[str, bytes]:
-    """The files of a recipe, name -> content. Raises PublishError for a dataset without the records of its build."""
+    """The files of a recipe, name -> content. Raises PublishError for a dataset without its build records."""
     rows, failures = read_table(out / layout.TABLE), read_failures(out / layout.FAILURES)
     manifest = manifest_bytes(result_digests(out, about, rows))
     recipe = Recipe(
@@ -108,7 +108,7 @@ def recipe_files(out: Path, about: Mapping[str, Any], permission: str | None) ->
 
 
 def result_digests(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow]) -> dict[str, str]:
-    """Every file of a dataset -> its sha256; without the records that only a build needs."""
+    """Every file of a dataset -> its sha256, without the build records."""
     files = {path: digest for row in rows for path, digest in row.files().items()}
     return {layout.DATASET: file_digest(out / layout.DATASET), **about["files"], **files}
 
@@ -122,7 +122,7 @@ def _refuse_for_recipes(flags: Mapping[str, str | None]) -> None:
 def _source(out: Path, about: Mapping[str, Any]) -> RecipeSource:
     markers = read_markers(out)
     if not markers:
-        raise PublishError(f"{out} has no records of its build ({layout.DONE}), which tell what the source was")
+        raise PublishError(f"{out} has no build records ({layout.DONE}), which a recipe needs to describe the source")
     source = about["source"]
     annotations = {
         PurePosixPath(path).name: digest

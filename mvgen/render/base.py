@@ -1,7 +1,7 @@
-"""What every renderer gives.
+"""The interface of renderers, and the view that follows from a rendered depth map.
 
-Convention: a renderer only finds the depth of a mesh in a view. Where a view pixel was seen in the source follows from
-that depth through the camera, so depth, camera and colour of a view cannot disagree.
+Convention: a renderer only computes the depth of a mesh in a view. The source pixel of each view pixel follows from
+that depth and the camera, so that depth, camera and colour of a view agree.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ Floats = NDArray[np.floating]
 
 
 class Renderer(Protocol):
-    """Something that sees a mesh through a camera."""
+    """Renders a mesh through a camera."""
 
     def render(self, mesh: Mesh, camera: Camera, grazing: float) -> ViewGeometry:
-        """What `camera` sees of a mesh whose `uv` are the pixels of the camera's source view (yaw 0, pitch 0).
+        """Render a mesh whose `uv` are the pixels of the camera's source view (yaw 0, pitch 0).
 
-        grazing : degrees; surface seen in the source at more than this angle is not valid
+        grazing : degrees; surface that the source saw at more than this angle from its normal is not valid
         """
         ...
 
 
 def source_cosine(mesh: Mesh, camera: Camera) -> Floats:
-    """Cosine of the angle at which the source saw the surface: (S, S) float64 on its pixels, 0 beside the mesh.
+    """Cosine of the angle at which the source saw the surface: (S, S) float64 on its pixels, 0 off the mesh.
 
     camera : of the source or of any view of it
     """
@@ -38,7 +38,7 @@ def source_cosine(mesh: Mesh, camera: Camera) -> Floats:
 
 
 def cosine_on_pixels(mesh: Mesh, camera: Camera, normals: Floats) -> Floats:
-    """`source_cosine` for a mesh whose unit normals (N, 3) are known."""
+    """`source_cosine` of a mesh with known unit normals (N, 3)."""
     source = camera.at(0.0, 0.0)
     cosine = np.zeros((source.size, source.size))
     column, row = np.floor(mesh.uv).astype(int).clip(0, source.size - 1).T
@@ -53,27 +53,27 @@ def view_geometry(
     grazing: float,
     coverage: NDArray[np.float32] | None = None,
 ) -> ViewGeometry:
-    """The view that belongs to a rendered depth map (S, S), NaN where nothing is hit; without `blend`.
+    """The view of a rendered depth map (S, S), NaN where nothing is hit; `blend` is zero.
 
-    cosine : (S, S), at which the source saw the surface, see `source_cosine`
+    cosine : (S, S), of the angle at which the source saw the surface, see `source_cosine`
     grazing : degrees
-    coverage : (S, S); by default the share of hits in the 3 x 3 pixels around, weighted 1 2 1 both ways
+    coverage : (S, S); by default the share of hits in the 3 x 3 pixels around, weighted 1 2 1 along both axes
     """
     hit = np.isfinite(depth)
     pixels = np.concatenate([pixel_grid(camera.size, camera.size)[hit], depth[hit, None].astype(np.float64)], axis=-1)
-    seen_at = camera.at(0.0, 0.0).project(camera.unproject(pixels))[:, :2]
+    source_pixels = camera.at(0.0, 0.0).project(camera.unproject(pixels))[:, :2]
     source = np.full((*depth.shape, 2), np.nan, np.float32)
-    source[hit] = seen_at
-    column, row = np.floor(seen_at).astype(int).clip(0, camera.size - 1).T
+    source[hit] = source_pixels
+    column, row = np.floor(source_pixels).astype(int).clip(0, camera.size - 1).T
     valid = np.zeros_like(hit)
-    valid[hit] = ((seen_at >= 0) & (seen_at <= camera.size)).all(axis=-1)
+    valid[hit] = ((source_pixels >= 0) & (source_pixels <= camera.size)).all(axis=-1)
     valid[hit] &= cosine[row, column] > np.cos(np.radians(grazing))
     if coverage is None:
         coverage = _smooth(hit.astype(np.float32))
     return ViewGeometry(
         camera=camera,
         depth=depth,
-        source=_spread(source, hit, (coverage > 0) & ~hit),
+        source=_filled(source, hit, (coverage > 0) & ~hit),
         valid=valid,
         coverage=coverage,
         blend=np.zeros_like(coverage),
@@ -81,14 +81,14 @@ def view_geometry(
 
 
 def _smooth(hits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of 3 x 3 pixels, weighted 1 2 1 both ways. The picture goes on beyond its rim as it is there."""
+    """Mean of 3 x 3 pixels, weighted 1 2 1 along both axes. The border is replicated."""
     padded = np.pad(hits, 1, mode="edge")
     columns = padded[:-2] + 2 * padded[1:-1] + padded[2:]
     return np.asarray((columns[:, :-2] + 2 * columns[:, 1:-1] + columns[:, 2:]) / 16, np.float32)
 
 
-def _spread(source: NDArray[np.float32], hit: Mask, fringe: Mask) -> NDArray[np.float32]:
-    """Source pixels with those of the fringe filled in from a neighbour that is hit, beside it or corner to corner."""
+def _filled(source: NDArray[np.float32], hit: Mask, fringe: Mask) -> NDArray[np.float32]:
+    """Source pixels, with those of the fringe filled in from one of the eight neighbours that is hit."""
     row, column = np.nonzero(fringe)
     todo = np.ones(len(row), bool)
     for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
@@ -100,7 +100,7 @@ def _spread(source: NDArray[np.float32], hit: Mask, fringe: Mask) -> NDArray[np.
 
 
 def seen_inside(view: ViewGeometry, inside: Mask) -> Mask:
-    """(S, S) bool, valid pixels of a view whose source pixel lies in the mask (S, S) of the source."""
+    """(S, S) bool, valid pixels of a view whose source pixel is in the mask (S, S) of the source."""
     column, row = np.floor(view.source[view.valid]).astype(int).clip(0, len(inside) - 1).T
     seen = view.valid.copy()
     seen[view.valid] = inside[row, column]

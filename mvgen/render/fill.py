@@ -1,9 +1,9 @@
-"""Colour for surface that lies outside the source's picture, and for what lies beside the face.
+"""Colour for surface outside the source's picture, and for the background of a face.
 
-A face is nearly its own mirror image: what the picture's edge cuts off on one side the other may show. Filled surface
-is still: it adds no motion, and an expression of one side does not appear on the other. What the source did see,
-however slantingly, keeps its colours: on stand-ins at 45 degrees what was seen at 65 to 80 degrees is within 31 to 41
-dB of the true side view, and on photographs the other half of a face is lit from elsewhere.
+A face is nearly symmetric: the part that the picture's edge cuts off on one side may be visible on the other. Filled
+surface is still: it adds no motion, and an expression of one side does not appear on the other. Surface that the source
+saw keeps its colours, however oblique: on stand-ins at 45 degrees surface seen at 65 to 80 degrees is within 31 to 41
+dB of the true side view, and on photographs the light on the other half of a face differs.
 
 Convention: images (S, S, 3) uint8; filled pixels are never `valid`.
 Sources: Perez, Gangnet & Blake, Poisson image editing, SIGGRAPH 2003 (match at the seam, spread inward); Gortler et
@@ -23,19 +23,19 @@ from mvgen.render.surface import facing, source_normals, source_points
 
 Floats = NDArray[np.floating]
 
-_LEAST_LANDMARKS = 12  # on the surface; fewer do not tell where the middle of the face is
+_LEAST_LANDMARKS = 12  # on the surface; fewer do not determine the plane of symmetry
 _FARTHEST_TILT = 20.0  # degrees between a plausible plane of symmetry and the image's middle line
-_DISTANCE = 0.06  # world units, along the normal: a mirrored point this close to the surface lies on it
+_DISTANCE = 0.06  # world units, along the normal: a mirrored point this close to the surface is on it
 _SEAM = 1 / 64  # of the image's side: sigma within which light is compared across the seam
 _DARK = 8.0  # of 255, added before ratios are taken: noise makes ratios of dark colours meaningless
 _LARGEST_GAIN = 2.0
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_HAZE = 1 / 12  # of the image's side: sigma of the blurred background
+_BLUR = 1 / 12  # of the image's side: sigma of the blurred background
 
 
 @dataclass(frozen=True, slots=True)
 class SymmetryPlane:
-    """The plane that a face is its own mirror image in: points x with normal . x = offset.
+    """A face's plane of symmetry: points x with normal . x = offset.
 
     normal : (3,) float64, unit, toward image right; offset : world units
     """
@@ -50,10 +50,10 @@ class SymmetryPlane:
 
 @dataclass(frozen=True, slots=True)
 class SeenFace:
-    """What the source knows of a face: the same for all views of a clip.
+    """A face as the source saw it: the same for all views of a clip.
 
     surface : the face's depth, NaN outside it
-    cosine : (S, S), of the angle at which the source saw each pixel's surface, 0 beside the face
+    cosine : (S, S), of the angle at which the source saw each pixel's surface, 0 outside the face
     inside : (S, S) bool, crop pixels that the source's picture covers
     plane : the face's plane of symmetry
     """
@@ -65,7 +65,7 @@ class SeenFace:
 
     @classmethod
     def of(cls, surface: DepthMap, inside: Mask, landmarks: Floats | None = None) -> SeenFace:
-        """Look at a face's surface. landmarks : (68, 2) crop pixels, or None where there are none."""
+        """From a face's surface. landmarks : (68, 2) crop pixels, or None where there are none."""
         known = np.isfinite(surface.depth)
         points = source_points(surface)
         cosine = np.zeros(known.shape, np.float32)
@@ -74,11 +74,11 @@ class SeenFace:
 
 
 def symmetry_plane(surface: DepthMap, landmarks: Floats | None) -> SymmetryPlane:
-    """The plane that mirrors the landmarks onto one another best, by least squares.
+    """The plane that best mirrors the landmarks onto one another, by least squares.
 
     surface : the face's depth, NaN outside it
     landmarks : (68, 2) crop pixels
-    The plane x = 0 where there are no landmarks, too few lie on the surface, or their plane is not that of a face seen
+    The plane x = 0 where there are no landmarks, too few are on the surface, or their plane is not that of a face seen
     from the front. For p and its mirror partner q the squared error is |p - q|^2 - (n . (p - q))^2 + (n . (p + q) -
     2 offset)^2, so n is the main eigenvector of a 3 x 3 matrix.
     """
@@ -100,13 +100,13 @@ def symmetry_plane(surface: DepthMap, landmarks: Floats | None) -> SymmetryPlane
 
 
 def _on_surface(surface: DepthMap, pixels: Floats) -> Floats:
-    """World points (N, 3) of the surface at pixels (N, 2), NaN beside it."""
+    """World points (N, 3) of the surface at pixels (N, 2), NaN off the surface."""
     depth = _at(surface.depth, pixels)
     return surface.camera.unproject(np.column_stack([pixels, depth]))
 
 
 def _at(image: Floats, pixels: Floats) -> Floats:
-    """Values (N,) of an image (S, S) at pixels (N, 2), those of the pixel they lie in; NaN outside the image."""
+    """Values (N,) of an image (S, S) at pixels (N, 2), without interpolation; NaN outside the image."""
     with np.errstate(invalid="ignore"):
         column, row = np.floor(np.nan_to_num(pixels, nan=-1.0)).astype(int).T
     within = (column >= 0) & (column < image.shape[1]) & (row >= 0) & (row < image.shape[0])
@@ -118,14 +118,14 @@ def _at(image: Floats, pixels: Floats) -> Floats:
 def fill_unseen(
     colour: Image, view: ViewGeometry, unseen: Mask, crops: Image, face: SeenFace, *, onset: int, grazing: float
 ) -> Image:
-    """The frames of a view with plausible colours on surface that lies outside the source's picture.
+    """The frames of a view with plausible colours on surface outside the source's picture.
 
-    colour : (T, S, S, 3) uint8, as `drape` gives it; crops : (T, S, S, 3) uint8, registered frames
-    unseen : (S, S) bool, surface that was not seen well; what the picture shows of it stays as it is
+    colour : (T, S, S, 3) uint8, from `project_texture`; crops : (T, S, S, 3) uint8, registered frames
+    unseen : (S, S) bool, surface that was not seen well; the part inside the source's picture is not changed
     onset : index of the frame that the mirrored colours are taken from
     grazing : degrees; the mirror image has to be seen at less than this angle
-    It takes the colours of its mirror image, in the light of its own side, and is spanned smoothly from its neighbours
-    where that was not seen either; the same in every frame.
+    Surface outside the picture takes the colours of its mirror image, adjusted to the light of its own side. Where the
+    mirror image was not seen either, colours are interpolated from the neighbours. They are the same in every frame.
     """
     gap = unseen & np.isfinite(view.depth) & ~_covered(view, face.inside)
     if not gap.any():
@@ -145,9 +145,9 @@ def fill_unseen(
 
 
 def _sample(crop: Image, source: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours (S, S, 3) float32 of a crop at pixels (S, S, 2), cubic; any colour where the pixel is NaN.
+    """Colours (S, S, 3) float32 of a crop at pixels (S, S, 2), cubic; arbitrary where the pixel is NaN.
 
-    What the source hardly saw a view sees well, so a view's pixel is never much larger than the source's here.
+    A view magnifies surface that the source saw obliquely, so no filter against aliasing is needed here.
     """
     import cv2
 
@@ -157,7 +157,7 @@ def _sample(crop: Image, source: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _covered(view: ViewGeometry, inside: Mask) -> Mask:
-    """(S, S) bool, view pixels whose place in the source lies in the picture."""
+    """(S, S) bool, view pixels whose source pixel is in the mask (S, S) of the source."""
     covered = np.zeros(view.depth.shape, bool)
     hit = np.isfinite(view.depth)
     covered[hit] = _at(inside.astype(np.float32), view.source[hit]) > 0
@@ -165,9 +165,9 @@ def _covered(view: ViewGeometry, inside: Mask) -> Mask:
 
 
 def _mirrored(view: ViewGeometry, gap: Mask, face: SeenFace, grazing: float) -> tuple[NDArray[np.float32], Mask]:
-    """Where the source saw the mirror images of a view's surface, in and around a gap.
+    """Source pixels of the mirror images of a view's surface, in and around a gap.
 
-    Returns source pixels (S, S, 2), NaN where they are not known, and where they are (S, S) bool.
+    Returns (S, S, 2), NaN where they are unknown, and (S, S) bool, where they are known.
     """
     import cv2
 
@@ -177,22 +177,22 @@ def _mirrored(view: ViewGeometry, gap: Mask, face: SeenFace, grazing: float) -> 
     near &= np.isfinite(view.depth)
     row, column = np.nonzero(near)
     points = view.camera.unproject(np.column_stack([column + 0.5, row + 0.5, view.depth[near].astype(np.float64)]))
-    landed = face.surface.camera.project(face.plane.mirror(points))
-    cosine = np.nan_to_num(_at(face.cosine, landed[:, :2]))
-    away = np.abs(landed[:, 2] - _at(face.surface.depth, landed[:, :2])) * cosine
+    projected = face.surface.camera.project(face.plane.mirror(points))
+    cosine = np.nan_to_num(_at(face.cosine, projected[:, :2]))
+    away = np.abs(projected[:, 2] - _at(face.surface.depth, projected[:, :2])) * cosine
     seen = (away < _DISTANCE) & (cosine > np.cos(np.radians(grazing)))
-    seen &= _at(face.inside.astype(np.float32), landed[:, :2]) > 0
+    seen &= _at(face.inside.astype(np.float32), projected[:, :2]) > 0
     source = np.full((size, size, 2), np.nan, np.float32)
-    source[row[seen], column[seen]] = landed[seen, :2]
+    source[row[seen], column[seen]] = projected[seen, :2]
     shown = np.zeros((size, size), bool)
     shown[near] = seen
     return source, shown
 
 
 def _gain(own: Floats, skin: Floats, seen_twice: Mask) -> NDArray[np.float32]:
-    """Ratio (S, S, 3) of own to mirrored colour, both above _DARK, where both are trusted, and spanned from there.
+    """Ratio (S, S, 3) of own to mirrored colour, both plus _DARK, interpolated where only one of them is known.
 
-    seen_twice : (S, S) bool, where they are
+    seen_twice : (S, S) bool, where both are known
     """
     import cv2
 
@@ -205,9 +205,9 @@ def _gain(own: Floats, skin: Floats, seen_twice: Mask) -> NDArray[np.float32]:
 
 
 def push_pull(values: Floats, known: Mask) -> NDArray[np.float32]:
-    """Values (S, S, C) with the unknown ones spanned smoothly from the known ones (S, S) bool, which stay.
+    """Values (S, S, C), the unknown ones interpolated smoothly from those that are known (S, S) bool.
 
-    Zeros where nothing is known at all.
+    Zeros if none is known.
     """
     import cv2
 
@@ -223,10 +223,11 @@ def push_pull(values: Floats, known: Mask) -> NDArray[np.float32]:
 
 
 def background(kind: str, crop: Image, face: SeenFace) -> Image:
-    """What lies behind the face in every frame of every view: (S, S, 3) uint8.
+    """The background of every frame of every view: (S, S, 3) uint8.
 
-    kind : "black", "blurred" or a colour "#rrggbb", of which a grey clip gets the luminance
-    crop : (S, S, 3) uint8, registered onset frame; blurred, its surroundings of the face without the face
+    kind : "black", "blurred" (the surroundings of the face) or a colour "#rrggbb", of which a grey clip gets the
+        luminance
+    crop : (S, S, 3) uint8, registered onset frame
     """
     import cv2
 
@@ -238,11 +239,11 @@ def background(kind: str, crop: Image, face: SeenFace) -> Image:
     if not around.any():
         around = face.inside
     surroundings = push_pull(crop.astype(np.float32), around)
-    return np.rint(cv2.GaussianBlur(surroundings, (0, 0), _HAZE * len(crop))).astype(np.uint8)
+    return np.rint(cv2.GaussianBlur(surroundings, (0, 0), _BLUR * len(crop))).astype(np.uint8)
 
 
-def lay_over(colour: Image, coverage: NDArray[np.float32], behind: Image) -> Image:
-    """Frames of a surface laid over what is behind it.
+def composite(colour: Image, coverage: NDArray[np.float32], behind: Image) -> Image:
+    """Frames of a surface composited over a background.
 
     colour : (T, S, S, 3) uint8
     coverage : (1, S, S) or (T, S, S) in [0, 1], share of each pixel that the surface covers

@@ -1,9 +1,9 @@
-"""The fast renderer, for the meshes of depth maps: on one CPU core or on CUDA, from the same kernels.
+"""The fast renderer, for the meshes of depth maps: on one CPU core or on CUDA, with the same kernels.
 
-Under an orthographic camera that only yaws, every point stays in its image row. What row r of any such view shows is
-what the mesh has in the plane through the centres of row r: the same lines for every yaw. They are cut once for a mesh,
-and a view is a z-buffer of one dimension for every row, exact to the sub-pixel. Views of a pinhole or with a pitch draw
-triangles.
+With an orthographic camera that only yaws, every point stays in its image row: row r of any such view shows the
+intersection of the mesh with the plane through the pixel centres of row r. These lines are computed once for a mesh,
+and a view is a one-dimensional z-buffer for every row, exact to the sub-pixel. Views of a pinhole or with a pitch
+rasterise triangles.
 
 Convention: P (4, 4) takes the world to (U, V, z, w), with u = U / w and v = V / w and w = 1 for an orthographic camera,
 eye - z for a pinhole; all four are linear in the world. B (4, 4) takes (u w, v w, z, 1) of a view to the source's
@@ -25,13 +25,13 @@ from mvgen.core.records import Floats, Mesh, ViewGeometry
 from mvgen.render.base import cosine_on_pixels
 from mvgen.render.kernels.runtime import open_warp, uploaded
 
-_ON_ROW = 1e-3  # pixels; a vertex this near to the centre of a row lies on it, whatever rounding says
-_JUMP = 3.0  # pixels; a larger difference in depth at the end of a surface is another surface behind it
-_FARTHEST = 64.0  # world units; no point of a face is as far to a side
-_MOST_CUTS = 3  # rows that cut a triangle of a depth grid: two corners are a row apart, and each moves half a row
+_ON_ROW = 1e-3  # pixels; a vertex this near to the centre of a row differs from it by rounding only
+_JUMP = 3.0  # pixels; a larger difference in depth at the end of a surface means another surface behind it
+_FARTHEST = 64.0  # world units; larger than the x of any point of a face
+_MOST_CUTS = 3  # rows that cut a triangle of a depth grid: its corners are a row apart, and each moves half a row
 
 
-def _lens(camera: Camera) -> Floats:
+def _projection(camera: Camera) -> Floats:
     """P of the source view of a camera: (4, 4) float64."""
     if camera.focal is None:
         u, v = camera.centre
@@ -44,36 +44,35 @@ def _lens(camera: Camera) -> Floats:
     )
 
 
-def _unlens(lens: Floats) -> Floats:
+def _inverse(projection: Floats) -> Floats:
     """(U, V, z, 1) of the source view to the world: (4, 4) float64."""
-    known = lens.copy()
-    known[3] = (0, 0, 0, 1)
-    return np.linalg.inv(known)
+    matrix = projection.copy()
+    matrix[3] = (0, 0, 0, 1)
+    return np.linalg.inv(matrix)
 
 
-def _matrices(camera: Camera, lens: Floats, unlens: Floats) -> NDArray[np.float32]:
+def _matrices(camera: Camera, projection: Floats, inverse: Floats) -> NDArray[np.float32]:
     """P and B of a view: (2, 4, 4)."""
-    there = camera.rotation
-    turns = np.zeros((2, 4, 4))
-    turns[:, :3, :3] = there, there.T
-    turns[:, :3, 3] = camera.pivot - turns[:, :3, :3] @ camera.pivot
-    turns[:, 3, 3] = 1
-    to_view, back = lens @ turns
-    return np.array([to_view, back @ unlens], np.float32)
+    rotations = np.zeros((2, 4, 4))
+    rotations[:, :3, :3] = camera.rotation, camera.rotation.T
+    rotations[:, :3, 3] = camera.pivot - rotations[:, :3, :3] @ camera.pivot
+    rotations[:, 3, 3] = 1
+    to_view, back = projection @ rotations
+    return np.array([to_view, back @ inverse], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A mesh and what follows from it for every view, on the device.
+class _PreparedMesh:
+    """A mesh, and data derived from it for all views, on the device.
 
     points, starts : lines along the pixel rows, see `_lines`
-    outline : (E, 3) edges that one triangle has, and that triangle's third corner
+    outline : (E, 3) edges that belong to one triangle only, and that triangle's third corner
     """
 
     mesh: Mesh
     source: Camera
-    lens: Floats
-    unlens: Floats
+    projection: Floats
+    inverse: Floats
     vertices: Any
     triangles: Any
     cosine: Any
@@ -84,18 +83,18 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Drawing:
-    """Views of a mesh, to be drawn one after the other: kernels with the memory they work in.
+    """Recorded kernel launches that draw one view of a mesh after the other, with their memory.
 
-    Handing a kernel its arguments takes as long as a tenth of a view, as does asking for its memory; here they stay.
+    Passing the arguments of a kernel takes a tenth of a view's time, and so does allocating its memory: both are kept.
 
-    asked : what the drawing is for: cosine of grazing, along rows
-    turn : takes P and B of the view, see `_matrices`
-    launches : of kernels, one after the other
-    images : give those of the view, in the order of `ViewGeometry`, each time in memory of their own
+    settings : cosine of the grazing angle, and whether views are drawn along rows
+    set_view : takes P and B of the view, see `_matrices`
+    launches : of kernels, in order
+    images : return the view's images, in the order of `ViewGeometry`, as copies
     """
 
-    asked: tuple[float, bool]
-    turn: Callable[[NDArray[np.float32]], object]
+    settings: tuple[float, bool]
+    set_view: Callable[[NDArray[np.float32]], object]
     launches: tuple[Any, ...]
     images: tuple[Callable[[], NDArray[Any]], ...]
 
@@ -106,28 +105,28 @@ class GridRenderer:
     def __init__(self, device: str = "cpu") -> None:
         self._warp = open_warp(device)
         self._device = device
-        self._known: _Known | None = None
+        self._prepared: _PreparedMesh | None = None
         self._drawing: _Drawing | None = None
 
     def render(self, mesh: Mesh, camera: Camera, grazing: float) -> ViewGeometry:
-        """What `camera` sees of a mesh; see `mvgen.render.base.Renderer`."""
+        """Render a mesh, see `mvgen.render.base.Renderer`."""
         source = camera.at(0.0, 0.0)
-        # All views of a clip look at one mesh: what belongs to the mesh is made once.
-        if self._known is None or self._known.mesh is not mesh or self._known.source != source:
-            self._known, self._drawing = self._prepare(mesh, source), None
-        asked = float(np.cos(np.radians(grazing))), source.focal is None and camera.pitch == 0
-        if self._drawing is None or self._drawing.asked != asked:
-            self._drawing = self._plan(self._known, *asked)
-        return self._draw(self._drawing, camera, _matrices(camera, self._known.lens, self._known.unlens))
+        # All views of a clip render one mesh: its data is made once.
+        if self._prepared is None or self._prepared.mesh is not mesh or self._prepared.source != source:
+            self._prepared, self._drawing = self._prepare(mesh, source), None
+        settings = float(np.cos(np.radians(grazing))), source.focal is None and camera.pitch == 0
+        if self._drawing is None or self._drawing.settings != settings:
+            self._drawing = self._record(self._prepared, *settings)
+        return self._draw(self._drawing, camera, _matrices(camera, self._prepared.projection, self._prepared.inverse))
 
     def _array(self, array: NDArray[Any], kind: Any) -> Any:
         return uploaded(array, kind, self._device)
 
-    def _prepare(self, mesh: Mesh, source: Camera) -> _Known:
+    def _prepare(self, mesh: Mesh, source: Camera) -> _PreparedMesh:
         from mvgen.render.kernels import mesh as mesh_kernels
 
         warp = self._warp
-        # On the CPU whatever the device: sums of normals depend on their order.
+        # Always on the CPU: the sum of normals depends on the order of the triangles.
         vertices = uploaded(mesh.vertices, warp.vec3, "cpu")
         triangles = uploaded(mesh.triangles, warp.vec3i, "cpu")
         normals, turns = np.zeros((len(mesh.vertices), 3)), np.zeros(len(mesh.vertices), np.int32)
@@ -135,11 +134,11 @@ class GridRenderer:
         warp.launch(mesh_kernels.sum_triangles, len(mesh.triangles), [vertices, triangles, *sums], device="cpu")
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
         points, starts = self._lines(mesh, source.size, vertices, triangles)
-        return _Known(
+        return _PreparedMesh(
             mesh=mesh,
             source=source,
-            lens=_lens(source),
-            unlens=_unlens(_lens(source)),
+            projection=_projection(source),
+            inverse=_inverse(_projection(source)),
             vertices=self._array(mesh.vertices, warp.vec3),
             triangles=self._array(mesh.triangles, warp.vec3i),
             cosine=self._array(cosine_on_pixels(mesh, source, normals).astype(np.float32).ravel(), warp.float32),
@@ -151,10 +150,10 @@ class GridRenderer:
     def _lines(
         self, mesh: Mesh, size: int, vertices: Any, triangles: Any
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """The mesh cut along its pixel rows: lines, from left to right where the source saw their front.
+        """The mesh cut along its pixel rows into lines, from left to right where the source saw their front.
 
         Returns points (3, P): x and z in the world, and 1 where a line leads here from the point before, else 0; and
-        (S + 1,), where the points of each row begin.
+        (S + 1,), the index of each row's first point.
         """
         from mvgen.render.kernels import mesh as mesh_kernels
 
@@ -181,10 +180,10 @@ class GridRenderer:
         count = np.bincount(row, minlength=size) + np.bincount(row[fresh], minlength=size)
         return points, np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
 
-    def _plan(self, known: _Known, least: float, along_rows: bool) -> _Drawing:
+    def _record(self, prepared: _PreparedMesh, least: float, along_rows: bool) -> _Drawing:
         from mvgen.render.kernels import rasterise, silhouette
 
-        warp, device, size = self._warp, self._device, known.source.size
+        warp, device, size = self._warp, self._device, prepared.source.size
         pixels = size * size
 
         def empty(kind: Any, count: int = pixels) -> Any:
@@ -198,44 +197,44 @@ class GridRenderer:
         depth, source, _, coverage, blend = images
         ends = warp.full(2 * pixels, float(silhouette.NOWHERE), dtype=warp.float32, device=device)
         marked = warp.zeros(1 + 2 * pixels, dtype=warp.int32, device=device)
-        eye = 0.0 if known.source.focal is None else float(known.source.position[2])
-        perspective = int(known.source.focal is not None)
-        lens, surface = [matrices, eye, perspective], [known.cosine, least, size]
-        vertices, triangles, edges = known.vertices, known.triangles, known.outline
+        eye = 0.0 if prepared.source.focal is None else float(prepared.source.position[2])
+        perspective = int(prepared.source.focal is not None)
+        lens, surface = [matrices, eye, perspective], [prepared.cosine, least, size]
+        vertices, triangles, edges = prepared.vertices, prepared.triangles, prepared.outline
         if along_rows:
-            landed = empty(warp.float32, 2 * len(known.points) // 3)
-            inputs = [known.points, known.starts, matrices, *surface, ends, marked, landed]
+            in_view = empty(warp.float32, 2 * len(prepared.points) // 3)
+            inputs = [prepared.points, prepared.starts, matrices, *surface, ends, marked, in_view]
             draw = [
-                launch(rasterise.sweep_rows, size, inputs, images),
+                launch(rasterise.draw_rows, size, inputs, images),
                 launch(silhouette.mark_outline, len(edges), [vertices, edges, matrices, size], [ends, marked]),
             ]
         else:
-            landed, turns = empty(warp.vec3, len(vertices)), empty(warp.int32, len(vertices))
+            in_view, turns = empty(warp.vec3, len(vertices)), empty(warp.int32, len(vertices))
             nearness = empty(warp.float32)
             draw = [
-                launch(rasterise.project_vertices, len(vertices), [vertices, matrices, perspective], [landed, turns]),
+                launch(rasterise.project_vertices, len(vertices), [vertices, matrices, perspective], [in_view, turns]),
                 launch(rasterise.empty_pixels, pixels, [], [nearness]),
-                launch(rasterise.draw_triangles, len(triangles), [landed, triangles, size], [nearness, turns]),
+                launch(rasterise.draw_triangles, len(triangles), [in_view, triangles, size], [nearness, turns]),
                 launch(rasterise.read_depth, pixels, [nearness, eye, perspective], [depth]),
-                launch(silhouette.mark_contours, len(triangles), [landed, triangles, turns, size], [ends, marked]),
-                launch(rasterise.look_back_rows, size, [depth, *lens, *surface], images[1:]),
+                launch(silhouette.mark_contours, len(triangles), [in_view, triangles, turns, size], [ends, marked]),
+                launch(rasterise.find_source_rows, size, [depth, *lens, *surface], images[1:]),
             ]
-        inputs = [marked, depth, ends, *lens, _JUMP / known.source.scale, size]
+        inputs = [marked, depth, ends, *lens, _JUMP / prepared.source.scale, size]
         finish = [
-            launch(silhouette.soften, (silhouette.STRIDE, 2), inputs, [source, coverage, blend]),
-            launch(silhouette.forget, silhouette.STRIDE, [marked], [ends]),
+            launch(silhouette.antialias, (silhouette.STRIDE, 2), inputs, [source, coverage, blend]),
+            launch(silhouette.reset_ends, silhouette.STRIDE, [marked], [ends]),
         ]
         on_host = device == "cpu"  # where NumPy sees the same memory
         return _Drawing(
-            asked=(least, along_rows),
-            turn=partial(np.copyto, matrices.numpy()) if on_host else matrices.assign,
-            launches=(launch(silhouette.begin, 1, [], [marked]), *draw, *finish),
+            settings=(least, along_rows),
+            set_view=partial(np.copyto, matrices.numpy()) if on_host else matrices.assign,
+            launches=(launch(silhouette.reset_marks, 1, [], [marked]), *draw, *finish),
             images=tuple(image.numpy().copy if on_host else image.numpy for image in images),
         )
 
     @staticmethod
     def _draw(drawing: _Drawing, camera: Camera, matrices: NDArray[np.float32]) -> ViewGeometry:
-        drawing.turn(matrices)
+        drawing.set_view(matrices)
         for launch in drawing.launches:
             launch.launch()
         images = [image() for image in drawing.images]
@@ -245,7 +244,7 @@ class GridRenderer:
 def _outline(triangles: NDArray[np.int32], open_vertices: NDArray[np.bool_]) -> NDArray[np.int32]:
     """(E, 3) the edges that belong to one triangle only, and that triangle's third corner.
 
-    open_vertices : (N,) bool, vertices that triangles do not close around; both ends of such an edge are
+    open_vertices : (N,) bool, vertices that triangles do not surround; both ends of such an edge are among them
     """
     edges = np.concatenate([triangles[:, [0, 1, 2]], triangles[:, [1, 2, 0]], triangles[:, [2, 0, 1]]])
     edges = edges[open_vertices[edges[:, 0]] & open_vertices[edges[:, 1]]]

@@ -1,4 +1,4 @@
-"""Frames of a view moved by what skin gains in depth: an expression bulges, and from the side that is motion."""
+"""Displacement of skin in depth, called lift: seen from the side, skin that an expression raises moves."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from numpy.typing import NDArray
 from mvgen.core.camera import pixel_grid
 from mvgen.core.records import Image, ViewGeometry
 
-_LEAST = 0.02  # pixels; a frame whose skin is lifted by less stays as it is
+_LEAST = 0.02  # pixels; a frame that would move by less is not changed
 
 
 def lift_skin(colour: Image, lift: NDArray[np.float16], view: ViewGeometry) -> None:
-    """Move the frames of a view (T, S, S, 3), in place, as their skin is nearer to the camera or farther.
+    """Warp the frames of a view (T, S, S, 3), in place, by the displacement of their skin in depth.
 
-    lift : (T, s, s) float16, world units along the source's optical axis, on a grid over the source's pixels; what it
-        is at a pixel of the view moves that pixel, as far as the view turns away from the source
+    lift : (T, s, s) float16, world units along the source's optical axis, positive toward the camera, on a grid over
+        the source's pixels; the displacement in the view grows with the angle between view and source
     """
     import cv2
 
-    camera, size, few = view.camera, colour.shape[1], lift.shape[1]
+    camera, size, side = view.camera, colour.shape[1], lift.shape[1]
     rows, columns = (np.flatnonzero(np.isfinite(view.source[..., 0]).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return
     shown = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    # Beyond the face the nearest skin tells, so that outlines do not tear.
-    source = _filled(view.source[shown]) * np.float32(few / size) - np.float32(0.5)
+    # Pixels beyond the face move with the nearest skin, so that outlines do not tear.
+    source = _filled(view.source[shown]) * np.float32(side / size) - np.float32(0.5)
     height, width = source.shape[:2]
-    step = max(1, size // few)
+    step = max(1, size // side)
     coarse = np.asarray(cv2.resize(source, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA))
-    # How far a pixel moves in the view when its skin comes nearer by one world unit.
+    # Displacement in the view, pixels, of skin that comes nearer by one world unit.
     across, down = (camera.rotation[:2, 2] * [camera.scale, -camera.scale]).tolist()
     right, below = np.ascontiguousarray(np.moveaxis(pixel_grid(height, width) - 0.5, -1, 0), np.float32)
     for picture, near in zip(colour, lift.astype(np.float32), strict=True):
@@ -43,7 +43,7 @@ def lift_skin(colour: Image, lift: NDArray[np.float16], view: ViewGeometry) -> N
 
 
 def _filled(source: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, S, 2), with the nearest known pixel's value where there is none."""
+    """(S, S, 2), unknown pixels filled with the value of the nearest known one."""
     from scipy.ndimage import distance_transform_edt
 
     unknown = np.isnan(source[..., 0])

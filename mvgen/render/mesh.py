@@ -1,4 +1,4 @@
-"""From a depth map to a triangle mesh of the face, and out to files.
+"""Triangle mesh of a depth map, and its export to files.
 
 Convention: one vertex per face pixel, at the pixel's centre; triangles are counter-clockwise seen from the front.
 """
@@ -43,7 +43,7 @@ def _triangles(mask: Mask, depth: Floats) -> NDArray[np.int32]:
 def mesh_from_depth(surface: DepthMap) -> Mesh:
     """Triangle mesh of a depth map that is NaN outside the face.
 
-    Every known pixel is a vertex; nothing is torn inside.
+    Every known pixel is a vertex; neighbours are connected whatever their difference in depth.
     """
     mask = np.isfinite(surface.depth)
     height, width = mask.shape
@@ -55,11 +55,11 @@ def mesh_from_depth(surface: DepthMap) -> Mesh:
 
 
 def smooth_outline(mesh: Mesh, camera: Camera) -> Mesh:
-    """The mesh with the vertices of its outline moved along it onto a smooth curve.
+    """The mesh with the vertices of its outline moved onto a smooth curve.
 
-    camera : the source camera, which the mesh was seen by
-    An outline on the pixel grid is a stair; where the surface is steep, a view from the side stretches every step into
-    a tooth. A vertex stays within its own pixel, so what belongs to the pixel still belongs to the vertex.
+    camera : the source camera of the mesh
+    An outline on the pixel grid is a staircase, whose steps views from the side enlarge where the surface is steep. A
+    vertex stays within its own pixel, so values per pixel still hold for it.
     """
     from scipy import sparse
 
@@ -87,7 +87,7 @@ def export_mesh(mesh: Mesh, texture: Image, path: Path) -> None:
     """Write a textured mesh as .glb, .obj (with its material beside it) or .ply (with a colour per vertex).
 
     texture : (S, S, 3) uint8, the crop that `mesh.uv` refers to
-    Raises ValueError for another ending.
+    Raises ValueError for another suffix.
     """
     import trimesh
     from PIL import Image as Picture

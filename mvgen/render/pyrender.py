@@ -25,12 +25,12 @@ _MARGIN = 0.05  # world units between the surface and the clipping planes
 
 
 def _open(backend: str) -> Any:
-    """An off-screen renderer on one GL backend. PyOpenGL settles on its backend when imported, so forget it first."""
+    """An off-screen renderer on one GL backend. PyOpenGL chooses its backend on import, so it is imported anew."""
     for name in [name for name in sys.modules if name.partition(".")[0] in ("OpenGL", "pyrender")]:
         del sys.modules[name]
     os.environ["PYOPENGL_PLATFORM"] = backend
-    # Mesa's software driver and triton each bring an LLVM. Loaded after Mesa's, triton's crashes the process; the other
-    # way round both work. Torch loads triton when it likes, so let it be there first.
+    # Mesa's software driver and triton each contain an LLVM. Loaded after Mesa's, triton's crashes the process; before
+    # it both work. Torch may load triton at any time, so it is loaded here first.
     if importlib.util.find_spec("triton"):
         importlib.import_module("triton")
     import pyrender
@@ -40,16 +40,16 @@ def _open(backend: str) -> Any:
 
 @cache
 def _offscreen() -> Any:
-    """This process's GL context; PYOPENGL_PLATFORM, where set, decides which backend is tried."""
-    asked = os.environ.get("PYOPENGL_PLATFORM")
+    """This process's GL context; only the backend that PYOPENGL_PLATFORM names is tried, if it is set."""
+    chosen = os.environ.get("PYOPENGL_PLATFORM")
     failures = []
-    for backend in (asked,) if asked in _BACKENDS else _BACKENDS:
+    for backend in (chosen,) if chosen in _BACKENDS else _BACKENDS:
         try:
             return _open(backend)
-        # A missing library shows itself as an ImportError, an AttributeError of None or a GL error, by what is missing.
+        # A missing library raises an ImportError, an AttributeError of None or a GL error, depending on the library.
         except Exception as error:
             failures.append(f"{backend}: {type(error).__name__}: {error}".splitlines()[0])
-    if asked is None:
+    if chosen is None:
         os.environ.pop("PYOPENGL_PLATFORM", None)
     raise MissingPartError(
         f"an off-screen OpenGL ({'; '.join(failures)})", "rendering views", "apt-get install libegl1 (or libosmesa6)"
@@ -57,7 +57,7 @@ def _offscreen() -> Any:
 
 
 def _upload(mesh: Mesh) -> Any:
-    """The mesh as pyrender holds it. Single-sided: the inside of the face is never shown."""
+    """The mesh as pyrender's type. Single-sided: the inside of the face is never shown."""
     import pyrender
 
     material = pyrender.MetallicRoughnessMaterial(doubleSided=False)
@@ -65,8 +65,8 @@ def _upload(mesh: Mesh) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A mesh and what follows from it for every view."""
+class _PreparedMesh:
+    """A mesh, and data derived from it for all views."""
 
     mesh: Mesh
     source: Camera
@@ -78,23 +78,23 @@ class PyrenderRenderer:
     """The reference renderer."""
 
     def __init__(self, device: str = "cpu") -> None:
-        """Open an OpenGL context. device : of no account, the driver decides where it runs"""
+        """Open an OpenGL context. device : ignored, the driver decides"""
         _offscreen()
-        self._known: _Known | None = None
+        self._prepared: _PreparedMesh | None = None
 
     def render(self, mesh: Mesh, camera: Camera, grazing: float) -> ViewGeometry:
-        """What `camera` sees of a mesh; see `mvgen.render.base.Renderer`."""
+        """Render a mesh, see `mvgen.render.base.Renderer`."""
         source = camera.at(0.0, 0.0)
-        # All views of a clip look at one mesh: what belongs to the mesh is made once.
-        if self._known is None or self._known.mesh is not mesh or self._known.source != source:
-            self._known = _Known(mesh, source, _upload(mesh), source_cosine(mesh, source))
-        return view_geometry(camera, self._depth(self._known, camera), self._known.cosine, grazing)
+        # All views of a clip render one mesh: its data is made once.
+        if self._prepared is None or self._prepared.mesh is not mesh or self._prepared.source != source:
+            self._prepared = _PreparedMesh(mesh, source, _upload(mesh), source_cosine(mesh, source))
+        return view_geometry(camera, self._depth(self._prepared, camera), self._prepared.cosine, grazing)
 
-    def _depth(self, known: _Known, camera: Camera) -> NDArray[np.float32]:
+    def _depth(self, prepared: _PreparedMesh, camera: Camera) -> NDArray[np.float32]:
         """(S, S) float32, world units in the view's frame, NaN where nothing is hit."""
         import pyrender
 
-        heights = camera.to_view(known.mesh.vertices.astype(np.float64))[:, 2]
+        heights = camera.to_view(prepared.mesh.vertices.astype(np.float64))[:, 2]
         low, high = float(heights.min()) - _MARGIN, float(heights.max()) + _MARGIN
         if camera.focal is None:
             middle = camera.size / 2
@@ -118,7 +118,7 @@ class PyrenderRenderer:
         pose[:3, :3] = camera.rotation.T
         pose[:3, 3] = camera.to_world(eye)
         scene = pyrender.Scene()
-        node = scene.add(known.uploaded)
+        node = scene.add(prepared.uploaded)
         scene.add(lens, pose=pose)
         # SEG turns multisampling off. Without it the depth that is read back is the one at the first sample of a pixel,
         # an eighth of a pixel left and three eighths above its centre.
@@ -133,6 +133,6 @@ class PyrenderRenderer:
 
 
 def _orthographic_distance(distance: NDArray[np.floating], near: float, far: float) -> NDArray[np.floating]:
-    """Distance along the axis, from what pyrender takes it to be: it reads every depth buffer as a perspective one."""
+    """Distance along the axis, from pyrender's, which decodes every depth buffer as a perspective one."""
     buffer = (far + near - 2 * near * far / distance) / (far - near)
     return (buffer * (far - near) + far + near) / 2

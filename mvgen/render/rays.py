@@ -1,4 +1,4 @@
-"""Rays cast at a mesh (Open3D, Embree): exact visibility and surface coordinates for training data and ground truth."""
+"""Ray casting of a mesh (Open3D, Embree): exact visibility and surface coordinates for training and ground truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Where rays met a mesh, ray by ray, for rays of any shape (...,).
+    """Where rays hit a mesh, for rays of any shape (...,).
 
     hit : (...,) bool
     triangle : (...,) int32, 0 where nothing was hit
@@ -33,7 +33,7 @@ class Hits:
         return sum(values[picked[..., corner]] * self.corners[..., corner, None] for corner in range(3))
 
     def where_hit(self) -> Hits:
-        """The rays that hit, as a list (P,)."""
+        """The rays that hit, flattened to (P,)."""
         return Hits(self.hit[self.hit], self.triangle[self.hit], self.corners[self.hit])
 
     def interpolate_quadratic(self, six: NDArray[np.integer], values: Floats) -> NDArray[np.float32]:
@@ -48,7 +48,7 @@ class Hits:
 
 
 class RayScene:
-    """A triangle mesh that rays can be cast at.
+    """A triangle mesh, ready for ray casting.
 
     vertices : (N, 3) float, world; triangles : (M, 3) int
     """
@@ -72,21 +72,21 @@ class RayScene:
         return Hits(hit, triangle, corners.astype(np.float32))
 
     def occluded(self, points: Floats, direction: Floats) -> NDArray[np.bool_]:
-        """Whether something stands between points (P, 3) and a light at infinity in `direction` (3,) or (P, 3)."""
+        """Whether the mesh is between points (P, 3) and a light at infinity in `direction` (3,) or (P, 3)."""
         direction = np.broadcast_to(direction, points.shape)
         rays = np.concatenate([points + 0.02 * direction, direction], axis=-1).astype(np.float32)
         return self._scene.test_occlusions(tensor(rays), nthreads=1).numpy()
 
 
 def tensor(array: NDArray) -> Any:
-    """An array as Open3D takes it."""
+    """An array as an Open3D tensor."""
     from open3d import core
 
     return core.Tensor(np.ascontiguousarray(array))  # type: ignore[call-overload]
 
 
 def edge_nodes(triangles: NDArray[np.integer], count: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Give a mesh of `count` vertices a node in the middle of every edge, for quadratic interpolation.
+    """Add a node in the middle of every edge of a mesh of `count` vertices, for quadratic interpolation.
 
     Returns the edges (E, 2) int32, and six-node triangles (M, 6) int32: corners a, b, c, then middles of ab, bc, ca.
     """
@@ -100,7 +100,7 @@ def edge_nodes(triangles: NDArray[np.integer], count: int) -> tuple[NDArray[np.i
 def camera_rays(camera: Camera, pixels: Floats) -> NDArray[np.float32]:
     """Rays (..., 6) float32, origin and direction in the world, through pixel positions (..., 2)."""
     if camera.focal is None:
-        # All rays run along the optical axis and start well before the head.
+        # All rays are parallel to the optical axis and start well in front of the head.
         origin = camera.unproject(np.concatenate([pixels, np.full((*pixels.shape[:-1], 1), 8.0)], axis=-1))
         direction = np.broadcast_to(-camera.rotation[2], origin.shape)
     else:
@@ -112,7 +112,7 @@ def camera_rays(camera: Camera, pixels: Floats) -> NDArray[np.float32]:
 
 
 def vertex_normals(vertices: Floats, triangles: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Area-weighted unit normals (N, 3) float32 of a mesh whose triangles are counter-clockwise from outside."""
+    """Area-weighted unit normals (N, 3) float32 of a mesh whose triangles are counter-clockwise seen from outside."""
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
     face = np.cross(b - a, c - a)
     flat = triangles.reshape(-1)

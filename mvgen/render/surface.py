@@ -1,7 +1,7 @@
-"""Shape of a surface seen by a camera: its points, its normals, and the angle at which it is looked at.
+"""Points and normals of a surface seen by a camera, and the angle that it is seen at.
 
-Convention: points and normals in world units and axes, see `mvgen.core.camera`; normals are of unit length and point
-outward, toward the camera that the surface was seen from.
+Convention: points and normals in world units and axes, see `mvgen.core.camera`; normals have unit length and point
+outward, toward the camera that saw the surface.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def source_points(depth: DepthMap) -> Floats:
 def source_normals(depth: DepthMap) -> Floats:
     """(S, S, 3) float64, unit normals of a depth map's pixels, from their known neighbours; toward the camera.
 
-    A pixel without a known neighbour in a row or a column is taken to face the camera along that axis.
+    A pixel without a known neighbour along its row or column is taken to face the camera along that axis.
     """
     points = source_points(depth)
     right, down = _difference(points, axis=1), _difference(points, axis=0)

@@ -1,4 +1,4 @@
-"""Colour: the frames of a clip carried into a view of it."""
+"""Texture projection: the colour of a view from the frames of a clip."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mvgen.core.records import Image, Mask, ViewGeometry
 from mvgen.render.kernels.runtime import open_warp, uploaded
 
 
-def drape(view: ViewGeometry, crops: Image) -> Image:
-    """Colour of a view for every frame: each view pixel takes the colour of the source pixel it was seen at.
+def project_texture(view: ViewGeometry, crops: Image) -> Image:
+    """Colour of a view for every frame: each view pixel takes the colour of its source pixel.
 
     crops : (T, S, S, 3) uint8, registered frames
-    Returns (T, S, S, 3) uint8, zero where `view.source` is unknown; not yet mixed with any background. Cubic
-    interpolation, Catmull-Rom's. Where neighbours in the view are more than a source pixel apart the kernel is as much
-    wider, so that nothing aliases. Where a near surface ends in front of a far one, their colours mix by `view.blend`.
+    Returns (T, S, S, 3) uint8, zero where `view.source` is unknown; not yet mixed with any background. Catmull-Rom
+    interpolation; where neighbours in the view are more than a source pixel apart the kernel is widened accordingly
+    against aliasing. Where a near surface ends in front of a far one, their colours mix by `view.blend`.
     Source: Keys, Cubic convolution interpolation for digital image processing, IEEE TASSP 1981.
     """
     warp = open_warp("cpu")
@@ -27,12 +27,12 @@ def drape(view: ViewGeometry, crops: Image) -> Image:
         return colour
     pixels = np.flatnonzero(shown).astype(np.int32)
     size = crops.shape[1]
-    reach = [
+    outputs = [
         warp.empty(len(pixels), dtype=kind, device="cpu") for kind in (warp.vec2, warp.vec2, warp.vec2i, warp.vec2i)
     ]
     source, shown_at = uploaded(view.source.reshape(-1, 2), warp.vec2, "cpu"), uploaded(pixels, warp.int32, "cpu")
-    warp.launch(resampling.measure, len(pixels), [source, size, shown_at], reach, device="cpu")
-    place, stretch, first, taps = reach
+    warp.launch(resampling.measure, len(pixels), [source, size, shown_at], outputs, device="cpu")
+    place, stretch, first, taps = outputs
     counts = taps.numpy().sum(axis=1, dtype=np.int32)
     ends = np.cumsum(counts, dtype=np.int32)
     begins = uploaded(ends - counts, warp.int32, "cpu")
@@ -58,11 +58,11 @@ def _with_fourth(crops: Image) -> NDArray[np.uint8]:
 
 
 def _mix(colour: Image, blend: NDArray[np.float32], shown: Mask) -> None:
-    """Let pixels at the end of a near surface take their share of the pixel beyond, in place."""
+    """Mix pixels at the end of a near surface with the neighbour beyond, in place."""
     row, column = np.nonzero(blend)
-    beside = column + np.sign(blend[row, column]).astype(int)
-    known = shown[row, column] & shown[row, beside]
-    row, column, beside = row[known], column[known], beside[known]
+    neighbour = column + np.sign(blend[row, column]).astype(int)
+    known = shown[row, column] & shown[row, neighbour]
+    row, column, neighbour = row[known], column[known], neighbour[known]
     share = np.abs(blend[row, column])[:, None]
-    mixed = (1 - share) * colour[:, row, column] + share * colour[:, row, beside]
+    mixed = (1 - share) * colour[:, row, column] + share * colour[:, row, neighbour]
     colour[:, row, column] = np.rint(mixed).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Numbers made ready to be drawn: bins, quartiles and axes. The template turns them into SVG."""
+"""Data of the charts: bins, quartiles and axes. The template turns them into SVG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BINS_PER_TICK = 4
-_WORD = 0.2  # of a chart's width
+_LABEL_WIDTH = 0.2  # of a chart's width
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Axis:
     digits: int
 
     def place(self, value: float) -> float:
-        """Where a value lies on the axis, 0 at the first tick and 1 at the last; what is beyond them lies on them."""
+        """Position of a value on the axis, 0 at the first tick and 1 at the last; values beyond are clipped."""
         first, last = self.ticks[0], self.ticks[-1]
         return min(max((value - first) / (last - first), 0.0), 1.0)
 
@@ -32,7 +32,7 @@ class Histogram:
     """How often values occur.
 
     bins : counts, of equal width from the axis's first tick to its last
-    count, lowest, median, highest : of the values
+    count : number of values; lowest, median, highest : of the values
     """
 
     axis: Axis
@@ -45,7 +45,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Five numbers of a group of values: lowest, quartiles, highest; and how many they are of."""
+    """Summary of a group of values: lowest, quartiles, highest, and their number."""
 
     name: str
     count: int
@@ -58,10 +58,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A value in every frame, on a chart whose sides are 1; y goes down.
+    """A value in every frame, on a chart of size 1 x 1 with y pointing down.
 
-    points : (x, y) of every frame; band : outline of one deviation around them; empty where none is known
-    highest : the value that is farthest from 0, as it was
+    points : (x, y) of every frame; band : outline of one standard deviation around them, empty where unknown
+    highest : the value farthest from 0, with its sign
     """
 
     name: str
@@ -80,7 +80,7 @@ class CurveChart:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment of a clip. name : what it is; place : 0 at the first frame, 1 at the last; row : of the word, from 0"""
+    """A moment of a clip. name : its label; place : 0 at the first frame, 1 at the last; row : of the label, from 0"""
 
     name: str
     place: float
@@ -90,9 +90,9 @@ class Mark:
 def curve_chart(
     values: Mapping[str, NDArray[np.floating]], deviations: Mapping[str, NDArray[np.floating]] | None = None
 ) -> CurveChart:
-    """Curves of values (T,), by their names, on one axis that holds 0 and them all.
+    """Curves of values (T,), by name, on one axis that includes 0.
 
-    deviations : (T,), of values that are not negative
+    deviations : (T,) standard deviations; their values must not be negative
     """
     known = {name: np.asarray(each, np.float64) for name, each in values.items()}
     doubt = {name: np.nan_to_num(each).astype(np.float64) for name, each in (deviations or {}).items()}
@@ -118,20 +118,20 @@ def curve_chart(
 
 
 def marks(moments: Mapping[str, int], frames: int) -> tuple[Mark, ...]:
-    """Moments, name -> position, of a clip of so many frames; words that would touch stand in other rows."""
+    """Marks of moments, name -> frame index, in a clip of `frames` frames; labels too close get separate rows."""
     at: dict[int, list[str]] = {}
     for name, position in moments.items():
         at.setdefault(position, []).append(name)
     found: list[Mark] = []
     for position, names in sorted(at.items()):
         place = position / (frames - 1) if frames > 1 else 0.5
-        row = 1 - found[-1].row if found and place - found[-1].place < _WORD else 0
+        row = 1 - found[-1].row if found and place - found[-1].place < _LABEL_WIDTH else 0
         found.append(Mark(", ".join(names), place, row))
     return tuple(found)
 
 
 def make_axis(lowest: float, highest: float, intervals: int = 4) -> Axis:
-    """An axis with round ticks that holds both ends, in about so many intervals."""
+    """An axis with round ticks that includes both ends, with about that many intervals."""
     if highest <= lowest:
         reach = abs(lowest) / 10 or 0.5
         lowest, highest = lowest - reach, highest + reach
@@ -145,7 +145,7 @@ def make_axis(lowest: float, highest: float, intervals: int = 4) -> Axis:
 
 
 def histogram(values: Iterable[float]) -> Histogram | None:
-    """Bin values on a round axis; NaN is left out. None where nothing is left."""
+    """A histogram on a round axis, without NaN; None if there are no values."""
     known = np.array([value for value in values if not math.isnan(value)], dtype=np.float64)
     if not len(known):
         return None
@@ -163,7 +163,7 @@ def histogram(values: Iterable[float]) -> Histogram | None:
 
 
 def spreads(groups: Mapping[str, Sequence[float]]) -> tuple[Spread, ...]:
-    """Five numbers of every group, in order; groups without values are left out."""
+    """Summaries of all groups, in order; groups without values are left out."""
     return tuple(
         Spread(name, len(values), *(float(each) for each in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))))
         for name, values in groups.items()

@@ -1,4 +1,4 @@
-"""What the page says of a store, but for its pictures."""
+"""Contents of the page, except its images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mvgen.store.manifest import Failure, ViewRow
 
 NO_CLASS = "no class"
 MAX_LINES = 200
-"""Subjects and failures listed at most."""
+"""Largest number of subjects and of failures listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """Clips of one class. name : the class, or NO_CLASS; emotions : as released -> clips"""
+    """Clips of one class. name : the class, or NO_CLASS; emotions : emotion as released -> clips"""
 
     name: str
     train: int
@@ -47,7 +47,7 @@ class SubjectCount:
 
 @dataclass(frozen=True, slots=True)
 class ViewCount:
-    """One view over all clips. train, kept : training clips, and those of them whose view is kept; test : all kept"""
+    """One view over all clips. train, kept : training clips, and how many of them keep the view; test : test clips"""
 
     name: str
     train: int
@@ -65,13 +65,13 @@ class ViewCount:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything the page says in words, tables and charts.
+    """All texts, tables and charts of the page.
 
-    about : `dataset.json`; stand_in : the source is acted by parametric heads
-    settings : name, value, what it means
-    attention, valid : share per view of the sweep, over its clips
-    head_pixels, head_degrees : how far each clip's head moved the face, in crop pixels, and turned, at most
-    shortened, left_out : clips of which frames could not be registered, and how many frames those are
+    about : `dataset.json`; stand_in : whether the source is a stand-in
+    settings : name, value, meaning
+    attention, valid : visible attention and valid fraction of every view of the sweep, over its clips
+    head_pixels, head_degrees : largest head motion (crop pixels) and head turn of every clip
+    shortened, left_out : number of clips with frames that could not be registered, and of these frames
     """
 
     about: Mapping[str, Any]
@@ -92,7 +92,7 @@ class Facts:
 
 
 def gather(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failures: Sequence[Failure]) -> Facts:
-    """Say of a store what there is to say.
+    """Collect the facts about a store.
 
     about, rows, failures : its `dataset.json`, table and failures
     """
@@ -120,7 +120,7 @@ def gather(out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failure
 
 
 def degrees(yaw: float | None) -> str:
-    """A view's angle for a person: `+15°`, `−45°`, `source`."""
+    """A view's angle as displayed: `+15°`, `−45°`, `source`."""
     return "source" if yaw is None else f"{yaw:+g}°".replace("-", "−").replace("+0°", "0°")
 
 

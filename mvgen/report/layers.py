@@ -1,4 +1,4 @@
-"""What can be laid over a view: small pictures, transparent where they have nothing to say.
+"""Overlays of a view: small images, transparent where they have no value.
 
 Convention: a layer is (S, S, 4) uint8 RGBA, not premultiplied.
 """
@@ -32,9 +32,9 @@ def depth_layer(depth: Floats, lowest: float, highest: float) -> Layer:
 
 
 def motion_layer(flow: Floats, longest: float) -> Layer:
-    """Motion: its direction as hue, clockwise from red to the right; its length as opacity.
+    """Flow: its direction as hue, clockwise from red for motion to the right; its length as opacity.
 
-    flow : (S, S, 2) pixels, (dx, dy); longest : pixels at which it is opaque
+    flow : (S, S, 2) pixels, (dx, dy); longest : length in pixels that is drawn opaque
     """
     import cv2
 
@@ -46,13 +46,13 @@ def motion_layer(flow: Floats, longest: float) -> Layer:
 
 
 def attention_layer(attention: Floats, highest: float) -> Layer:
-    """Attention as heat. attention : (S, S), not negative; highest : the value that is opaque"""
+    """Attention as a heat map. attention : (S, S), not negative; highest : the value that is drawn opaque"""
     share = np.nan_to_num(attention) / max(highest, 1e-12)
     return np.dstack([colours(0.35 + 0.6 * share, _HEAT_COLOURS), _opacity(share)])
 
 
-def carried_attention(attention: Floats, depth: Floats, view: Camera, source: Camera) -> Floats:
-    """Attention on the source's crop, seen in a view: (S, S), NaN where the view shows no surface.
+def project_attention(attention: Floats, depth: Floats, view: Camera, source: Camera) -> Floats:
+    """Attention on the source's crop projected into a view: (S, S), NaN where the view has no surface.
 
     attention : (S, S) on the crop; depth : (S, S) of the view; view, source : their cameras
     """
@@ -72,13 +72,13 @@ def depth_legend() -> list[str]:
 
 
 def heat_legend() -> list[str]:
-    """Colours of `attention_layer` from little to much, as #rrggbb."""
+    """Colours of `attention_layer` from low to high, as #rrggbb."""
     shares = 0.35 + 0.6 * np.linspace(0, 1, 7)[None]
     return ["#{:02x}{:02x}{:02x}".format(*each) for each in colours(shares, _HEAT_COLOURS)[0]]
 
 
 def colours(share: Floats, name: str) -> NDArray[np.uint8]:
-    """(H, W) in [0, 1] -> (H, W, 3) uint8 RGB, by one of OpenCV's colour maps."""
+    """(H, W) in [0, 1] -> (H, W, 3) uint8 RGB; name : of one of OpenCV's colour maps"""
     import cv2
 
     grey = (np.clip(share, 0, 1) * 255).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""`report/index.html`: the template filled with what there is to say of a store."""
+"""`report/index.html`: the template filled with the facts and images of a store."""
 
 from __future__ import annotations
 
@@ -19,34 +19,36 @@ from mvgen.report import facts, layers, signals, viewer
 from mvgen.report.charts import bin_edges
 from mvgen.store import layout
 from mvgen.store.about import read_about
+from mvgen.store.checks import inside
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 
-_PICTURES = 26_000_000  # characters that pictures may take of a page, which is to stay below 30 MB
+_PICTURES = 26_000_000  # limit on the characters of all images: a page has to stay below 30 MB
 _TEMPLATES = Path(__file__).parent / "templates"
-_HEAD = 4096  # bytes of a page in which it says of which store it is
+_HEAD = 4096  # bytes at the start of a page that contain the digest of its store
 
 
 def write_report(out: Path) -> Path:
-    """Write the page of a finished store, `report/index.html` in it, and return its path.
+    """Write the page of a finished store, its `report/index.html`, and return its path.
 
-    Nothing else there is touched. The same store gives the same bytes.
-    Raises StoreError for a folder that is no finished store, whose files are missing or damaged, or that is full.
+    Nothing else in the store is touched. The same store gives the same bytes.
+    Raises StoreError for a folder that is not a finished store, for missing or damaged files, or when the disk is full.
     """
     about = read_about(out)
+    inside(out, layout.REPORT)  # before the work
     rows = read_table(out / layout.TABLE)
     found = facts.gather(out, about, rows, read_failures(out / layout.FAILURES))
     chosen = viewer.choose_clips(rows)
     clips = [viewer.show_clip(out, of_clip, _PICTURES // len(chosen)) for of_clip in _by_clip(rows, chosen)]
     charts = [signals.show_signals(out, of_clip) for of_clip in _by_clip(rows, chosen)]
     page = render(found, clips, file_digest(out / layout.DATASET), charts)
-    path = out / layout.REPORT
+    path = inside(out, layout.REPORT)
     with disk_errors(out):
         write_atomically(path, page.encode())
     return path
 
 
 def is_current(out: Path) -> bool:
-    """Whether there is a page, and it is of the store as it is now."""
+    """Whether the store has a page that matches its present state."""
     path = out / layout.REPORT
     if not path.is_file():
         return False
@@ -62,7 +64,7 @@ def render(
     clips : as `viewer.show_clip` gives them; digest : sha256 of the store's `dataset.json`
     charts : of the same clips
     """
-    # Everything is escaped but these two files beside the template.
+    # Everything is escaped except these two files of the template.
     style, script = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "viewer.js"))
     template = _environment().get_template("page.html")
     return template.render(
@@ -96,7 +98,7 @@ def _environment() -> Environment:
 
 
 def _points(points: Iterable[tuple[float, float]]) -> str:
-    """Points of a chart whose sides are 1, as a polyline of one that is 272 wide and 104 high."""
+    """Points of a 1 x 1 chart, as an SVG polyline of a chart 272 wide and 104 high."""
     return " ".join(f"{272 * x:.1f},{8 + 104 * y:.1f}" for x, y in points)
 
 

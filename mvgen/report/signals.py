@@ -1,4 +1,4 @@
-"""Head pose and facial actions of a clip as curves for the page, and how far its face jumps."""
+"""Head pose and facial actions of a clip as curves for the page, and the largest jump of its face."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import ViewRow
 
 ACTIONS = 4
-"""Actions drawn at most: the strongest."""
+"""Number of actions drawn, the strongest ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipSignals:
-    """What the page shows of a clip's signals.
+    """The signals of a clip on the page.
 
-    turn : degrees; shift : crop pixels; both None where the head's motion is not known
-    actions : crop pixels, the strongest ones; None where none is seen
-    scale : smallest and largest; NaN where it is not known
-    jump : the largest between two frames, crop pixels; seconds : from the first frame to the last
+    turn : degrees; shift : crop pixels; both None where the head pose is not known
+    actions : crop pixels, the strongest ones; None where all are within the noise
+    scale : of the head, smallest and largest; NaN where unknown
+    jump : of the face between two frames, the largest, crop pixels; seconds : from the first frame to the last
     """
 
     clip: str
@@ -60,7 +60,7 @@ def show_signals(out: Path, rows: Sequence[ViewRow]) -> ClipSignals:
 
 
 def _actions(signals: Signals) -> CurveChart | None:
-    """The strongest actions with their deviations, the strongest first; none that its deviation hides."""
+    """The strongest actions, the strongest first; those within one standard deviation of zero are left out."""
     peaks, columns = signals.actions.max(axis=0), np.arange(len(signals.names))
     doubts = signals.deviation[signals.actions.argmax(axis=0), columns]
     strongest = [index for index in np.argsort(-peaks, kind="stable")[:ACTIONS] if peaks[index] > doubts[index]]

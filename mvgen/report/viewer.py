@@ -1,4 +1,4 @@
-"""Which clips of a store can be watched on the page, and their pictures, within a share of the page's size."""
+"""The clips of a store that the page shows, and their images, within a given size."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MAX_CLIPS = 12
 MAX_VIEWS = 13
 _QUALITY = 85
 _LAYER_QUALITY = 60
-_LEAST_MOTION = 0.5  # pixels: motion shorter than this is never drawn opaque, or noise would look like an expression
-# Side in pixels and frames of a clip, the best first; even noise fits a twelfth of the page with the last.
+_LEAST_MOTION = 0.5  # pixels: shorter motion is never drawn opaque, or noise would look like an expression
+# Image side in pixels and number of frames, the best first; with the last, even noise fits a twelfth of the page.
 _LADDER = ((256, 48), (192, 48), (192, 24), (128, 24), (128, 12), (64, 8))
 
 
 def choose_clips(rows: Sequence[ViewRow], count: int = MAX_CLIPS) -> list[str]:
-    """Ids of clips to show, in the order of the store: the classes in turn, each spread over its subjects."""
+    """Ids of clips to show, in the order of the store: balanced over the classes, and spread over the subjects."""
     frontal = [row for row in rows if row.yaw is None]
     by_class: dict[str | None, list[str]] = {}
     for row in frontal:
@@ -47,16 +47,16 @@ def choose_clips(rows: Sequence[ViewRow], count: int = MAX_CLIPS) -> list[str]:
 
 
 def choose_frames(row: ViewRow, count: int) -> list[int]:
-    """Positions of frames to show, evenly spread, onset, apex and offset always among them."""
+    """Positions of frames to show, evenly spread and including onset, apex and offset."""
     if row.frames <= count:
         return list(range(row.frames))
     return sorted({*spread(range(row.frames), count - 3), row.onset_index, row.apex_index, row.offset_index})
 
 
 def show_clip(out: Path, rows: Sequence[ViewRow], room: int) -> dict[str, Any]:
-    """One clip as the page's viewer reads it: plain values, pictures as data URIs.
+    """Data of one clip for the page's viewer: plain values, images as data URIs.
 
-    rows : of one clip; room : characters that its pictures may take
+    rows : of one clip; room : limit on the characters of its images
     Raises StoreError when a file is missing or damaged.
     """
     frontal = next(row for row in rows if row.yaw is None)
@@ -67,7 +67,7 @@ def show_clip(out: Path, rows: Sequence[ViewRow], room: int) -> dict[str, Any]:
         side = min(largest, len(overlays[0]["depth"]))
         frames = choose_frames(frontal, count)
         first = _sheet(out, frontal, frames, side)
-        # All views are about as large as the first, so a size that cannot fit is not tried to its end.
+        # All views are about as large as the first: skip a size that cannot fit.
         if len(first) * len(shown) > room and (largest, count) != _LADDER[-1]:
             continue
         sheets = [first, *(_sheet(out, row, frames, side) for row in shown[1:])]
@@ -97,7 +97,7 @@ def show_clip(out: Path, rows: Sequence[ViewRow], room: int) -> dict[str, Any]:
 
 
 def _about(row: ViewRow, frames: Sequence[int]) -> dict[str, Any]:
-    """What the viewer says of a clip."""
+    """Labels and frames of a clip for the viewer."""
     return {
         "clip": row.clip,
         "subject": row.subject,
@@ -118,13 +118,13 @@ def _about(row: ViewRow, frames: Sequence[int]) -> dict[str, Any]:
 
 
 def _overlays(out: Path, rows: Sequence[ViewRow]) -> tuple[list[dict[str, layers.Layer]], dict[str, Any]]:
-    """The layers of every view of a clip, all on the same scales, and these scales."""
+    """The layers of every view of a clip, with common scales, and these scales."""
     found = read_geometry(out, rows[0])
     camera = found.depth.camera
     maps = [read_maps(out, row, flow="apex") for row in rows]
     flows = [each.flow.apex for each in maps]
     attention = [
-        layers.carried_attention(found.attention, each.depth, camera.at(row.yaw or 0.0), camera)
+        layers.project_attention(found.attention, each.depth, camera.at(row.yaw or 0.0), camera)
         for row, each in zip(rows, maps, strict=True)
     ]
     surface = np.concatenate([each.depth[np.isfinite(each.depth)] for each in maps])
@@ -148,7 +148,7 @@ def _columns(frames: int) -> int:
 
 
 def _sheet(out: Path, row: ViewRow, frames: Sequence[int], side: int) -> str:
-    """Frames of a view, row by row in one picture, as a data URI."""
+    """Frames of a view, row by row in one image, as a data URI."""
     colour: Image = read_frames(out, replace(row, frame_names=[row.frame_names[index] for index in frames]))
     columns = _columns(len(frames))
     sheet = Pillow.new("RGB", (columns * side, math.ceil(len(frames) / columns) * side))
@@ -158,7 +158,7 @@ def _sheet(out: Path, row: ViewRow, frames: Sequence[int], side: int) -> str:
 
 
 def _layer(name: str, layer: layers.Layer, side: int) -> str:
-    """A layer as a data URI: the mask as sharp as the frames, what is smooth anyway at half their side."""
+    """A layer as a data URI: the mask at the size of the frames, the smooth layers at half of it."""
     picture = Pillow.fromarray(layer, "RGBA")
     if name == "unseen":
         return _data_uri(_resized(picture, side), "PNG")

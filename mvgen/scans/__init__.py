@@ -1,4 +1,4 @@
-"""3D faces to learn from and to animate: parametric heads, scans, their looks, and rays cast at them."""
+"""3D heads for training and animation: parametric models, scans and photographs, their appearance and rendering."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ CORPORA = Registry[Callable[..., "Corpus"]](
 
 
 def open_corpus(name: str, root: Path | None = None) -> Corpus:
-    """A corpus of heads by the name that `--scans` takes.
+    """The corpus of heads that `--scans` calls by this name.
 
     root : folder of the data; anny comes with the project's dependencies and takes none
-    Raises ConfigError for an unknown name, or a root that is not given; ScanError for a root that is something else.
+    Raises ConfigError for an unknown name or a missing root, ScanError for a root that does not hold this corpus.
     """
     CORPORA.check(name)
     if name == "anny":

@@ -1,4 +1,4 @@
-"""A head of one topology as plain arrays: what a renderer and an animator need, cheap to hand to another process."""
+"""A head topology as plain arrays for rendering and animation, cheap to send to another process."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class HeadModel:
-    """The topology of a head, the places on it, and its facial actions.
+    """The topology of a head, its regions and its facial actions.
 
     triangles : (M, 3) int32, counter-clockwise from outside
     edges : (E, 2) int32, and six_nodes : (M, 6) int32, see `raycast.edge_nodes`
-    canonical : (N, 3) float32, the template's vertices, world units: the coordinates that looks are painted in
+    canonical : (N, 3) float32, the template's vertices, world units: appearance is painted in these coordinates
     regions : name -> (N,) float32 in [0, 1]: lips, ears, eyelids, face, mouth_cavity, eye_cavity, tongue, eye_left,
         eye_right, body
-    action_names : facial actions in ARKit's names; actions : (A, N, 3) float32 metres, what each of them at 1 adds
-    five_points : the five points a face detector reports -> vertices whose mean they are, the subject's right (image
-        left) first: eye_right, eye_left, nose, mouth_right, mouth_left
+    action_names : ARKit's names of the facial actions; actions : (A, N, 3) float32 metres, offsets at strength 1
+    five_points : each of the five points of a face detector -> vertices whose mean is the point, the subject's right
+        (image left) first: eye_right, eye_left, nose, mouth_right, mouth_left
     landmarks : (68,) int32, the vertex of each iBUG landmark, -1 where it is unknown
     """
 
@@ -69,7 +69,7 @@ class HeadModel:
     def at_nodes(self, values: Floats) -> NDArray[np.float32]:
         """Values per vertex (N, ...) -> per vertex and edge middle (N + E, ...).
 
-        Looks are painted at these points. An edge middle takes the mean of its ends.
+        Appearance is painted at these points. The value at an edge middle is the mean of its ends.
         """
         middles = (values[self.edges[:, 0]] + values[self.edges[:, 1]]) / 2
         return np.concatenate([values, middles]).astype(np.float32)

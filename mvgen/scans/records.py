@@ -1,4 +1,4 @@
-"""What every corpus of heads gives, parametric or scanned: people that can sit for a photograph."""
+"""The interface of a corpus of heads, parametric or scanned: people who can be photographed."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Sitter:
-    """One person with one expression, ready for a photograph.
+    """One person with one expression, ready to be photographed.
 
-    dressed : the look, on the topology of the head
+    dressed : the head with its appearance
     vertices : (N, 3) float32, world units, upright and turned to the camera
     metre : inter-ocular distance in metres
-    lit : its albedo has light in it already, as a photograph's has
+    lit : its albedo already contains the light, as that of a photograph does
     """
 
     dressed: DressedHead
@@ -54,7 +54,7 @@ class Sitter:
 
 @dataclass(frozen=True, slots=True)
 class ScanProblem:
-    """A scan that is not used. where : the file; reason : what was wrong, and what to do, for a person."""
+    """A scan that cannot be used. where : the file; reason : what is wrong with it, and what the user can do."""
 
     where: Path
     reason: str
@@ -71,8 +71,8 @@ class Corpus(Protocol):
     """A source of heads.
 
     name : as in `--scans`; licence : in words
-    shippable : whether weights trained on it may be given to anyone
-    count : how many people it has; None where people are drawn from a model without end
+    shippable : whether weights trained on it may be redistributed
+    count : number of people; None for a model, from which any number can be sampled
     """
 
     name: str
@@ -82,11 +82,11 @@ class Corpus(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a person should know before training on it."""
+        """What users should know before they train on it."""
 
     @property
     def problems(self) -> Sequence[ScanProblem]:
-        """Scans that cannot be used, those of the listing and those found since, in this process."""
+        """Scans that cannot be used: found while listing, or since then in this process."""
 
     def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
-        """People `first` to `first + count`; a corpus without end draws them from `generator`."""
+        """People `first` to `first + count`; a model samples them from `generator`."""

@@ -1,4 +1,4 @@
-"""Sources: the datasets that clips are read from, by the name that `--dataset` takes."""
+"""Sources: the datasets that clips are read from, by the name given to `--dataset`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SourceDescription:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many clips a listing holds. Labels and emotions count whole; subjects hold their counts per label.
+    """Counts of a listing. labels, emotions : name -> clips; subjects : subject -> label -> clips
 
     A clip without a 3-class label counts under "none".
     """
@@ -69,7 +69,7 @@ SOURCES = Registry[type[Source]](
 
 
 def get_source(name: str) -> Source:
-    """The source of a name. Raises SourceError with the nearest name for an unknown one."""
+    """The source with a name. Raises SourceError with the nearest name for an unknown one."""
     source: Source = SOURCES.make(name)
     if source.redistribution not in get_args(Redistribution):
         known = ", ".join(get_args(Redistribution))
@@ -78,7 +78,7 @@ def get_source(name: str) -> Source:
 
 
 def describe_sources() -> tuple[list[SourceDescription], list[str]]:
-    """All sources, in the order they are listed to people; and in words, why some that packages add cannot be used."""
+    """All sources, in the order of display, and reasons why some sources of other packages cannot be used."""
     sources, problems = SOURCES.load_all()
     described = [
         SourceDescription(name, one.title, one.rate, one.licence, one.redistribution, one.access)
@@ -88,7 +88,7 @@ def describe_sources() -> tuple[list[SourceDescription], list[str]]:
 
 
 def summarise(listing: Listing) -> Summary:
-    """Count the clips of a listing per class and subject; subjects in the order of their numbers."""
+    """Count the clips of a listing by class and subject; subjects in natural order (s2 before s10)."""
     subjects: dict[str, Counter[str]] = {}
     for clip in sorted(listing.clips, key=lambda clip: _natural(clip.subject)):
         subjects.setdefault(clip.subject, Counter())[clip.label or "none"] += 1

@@ -1,11 +1,12 @@
-"""What every source has in common: how it describes itself, and what reading it gives."""
+"""Interface of all sources: their description, and the listing of their clips."""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
 from mvgen.core.errors import SourceError
@@ -19,9 +20,8 @@ from mvgen.sources.workbook import LARGEST_NUMBER
 class Problem:
     """A row or a frame that was repaired or dropped on reading.
 
-    where : the row or file, relative to the root or naming the workbook
-    action : what was done about it
-    reason : what was wrong, for a person
+    where : the row of the workbook, or the file relative to the root
+    reason : what was wrong, in words
     """
 
     where: str
@@ -31,11 +31,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ClipFailure:
-    """A clip that the annotations promise and that cannot be built; the store keeps a line of it.
+    """An annotated clip that cannot be built; the store records it in its failures.
 
-    clip : the id the clip would have had
-    reason : what was wrong, for a person
-    path : the folder or file concerned, where there is one
+    clip : the id that the clip would have had
+    reason : what was wrong, in words
+    path : the folder or file concerned, if any
     """
 
     clip: str
@@ -46,13 +46,13 @@ class ClipFailure:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Everything a source holds, before any pixel is read.
+    """All clips of a source, before any pixel is read.
 
-    dataset, title, licence, redistribution : the source's own
-    version : the workbook and the tree that were read, and whether they are a stand-in's
+    dataset, title, licence, redistribution : as declared by the source
+    version : the workbook and the tree that were read, and whether they belong to a stand-in
     clips : sorted by directory; ids are unique
     problems : in the order of reading; failures : sorted by clip id
-    annotation_files : what describes the clips on disk; a store copies them
+    annotation_files : the files with the annotations; a store copies them
     """
 
     dataset: str
@@ -69,13 +69,13 @@ class Listing:
 class Source(ABC):
     """A dataset that clips can be read from. The class constants describe it; `read` lists its clips.
 
-    name : what `--dataset` takes
-    rate : frames per second, for a person; `fps` is the number where the whole release has one
+    name : as given to `--dataset`
+    rate : frames per second, as text; `fps` is the number where the whole release has one
     licence : its terms, in words; redistribution : what they allow; access : how to get the data
-    citation : BibTeX of the paper that describes it; empty where there is none
-    tree : what the root is expected to hold, a few lines
-    stand_in : whether `mvgen synth --layout NAME` can make one
-    embedded : whether it comes with mvgen and needs no root
+    citation : BibTeX of the paper that describes it; empty if there is none
+    tree : the expected contents of the root, a few lines
+    stand_in : whether `mvgen synth --layout NAME` can make a stand-in of it
+    embedded : whether it is part of mvgen and needs no root
     """
 
     name: ClassVar[str]
@@ -93,9 +93,9 @@ class Source(ABC):
         """List the clips under a root.
 
         root : folder of the dataset, or a view of a store that was made from it
-        annotations : workbook (or folder holding it) when it is not in the root
-        variant : which of a release's trees to read; auto = raw clips, then cropped clips, then long videos
-        Raises SourceError when there is nothing to read there, saying what was expected and what to do.
+        annotations : workbook, or its folder, when it is not in the root
+        variant : which tree of a release to read; auto prefers raw clips, then cropped clips, then long videos
+        Raises SourceError when there is nothing to read, with the expected contents and the next step.
         """
         if root is None:
             raise SourceError(f"--dataset {self.name} needs --root, the folder of {self.title}.\n{self.expectation()}")
@@ -107,7 +107,7 @@ class Source(ABC):
             raise SourceError(f"annotations {annotations} do not exist; give the workbook, or the folder that holds it")
         try:
             listing = self._read(root, annotations, variant)
-            return _settled(_marked(listing, find_mark(_beside(root, annotations))))
+            return _without_unstorable(_marked(listing, find_mark(_beside(root, annotations))))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise SourceError(
@@ -116,14 +116,14 @@ class Source(ABC):
 
     @abstractmethod
     def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
-        """`read` for a root that is a folder and annotations that exist."""
+        """Implementation of `read`; root is a folder and annotations exist."""
 
     def recognises(self, root: Path) -> bool:
-        """Whether a folder looks like this release, by the names of its workbook and trees."""
+        """Whether a folder looks like this release, judging by the names of its workbook and trees."""
         return False
 
     def expectation(self) -> str:
-        """What the root should hold and how to get a stand-in, for error messages."""
+        """The expected contents of the root and how to get a stand-in, for error messages."""
         lines = [f"{self.title} is expected as:"] + [f"  {line}" for line in self.tree.strip().splitlines()]
         if self.stand_in:
             lines.append(f"Without the data, `mvgen synth --layout {self.name} --out DIR` makes a stand-in.")
@@ -131,34 +131,36 @@ class Source(ABC):
 
 
 def store_annotations(root: Path) -> tuple[Path, ...]:
-    """The folder in which a store keeps its annotations, if `root` is one of its views."""
+    """The annotation folder of a store, if `root` is one of its views."""
     views = root.resolve().parent
     return (views.parent / "annotations",) if views.name == "views" else ()
 
 
 def _beside(root: Path, annotations: Path | None) -> tuple[Path, ...]:
-    """Folders that a stand-in's mark may lie in."""
+    """Folders that may contain the mark of a stand-in."""
     given = () if annotations is None else (annotations if annotations.is_dir() else annotations.parent,)
     return (root, *given, *store_annotations(root))
 
 
 def _marked(listing: Listing, mark: Path | None) -> Listing:
-    """The listing, which says of a stand-in that it is one and takes its mark along."""
+    """The listing; that of a stand-in states so in its version and includes the mark file."""
     if mark is None or any(path.name == MARK for path in listing.annotation_files):
         return listing
     files = (*listing.annotation_files, mark)
     return replace(listing, version=f"{listing.version}; a stand-in", annotation_files=files)
 
 
-def _settled(listing: Listing) -> Listing:
-    """The listing without clips that no store could hold, and with every word of it fit to be printed.
+def _without_unstorable(listing: Listing) -> Listing:
+    """The listing without clips that a store cannot hold, and with all its texts printable.
 
-    What a listing says comes from names on disk and cells of workbooks, that is from anybody.
+    Its texts come from file names and workbook cells, which are not trusted.
     """
     for path in listing.annotation_files:
         if reason := unstorable(path.name):
             raise SourceError(f"the name of {printable(str(path))} {reason}; rename the file")
-    faults = {clip: _unstorable(clip) for clip in listing.clips}
+    # A store keeps the arrays of a clip `x` in a file `x.npz`, which cannot be the folder of another clip as well.
+    arrays = {clip.directory.with_name(f"{clip.directory.name}.npz"): clip.id for clip in listing.clips if clip.id}
+    faults = {clip: _unstorable(clip) or _collision(clip, arrays) for clip in listing.clips}
     lost = [ClipFailure(clip.id, reason, clip.frames[0].path) for clip, reason in faults.items() if reason]
     failures = [
         replace(failure, clip=printable(failure.clip), reason=printable(failure.reason))
@@ -176,8 +178,14 @@ def _settled(listing: Listing) -> Listing:
     )
 
 
+def _collision(clip: Clip, arrays: Mapping[PurePosixPath, str]) -> str:
+    """Why a clip lies where a file of another clip has to; empty if it does not. arrays : path -> id of its clip"""
+    taken = next((folder for folder in clip.directory.parents if folder in arrays), None)
+    return f"its folder {taken.name!r} is called as the arrays of clip {arrays[taken]!r}; rename it" if taken else ""
+
+
 def _unstorable(clip: Clip) -> str:
-    """Why a store could not hold a clip, in words; empty if it can."""
+    """Why a store cannot hold a clip, in words; empty if it can."""
     for part in clip.directory.parts:
         if reason := unstorable(part):
             return f"the folder name {printable(part)!r} {reason}"

@@ -17,7 +17,7 @@ from mvgen.sources.workbook import Sheet, text
 
 
 class Casme2(Release):
-    """The workbook has no header row; its sheets go by position and its subjects and videos by two naming sheets.
+    """The workbook has no header row. Its sheets are found by position; two naming sheets map subjects and videos.
 
     Sheet 0: subject 1-22, clip, onset, apex, offset, action units, emotion, macro or micro, self-report.
     Sheet 1: column 1 `s15`, column 2 the subject's number. Sheet 2: column 0 `0401`, column 1 `anger1`.
@@ -99,7 +99,7 @@ ROOT/rawpic/s15/15_0401.../img001.jpg        long videos)
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:
         if not found.tree.long:
             return clip_folders(found)
-        # A video's folder is 15_0401girlcrashing; words and typos vary, the code does not.
+        # A video's folder is named like 15_0401girlcrashing; the words vary, the code does not.
         videos: dict[tuple[str, str], Path] = {}
         for (subject, folder), path in clip_folders(found).items():
             videos.setdefault((subject, folder.partition("_")[2][:4]), path)

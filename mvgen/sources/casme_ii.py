@@ -16,7 +16,7 @@ from mvgen.sources.workbook import Sheet, find_table, text
 
 
 class CasmeII(Release):
-    """Read by header; the 2019 edition of the workbook relabels three clips and is preferred where both lie there."""
+    """Columns are found by header. The 2019 edition of the workbook relabels three clips and is preferred."""
 
     name = "casme-ii"
     title = "CASME II"

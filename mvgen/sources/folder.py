@@ -1,11 +1,12 @@
-"""Any directory of videos or of folders of frames, with labels from a CSV table where there is one."""
+"""Any directory of videos or of folders of frames, with labels from an optional CSV table."""
 
 from __future__ import annotations
 
 import difflib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -33,7 +34,7 @@ _LABEL_OF = {
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """One line of the table; fields it leaves blank are None."""
+    """One row of the table; blank fields are None."""
 
     where: str
     subject: str | None = None
@@ -46,7 +47,7 @@ class LabelRow:
 
 
 class Folder(Source):
-    """Each video and each folder of frames is a clip. Its subject is the table's, else the first folder it lies in."""
+    """Each video and each folder of frames is a clip. Its subject is that in the table, else its topmost folder."""
 
     name = "folder"
     title = "a folder of videos or frames"
@@ -76,8 +77,8 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
             try:
                 clip = self._clip(directory, path, row, problems)
             except ClipError as error:
-                said = f" ({row.where})" if row.where else ""
-                failures.append(ClipFailure("__".join(directory.parts), f"{error.reason}{said}", error.path or path))
+                where = f" ({row.where})" if row.where else ""
+                failures.append(ClipFailure("__".join(directory.parts), f"{error.reason}{where}", error.path or path))
             else:
                 clips.append(clip)
         for name, row in rows.items():
@@ -86,11 +87,17 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
                 failures.append(ClipFailure(identity, f"no video and no frames are there; {row.where} lists it"))
         if not clips and not failures:
             raise SourceError(f"root {root} holds no video and no image.\n{self.expectation()}")
+        release = _release_at(root)
+        terms = release or self
+        if release is not None:
+            reason = f"it looks like {release.title}, whose terms hold: {release.redistribution}"
+            problems.append(Problem(".", "repaired", reason))
+            clips = [replace(one, licence=terms.licence, redistribution=terms.redistribution) for one in clips]
         return Listing(
             dataset=self.name,
             title=self.title,
-            licence=self.licence,
-            redistribution=self.redistribution,
+            licence=terms.licence,
+            redistribution=terms.redistribution,
             version=table.name if table else "without a table",
             clips=tuple(sorted(clips, key=lambda clip: clip.directory)),
             problems=tuple(problems),
@@ -101,7 +108,7 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
     def _clip(self, directory: PurePosixPath, path: Path, row: LabelRow, problems: list[Problem]) -> Clip:
         frames, rate = _frames(path, problems)
         span = settle_span(row.onset, row.apex, row.offset, frames)
-        # Without a table there is nothing that would have to be repaired.
+        # Without a table there is nothing to repair.
         notes = tuple(note for note in span.notes if row.where or note == NO_APEX)
         fps = row.fps or rate
         if fps is None:
@@ -127,11 +134,26 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
         )
 
 
+def _release_at(root: Path) -> Source | None:
+    """The release that a folder, the one it lies in, or one in it looks like; the strictest, None where it is none."""
+    from mvgen.sources import SOURCES
+
+    whole = root.resolve()
+    places = [whole, whole.parent, *(entry for entry in whole.iterdir() if entry.is_dir())]
+    releases: list[Source] = [SOURCES.make(name) for name in SOURCES.built_in if name not in ("folder", "demo")]
+    for release in sorted(releases, key=lambda one: one.redistribution != "forbidden"):
+        for place in places:
+            with suppress(OSError):
+                if release.recognises(place):
+                    return release
+    return None
+
+
 def read_labels(path: Path) -> dict[str, LabelRow]:
     """Rows of a label table by the clip's path, relative to the root.
 
     Raises SourceError naming the line for an unknown column (with the nearest known one), a repeated clip, an unknown
-    label or a cell that is no number.
+    label or a cell that is not a number.
     """
     (sheet,) = read_sheets(path)[:1]
     header = [text(cell).lower() for cell in sheet.rows[0]]
@@ -154,7 +176,7 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
         if not row["clip"]:
             raise SourceError(f"table {path}, line {line}: the clip is missing")
         if clip in rows:
-            raise SourceError(f"table {path}, line {line}: clip {clip!r} stands in {rows[clip].where} already")
+            raise SourceError(f"table {path}, line {line}: clip {clip!r} is already in {rows[clip].where}")
         label = row.get("label", "").lower() or None
         if label is not None and label not in LABELS:
             raise SourceError(
@@ -189,17 +211,34 @@ def _find_table(root: Path, annotations: Path | None) -> Path | None:
     return None
 
 
+def _left_out(place: Path, here: PurePosixPath, folders: list[str], files: list[str]) -> Iterator[Problem]:
+    """What of a folder looks like clips, and is not read."""
+    for name in folders:
+        if (place / name).is_symlink():
+            reason = "a link to a folder is not followed; put the folder there"
+            yield Problem((here / name).as_posix(), "dropped", reason)
+    unread = [name for name in files if name.lower().endswith(_UNREAD)]
+    if unread and not any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
+        reason = f"{len(unread)} pictures such as {unread[0]} are not read; convert them to .png"
+        yield Problem(here.as_posix(), "dropped", reason)
+
+
+# Pictures of other programs, which frames may well be; a folder of nothing else is not left out without a word.
+_UNREAD = (".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm")
+
+
 def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath, Path]]:
     """(directory in the store, video or folder of frames) of every clip below a root, in the order of their paths."""
     taken: set[PurePosixPath] = set()
     loose = False
     for place, folders, files in os.walk(root, onerror=_refuse):
         if ".build.json" in files:
-            folders[:] = []  # the output of a build, which may well lie beside the videos
+            folders[:] = []  # the output of a build, which may be beside the videos
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = PurePosixPath(Path(place).relative_to(root).as_posix())
         visible = sorted(name for name in files if not name.startswith("."))
+        problems += _left_out(Path(place), here, folders, visible)
         if any(name.lower().endswith(IMAGE_SUFFIXES) for name in visible):
             if here.parts:
                 taken.add(here)
@@ -209,13 +248,13 @@ def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath
         for name in visible:
             if name.lower().endswith(VIDEO_SUFFIXES):
                 directory = here / Path(name).stem
-                # `a.mp4` beside `a.avi` or a folder `a`: the ending keeps them apart.
+                # `a.mp4` beside `a.avi` or a folder `a`: keep the ending to tell them apart.
                 if directory in taken or Path(place, Path(name).stem).is_dir():
                     directory = here / name
                 taken.add(directory)
                 yield directory, Path(place, name)
     if loose and not taken:
-        # The root is itself one clip.
+        # The root itself is one clip.
         yield PurePosixPath(root.resolve().name), root
     elif loose:
         problems.append(Problem(".", "dropped", "images beside the folders of clips belong to no clip"))
@@ -226,9 +265,9 @@ def _refuse(error: OSError) -> None:
 
 
 def _names_in_table(root: Path, directory: PurePosixPath, path: Path) -> tuple[str, ...]:
-    """What a table may call a clip: its folder, or the video with its ending."""
+    """Names that a table may use for a clip: its folder, or the video with its ending."""
     in_root = path.relative_to(root).as_posix()
-    # In a view of a store the video has become a folder of frames, the table still names the video.
+    # In a view of a store the video is a folder of frames, but the table still names the video.
     videos = tuple(f"{directory.as_posix()}{suffix}" for suffix in VIDEO_SUFFIXES)
     return (in_root, directory.as_posix(), *(videos if path.is_dir() else ()))
 
@@ -241,7 +280,7 @@ def _frames(path: Path, problems: list[Problem]) -> tuple[tuple[Frame, ...], flo
     except OSError as error:
         raise ClipError("source", f"the folder cannot be read: {error.strerror}", path) from None
     if not frames and dropped:
-        # Photographs without numbers: their names are all the order there is.
+        # Photographs without numbers: the names are the only order.
         names = [name for name, _ in dropped]
         frames = tuple(Frame(path / name, index + 1, name) for index, name in enumerate(names))
         problems.append(Problem(path.name, "repaired", "no frame numbers in the names: sorted by name"))

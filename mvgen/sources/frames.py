@@ -1,4 +1,4 @@
-"""Frames of a clip: which files they are, and their pixels."""
+"""Frames of a clip: their files and pixels."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 LARGEST_PICTURE = 1 << 26
-"""Pixels, twice those of an 8K film; a few bytes of a file can claim more than the memory of any machine."""
+"""Pixels, twice those of 8K video. Small malicious files can claim images larger than any memory."""
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 def frame_number(name: str) -> int | None:
-    """The integer in a frame's file stem, the last one where there are several; None where there is none.
+    """The last integer in a frame's file stem; None if there is none.
 
     `img557.jpg` is 557, `reg_img46.jpg` 46, `006_05562.jpg` 5562, `img2977.jpg.jpg` 2977.
     """
@@ -39,7 +39,7 @@ def frame_number(name: str) -> int | None:
 def list_frames(folder: Path) -> tuple[tuple[Frame, ...], tuple[tuple[str, str], ...]]:
     """Frames of a folder in the order of their numbers, never of their names.
 
-    Returns (frames, dropped), where dropped holds (file name, reason). Files that are no images are not mentioned.
+    Returns (frames, dropped); dropped contains (file name, reason). Files other than images are ignored.
     Raises OSError when the folder cannot be read.
     """
     frames: dict[int, Frame] = {}
@@ -67,10 +67,10 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def list_video(path: Path) -> tuple[tuple[Frame, ...], float | None]:
-    """Frames of a video, numbered from 1 and named `000001.png` and on, and its frame rate where it states one.
+    """Frames of a video, numbered from 1 and named `000001.png` and so on, and its frame rate if stated.
 
-    The frames are decoded to be counted: what containers claim is often wrong.
-    Raises ClipError for a file that is no video or breaks off inside a frame.
+    All frames are decoded to count them: the counts in containers are often wrong.
+    Raises ClipError for a file that is not a video or is truncated inside a frame.
     """
     if not path.is_file():
         raise ClipError("source", "the video is missing, or no regular file", path)
@@ -120,7 +120,7 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise ClipError("source", "frame is missing", path) from None
-    # Pillow reports broken files by all of these, depending on the format and on where the file breaks off.
+    # Pillow raises any of these for broken files, depending on the format and the place of the damage.
     except (OSError, SyntaxError, ValueError, EOFError, PillowImage.DecompressionBombError) as error:
         reason = str(error).replace(str(path), path.name)
         raise ClipError("source", f"unreadable frame: {reason}", path) from None
@@ -133,7 +133,7 @@ def _read_video(frames: tuple[Frame, ...]) -> list[NDArray[np.uint8]]:
     for index, (picture, _) in enumerate(_decode(path)):
         if index in wanted:
             image = picture.to_ndarray(format="rgb24")
-            # Phones store the turn beside the picture; PyAV gives counter-clockwise degrees.
+            # Phones store rotation as metadata; PyAV gives counter-clockwise degrees.
             turns = round((getattr(picture, "rotation", 0) or 0) / 90) % 4
             pixels[index] = np.ascontiguousarray(np.rot90(image, turns))
     missing = sorted(index for index in wanted if index is not None and index not in pixels)

@@ -1,4 +1,4 @@
-"""The mark that `mvgen synth` leaves in a stand-in, so that nobody takes it for the release it stands for."""
+"""The mark file that `mvgen synth` writes into a stand-in, so that it is not mistaken for the release."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ MARK = "STAND-IN.txt"
 
 
 def find_mark(folders: Iterable[Path]) -> Path | None:
-    """The mark in the first of the folders that has one."""
+    """The mark file in the first folder that has one, or None."""
     return next((folder / MARK for folder in folders if (folder / MARK).is_file()), None)
 
 
 def write_mark(root: Path, title: str) -> None:
-    """Mark a folder as a stand-in. title : of the release it stands for"""
+    """Mark a folder as a stand-in. title : of the imitated release"""
     root.mkdir(parents=True, exist_ok=True)
     text = (
         f"This is a stand-in, not {title}: mvgen synth made it, parametric heads act its clips, nobody was filmed.\n"

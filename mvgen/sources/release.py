@@ -1,4 +1,4 @@
-"""The way from a licensed release on disk to clips: its trees, its workbook, and one row after the other."""
+"""Reading a licensed release from disk: its trees, its workbook, and its rows as clips."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mvgen.sources.workbook import WORKBOOK_SUFFIXES, Sheet, find_workbook, numb
 class Row:
     """One annotated expression.
 
-    where : which row of which workbook, for a person
-    folder : name its frames' folder is looked up by; the clip's name in trees of clips
-    fault : why the row cannot be used; empty when it can
+    where : row and workbook, in words
+    folder : name by which the folder of its frames is looked up; in trees of clips, the name of the clip
+    fault : why the row cannot be used; empty if it can
     """
 
     where: str
@@ -42,9 +42,9 @@ class Row:
 
 @dataclass(slots=True)
 class Findings:
-    """What the reading of one release collects on its way.
+    """Clips, problems and failures collected while reading one release.
 
-    root : the release's folder, which places are given relative to
+    root : the release's folder; places are relative to it
     """
 
     root: Path
@@ -62,11 +62,11 @@ class Findings:
 class Release(Source):
     """A release of folders of frames and a workbook.
 
-    has_apex : whether the release marks apexes at all
+    has_apex : whether the release annotates apexes at all
     fps : frames per second
-    trees : the folder trees it comes in, in the order `variant="auto"` prefers them
+    trees : its folder trees, in the order in which `variant="auto"` prefers them
     workbooks : file name patterns of its workbook, the preferred edition first
-    labels : emotion as released (lower case) -> 3-class label; None where the classes have no place for it
+    labels : emotion as released (lower case) -> 3-class label; None if it belongs to no class
     """
 
     redistribution: ClassVar[Redistribution] = "forbidden"
@@ -79,10 +79,10 @@ class Release(Source):
 
     @abstractmethod
     def _rows(self, workbook: Path, sheets: Sequence[Sheet], found: FoundTree, findings: Findings) -> list[Row]:
-        """Rows of the workbook in its order; what is no row goes to the findings."""
+        """Rows of the workbook, in its order; invalid rows are reported in the findings."""
 
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:
-        """Folders that rows are looked up in, by (subject key, row.folder in lower case)."""
+        """Folders of frames by (subject key, row.folder in lower case)."""
         return clip_folders(found)
 
     def _fps(self, found: FoundTree) -> float:
@@ -104,7 +104,7 @@ class Release(Source):
         return self.listing(findings, f"{workbook.name}, {found.tree.variant} frames", (workbook,))
 
     def listing(self, findings: Findings, version: str, annotation_files: tuple[Path, ...]) -> Listing:
-        """The findings in their final order."""
+        """A listing of the findings, sorted."""
         return Listing(
             dataset=self.name,
             title=self.title,
@@ -134,7 +134,7 @@ class Release(Source):
         raise SourceError(self._refusal(root, f"root {root} holds none of the folders of {self.title}"))
 
     def find_annotations(self, root: Path, found: FoundTree, annotations: Path | None, findings: Findings) -> Path:
-        """The workbook: as given, or in the root, beside the tree, or in the store that the root is a view of."""
+        """The workbook: as given, or in the root, beside the tree, or in the store of which the root is a view."""
         expected = " or ".join(self.workbooks)
         if annotations is not None and annotations.is_file():
             return annotations
@@ -155,7 +155,7 @@ class Release(Source):
 
     @staticmethod
     def annotation_folders(root: Path, found: FoundTree) -> tuple[Path, ...]:
-        """Where annotations may lie, the likeliest first."""
+        """Folders that may contain the annotations, the likeliest first."""
         between = [parent for parent in (found.folder, *found.folder.parents) if parent.is_relative_to(root)]
         return tuple(dict.fromkeys([root, *reversed(between), root / "annotations", *store_annotations(root)]))
 
@@ -168,7 +168,7 @@ class Release(Source):
         seen: dict[tuple[str, str], str] = {}
         for row, key in zip(rows, keys, strict=True):
             if (earlier := seen.setdefault((key[0], row.name.lower()), row.where)) != row.where:
-                findings.dropped(row.where, f"{row.subject}/{row.name} stands in {earlier} already")
+                findings.dropped(row.where, f"{row.subject}/{row.name} is already in {earlier}")
                 continue
             if unusable := unstorable(row.name) or unstorable(row.subject):
                 parts = (*found.folder.relative_to(findings.root).parts, row.subject, row.name)
@@ -176,7 +176,7 @@ class Release(Source):
                 findings.failures.append(ClipFailure("__".join(parts), reason, found.folder))
                 continue
             place = index.get(key)
-            # Clips cut out of one long video would share a folder, and so their ids: each gets its own below it.
+            # Clips of one long video would share a folder, and so their ids: each gets a folder of its own below it.
             own = place or found.folder / subjects.get(key[0], row.subject) / row.name
             if place and found.tree.long and times[key] > 1:
                 own = place / row.name
@@ -238,8 +238,8 @@ class Release(Source):
         return [get_source(name) for name in sorted(SOURCES.built_in) if name != self.name]
 
     def _refusal(self, root: Path, what: str) -> str:
-        """A message for a root that is not this release: names the one it looks like."""
-        # CAS(ME)² and CASME II are taken for each other all the time.
+        """Error message for a root that is not this release; it names the release that the root looks like."""
+        # CAS(ME)² and CASME II are often confused.
         for other in self._others():
             if other.recognises(root):
                 return f"{what}: it looks like {other.title}. Use --dataset {other.name}."
@@ -251,8 +251,8 @@ def make_row(
 ) -> Row:
     """A row from cells.
 
-    numbers : cells of onset, apex and offset; one that is no frame number becomes the row's fault
-    folder : where to look for frames; the clip's name unless given
+    numbers : cells of onset, apex and offset; an invalid frame number becomes the fault of the row
+    folder : name of the folder of frames; the clip's name by default
     """
     values: dict[str, int | None] = dict.fromkeys(("onset", "apex", "offset"))
     faults = []
@@ -266,5 +266,5 @@ def make_row(
 
 
 def written(cells: Iterable[object]) -> str:
-    """The cells of a row that hold something, for a message."""
+    """The non-empty cells of a row, for a message."""
     return ", ".join(text(cell) for cell in cells if text(cell))[:80]

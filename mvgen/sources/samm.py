@@ -16,7 +16,7 @@ from mvgen.sources.workbook import Sheet, find_table, text
 
 
 class Samm(Release):
-    """The header stands on row 14 of sheet MICRO_ONLY. The catch-all emotion is written Other, not Others."""
+    """The header is in row 14 of sheet MICRO_ONLY. The catch-all emotion is written Other, not Others."""
 
     name = "samm"
     title = "SAMM"

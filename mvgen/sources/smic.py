@@ -27,7 +27,7 @@ _CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
 class Smic(Release):
     """Short clips need no workbook: they are cut at onset and offset, and their emotion is their folder's name.
 
-    The long tree (SMIC-E) has a workbook per camera. No apex is marked in either. All cameras that are there are read.
+    The long tree (SMIC-E) has a workbook per camera. Neither marks apexes. All cameras present are read.
     """
 
     name = "smic"
@@ -187,12 +187,12 @@ def _short_rows(root: Path, found: FoundTree) -> list[Row]:
         try:
             frames, _ = list_frames(clip)
         except OSError:
-            frames = ()  # said again, as a failure, when the row is turned into a clip
+            frames = ()  # reported as a failure when the row is turned into a clip
         ends = {"onset": frames[0].number, "offset": frames[-1].number} if frames else {}
         rows.append(make_row(where, clip.parents[2].name, clip.name, clip.parent.name, ends))
     return rows
 
 
 def _unpadded(name: str) -> str:
-    """`s01_ne_01` and `s1_ne_01` are one video: the release pads in one place and not in the other."""
+    """A clip name without padding: the release calls the same video both `s01_ne_01` and `s1_ne_01`."""
     return re.sub(r"^s0*(?=\d)", "s", name.strip().lower())

@@ -1,4 +1,4 @@
-"""From an annotated row and the frames on disk to a clip, with every repair said."""
+"""Match annotated onset, apex and offset with the frames on disk, and note every repair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_APEX = "no apex in the annotations: the frame of largest change from onset is
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Onset, apex and offset of a clip as frame numbers that exist; `notes` say what was repaired."""
+    """Onset, apex and offset of a clip as numbers of existing frames; notes : the repairs, in words"""
 
     onset: int
     apex: int | None
@@ -27,10 +27,10 @@ def settle_span(onset: int | None, apex: int | None, offset: int | None, frames:
 
     onset, apex, offset : as annotated; None = unknown, and 0 means the same for apex and offset
     frames : in the order of their numbers
-    Raises ClipError with the reason when the annotation and the frames cannot belong together.
+    Raises ClipError with the reason when annotation and frames contradict each other.
 
-    Unknown ends are taken from the frames. An unknown apex stays None. An apex outside onset..offset is an error of the
-    annotation that nothing here can put right. A number without a frame is moved to the nearest frame of the span.
+    An unknown onset or offset is taken from the frames. An unknown apex stays None. An apex outside onset..offset is an
+    error. A number without a frame is replaced by that of the nearest frame of the span.
     """
     if len(frames) < 2:
         raise ClipError(
@@ -73,7 +73,7 @@ def settle_span(onset: int | None, apex: int | None, offset: int | None, frames:
 
 
 def gaps(frames: Sequence[Frame]) -> str | None:
-    """What is missing between the first and the last frame number, in words; None when nothing is."""
+    """Gaps between the first and the last frame number, in words; None if there are none."""
     holes = [(before.number, after.number) for before, after in pairwise(frames) if after.number - before.number > 1]
     if not holes:
         return None

@@ -1,4 +1,4 @@
-"""Folder trees of the releases: where the clips of a subject lie."""
+"""Folder trees of the releases, and the folders of their clips."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mvgen.sources.base import subject_key
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One of the folder trees a release comes in.
+    """One of the folder trees of a release.
 
-    names : names of its folder, the release's own first; case, spaces and signs do not count
-    variant : whether its frames are as filmed or cut to the face by the release
+    names : names of its folder, the release's own first; case, spaces and punctuation are ignored
+    variant : whether its frames are as filmed, or cropped to the face by the release
     subject : regular expression of a subject's folder
-    long : folders hold whole videos, of which a clip is the annotated span
+    long : whether folders contain whole videos; a clip is then an annotated span
     """
 
     names: tuple[str, ...]
@@ -29,23 +29,23 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class FoundTree:
-    """A tree on disk: `folder` holds the subjects' folders."""
+    """A tree on disk. folder : contains the folders of the subjects"""
 
     tree: Tree
     folder: Path
 
 
 def folders(folder: Path) -> tuple[Path, ...]:
-    """Sub-folders in the order of their names, hidden ones left out."""
+    """Sub-folders without hidden ones, sorted by name."""
     return tuple(
         sorted((entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")), key=_name)
     )
 
 
 def find_trees(root: Path, trees: Sequence[Tree], inside: bool = False) -> tuple[FoundTree, ...]:
-    """Trees of a release below a root, in the order given. A doubled level (`Cropped/Cropped`) is stepped over.
+    """Trees of a release below a root, in the order given. A doubled level (`Cropped/Cropped`) is skipped.
 
-    inside : also take the root itself for the first tree whose subjects' folders it holds
+    inside : also accept the root itself as the first tree whose subject folders it contains
     """
     children = folders(root)
     found = []
@@ -61,7 +61,7 @@ def find_trees(root: Path, trees: Sequence[Tree], inside: bool = False) -> tuple
 
 
 def clip_folders(found: FoundTree) -> dict[tuple[str, str], Path]:
-    """Folders of a tree by (subject key, folder name in lower case); a repeated one keeps the first."""
+    """Folders of a tree by (subject key, folder name in lower case); the first one wins."""
     clips: dict[tuple[str, str], Path] = {}
     for subject in subject_folders(found):
         for folder in folders(subject):
@@ -70,7 +70,7 @@ def clip_folders(found: FoundTree) -> dict[tuple[str, str], Path]:
 
 
 def subject_folders(found: FoundTree) -> tuple[Path, ...]:
-    """Subjects' folders of a tree."""
+    """Subject folders of a tree."""
     return tuple(_matching(folders(found.folder), found.tree))
 
 

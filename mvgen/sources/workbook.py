@@ -24,12 +24,12 @@ WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".csv")
 # How the releases write "nothing": CASME II has a `/`, CAS(ME)² has NULL.
 _BLANK = frozenset({"", "/", "\\", "-", "null", "none", "nan", "n/a"})
 LARGEST_NUMBER = 2**63  # tables hold 64-bit integers
-# A few kilobytes of an .xlsx can claim more cells, or unpack to more text, than the memory of any machine holds.
+# An .xlsx of a few kilobytes can claim more cells, or unpack to more text, than fits into any memory.
 _MOST_CELLS = 1 << 22
 _MOST_BYTES = 1 << 28
-# What the readers of workbooks trip over in a broken one, beside errors of their own.
+# Errors that the workbook libraries raise for broken files, besides their own.
 _BROKEN = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
-# A header may stand below an introduction: SAMM's is on row 14.
+# A header may follow an introduction: SAMM's is in row 14.
 _HEADER_ROWS = 40
 
 
@@ -43,16 +43,16 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row below a header. `line` counts from 1 as spreadsheets do; `cells` go by field name."""
+    """One row below a header. line : from 1, as in spreadsheets; cells : field name -> cell"""
 
     line: int
     cells: Mapping[str, object]
 
 
 def text(cell: object) -> str:
-    """A cell as the release writes it, without the spaces around it; whole numbers lose their `.0`.
+    """A cell as text, stripped; whole numbers lose their `.0`.
 
-    Line breaks and other control characters count as spaces.
+    Line breaks and other control characters become spaces.
     """
     if cell is None:
         return ""
@@ -62,7 +62,7 @@ def text(cell: object) -> str:
 
 
 def number(cell: object) -> int | None:
-    """A frame number, None for a blank cell, `/` or NULL. Raises ValueError for anything else that is no integer."""
+    """A frame number, None for a blank cell, `/` or NULL. Raises ValueError for any other non-integer."""
     written = text(cell)
     if written.lower() in _BLANK:
         return None
@@ -75,9 +75,9 @@ def number(cell: object) -> int | None:
 
 
 def read_sheets(path: Path) -> tuple[Sheet, ...]:
-    """All sheets of a workbook in its order.
+    """All sheets of a workbook, in its order.
 
-    Raises SourceError for a file that is no workbook, is broken, or holds nothing.
+    Raises SourceError for a file that is not a workbook, or is broken or empty.
     """
     readers = {".xlsx": _read_xlsx, ".xls": _read_xls, ".csv": _read_csv}
     kind = path.suffix.lower()
@@ -87,7 +87,7 @@ def read_sheets(path: Path) -> tuple[Sheet, ...]:
         start = file.read(4)
     if not start:
         raise SourceError(f"workbook {path} is empty (0 bytes); copy it from the release again")
-    # Workbooks get renamed from .xls to .xlsx and back; their first bytes know better.
+    # Workbooks get renamed from .xls to .xlsx and back; their first bytes tell the true format.
     kind = {b"PK\x03\x04": ".xlsx", b"\xd0\xcf\x11\xe0": ".xls"}.get(start, kind)
     sheets = readers[kind](path)
     if not any(text(cell) for sheet in sheets for row in sheet.rows for cell in row):
@@ -100,7 +100,7 @@ def find_table(
 ) -> tuple[Record, ...]:
     """Rows of the first sheet that has a header row with the given columns.
 
-    columns : field name -> headers that mean it, the release's own first; case, spaces and signs do not count
+    columns : field name -> headers that mean it, the release's own first; case, spaces and punctuation are ignored
     optional : fields that may be missing; their cells are then None
     Raises SourceError naming the missing column and the nearest header, or when there is no row below the header.
     """
@@ -137,7 +137,7 @@ def find_table(
 def find_workbook(folders: Sequence[Path], patterns: Sequence[str]) -> tuple[Path, ...]:
     """Workbooks whose names match, the best first: by folder, then by pattern, then by name.
 
-    Lock files that spreadsheet programs leave behind (`~$name.xlsx`) are passed over.
+    Lock files of spreadsheet programs (`~$name.xlsx`) are ignored.
     """
     found: dict[Path, None] = {}
     for folder in folders:
@@ -176,7 +176,7 @@ def _read_xlsx(path: Path) -> tuple[Sheet, ...]:
     from openpyxl import load_workbook
 
     try:
-        # The release's workbooks carry formatting extensions that openpyxl warns about and that hold no data.
+        # openpyxl warns of formatting extensions in the release's workbooks, which contain no data.
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore", UserWarning)
             _refuse_bombs(path)
@@ -198,7 +198,7 @@ def _read_xlsx(path: Path) -> tuple[Sheet, ...]:
 
 
 def _refuse_bombs(path: Path) -> None:
-    """Refuse a workbook that unpacks to more than any annotations need; it states how much."""
+    """Refuse a workbook whose unpacked size, as stated in the file, exceeds that of any annotations."""
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(part.file_size for part in archive.infolist())
     if unpacked > _MOST_BYTES:
@@ -216,11 +216,11 @@ def _counted(path: Path, rows: Iterable[Cells]) -> tuple[Cells, ...]:
 
 
 def _too_large(path: Path, what: str) -> SourceError:
-    return SourceError(f"workbook {path} {what}, far more than annotations take; copy it from the release again")
+    return SourceError(f"workbook {path} {what}, far more than annotations need; copy it from the release again")
 
 
 def _refuse_formulas(path: Path, sheets: Sequence[Sheet]) -> None:
-    """Refuse a workbook with a formula whose value was not stored: nothing here would calculate it.
+    """Refuse a workbook with a formula without a stored value, since formulas are not evaluated here.
 
     Raises SourceError naming the cell.
     """

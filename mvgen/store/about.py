@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import StoreError
+from mvgen.core.files import read_json
 from mvgen.core.settings import from_identity
 from mvgen.store import layout
 
@@ -31,16 +31,75 @@ def read_about(out: Path) -> dict[str, Any]:
 
 def parse_about(path: Path) -> dict[str, Any]:
     """A file of the form of `dataset.json`. Raises StoreError when it is damaged or of another schema."""
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}; build the dataset again") from None
-    if not isinstance(about, dict) or about.get("schema") != layout.SCHEMA:
-        found = about.get("schema") if isinstance(about, dict) else None
+    about = read_json(path, "build the dataset again")
+    if about.get("schema") != layout.SCHEMA:
         raise StoreError(
-            f"{path} has schema {found!r}, this mvgen reads {layout.SCHEMA}; build it again or change mvgen"
+            f"{path} has schema {about.get('schema')!r}, this mvgen reads {layout.SCHEMA}; "
+            "build it again or change mvgen"
+        )
+    if wrong := other_parts(about, _PARTS):
+        raise StoreError(
+            f"{path} is damaged: missing, unknown or of another kind: {', '.join(wrong)}; build the dataset again"
         )
     return about
+
+
+def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
+    """Raise StoreError where what `.build.json` holds, read from `path`, is not what a build begins with."""
+    beginning = ("schema", "config", "source", "software", "weights")
+    if identity.get("schema") != layout.SCHEMA:
+        raise StoreError(f"{path} has schema {identity.get('schema')!r}, this mvgen reads {layout.SCHEMA}")
+    if wrong := other_parts(identity, {part: _PARTS[part] for part in beginning}):
+        raise StoreError(f"{path} is damaged: missing, unknown or of another kind: {', '.join(wrong)}; build it again")
+
+
+def other_parts(values: Mapping[str, Any], parts: Mapping[str, Callable[[Any], bool]]) -> list[str]:
+    """Names that are missing, have a value that their part does not allow, or are no part."""
+    return [part for part, fits in parts.items() if part not in values or not fits(values[part])] + sorted(
+        set(values) - set(parts)
+    )
+
+
+def _is_config(value: Any) -> bool:
+    if not (isinstance(value, dict) and all(isinstance(part, dict) for part in value.values())):
+        return False
+    threshold = value.get("attention", {}).get("threshold")
+    return isinstance(threshold, int | float) and not isinstance(threshold, bool) and 0 <= threshold <= 1
+
+
+def _is_counts(value: Any) -> bool:
+    names = {"clips", "subjects", "views", "kept", "frames"}
+    splits = value.get("splits") if isinstance(value, dict) else None
+    return (
+        isinstance(splits, dict)
+        and set(splits) == {"train", "test"}
+        and set(value) == {*names, "failures", "splits"}
+        and all(isinstance(split, dict) and set(split) == names for split in splits.values())
+        and all(
+            isinstance(each, int) for some in (value, *splits.values()) for each in some.values() if each is not splits
+        )
+    )
+
+
+def _is_source(value: Any) -> bool:
+    return _texts(value) and {"name", "title", "version", "licence", "redistribution", "clips"} <= set(value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+
+
+# What `dataset.json` holds.
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "config": _is_config,
+    "counts": _is_counts,
+    "files": _texts,
+    "schema": lambda value: value == layout.SCHEMA,
+    "software": lambda value: isinstance(value, dict) and _texts({k: v for k, v in value.items() if v is not None}),
+    "source": _is_source,
+    "views": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    "weights": _texts,
+}
 
 
 def stored_config(about: Mapping[str, Any]) -> BuildConfig:

@@ -7,26 +7,48 @@ method resolves, and a clip takes half the room. Motion beyond 255 pixels a fram
 from __future__ import annotations
 
 import io
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.core.config import LARGEST_SIZE
 from mvgen.core.errors import StoreError
+from mvgen.core.files import open_regular, reason_of
 from mvgen.core.records import Mask, ViewClip
 from mvgen.motion.flow import ClipFlow
+from mvgen.store.checks import inside
 from mvgen.store.manifest import ViewRow
 
 FLOW_STEP = 1 / 128
 
 _MOST_STEPS = 32767
 _COMPRESSION = 2  # of ISA-L's 0 to 3: a quarter of the work of zlib's 1, and as small; zlib's 6 is a fifth smaller
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, EOFError, MemoryError, RuntimeError),
+    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+_MOST_BYTES = 8 << 30  # of the arrays of one clip or view; a minute at 512 pixels and 30 frames a second has 2
 # A view's motion in its maps, and in `ClipFlow`.
 _FLOW = {"flow": "frames", "apex_flow": "apex"}
+
+
+class Header(NamedTuple):
+    """What the header of an array says, before the array is unpacked."""
+
+    shape: tuple[int, ...]
+    kind: np.dtype[Any]
+
+
+class UnfitError(StoreError):
+    """Arrays whose headers say that they cannot be used; the message names them."""
 
 
 class ViewMaps(NamedTuple):
@@ -60,25 +82,26 @@ def read_maps(root: Path, row: ViewRow, flow: Literal["all", "apex", "none"] = "
     Raises StoreError when the file is missing or damaged, or its arrays are not those of the row's frames.
     """
     left_out = tuple(_FLOW)[: {"all": 0, "apex": 1, "none": 2}[flow]]
-    stored = read_arrays(root / row.maps, without=left_out)
-    size = len(stored["depth"]) if np.ndim(stored.get("depth", 0)) == 2 else 0
-    wanted: dict[str, tuple[tuple[int, ...], type]] = {
-        "valid": ((size, size), np.bool_),
-        "depth": ((size, size), np.float32),
-        "flow_step": ((), np.float64),
-        "flow": ((row.frames - 1, size, size, 2), np.int16),
-        "apex_flow": ((size, size, 2), np.int16),
-    }
-    for name in left_out:
-        del wanted[name]
-    wrong = [
-        name
-        for name, (shape, kind) in wanted.items()
-        if name not in stored or stored[name].shape != shape or stored[name].dtype != kind
-    ]
-    wrong += sorted(set(stored) - set(wanted))
-    if wrong:
-        raise StoreError(f"{row.maps} and its frames do not fit together: {', '.join(wrong)}; build the dataset again")
+
+    def unfit(headers: Mapping[str, Header]) -> list[str]:
+        shape = headers["depth"].shape if "depth" in headers else ()
+        size = shape[0] if len(shape) == 2 and shape[0] <= LARGEST_SIZE else 0
+        wanted = {
+            "valid": Header((size, size), np.dtype(np.bool_)),
+            "depth": Header((size, size), np.dtype(np.float32)),
+            "flow_step": Header((), np.dtype(np.float64)),
+            "flow": Header((row.frames - 1, size, size, 2), np.dtype(np.int16)),
+            "apex_flow": Header((size, size, 2), np.dtype(np.int16)),
+        }
+        return [name for name, header in wanted.items() if headers.get(name) != header] + sorted(
+            set(headers) - set(wanted)
+        )
+
+    try:
+        stored = read_arrays(inside(root, row.maps), without=left_out, unfit=unfit)
+    except UnfitError as error:
+        raise StoreError(f"{row.maps} and its frames do not fit together: {error}; build the dataset again") from None
+    size = len(stored["depth"])
     step = np.float32(stored["flow_step"])
     motion = {field: step * stored[name] for name, field in _FLOW.items() if name in stored}
     return ViewMaps(stored["valid"], stored["depth"], ClipFlow.none(size)._replace(**motion))
@@ -113,11 +136,51 @@ def npz_bytes(arrays: dict[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def read_arrays(path: Path, without: Container[str] = (), only: Container[str] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of a `.npz` in a store, but for those left out. Raises StoreError when it is missing or damaged."""
+def read_arrays(
+    path: Path,
+    without: Container[str] = (),
+    only: Container[str] | None = None,
+    unfit: Callable[[Mapping[str, Header]], Sequence[str]] = lambda _: (),
+) -> dict[str, np.ndarray]:
+    """Arrays of a `.npz` in a store, but for those left out.
+
+    unfit : names of those that cannot be used by their headers, all of which it is given; nothing is unpacked then
+    Raises UnfitError naming these, StoreError when the file is missing or damaged.
+    """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            wanted = [name for name in stored.files if name not in without and (only is None or name in only)]
-            return {name: stored[name] for name in wanted}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise StoreError(f"{path} cannot be read: {error}; the store is damaged, build it again") from None
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            headers = {name.removesuffix(".npy"): _header(archive, name) for name in archive.namelist()}
+            if wrong := unfit(headers):
+                raise UnfitError(", ".join(wrong))
+            wanted = [name for name in headers if name not in without and (only is None or name in only)]
+            size = sum(math.prod(headers[name].shape) * headers[name].kind.itemsize for name in wanted)
+            if size > _MOST_BYTES:
+                raise ValueError(f"its arrays take {size >> 30} GiB, more than those of any clip")
+            return {name: _member(archive, f"{name}.npy", np.lib.format.read_array) for name in wanted}
+    except _UNREADABLE as error:
+        raise StoreError(f"{path} cannot be read: {reason_of(error)}; the store is damaged, build it again") from None
+
+
+def _member(archive: zipfile.ZipFile, name: str, read: Callable[[IO[bytes]], Any]) -> Any:
+    with archive.open(name) as member:
+        return read(member)
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> Header:
+    """What a member says of its array. Raises ValueError for what is none or would be unpickled."""
+    if not name.endswith(".npy") or archive.getinfo(name).compress_type not in (
+        zipfile.ZIP_STORED,
+        zipfile.ZIP_DEFLATED,
+    ):
+        raise ValueError(f"{name} is no array, or packed in a way that no store is")
+
+    def read(member: IO[bytes]) -> Header:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError(f"{name} is no array as a store has them")
+        shape, _, kind = np.lib.format.read_array_header_1_0(member)
+        if kind.hasobject:
+            raise ValueError("Object arrays cannot be loaded")
+        return Header(shape, kind)
+
+    header: Header = _member(archive, name, read)
+    return header

@@ -11,18 +11,30 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mvgen.core.config import LARGEST_SIZE
 from mvgen.core.errors import StoreError
+from mvgen.core.files import open_regular, reason_of
 from mvgen.core.records import Image
+from mvgen.store import layout
+from mvgen.store.checks import inside
 from mvgen.store.manifest import ViewRow
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PictureFile
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB = 0, 2  # colour types
 _AVERAGE = 3  # filter type: what a byte is more than the mean of those to the left and above, rounded down
+_MOST_BYTES = 8 << 30  # of the decoded frames of one view
 _LEVEL = 1  # of ISA-L's 0 to 3: 2 and 3 take longer and are no smaller on filtered rows
 
 
@@ -96,18 +108,61 @@ def says_synthetic(head: bytes) -> bool:
 
 
 def read_frames(root: Path, row: ViewRow) -> Image:
-    """Colour frames of a row, (T, S, S, 3) uint8. Raises StoreError for a frame that is missing or damaged."""
-    return np.stack([_read_frame(root / row.frames_directory / name) for name in row.frame_names])
+    """Colour frames of a row, (T, S, S, 3) uint8.
+
+    Raises StoreError for a frame that is missing or damaged, or is not as large as the others.
+    """
+    folder = inside(root, row.frames_directory)
+    size = frame_size(folder / row.frame_names[0])
+    if len(row.frame_names) * size * size * 3 > _MOST_BYTES:
+        raise StoreError(f"the frames of {folder} take more memory than those of any clip; build the dataset again")
+    return np.stack([_read_frame(folder / name, size) for name in row.frame_names])
 
 
-def _read_frame(path: Path) -> Image:
+def read_frame(root: Path, row: ViewRow, index: int) -> Image:
+    """One of them, (S, S, 3) uint8."""
+    path = inside(root, row.frames_directory) / row.frame_names[index]
+    return _read_frame(path, frame_size(path))
+
+
+def frame_size(path: Path) -> int:
+    """The side of a frame in pixels, without decoding it. Raises StoreError for what is no frame of a store."""
+    with _opened(path) as picture:
+        width, height = picture.size
+        if width != height or width > LARGEST_SIZE:
+            raise ValueError(f"it has {width} x {height} pixels, which no view has")
+        return width
+
+
+def _read_frame(path: Path, size: int) -> Image:
+    with _opened(path) as picture:
+        if picture.size != (size, size):
+            raise ValueError(f"it has {picture.width} x {picture.height} pixels, others of its clip {size} x {size}")
+        return np.array(picture.convert("RGB"))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[PictureFile]:
+    """A frame by its header. StoreError for what cannot be read, and for a ValueError of whoever looks at it."""
     from PIL import Image as Picture
 
     try:
-        with Picture.open(path) as picture:
-            return np.array(picture.convert("RGB"))
-    except OSError as error:
-        raise StoreError(f"frame {path} cannot be read: {error}; the store is damaged, build it again") from None
+        if path.is_symlink():
+            raise ValueError("it is a link")
+        with open_regular(path) as file, Picture.open(file, formats=[layout.encoder(path.name)]) as picture:
+            yield picture
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        MemoryError,
+        struct.error,
+        zlib.error,
+        Picture.DecompressionBombError,
+    ) as error:
+        raise StoreError(
+            f"frame {path} cannot be read: {reason_of(error)}; the store is damaged, build it again"
+        ) from None
 
 
 def png_bytes(pixels: Image, mark: bytes = b"") -> bytes:

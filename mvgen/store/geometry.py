@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
+from mvgen.core.config import LARGEST_SIZE
 from mvgen.core.errors import StoreError
 from mvgen.core.records import DepthMap, FaceFit, FaceTrack, Reconstruction, Registration, Signals
 from mvgen.motion.signals import with_head
-from mvgen.store.arrays import read_arrays
+from mvgen.store.arrays import Header, UnfitError, read_arrays
+from mvgen.store.checks import inside
 from mvgen.store.manifest import ViewRow
 
 
@@ -87,6 +89,7 @@ ARRAYS = {
     "lift": _Array("lift", np.float16, ("T", "s", "s"), optional=True, holds=_finite),
     "attention": _Array("attention", np.float32, ("S", "S")),
 }
+_LONGEST_TEXT = 4096  # bytes of a text in an array
 _OF_SIGNALS = ("head_pose", "signal_names", "signal_actions", "signal_deviation")
 
 
@@ -138,25 +141,32 @@ def _value(record: Any, of: str) -> Any:
 
 def _read(root: Path, row: ViewRow, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Some of the file's arrays; those that are optional may be missing."""
-    path = root / row.geometry
-    stored = read_arrays(path, only=names)
-    sizes = {"T": row.frames}
-    wrong = [name for name in names if not _fits(stored.get(name), ARRAYS[name], sizes)]
-    if wrong:
+    path = inside(root, row.geometry)
+
+    def unfit(headers: Mapping[str, Header]) -> list[str]:
+        sizes = {"T": row.frames}
+        return [name for name in names if not _fits(headers.get(name), ARRAYS[name], sizes)]
+
+    try:
+        stored = read_arrays(path, only=names, unfit=unfit)
+        wrong = [name for name, value in stored.items() if not ARRAYS[name].holds(value)]
+        if wrong:
+            raise UnfitError(", ".join(wrong))
+        return stored
+    except UnfitError as error:
         raise StoreError(
-            f"{path} is not the geometry of {row.frames} frames: {', '.join(wrong)} cannot be used; "
-            "build the dataset again"
-        )
-    return stored
+            f"{path} is not the geometry of {row.frames} frames: {error} cannot be used; build the dataset again"
+        ) from None
 
 
-def _fits(value: NDArray[Any] | None, array: _Array, sizes: dict[str, int]) -> bool:
-    """Whether a value is what an array has to be; letters of its shape that are not in `sizes` yet are put there."""
-    if value is None:
+def _fits(header: Header | None, array: _Array, sizes: dict[str, int]) -> bool:
+    """Whether a header is what an array has to have; letters of its shape that are not in `sizes` yet are put there."""
+    if header is None:
         return array.optional
-    kind = value.dtype.kind == "U" if array.kind is np.str_ else value.dtype == array.kind
-    if not kind or value.ndim != len(array.shape):
+    shape, kind = header
+    text = kind.kind == "U" and kind.itemsize <= _LONGEST_TEXT
+    if not (text if array.kind is np.str_ else kind == array.kind) or len(shape) != len(array.shape):
         return False
-    pairs = zip(array.shape, value.shape, strict=True)
+    pairs = zip(array.shape, shape, strict=True)
     right = tuple(sizes.setdefault(one, has) if isinstance(one, str) else one for one, has in pairs)
-    return value.shape == right and array.holds(value)
+    return shape == right and sizes.get("S", 0) <= LARGEST_SIZE

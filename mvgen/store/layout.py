@@ -70,6 +70,11 @@ def stored_name(name: str, image_format: str) -> str:
     return name if keeps or path.suffix.lower() == ".png" else path.with_suffix(".png").name
 
 
+def is_frame(name: str) -> bool:
+    """Whether a frame of a store may be called so."""
+    return PurePosixPath(name).suffix.lower() in _FORMATS
+
+
 def encoder(name: str) -> str:
     """Pillow's name of the format that a stored frame's extension stands for."""
     return _FORMATS[PurePosixPath(name).suffix.lower()]

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import StoreError
+from mvgen.core.files import open_regular, parse_json, read_regular, reason_of
 from mvgen.core.records import Clip
+from mvgen.store.checks import record_of, row_problems
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_MOST = 100_000_000  # values in a table, texts in lists among them: what a computer can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +123,26 @@ class Marker:
         return canonical_json(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Marker:
-        values = json.loads(text)
-        failure = Failure(**values["failure"]) if values["failure"] else None
-        return cls(values["clip"], values["source"], tuple(ViewRow(**row) for row in values["rows"]), failure)
+    def from_json(cls, content: str | bytes) -> Marker:
+        """Raises ValueError for what is no marker, or has a row that no build writes."""
+        values = parse_json(content)
+        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
+            raise ValueError("it is no marker of this version")
+        clip, source, rows, failure = (values[field.name] for field in fields(cls))
+        if not (isinstance(clip, str) and isinstance(source, str) and isinstance(rows, list)):
+            raise ValueError("clip, source or rows is of another kind")
+        marker = cls(
+            clip,
+            source,
+            tuple(record_of(ViewRow, row) for row in rows),
+            None if failure is None else record_of(Failure, failure),
+        )
+        for row in marker.rows:
+            for problem in row_problems(row):
+                raise ValueError(f"{row.view}: {problem}")
+        if any(row.clip != clip for row in marker.rows) or (failure is not None) == bool(rows):
+            raise ValueError("its clip, rows and failure do not belong together")
+        return marker
 
 
 def table_schema() -> pa.Schema:
@@ -148,16 +168,47 @@ def write_table(rows: Iterable[ViewRow], path: Path) -> None:
 
 
 def read_table(path: Path) -> list[ViewRow]:
-    """Read `clips.parquet`. Raises StoreError when the file is missing, damaged, or has other columns."""
+    """Read `clips.parquet`. Raises StoreError as `read_rows` does, and for a row that no build writes."""
+    rows = read_rows(path)
+    for row in rows:
+        for problem in row_problems(row):
+            raise StoreError(
+                f"{path}: {row.clip!r}, {row.view!r}: {problem}; `mvgen verify {path.parent}` lists what is wrong"
+            )
+    return rows
+
+
+def read_rows(path: Path) -> list[ViewRow]:
+    """The rows of `clips.parquet`, whose values may contradict one another.
+
+    Raises StoreError when the file is missing, damaged, or has other columns.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return [ViewRow(**row) for row in pq.read_table(path).to_pylist()]
+        with open_regular(path) as file, pq.ParquetFile(file) as table:
+            _check_columns(table.schema_arrow)
+            groups = [table.metadata.row_group(index) for index in range(table.num_row_groups)]
+            if sum(group.column(index).num_values for group in groups for index in range(group.num_columns)) > _MOST:
+                raise ValueError(f"it has more than {_MOST} values")
+            rows = [ViewRow(**row) for row in table.read().to_pylist()]
+        if any(None in texts for row in rows for texts in (row.frame_names, row.frames_sha256, row.notes)):
+            raise ValueError("a text in a list is missing")
+        return rows
     except FileNotFoundError:
         raise StoreError(f"{path} is missing; build the dataset again with the same line to restore it") from None
-    except (pa.ArrowInvalid, TypeError) as error:
-        raise StoreError(f"{path} is not a table of this version of mvgen: {error}") from None
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, OverflowError) as error:
+        raise StoreError(
+            f"{path} is not a table of this version of mvgen: {reason_of(error)}; build the dataset again"
+        ) from None
+
+
+def _check_columns(there: pa.Schema) -> None:
+    wanted = table_schema()
+    columns = [name for name in wanted.names if name not in there.names or there.field(name) != wanted.field(name)]
+    if not there.equals(wanted):
+        raise ValueError(f"columns are missing, unknown or of another kind: {', '.join(columns) or there.names}")
 
 
 def failure_lines(failures: Iterable[Failure]) -> str:
@@ -167,8 +218,19 @@ def failure_lines(failures: Iterable[Failure]) -> str:
 
 
 def read_failures(path: Path) -> list[Failure]:
-    """Read `failures.jsonl`."""
-    return [Failure(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Read `failures.jsonl`. Raises StoreError naming a line that is none."""
+    remedy = "build the dataset again"
+    try:
+        *lines, rest = read_regular(path).decode().split("\n")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {reason_of(error)}; {remedy}") from None
+    failures = []
+    for number, line in enumerate([*lines, rest] if rest else lines, 1):
+        try:
+            failures.append(record_of(Failure, parse_json(line)))
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged: line {number}: {error}; {remedy}") from None
+    return failures
 
 
 def clip_digest(clip: Clip) -> str:

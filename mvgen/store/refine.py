@@ -6,20 +6,20 @@ other. The last step is its renaming back; until then running the same again men
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store import layout
-from mvgen.store.about import parse_about, read_about
+from mvgen.store.about import check_identity, parse_about, read_about
 from mvgen.store.finish import describe
-from mvgen.store.manifest import Marker, ViewRow, read_failures, read_table
-from mvgen.store.state import begin, locked, read_markers
+from mvgen.store.manifest import Failure, Marker, ViewRow, read_failures, read_table
+from mvgen.store.sheet import contact_sheet
+from mvgen.store.state import begin, locked, read_build, read_markers
 from mvgen.store.writer import write_marker
 
 
@@ -55,13 +55,34 @@ def refine(out: Path, threshold: float) -> Refinement:
     if not (out / layout.REFINING).is_file():
         read_about(out)  # before anything is written there
     with locked(out):
-        about = parse_about(out / layout.REFINING) if _interrupted(out) else read_about(out)
-        before = float(about["config"]["attention"]["threshold"])
-        rows = read_table(out / layout.TABLE)
-        change = Refinement(out, before, float(threshold), _changes(rows, before, threshold))
+        store = _read(out)
+        before = float(store.about["config"]["attention"]["threshold"])
+        change = Refinement(out, before, float(threshold), _changes(store.rows, before, threshold))
         if _interrupted(out) or before != threshold:
-            _rewrite(out, about, [row.decided(threshold) for row in rows], float(threshold))
+            _rewrite(out, store, float(threshold))
     return change
+
+
+class _Store(NamedTuple):
+    """All that a refinement needs of a store. build : None where the store was handed on without its records"""
+
+    about: dict[str, Any]
+    build: dict[str, Any] | None
+    rows: list[ViewRow]
+    failures: list[Failure]
+    markers: dict[str, Marker]
+
+
+def _read(out: Path) -> _Store:
+    """Read it all before anything is changed: what cannot be read would end the refinement half-way, every time."""
+    about = parse_about(out / layout.REFINING) if _interrupted(out) else read_about(out)
+    # A store that was handed on may lack what only a build needs.
+    build = read_build(out) if (out / layout.BUILD).exists() else None
+    if build is not None:
+        check_identity(out / layout.BUILD, build)
+    rows = read_table(out / layout.TABLE)
+    contact_sheet(out, rows)  # frames are read for it in the end
+    return _Store(about, build, rows, read_failures(out / layout.FAILURES), read_markers(out))
 
 
 def redecide(out: Path, marker: Marker, threshold: float) -> Marker:
@@ -74,17 +95,16 @@ def _interrupted(out: Path) -> bool:
     return (out / layout.REFINING).is_file() and not (out / layout.DATASET).is_file()
 
 
-def _rewrite(out: Path, about: dict[str, Any], rows: list[ViewRow], threshold: float) -> None:
-    about = _with_threshold(about, threshold)
+def _rewrite(out: Path, store: _Store, threshold: float) -> None:
     with disk_errors(out):
         if (out / layout.DATASET).is_file():
             os.replace(out / layout.DATASET, out / layout.REFINING)
-        # A store that was handed on may lack what only a build needs.
-        if (out / layout.BUILD).is_file():
-            begin(out, _with_threshold(json.loads((out / layout.BUILD).read_text(encoding="utf-8")), threshold))
-        for marker in read_markers(out).values():
+        if store.build is not None:
+            begin(out, _with_threshold(store.build, threshold))
+        for marker in store.markers.values():
             redecide(out, marker, threshold)
-        about = describe(out, about, rows, read_failures(out / layout.FAILURES))
+        rows = [row.decided(threshold) for row in store.rows]
+        about = describe(out, _with_threshold(store.about, threshold), rows, store.failures)
         write_atomically(out / layout.REFINING, canonical_json(about).encode())
         os.replace(out / layout.REFINING, out / layout.DATASET)
 

@@ -6,7 +6,6 @@ the lists of all shards, dealt out again one by one, are the source's own list.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,11 +15,14 @@ from typing import TypeVar
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError, StoreError
-from mvgen.core.files import disk_errors, write_atomically
+from mvgen.core.files import disk_errors, read_json, write_atomically
+from mvgen.core.names import unstorable
 from mvgen.core.records import Clip
 from mvgen.store import layout
+from mvgen.store.checks import inside, record_of
 from mvgen.store.manifest import Failure, digest_of
 
+_MOST_SHARDS = 1_000_000
 Entry = TypeVar("Entry")
 # Id, subject key and label of a clip: what the identity of a build knows of it.
 ClipKey = tuple[str, str, str | None]
@@ -79,7 +81,8 @@ def write_share(out: Path, share: Share) -> None:
 
 def read_shares(out: Path) -> list[Share]:
     """What every shard that began in a folder takes on, by number. Raises StoreError for one that cannot be read."""
-    return sorted((_read(path) for path in (out / layout.SHARDS).glob("*.json")), key=lambda share: share.shard)
+    paths = inside(out, layout.SHARDS).glob("*.json")
+    return sorted((_read(path) for path in paths), key=lambda share: share.shard)
 
 
 def check_shards(out: Path, shard: Shard) -> None:
@@ -95,19 +98,31 @@ def dealt(shares: Sequence[Share]) -> list[ClipKey]:
     return [key for each in rounds for key in each if key is not None]
 
 
-def _key(name: str, key: str, label: str | None) -> ClipKey:
-    return name, key, label
-
-
 def _path(out: Path, shard: Shard) -> Path:
     return out / layout.SHARDS / f"{shard.number}-of-{shard.count}.json"
 
 
 def _read(path: Path) -> Share:
+    remedy = "run the line of that shard again"
+    values = read_json(path, remedy)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        shard = Shard(**values["shard"])
-        clips = tuple(None if clip is None else _key(*clip) for clip in values["clips"])
-        return Share(shard, clips, tuple(Failure(**failure) for failure in values["lost"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is damaged ({error}); run the line of that shard again") from None
+        if set(values) != {"shard", "clips", "lost"} or not all(isinstance(values[n], list) for n in ("clips", "lost")):
+            raise ValueError("it is no shard of this version")
+        shard = record_of(Shard, values["shard"])
+        if not 1 <= shard.number <= shard.count <= _MOST_SHARDS:
+            raise ValueError(f"there is no shard {shard}")
+        clips = tuple(None if key is None else _clip_key(key) for key in values["clips"])
+        return Share(shard, clips, tuple(record_of(Failure, failure) for failure in values["lost"]))
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}); {remedy}") from None
+
+
+def _clip_key(values: object) -> ClipKey:
+    if not isinstance(values, list) or len(values) != 3:
+        raise ValueError("an entry is no clip")
+    name, subject, label = values
+    if not isinstance(name, str) or unstorable(name) or not isinstance(subject, str):
+        raise ValueError(f"{name!r} is no clip")
+    if label is not None and not isinstance(label, str):
+        raise ValueError(f"{label!r} is no label")
+    return name, subject, label

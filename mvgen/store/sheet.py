@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
+from mvgen.store.frames import read_frame
 from mvgen.store.manifest import ViewRow
 
 T = TypeVar("T")
@@ -47,9 +48,8 @@ def contact_sheet(out: Path, rows: Sequence[ViewRow]) -> bytes:
             row = by_place.get((clip, yaw))
             if row is None:
                 continue
-            frame = out / row.frames_directory / row.frame_names[row.apex_index]
-            with Image.open(frame) as picture:
-                cell = picture.convert("RGB").resize((_CELL, _CELL), Image.Resampling.LANCZOS)
+            frame = Image.fromarray(read_frame(out, row, row.apex_index))
+            cell = frame.resize((_CELL, _CELL), Image.Resampling.LANCZOS)
             sheet.paste(cell, (_left(column), top))
             caption = f"sees {row.visible_attention:.0%}" + ("" if row.kept else ", not kept")
             place = (_left(column) + _CELL / 2, top + _CELL + _LABEL / 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import StoreError
-from mvgen.core.files import disk_errors, write_atomically
+from mvgen.core.files import disk_errors, read_json, read_regular, reason_of, write_atomically
 from mvgen.store import layout
+from mvgen.store.checks import inside, refuse_links_out
 from mvgen.store.manifest import Marker
 
 _OURS = {layout.LOCK, layout.TURNS, layout.FORGOTTEN, f".{layout.BUILD}.tmp"}
@@ -35,10 +37,7 @@ def check_folder(out: Path, identity: Mapping[str, Any], ignore: frozenset[str] 
             listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
             raise StoreError(f"{out} holds files that are no mvgen build ({listed}); choose an empty folder for --out")
         return False
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise StoreError(f"{path} is damaged; remove {out} or choose another --out") from None
+    before = read_build(out)
     if before.get("schema") != identity.get("schema"):
         raise StoreError(
             f"{path} has schema {before.get('schema')}, this mvgen writes {identity.get('schema')}; "
@@ -61,18 +60,32 @@ def begin(out: Path, identity: Mapping[str, Any]) -> None:
         write_atomically(out / layout.BUILD, canonical_json(dict(identity)).encode())
 
 
+def read_build(out: Path) -> dict[str, Any]:
+    """What a folder is being built from, as `begin` wrote it down. Raises StoreError for a damaged file."""
+    return read_json(out / layout.BUILD, f"remove {out} and build it again, or choose another --out")
+
+
 def read_markers(out: Path) -> dict[str, Marker]:
-    """Clip id -> marker, of every clip that is finished or has failed."""
-    markers = (
-        Marker.from_json(path.read_text(encoding="utf-8")) for path in sorted((out / layout.DONE).glob("*.json"))
-    )
-    return {marker.clip: marker for marker in markers}
+    """Clip id -> marker, of every clip that is finished or has failed. Raises StoreError for a damaged one."""
+    paths = sorted(inside(out, layout.DONE).glob("*.json"))
+    return {path.stem: _read_marker(out, path.stem) for path in paths}
 
 
 def read_marker(out: Path, clip: str) -> Marker | None:
-    """The marker of one clip, None while it has none."""
-    path = out / layout.marker_path(clip)
-    return Marker.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """The marker of one clip, None while it has none. Raises StoreError for a damaged one."""
+    return _read_marker(out, clip) if (out / layout.marker_path(clip)).is_file() else None
+
+
+def _read_marker(out: Path, clip: str) -> Marker:
+    path = inside(out, layout.marker_path(clip))
+    try:
+        marker = Marker.from_json(read_regular(path))
+        if marker.clip != clip:
+            raise ValueError(f"it is of clip {marker.clip!r}")
+        return marker
+    except (OSError, ValueError) as error:
+        problem = f"the marker {path} is damaged: {reason_of(error)}"
+        raise StoreError(f"{problem}; remove it, and {layout.DATASET}, and run the line of the build again") from None
 
 
 @contextmanager
@@ -86,9 +99,15 @@ def locked(out: Path, shared: bool = False) -> Iterator[None]:
 
     path = out / layout.LOCK
     with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except (
+            FileNotFoundError,
+            FileExistsError,
+        ) as error:  # where no folder can be made, as in /proc, or a lost link
+            raise StoreError(f"{out} cannot be made: {error.strerror}; choose another --out") from None
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = _open_lock(path)
             try:
                 _flock(descriptor, path, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -101,6 +120,7 @@ def locked(out: Path, shared: bool = False) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
     try:
+        refuse_links_out(out)
         yield
     finally:
         with suppress(BlockingIOError):  # others share it still: the last one removes the file
@@ -120,12 +140,26 @@ def taking_turns(out: Path, name: str) -> Iterator[None]:
     path = out / layout.TURNS / name
     with disk_errors(out):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = _open_lock(path)
     try:
         _flock(descriptor, path, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    """A file to lock, made where there is none. What is no file, or a link to one elsewhere, is left alone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise StoreError(f"{path} is no file that can be locked; remove it")
 
 
 def _flock(descriptor: int, path: Path, how: int) -> None:

@@ -17,6 +17,7 @@ from mvgen.core.files import disk_errors, flush, write_atomically
 from mvgen.core.records import BuiltClip, Clip, Image, Split, ViewClip
 from mvgen.store import layout
 from mvgen.store.arrays import map_arrays, npz_bytes
+from mvgen.store.checks import inside
 from mvgen.store.frames import encode_frame
 from mvgen.store.geometry import geometry_arrays
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, finite
@@ -71,17 +72,17 @@ def write_failure(out: Path, clip: Clip, failure: Failure) -> Marker:
 
 
 def write_marker(out: Path, marker: Marker) -> Marker:
-    write_atomically(out / layout.marker_path(marker.clip), marker.to_json().encode())
+    write_atomically(inside(out, layout.marker_path(marker.clip)), marker.to_json().encode())
     return marker
 
 
 def remove_clip(out: Path, clip: Clip, yaws: tuple[float | None, ...]) -> None:
     """Remove what an unfinished clip left behind. Only its own files go: a clip's folder may hold another clip's."""
-    (out / layout.marker_path(clip.id)).unlink(missing_ok=True)
-    (out / layout.geometry_path(clip.id)).unlink(missing_ok=True)
+    inside(out, layout.marker_path(clip.id)).unlink(missing_ok=True)
+    inside(out, layout.geometry_path(clip.id)).unlink(missing_ok=True)
     for yaw in yaws:
-        (out / layout.maps_path(yaw, clip.directory)).unlink(missing_ok=True)
-        folder = out / layout.frames_directory(yaw, clip.directory)
+        inside(out, layout.maps_path(yaw, clip.directory)).unlink(missing_ok=True)
+        folder = inside(out, layout.frames_directory(yaw, clip.directory))
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.is_file():
                 path.unlink()
@@ -110,7 +111,7 @@ class _Stage:
         with ThreadPoolExecutor(_FLUSHED_AT_ONCE) as pool:
             list(pool.map(flush, map(self._staged, range(len(self._paths)))))
         for folder in {path.parent for path in self._paths}:
-            (out / folder).mkdir(parents=True, exist_ok=True)
+            inside(out, folder).mkdir(parents=True, exist_ok=True)
         for number, path in enumerate(self._paths):
             os.replace(self._staged(number), out / path)
         self._folder.rmdir()

@@ -1,1 +1,1 @@
-"""Stand-ins: performances with ground truth, written in the releases' own layouts."""
+"""Stand-ins: synthetic performances with ground truth, in the layouts of the releases."""

@@ -1,4 +1,4 @@
-"""Stand-ins for licensed releases: planned, acted, filmed and written with their ground truth."""
+"""Stand-ins for licensed releases: planned, performed, filmed and written with their ground truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.looks.appearance import Look
 from mvgen.sources import get_source
 from mvgen.sources.marks import write_mark
-from mvgen.synth.filming import Film, Stage, TrueView
+from mvgen.synth.filming import Film, Setup, TrueView
 from mvgen.synth.layouts import frame_path, write_workbook
 from mvgen.synth.performance import Performance, perform
 from mvgen.synth.plan import ClipPlan, plan_release
@@ -42,14 +42,14 @@ def synth(
     report: Report = print,
     workers: int | None = None,
 ) -> tuple[ClipPlan, ...]:
-    """Write a stand-in of a release into `out`, and what is true about it into `truth`.
+    """Write a stand-in of a release into `out`, and its ground truth into `truth`.
 
-    size : (width, height) of the frames, the release's own if None
+    size : (width, height) of the frames, those of the release if None
     angles : yaw angles of the true side views, degrees
-    `truth` gets truth.json (camera and acting of every clip), views/<view>/<clip's folder>/<frame>.png (clean pictures)
+    `truth` gets truth.json (camera and performance of every clip), views/<view>/<clip's folder>/<frame>.png (clean)
     and maps/<view>/<clip's folder>.npz with depth (T, H, W), face (T, H, W) and flow (T-1, H, W, 2), see `TrueView`;
     the view `source` is the frontal one.
-    Raises ConfigError for an unknown layout or counts that cannot be acted, StoreError when a folder is not empty.
+    Raises ConfigError for an unknown layout or counts that are too small, StoreError when a folder is not empty.
     """
     rules = get_layout(layout)
     width, height = size or rules.size
@@ -57,31 +57,29 @@ def synth(
         raise ConfigError(f"size {width}x{height} is out of range; frames are 96 to 4096 pixels on each side")
     for folder in (out, truth):
         if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise StoreError(
-                f"{folder} is not an empty folder; a stand-in is written as a whole: remove it, or give another"
-            )
+            raise StoreError(f"{folder} is not an empty folder; a stand-in needs one: remove it, or give another")
     plans = plan_release(layout, subjects, clips, frames, seed)
 
     from mvgen.scans.corpora.anny import anny_heads
 
     report("loading the parametric heads (about a minute the first time on a machine)")
     heads = anny_heads()
-    cast = [_draw_person(heads, layout, seed, subject) for subject in range(subjects)]
+    people = [_draw_person(heads, layout, seed, subject) for subject in range(subjects)]
     make_filmer = partial(
-        _make_filmer, heads.model, cast=cast, size=(width, height), out=out, truth=truth, angles=tuple(angles)
+        _make_filmer, heads.model, people=people, size=(width, height), out=out, truth=truth, angles=tuple(angles)
     )
     write_mark(out, get_source(layout).title)
-    acted: dict[PurePosixPath, Performance] = {}
+    performed: dict[PurePosixPath, Performance] = {}
     for outcome in local.run(plans, make_filmer, workers or cpu_count() or 1):
         if outcome.error is not None:
             raise outcome.error
         assert outcome.result is not None
         plan = outcome.item
-        acted[plan.directory] = performance = outcome.result
+        performed[plan.directory] = performance = outcome.result
         units = "+".join(f"AU{unit}" for unit in plan.action_units)
         motion = f"{plan.emotion}, {units}, {performance.apex_pixels:.1f} px"
-        report(f"[{len(acted)}/{len(plans)}] {plan.directory}: {motion}")
-    performances = [acted[plan.directory] for plan in plans]
+        report(f"[{len(performed)}/{len(plans)}] {plan.directory}: {motion}")
+    performances = [performed[plan.directory] for plan in plans]
     write_workbook(layout, plans, out)
     if truth is not None:
         _write_truth_index(truth, plans, performances, (width, height), angles)
@@ -89,7 +87,7 @@ def synth(
 
 
 def _draw_person(heads: object, layout: str, seed: int, subject: int) -> tuple[Identity, Look]:
-    """One subject: the same for every number of subjects and clips."""
+    """One subject, whatever the number of subjects and clips."""
     from mvgen.scans.corpora.anny import AnnyHeads
 
     assert isinstance(heads, AnnyHeads)
@@ -98,7 +96,7 @@ def _draw_person(heads: object, layout: str, seed: int, subject: int) -> tuple[I
 
 
 def _make_filmer(model: HeadModel, **settings: Any) -> Callable[[ClipPlan], Performance]:
-    """What a worker process does with a plan; the model crosses to it once."""
+    """The work on a plan in a worker process, to which the model is sent once."""
     return partial(_film_clip, model=model, **settings)
 
 
@@ -106,16 +104,16 @@ def _film_clip(
     plan: ClipPlan,
     *,
     model: HeadModel,
-    cast: Sequence[tuple[Identity, Look]],
+    people: Sequence[tuple[Identity, Look]],
     size: tuple[int, int],
     out: Path,
     truth: Path | None,
     angles: tuple[float, ...],
 ) -> Performance:
-    """Act, film and write one clip, in a worker process."""
-    person = cast[plan.subject]
+    """Perform, film and write one clip, in a worker process."""
+    person = people[plan.subject]
     performance = perform(plan, model, person[0])
-    film = Film(plan, model, person, performance, Stage.of(plan, *size))
+    film = Film(plan, model, person, performance, Setup.of(plan, *size))
     for index in range(len(plan.numbers)):
         write_frame(out / frame_path(plan, index), film.frame(index), plan)
     if truth is not None:
@@ -157,16 +155,17 @@ def _write_truth_index(
     size: tuple[int, int],
     angles: Sequence[float],
 ) -> None:
-    """truth.json: the camera of every clip and how it was acted."""
+    """truth.json: the camera and the performance of every clip."""
     clips = []
-    for plan, act in zip(plans, performances, strict=True):
-        camera = dataclasses.asdict(Stage.of(plan, *size).camera)
+    for plan, performance in zip(plans, performances, strict=True):
+        camera = dataclasses.asdict(Setup.of(plan, *size).camera)
         clips.append(
             {
                 "directory": str(plan.directory), "subject": plan.subject_name, "name": plan.name,
                 "emotion": plan.emotion, "action_units": list(plan.action_units), "macro": plan.macro,
-                "onset": plan.onset, "apex": plan.apex, "offset": plan.offset, "apex_pixels": act.apex_pixels,
-                "camera": camera, "head_turns": act.turns.tolist(), "head_shifts": act.shifts.tolist(),
+                "onset": plan.onset, "apex": plan.apex, "offset": plan.offset, "camera": camera,
+                "apex_pixels": performance.apex_pixels, "head_turns": performance.turns.tolist(),
+                "head_shifts": performance.shifts.tolist(),
             }
         )  # fmt: skip
     index = {"schema": 1, "angles": list(angles), "width": size[0], "height": size[1], "clips": clips}

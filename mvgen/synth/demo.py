@@ -1,4 +1,4 @@
-"""The embedded demonstration: a small stand-in with acted faces, and a real face that keeps still."""
+"""The embedded demonstration: a small stand-in, and a clip of a real face that does not move."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOISE = 2.0
 
 
 class Demo(Source):
-    """Made on first use and kept in the cache. Other sources read its two parts; this one only joins them."""
+    """Made on first use and kept in the cache. Its two parts are read by other sources; this one joins them."""
 
     name = "demo"
     title = "demonstration"
@@ -47,25 +47,25 @@ ROOT/{_PHOTOGRAPH}/      img1.jpg ..., one still clip
     def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
         if annotations is None:
             annotations = next(iter(store_annotations(root)), None)
-        acted = Casme2().read(root / _STAND_IN, annotations=annotations, variant=variant)
-        # The folder source reads the root's other part only: a folder of loose frames is one clip named after it.
+        stand_in = Casme2().read(root / _STAND_IN, annotations=annotations, variant=variant)
+        # The folder source reads the other part: a folder of loose frames is one clip, named after the folder.
         still = Folder().read(root / _PHOTOGRAPH)
-        clips = [self._adopt(clip, PurePosixPath(_STAND_IN) / clip.directory) for clip in acted.clips]
+        clips = [self._adopt(clip, PurePosixPath(_STAND_IN) / clip.directory) for clip in stand_in.clips]
         clips += [
             replace(self._adopt(clip, PurePosixPath(_PHOTOGRAPH)), subject=_PHOTOGRAPH, subject_key=_PHOTOGRAPH)
             for clip in still.clips
         ]
-        failures = [replace(failure, clip=f"{_STAND_IN}__{failure.clip}") for failure in acted.failures]
+        failures = [replace(failure, clip=f"{_STAND_IN}__{failure.clip}") for failure in stand_in.failures]
         return Listing(
             dataset=self.name,
             title=self.title,
             licence=self.licence,
             redistribution=self.redistribution,
-            version=f"{acted.version}; a photograph",
+            version=f"{stand_in.version}; a photograph",
             clips=tuple(sorted(clips, key=lambda clip: clip.directory)),
-            problems=(*acted.problems, *still.problems),
+            problems=(*stand_in.problems, *still.problems),
             failures=(*failures, *still.failures),
-            annotation_files=acted.annotation_files,
+            annotation_files=stand_in.annotation_files,
         )
 
     def _adopt(self, clip: Clip, directory: PurePosixPath) -> Clip:
@@ -79,7 +79,7 @@ def ensure_demo(cache_root: Path, report: Callable[[str], None] = print) -> Path
     target = cache_root / f"demo-{_VERSION}"
     if target.is_dir():
         return target
-    from mvgen.synth.commands import synth  # the machinery of stand-ins: only to make it, not to list or read it
+    from mvgen.synth.commands import synth  # needed to make the demonstration, not to read it
 
     partial = cache_root / f"demo-{_VERSION}.partial-{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)

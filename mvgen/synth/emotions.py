@@ -1,15 +1,15 @@
-"""Which facial action units an emotion is acted by.
+"""The facial action units that show each emotion.
 
-Sources: FACS and its emotion table (Ekman, Friesen & Hager 2002; EMFACS, Friesen & Ekman 1983), with what the releases
-code for their own words: CASME II (Yan et al. 2014) for repression and others, SAMM (Davison et al. 2018) for contempt,
-CAS(ME)² (Qu et al. 2018) for anger and disgust. Micro-expressions show one to three units, seldom the full pattern.
+Sources: FACS and its emotion table (Ekman, Friesen & Hager 2002; EMFACS, Friesen & Ekman 1983), and the releases'
+codings: CASME II (Yan et al. 2014) for repression and others, SAMM (Davison et al. 2018) for contempt, CAS(ME)²
+(Qu et al. 2018) for anger and disgust. Micro-expressions show one to three units, seldom the full pattern.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Emotion -> combinations it is seen with, the usual one first. 1 inner brow raiser, 2 outer brow raiser,
+# Emotion -> combinations of action units, the most usual one first. 1 inner brow raiser, 2 outer brow raiser,
 # 4 brow lowerer, 5 upper lid raiser, 6 cheek raiser, 7 lid tightener, 9 nose wrinkler, 10 upper lip raiser,
 # 12 lip corner puller, 14 dimpler, 15 lip corner depressor, 17 chin raiser, 20 lip stretcher, 24 lip presser,
 # 25 lips part, 26 jaw drop.
@@ -25,20 +25,20 @@ ACTION_UNITS: dict[str, tuple[tuple[str, ...], ...]] = {
     "surprise": (("1", "2", "5"), ("1", "2"), ("1", "2", "5", "26")),
 }
 
-# Classes that action units come out as, by the emotion acted (Davison et al. 2018b, arXiv:1708.07549).
+# Objective class of the action units of each performed emotion (Davison et al. 2018b, arXiv:1708.07549).
 _OBJECTIVE = {"happiness": "I", "surprise": "II", "anger": "III", "disgust": "IV", "sadness": "V", "fear": "VI"}
 
-# Units of muscles on the middle line; they have no side.
+# Action units on the middle line of the face; they have no side.
 _MEDIAN = frozenset({"17", "25", "26"})
 
 
 def combinations(emotion: str) -> tuple[tuple[str, ...], ...]:
-    """Combinations of action units of an acted emotion. Raises KeyError for a word that is not in the table."""
+    """Combinations of action units that show an emotion. Raises KeyError for an unknown emotion."""
     return ACTION_UNITS[emotion]
 
 
 def objective_class(emotion: str) -> str:
-    """The objective class of an acted emotion, "I" to "VII"."""
+    """The objective class of a performed emotion, "I" to "VII"."""
     return _OBJECTIVE.get(emotion.lower(), "VII")
 
 

@@ -1,4 +1,4 @@
-"""Films a performance: the frames a camera would have recorded, and everything that is true about them."""
+"""Film a performance: the frames that a camera would record, and their ground truth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera, pixel_grid
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.imaging.lighting import Lighting
-from mvgen.scans.imaging.rendering import DressedHead, PosedHead, see_surface, shoot
+from mvgen.scans.imaging.rendering import DressedHead, PosedHead, render_colour, render_surface
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.scans.looks.appearance import Look
 from mvgen.scans.looks.backgrounds import draw_background
@@ -19,16 +19,16 @@ from mvgen.synth.plan import ClipPlan
 
 Floats = NDArray[np.floating]
 
-# How much of the picture a face takes: inter-ocular distance over the picture's height (or 3/4 of its width).
+# Size of a face in the picture: inter-ocular distance over the picture's height (or 3/4 of its width).
 _FACE_SHARE = 0.17
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Where and how a clip is filmed.
+class Setup:
+    """Camera, light and background with which a clip is filmed.
 
     height, width : of the frames, pixels
-    camera : orthographic; the world origin is where the eyes of a resting head are
+    camera : orthographic; the world origin is midway between the eyes of a head at rest
     """
 
     height: int
@@ -39,8 +39,8 @@ class Stage:
     background: NDArray[np.float32]
 
     @classmethod
-    def of(cls, plan: ClipPlan, width: int, height: int) -> Stage:
-        """The stage of a clip: a subject's clips share room, light and camera; where the face is differs a little."""
+    def of(cls, plan: ClipPlan, width: int, height: int) -> Setup:
+        """The setup of a clip: a subject's clips share background, light and camera, but not where the face is."""
         own, generator = (np.random.default_rng([seed, 2]) for seed in (plan.seed, plan.subject_seed))
         scale = _FACE_SHARE * min(height, 0.75 * width) * own.uniform(0.95, 1.05)
         centre = (width * own.uniform(0.47, 0.53), height * own.uniform(0.39, 0.43))
@@ -58,7 +58,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrueView:
-    """What is true of a clip seen from one angle, in pixels of the source frames.
+    """Ground truth of a clip seen from one angle, in pixels of the source frames.
 
     colour : (T, H, W, 3) uint8, without noise or compression
     depth : (T, H, W) float32 world units in the view's frame, NaN where no head is
@@ -73,63 +73,63 @@ class TrueView:
 
 
 class Film:
-    """One clip on its stage, ready to be seen from anywhere."""
+    """One clip in its setup, to be rendered from any angle."""
 
     def __init__(
-        self, plan: ClipPlan, model: HeadModel, person: tuple[Identity, Look], performance: Performance, stage: Stage
+        self, plan: ClipPlan, model: HeadModel, person: tuple[Identity, Look], performance: Performance, setup: Setup
     ) -> None:
-        self._plan, self._model, self._performance, self._stage = plan, model, performance, stage
+        self._plan, self._model, self._performance, self._setup = plan, model, performance, setup
         self._identity, look = person
         self._dressed = DressedHead(model, look)
-        self._pixels = pixel_grid(stage.height, stage.width)
+        self._pixels = pixel_grid(setup.height, setup.width)
 
     def _head(self, frame: int) -> PosedHead:
-        act = self._performance
-        vertices = self._model.express(self._identity, act.weights[frame])
-        return self._dressed.pose(vertices, act.turns[frame], act.shifts[frame])
+        performed = self._performance
+        vertices = self._model.express(self._identity, performed.weights[frame])
+        return self._dressed.pose(vertices, performed.turns[frame], performed.shifts[frame])
 
     def _develop(
         self, head: PosedHead, camera: Camera, sensor: Sensor, generator: np.random.Generator
     ) -> NDArray[np.uint8]:
-        linear = self._stage.background.copy()
+        linear = self._setup.background.copy()
         window = self._window(head, camera)
-        colour, cover = shoot(head, self._stage.lighting, camera, self._pixels[window])
+        colour, cover = render_colour(head, self._setup.lighting, camera, self._pixels[window])
         linear[window] = colour + (1 - cover[..., None]) * linear[window]
         return sensor.develop(linear, generator)
 
     def _window(self, head: PosedHead, camera: Camera) -> tuple[slice, slice]:
         """Rows and columns that can show the head: rays elsewhere need not be cast."""
-        worn = [garment.vertices for garment in (*head.hides, *head.glasses)]
+        worn = [garment.vertices for garment in (*head.occluders, *head.glasses)]
         corners = camera.project(np.concatenate([head.vertices, *worn]).astype(np.float64))[:, :2]
         least, most = np.floor(corners.min(axis=0)).astype(int) - 1, np.ceil(corners.max(axis=0)).astype(int) + 1
         # At least one pixel: a head may have left the picture.
         column, row = (slice(min(max(a, 0), side - 1), max(b, 1)) for a, b, side in zip(
-            least, most, (self._stage.width, self._stage.height), strict=True))  # fmt: skip
+            least, most, (self._setup.width, self._setup.height), strict=True))  # fmt: skip
         return row, column
 
     def frame(self, frame: int) -> NDArray[np.uint8]:
-        """What the release's camera recorded, before JPEG: (H, W, 3) uint8."""
+        """The frame as the camera of the release records it, before JPEG: (H, W, 3) uint8."""
         generator = np.random.default_rng([self._plan.seed, 3, frame])
-        return self._develop(self._head(frame), self._stage.camera, self._stage.sensor, generator)
+        return self._develop(self._head(frame), self._setup.camera, self._setup.sensor, generator)
 
     def truth(self, yaw: float) -> TrueView:
         """The clip as a camera at `yaw` degrees would have seen it, with depth, face mask and flow."""
-        camera, stage = self._stage.camera.at(yaw), self._stage
-        clean = Sensor(exposure=stage.sensor.exposure, white=stage.sensor.white, look=stage.sensor.look)
+        camera, setup = self._setup.camera.at(yaw), self._setup
+        clean = Sensor(exposure=setup.sensor.exposure, white=setup.sensor.white, look=setup.sensor.look)
         colour, depth, face, flow = [], [], [], []
         frames = len(self._plan.numbers)
         head = self._head(0)
         for frame in range(frames):
             following = self._head(frame + 1) if frame + 1 < frames else None
-            surface = see_surface(head, camera, self._pixels)
+            surface = render_surface(head, camera, self._pixels)
             colour.append(self._develop(head, camera, clean, np.random.default_rng(0)))
             depth.append(surface.depth)
             face.append(surface.face)
             if following is not None:
                 points = surface.hits.where_hit().interpolate(self._model.triangles, following.vertices)
-                moved = np.full((stage.height, stage.width, 2), np.nan, dtype=np.float32)
-                landed = camera.project(points.astype(np.float64))[:, :2]
-                moved[surface.hits.hit] = landed - self._pixels[surface.hits.hit]
+                moved = np.full((setup.height, setup.width, 2), np.nan, dtype=np.float32)
+                projected = camera.project(points.astype(np.float64))[:, :2]
+                moved[surface.hits.hit] = projected - self._pixels[surface.hits.hit]
                 flow.append(moved)
                 head = following
         return TrueView(np.stack(colour), np.stack(depth), np.stack(face), np.stack(flow))

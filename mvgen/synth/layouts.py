@@ -1,4 +1,4 @@
-"""Workbooks of stand-ins, with the releases' sheets, headers and oddities. The same plans give the same bytes."""
+"""Workbooks of stand-ins, with the sheets, headers and quirks of the releases. The same plans give the same bytes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mvgen.core.errors import ConfigError
 from mvgen.synth.plan import ClipPlan
 from mvgen.synth.releases import Rows, get_layout
 
-# A workbook states when it was made; stand-ins all say the same, so that their bytes do not depend on the day.
+# A workbook contains its date; all stand-ins have the same one, so that their bytes do not depend on the day.
 _DATE = datetime(2000, 1, 1)
 
 
 def frame_path(plan: ClipPlan, index: int) -> PurePosixPath:
-    """Where a frame of a clip lies, relative to the stand-in's root."""
+    """The path of a frame of a clip, relative to the root of the stand-in."""
     return plan.directory / plan.names[index]
 
 
 def write_workbook(layout: str, plans: Sequence[ClipPlan], out: Path) -> Path | None:
-    """Write a release's workbook into `out`. Returns its path, None for SMIC, whose short clips have none.
+    """Write a release's workbook into `out`. Returns its path, None for SMIC, which has none for its short clips.
 
     Raises ConfigError for an unknown layout or plans of another one.
     """
@@ -38,7 +38,7 @@ def write_workbook(layout: str, plans: Sequence[ClipPlan], out: Path) -> Path | 
 
 
 def xlsx_bytes(sheets: dict[str, Rows]) -> bytes:
-    """An .xlsx file that depends on its cells only: no dates of the day in its properties or its archive."""
+    """An .xlsx file that depends on its cells only: no current date in its properties or its archive."""
     from openpyxl import Workbook
 
     book = Workbook()

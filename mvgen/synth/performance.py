@@ -1,4 +1,4 @@
-"""How a planned clip is acted: facial actions over time, a blink that means nothing, a head that never quite rests."""
+"""The synthetic performance of a planned clip: facial actions over time, a blink at times, and slow head motion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mvgen.synth.plan import ClipPlan
 
 Floats = NDArray[np.floating]
 
-# Largest motion of the face from onset to apex on a 256-pixel crop, in pixels: micro-expressions are this small.
+# Largest motion of the face from onset to apex, pixels of a 256-pixel crop: micro-expressions are this small.
 MICRO_PIXELS = (0.8, 2.8)
 MACRO_PIXELS = (2.0, 3.0)
 _CROP = 256
@@ -24,10 +24,10 @@ _BLINK_SHARE, _BLINK_SECONDS = 0.25, 0.2
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """What a head does in each frame.
+    """Expression and pose of a head in each frame.
 
     weights : (T, 52) facial actions; turns : (T, 3, 3) head rotation; shifts : (T, 3) head shift, world units
-    apex_pixels : largest motion of the face from onset to apex, without the head's, in pixels of a 256-pixel crop
+    apex_pixels : largest motion of the face from onset to apex without head motion, pixels of a 256-pixel crop
     """
 
     weights: Floats
@@ -46,13 +46,13 @@ def expression_curve(frames: int, onset: int, apex: int, offset: int) -> Floats:
 
 
 def perform(plan: ClipPlan, model: HeadModel, identity: Identity) -> Performance:
-    """Act a clip; everything random comes from the plan's seed."""
+    """The performance of a clip; everything random comes from the seed of the plan."""
     generator = np.random.default_rng([plan.seed, 1])
     frames = len(plan.numbers)
     full = facial_action_weights(plan.action_units, model.action_names)
     wanted = generator.uniform(*(MACRO_PIXELS if plan.macro else MICRO_PIXELS))
     moved = model.express(identity, full) - identity.vertices
-    # Only the face counts: what is seen from the front, not the inside of the mouth or the back of the eyelids.
+    # Only skin that is seen from the front counts, not the inside of the mouth or the back of the eyelids.
     seen = (model.regions["face"] > 0.5) & (model.regions["mouth_cavity"] < 0.5) & (model.regions["eye_cavity"] < 0.5)
     largest = float(np.hypot(moved[seen, 0], moved[seen, 1]).max()) * EYE_DISTANCE * _CROP
     strength = min(1.0, wanted / largest)
@@ -80,7 +80,7 @@ def _with_blink(weights: Floats, plan: ClipPlan, model: HeadModel, generator: np
 
 
 def _drift(generator: np.random.Generator, frames: int, fps: float) -> Floats:
-    """(T, 3) slow wandering of unit size: three slow waves per axis, zero in the first frame."""
+    """(T, 3) slow drift of unit size: three slow waves per axis, zero in the first frame."""
     seconds = np.arange(frames)[:, None, None] / fps
     rate = generator.uniform(0.15, 1.2, (3, 3))
     phase = generator.uniform(0, 2 * np.pi, (3, 3))

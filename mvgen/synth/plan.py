@@ -1,4 +1,4 @@
-"""What a stand-in of a release will hold: who shows what, when, and under which names. No pixels here."""
+"""The plan of a stand-in: subjects, emotions, timing and names of its clips. No pixels here."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ MACRO_SHARE = 0.3
 class ClipPlan:
     """One clip of a stand-in.
 
-    layout : the release it is written like; `subject`, `clip` : indices from 0
-    subject_name, name : as the release writes them
-    emotion : the release's word; `action_units` : how it is acted, FACS numbers with L or R for one-sided ones
+    layout : the release whose layout it has; `subject`, `clip` : indices from 0
+    subject_name, name : as in the release
+    emotion : as in the release; `action_units` : those that show it, FACS numbers with L or R for one-sided ones
     onset, apex, offset : indices into the clip's frames, onset <= apex <= offset
     fps : frames per second
-    numbers : the release's frame numbers; `names` : file names; `directory` : their folder relative to the root
-    grey : one channel; `jpeg_quality` : as libjpeg counts
-    macro : longer than half a second, as the release distinguishes
-    seed : of everything random in this clip; subject_seed : of what a subject's clips share, such as the room
+    numbers : frame numbers of the release; `names` : file names; `directory` : their folder relative to the root
+    grey : one channel; `jpeg_quality` : on the scale of libjpeg
+    macro : longer than half a second, where the release makes the distinction
+    seed : of everything random in this clip; subject_seed : of what a subject's clips share, such as the background
     """
 
     layout: str
@@ -58,7 +58,7 @@ class ClipPlan:
 
     @property
     def span(self) -> tuple[int, int, int]:
-        """The release's numbers of onset, apex and offset."""
+        """Frame numbers of onset, apex and offset, as in the release."""
         return self.numbers[self.onset], self.numbers[self.apex], self.numbers[self.offset]
 
 
@@ -68,8 +68,8 @@ def plan_release(
     """Plan a stand-in.
 
     subjects : how many people; clips : clips of each; frames : frames of each clip, the layout's default if None
-    Returns the plans by subject, then clip. Emotions come in the release's own proportions, with each 3-class label at
-    least once where there are three clips or more. Raises ConfigError for counts that leave nothing to show.
+    Returns the plans by subject, then clip. Emotions have the proportions of the release, with each 3-class label at
+    least once where there are three clips or more. Raises ConfigError for counts that are too small.
     """
     rules = get_layout(layout)
     rules = rules if frames is None else replace(rules, frames=frames)
@@ -97,7 +97,7 @@ def _plan_clip(rules: Layout, place: tuple[int, int], emotion: str, seed: int, u
     macro = rules.macros and frames > 2 * MICRO_SECONDS[1] * rules.fps and rng.random() < MACRO_SHARE
     onset, apex, offset = _timing(rules, macro, rng)
     named = rules.name_clip(subject_name, emotion, rng, used)
-    known = combinations(named.acted)
+    known = combinations(named.performed)
     units = known[0 if rng.random() < 0.6 else rng.integers(len(known))]
     if rng.random() < ONE_SIDED_SHARE:
         units = one_sided(units, "L" if rng.random() < 0.5 else "R")
@@ -136,7 +136,7 @@ def _timing(rules: Layout, macro: bool, rng: np.random.Generator) -> tuple[int, 
         length = last
     else:
         shortest, longest = (MICRO_SECONDS[1], 4.0) if macro else MICRO_SECONDS
-        # Counted in steps: a clip of n + 1 frames lasts n steps.
+        # Durations are in frame steps: n + 1 frames last n steps.
         low = min(last, max(2, math.ceil(shortest * rules.fps) + (1 if macro else 0)))
         high = min(last, math.floor(longest * rules.fps))
         low = max(low, math.ceil(0.6 * high))
@@ -147,7 +147,7 @@ def _timing(rules: Layout, macro: bool, rng: np.random.Generator) -> tuple[int, 
 
 
 def _shares(rules: Layout, total: int) -> list[str]:
-    """`total` emotion words in the release's proportions (largest remainders), every 3-class label among them."""
+    """`total` emotions in the proportions of the release (largest remainders), every 3-class label among them."""
     whole = sum(rules.emotions.values())
     exact = {word: total * count / whole for word, count in rules.emotions.items()}
     counts = {word: math.floor(share) for word, share in exact.items()}
@@ -161,7 +161,7 @@ def _shares(rules: Layout, total: int) -> list[str]:
         held: Counter[str] = Counter()
         for word, count in counts.items():
             held[rules.labels.get(word, "none")] += count
-        # Taken from the commonest word, but never the last clip of another label.
+        # Taken from the most frequent emotion, but never the last clip of another label.
         givers = [w for w in counts if counts[w] and (w not in rules.labels or held[rules.labels[w]] > 1)]
         counts[max(givers, key=lambda word: counts[word])] -= 1
         counts[max(members, key=lambda word: rules.emotions[word])] += 1

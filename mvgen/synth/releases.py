@@ -1,4 +1,4 @@
-"""How the releases count, name and distribute what they hold, for stand-ins; one file a release in `stand_ins/`."""
+"""Numbering, naming and class frequencies of the releases, for stand-ins; one file per release in `stand_ins/`."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ Rows = list[list[object]]
 
 @dataclass(frozen=True, slots=True)
 class ClipName:
-    """name : of a clip, unique within the subject; directory : of its frames; acted : emotion that it is acted by"""
+    """name : of a clip, unique within the subject; directory : of its frames; performed : emotion shown"""
 
     name: str
     directory: PurePosixPath
-    acted: str
+    performed: str
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How one release counts and names things.
+    """Numbers and names in one release.
 
-    name : what `--layout` takes
+    name : as in `--layout`
     frames : default length of a clip
     size : (width, height) of the release's frames, pixels
-    emotions : the release's word -> how often it occurs there
-    subjects : subjects' names in order; stand-ins with more subjects go on counting
-    name_clip : (subject's name, emotion, random numbers, how often a name's stem was used) -> the clip's name
-    file_name : (subject's name, number) -> a frame's
+    emotions : emotion as in the release -> how often it occurs there
+    subjects : index -> subject's name; beyond the release numbers go on
+    name_clip : (subject's name, emotion, random generator, how often each name's stem was used) -> the clip's name
+    file_name : (subject's name, frame number) -> name of the frame
     first_number : range of the first frame's number
-    workbook : its file name; sheets : what it holds, sheet -> rows. None for a release whose clips have none
+    workbook : its file name; sheets : plans -> sheet name -> rows; None for a release without a workbook
     cut : clips begin at onset and end at offset
-    macros : it has macro-expressions too
-    doubled_suffix : the last frame of its first clip is a .jpg.jpg
+    macros : the release has macro-expressions too
+    doubled_suffix : the last frame of the first clip is a .jpg.jpg
     """
 
     name: str
@@ -71,7 +71,7 @@ class Layout:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The release's word -> 3-class label, for words that have one."""
+        """Emotion as in the release -> 3-class label, for emotions that have one."""
         labels = self._release.labels
         return {word: label for word in self.emotions if (label := labels[word.lower()])}
 
@@ -83,7 +83,7 @@ class Layout:
 
 
 def numbered(present: Sequence[int], write: Callable[[int], str]) -> Callable[[int], str]:
-    """The release's subject numbers, which have gaps, and on from the last one."""
+    """Names of subjects by index: the numbers of the release, which have gaps, then on from the last one."""
     return lambda index: write(present[index] if index < len(present) else present[-1] + index - len(present) + 1)
 
 
@@ -100,5 +100,5 @@ LAYOUTS = Registry[Layout](
 
 
 def get_layout(name: str) -> Layout:
-    """The layout of a release. Raises ConfigError naming the nearest of the known ones."""
+    """The layout of a release. Raises ConfigError that names the closest known one."""
     return LAYOUTS.get(name)

@@ -1,1 +1,1 @@
-"""What is trained or made from 3D face scans: the depth network and the face model."""
+"""Training of the depth network and making of the face model, from 3D heads."""

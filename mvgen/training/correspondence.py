@@ -1,8 +1,7 @@
-"""Where the vertices of the face model lie on the heads of a parametric model.
+"""Where the vertices of the face model are on the heads of a parametric model.
 
-No scheme of landmarks is needed that somebody drew: heads are rendered, the landmarker looks at the pictures, and rays
-carry what it found back to the surface. The median over heads, in coordinates that all heads of a family share, is
-where a landmark is.
+No manual landmarks are needed: heads are rendered, the landmarker finds its points in the pictures, and rays project
+them back to the surface. A landmark is their median over heads, in coordinates that all heads of a family share.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from mvgen.morphable.topology import LANDMARKS, LOWER_LIP, UPPER_LIP, topology
 from mvgen.render.rays import RayScene
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.imaging.lighting import Lighting
-from mvgen.scans.imaging.rendering import DressedHead, shoot
+from mvgen.scans.imaging.rendering import DressedHead, render_colour
 from mvgen.scans.looks.appearance import Look
 
 Floats = NDArray[np.floating]
 
 _SIZE = 256
-_RINGS = (0.14, 0.16)  # world units: from the oval to the inner ring, and on to the outer one
+_RINGS = (0.14, 0.16)  # world units: from the oval to the inner ring, and from there to the outer one
 _INSIDE = ("mouth_cavity", "tongue", "eye_cavity", "teeth")
 
 
 def picture(heads: HeadModel, person: Identity, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A bare-faced person seen from the front by the camera of the crop: (S, S, 3) uint8."""
+    """A frontal picture of a person without hat or glasses, in the camera of the crop: (S, S, 3) uint8."""
     posed = DressedHead(heads, Look.draw(generator, plain=True), fine=False).pose(
         person.vertices, np.eye(3), np.zeros(3)
     )
-    colour, cover = shoot(posed, Lighting.draw(generator), crop_camera(_SIZE), pixel_grid(_SIZE, _SIZE))
+    colour, cover = render_colour(posed, Lighting.draw(generator), crop_camera(_SIZE), pixel_grid(_SIZE, _SIZE))
     linear = colour + 0.3 * (1 - cover[..., None])
     return np.asarray(255 * np.clip(linear, 0, 1) ** (1 / 2.2), np.uint8)
 
@@ -46,12 +45,12 @@ def correspondence(
     people : about 24 of the family, neutral
     """
     found = landmarker.find(np.stack([picture(heads, person, generator) for person in people])).points
-    places = np.full((len(people), LANDMARKS, 3), np.nan)
+    positions = np.full((len(people), LANDMARKS, 3), np.nan)
     for index, person in enumerate(people):
         hits = RayScene(person.vertices, heads.triangles).cast(crop_camera(_SIZE), found[index, :, :2].astype(float))
-        places[index, hits.hit] = hits.where_hit().interpolate(heads.triangles, heads.canonical)
-    middle = np.nanmedian(places, axis=0)
-    # Faces are symmetric in the mean, and so are the landmarks.
+        positions[index, hits.hit] = hits.where_hit().interpolate(heads.triangles, heads.canonical)
+    middle = np.nanmedian(positions, axis=0)
+    # The mean face is symmetric, and so are its landmarks.
     middle = (middle + middle[MIRROR] * [-1, 1, 1]) / 2
 
     mean = np.mean([person.vertices for person in people], axis=0)
@@ -74,14 +73,14 @@ def correspondence(
     first, second = topology().edges.T
     between = (known[first] + known[second]) / 2
     on_surface = surface.nearest(between @ mean, mean, surface.outside)
-    # The opening of the mouth is spanned; reconstruction does not fall into it.
+    # The opening of the mouth is spanned, as in reconstruction.
     spanned = sparse.diags(topology().across_mouth.astype(float))
     middles = spanned @ between + (sparse.identity(len(first)) - spanned) @ on_surface
     return sparse.vstack([known, middles]).tocsr()
 
 
 class _Surface:
-    """The outside of a family's heads.
+    """The outer surface of the heads of a family.
 
     outside : (N,) bool, skin and eyeballs; skin : (N,) bool
     """
@@ -94,7 +93,7 @@ class _Surface:
         self._triangles = heads.triangles
 
     def nearest(self, points: Floats, vertices: Floats, allowed: NDArray[np.bool_]) -> sparse.csr_matrix:
-        """(P, N) weights of the vertices whose triangle is nearest to points (P, 3), among those `allowed` (N,)."""
+        """(P, N) weights of the vertices of the triangle nearest to points (P, 3), among those `allowed` (N,)."""
         from open3d import t
 
         from mvgen.render.rays import tensor

@@ -1,4 +1,4 @@
-"""Training of the depth network: data made once and kept, then Adam with a rate that falls over the second half.
+"""Training of the depth network: data rendered once and kept, then Adam with a rate that falls in the second half.
 
 Source of the recipe: section IV-B of the main paper (30 epochs, batch 8, Adam, 10e-4 falling to 10e-5 over the second
 half, colour jitter 0.2/0.2/0.2/0.1 at p = 0.5, 90 % of the models for training); loss eq. 1-2.
@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,10 +24,11 @@ from torch.nn import functional as F
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.device import resolved_device
 from mvgen.core.errors import ConfigError, WeightsError
+from mvgen.core.settings import read_yaml
 from mvgen.depth.network import FaceDepthNetwork, mirror_fit, network_input, normalise
 from mvgen.scans import open_corpus
 from mvgen.scans.records import Corpus
-from mvgen.training.augment import Reframing, jitter_colour, soil
+from mvgen.training.augment import Reframing, degrade, jitter_colour
 from mvgen.training.depth_card import RunFacts, finish
 from mvgen.training.depth_data import PEOPLE_PER_CORPUS, Samples
 from mvgen.training.loss import change_loss, depth_loss, trust_loss
@@ -46,31 +46,31 @@ class TrainingConfig(BaseModel):
 
     people: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict,
-        description="people of each corpus, at most; of a corpus not named here all, or 1536 of a model without end",
+        description="most people of each corpus; of a corpus not named here all, or 1536 of a parametric model",
     )
     per_person: Annotated[int, Field(ge=2, multiple_of=2)] = Field(
-        4, description="photographs of each, two in a setting"
+        4, description="photographs of each person, two in each setting"
     )
     size: PictureSize = Field(128, description="side of the rendered pictures, pixels")
     epochs: Annotated[tuple[tuple[PictureSize, Annotated[int, Field(ge=1)]], ...], Field(min_length=1)] = Field(
         ((64, 4), (96, 2)),
-        description="(side of the pictures, epochs), one after the other; small pictures teach most of it at little "
-        "cost, and the network is used at the last size",
+        description="(side of the pictures, epochs), one after the other; small pictures give most of "
+        "the result at little cost, and the network is used at the last size",
     )
-    batch: Annotated[int, Field(ge=2, multiple_of=2)] = Field(16, description="pictures a step")
+    batch: Annotated[int, Field(ge=2, multiple_of=2)] = Field(16, description="pictures per step")
     rate: Annotated[float, Field(gt=0)] = Field(1e-3, description="learning rate of Adam in the first half")
     final_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="learning rate at the end; cosine in between")
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.1, description="share of the identities held out")
     gradient_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the slope term of the loss")
     change_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of the change between two frames")
-    face_weight: Annotated[float, Field(ge=0)] = Field(0.2, description="weight of the face / no face term")
-    fitted: bool = Field(True, description="the network sees the fitted face model; without, it is the paper's")
+    face_weight: Annotated[float, Field(ge=0)] = Field(0.2, description="weight of the face mask term")
+    fitted: bool = Field(True, description="give the network the fitted face model; false is the paper's network")
     trust_weight: Annotated[float, Field(ge=0)] = Field(0.1, description="weight of the trust in the correction")
     colour_alone: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="share of the pictures on which the encoder does not see the fit"
+        0.1, description="share of the pictures for which the encoder does not get the fit"
     )
     augment: bool = Field(
-        True, description="frame pictures anew (zoom, roll, shift) and soil them (grey, gamma, blur, noise, patches)"
+        True, description="crop pictures anew (zoom, roll, shift) and degrade them (grey, gamma, blur, noise, patches)"
     )
     seed: int = Field(11, description="seed of data, initial weights and order")
 
@@ -86,18 +86,18 @@ class TrainingConfig(BaseModel):
         return tuple(size for size, epochs in self.epochs for _ in range(epochs))
 
     def recipe(self, corpus: Corpus, root: Path | None) -> Recipe:
-        """What the pictures of a corpus depend on; root is its folder, None for an embedded one."""
+        """The recipe of the pictures of a corpus; root is its folder, None for an embedded one."""
         people = min(self.people.get(corpus.name, corpus.count or _PEOPLE_OF_A_MODEL), corpus.count or sys.maxsize)
         return Recipe(corpus.name, root, people, self.per_person, self.size, self.seed)
 
 
 def load_training_config(path: Path) -> TrainingConfig:
-    """Read a YAML file. Raises ConfigError naming the file and the settings that do not fit."""
+    """Read a YAML file. Raises ConfigError that names the file and its invalid settings."""
     if not path.is_file():
         raise ConfigError(f"training config {path} does not exist; configs/depth.yaml made the shipped weights")
     try:
-        return TrainingConfig(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
-    except (yaml.YAMLError, TypeError) as error:
+        return TrainingConfig(**read_yaml(path, "training config"))
+    except TypeError as error:
         raise ConfigError(f"training config {path} is not valid YAML with `name: value` lines: {error}") from None
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -119,8 +119,8 @@ def train(
 
     corpora : name -> folder, None for an embedded corpus
     data : folder of rendered pictures, filled when it is empty
-    start : weights to go on from; None starts from nothing
-    A run that was stopped goes on from its last epoch (`out/checkpoint.safetensors`, `out/progress.json`).
+    start : initial weights; None for random ones
+    A run that was stopped resumes after its last epoch (`out/checkpoint.safetensors`, `out/progress.json`).
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -159,11 +159,11 @@ def train(
         order = pairs[torch.randperm(len(pairs), generator=generator).numpy()].reshape(-1)
         network.train()
         losses = []
-        began = told = time.monotonic()
+        began = reported = time.monotonic()
         for step in range(len(training) // config.batch):
-            if time.monotonic() - told > _SECONDS_BETWEEN_REPORTS:
-                told = time.monotonic()
-                left = (told - began) / step * (len(training) // config.batch - step)
+            if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
+                reported = time.monotonic()
+                left = (reported - began) / step * (len(training) // config.batch - step)
                 report(f"epoch {epoch + 1} of {len(config.sizes)}: step {step}, {left / 60:.1f} min left in it")
             done = (epoch * (len(training) // config.batch) + step) / steps
             for group in optimiser.param_groups:
@@ -195,10 +195,10 @@ def train(
 
 
 def start_from(network: FaceDepthNetwork, start: Path) -> int:
-    """Fill a network with what fits of other weights; returns how many tensors did.
+    """Initialise a network with the tensors of other weights that match; returns how many did.
 
-    Weights of a network that saw colours alone give their trunk too: what the fit adds to its first convolution starts
-    at nothing. Raises WeightsError for a file that cannot be read, or is of no such network.
+    Weights of a network without the fit give their encoder too: the inputs that the fit adds to the first convolution
+    start at zero. Raises WeightsError for a file that cannot be read, or of another kind of network.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -220,7 +220,7 @@ def start_from(network: FaceDepthNetwork, start: Path) -> int:
 
 
 def hold_out(identity: np.ndarray, config: TrainingConfig) -> np.ndarray:
-    """The people (identity numbers) kept for validation: the same share of each corpus, one at least."""
+    """The people (identity numbers) held out for validation: the same share of each corpus, at least one."""
     generator = np.random.default_rng(config.seed)
     people = np.unique(identity)
     chosen = []
@@ -241,8 +241,8 @@ class _Batch:
     """Pictures on the device.
 
     colour : (B, S, S, 3) uint8, on the CPU; depth : (B, S, S) float32, zero where unknown
-    face, known : (B, S, S) bool, face, and face whose depth is known (and that the fit covers, where there is one)
-    fit : (B, 4, S, S) float32, see `network_input`; None for a network without
+    face, known : (B, S, S) bool, face, and face with known depth (and covered by the fit, where there is one)
+    fit : (B, 4, S, S) float32, see `network_input`; None for a network without it
     """
 
     colour: Tensor
@@ -252,7 +252,7 @@ class _Batch:
     fit: Tensor | None
 
     def input(self, colour: Tensor) -> Tensor:
-        """What the network sees of pictures (B, S, S, 3) uint8."""
+        """The input of the network for pictures (B, S, S, 3) uint8."""
         return network_input(normalise(colour).to(self.depth.device), self.fit)
 
 
@@ -271,15 +271,16 @@ def _tensors(  # noqa: PLR0917
     depth = depth.nan_to_num()
     fit = torch.from_numpy(samples.fit[batch].astype(np.float32)).permute(0, 3, 1, 2) if fitted else None
     if reframing or size != colour.shape[1]:
-        colour = _fit(colour.permute(0, 3, 1, 2).float(), size, reframing, "border").round().byte().permute(0, 2, 3, 1)
-        # A small pixel is known where all it was made from is; its depth is their mean.
-        depth, face_share, known_share = _fit(
+        images = _resize(colour.permute(0, 3, 1, 2).float(), size, reframing, "border")
+        colour = images.round().byte().permute(0, 2, 3, 1)
+        # A pixel is known where all pixels that it averages are.
+        depth, face_share, known_share = _resize(
             torch.stack([depth, face.float(), known.float()], dim=1), size, reframing, "zeros"
         ).unbind(dim=1)
         face, known = face_share > 0.5, known_share > 0.999
         if fit is not None:
             there = fit[:, :1].isfinite().float()
-            both = _fit(torch.cat([fit.nan_to_num(), there], dim=1), size, reframing, "zeros")
+            both = _resize(torch.cat([fit.nan_to_num(), there], dim=1), size, reframing, "zeros")
             fit = torch.where(both[:, 4:] > 0.5, both[:, :4] / both[:, 4:], math.nan)
     if reframing:
         depth = depth * reframing.zoom[:, None, None]
@@ -290,8 +291,8 @@ def _tensors(  # noqa: PLR0917
     return _Batch(colour, depth.to(where), face.to(where), known.to(where), fit)
 
 
-def _fit(images: Tensor, size: int, reframing: Reframing | None, beyond: str) -> Tensor:
-    """(B, C, S, S) -> (B, C, size, size), framed anew when asked to; `beyond` as in `Reframing.sample`."""
+def _resize(images: Tensor, size: int, reframing: Reframing | None, beyond: str) -> Tensor:
+    """(B, C, S, S) -> (B, C, size, size), in the new crop, if any; `beyond` as in `Reframing.sample`."""
     return reframing.sample(images, size, beyond) if reframing else _shrink(images, size)
 
 
@@ -305,11 +306,11 @@ def _shrink(images: Tensor, size: int) -> Tensor:
 def _step(
     network: FaceDepthNetwork, optimiser: Any, batch: _Batch, config: TrainingConfig, generator: torch.Generator
 ) -> float:
-    """One step of Adam on one batch, mirrored, recoloured and soiled at random. Returns the loss."""
+    """One step of Adam on one batch, mirrored, colour-jittered and degraded at random. Returns the loss."""
     where = batch.depth.device
     images = jitter_colour(batch.colour.permute(0, 3, 1, 2).float() / 255, generator)
     if config.augment:
-        images = soil(images, generator)
+        images = degrade(images, generator)
     colour = (images.permute(0, 2, 3, 1) * 255).round()
     depth, face, known, fit = batch.depth, batch.face, batch.known, batch.fit
     mirrored = (torch.rand(len(images) // 2, generator=generator) < 0.5).repeat_interleave(2)
@@ -325,9 +326,9 @@ def _step(
     loss = depth_loss(predicted.depth, depth, known, config.gradient_weight)
     if config.change_weight:
         loss = loss + config.change_weight * change_loss(predicted.depth, depth, known)
-    # Where there is no fitted face nobody asks.
-    asked = face.new_ones(()).expand_as(face) if fit is None else fit[:, 0].isfinite()
-    loss = loss + config.face_weight * F.binary_cross_entropy_with_logits(predicted.face[asked], face[asked].float())
+    # Where there is no fitted face the mask is not used.
+    used = face.new_ones(()).expand_as(face) if fit is None else fit[:, 0].isfinite()
+    loss = loss + config.face_weight * F.binary_cross_entropy_with_logits(predicted.face[used], face[used].float())
     if fit is not None:
         loss = loss + config.trust_weight * trust_loss(predicted, fit[:, 0].nan_to_num(), depth, known)
     optimiser.zero_grad(set_to_none=True)
@@ -348,11 +349,11 @@ def fast_bfloat16(where: torch.device) -> bool:
 def evaluate(
     network: FaceDepthNetwork, samples: Samples, indices: np.ndarray, where: torch.device, size: int
 ) -> dict[str, float]:
-    """How well pictures `indices`, two frames of a setting after the other, are read.
+    """Errors on the pictures `indices`, in pairs of frames of one setting.
 
-    In % of the inter-ocular distance: mean absolute error, the same about each face's own mean, the error of the fit
-    alone, RMS change between two frames of a still face. Also: face IoU, and the correlation of the change between
-    two frames with the true one, where that is more than 1 %.
+    In % of the inter-ocular distance: mean absolute error, the same without the mean difference of each face, the error
+    of the fit alone, RMS change between two frames of a still face. Also: face IoU, and the correlation of predicted
+    and true change between two frames, where the true one is more than 1 %.
     """
     network.eval()
     absolute, shape, fits, overlap, still, changes = [], [], [], [], [], []
@@ -386,7 +387,7 @@ def evaluate(
     }
     if not network.fitted:
         del figures["fit_mae_percent"]
-    # What these pictures cannot tell is left out: a few pairs may all move.
+    # Undefined figures are left out: a few pairs may all move.
     return {name: float(value) for name, value in figures.items() if value.isfinite()}
 
 
@@ -405,7 +406,7 @@ def _checkpoint(out: Path, run: dict[str, Any], network: FaceDepthNetwork, optim
 
 
 def _resume(out: Path, run: dict[str, Any], network: FaceDepthNetwork, optimiser: Any) -> tuple[int, list]:
-    """The epoch to go on with, and what was measured before it."""
+    """The epoch to resume with, and the history before it."""
     from safetensors.torch import load_file
 
     if not (out / "progress.json").exists() or not (out / "checkpoint.safetensors").exists():

@@ -1,4 +1,4 @@
-"""The end of a training run: the weights in half precision, and a card that says what they are."""
+"""The end of a training run: the weights in half precision, and their model card."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a training run was made of.
+    """Data, time and start of a training run.
 
     training, validation : pictures; minutes : of this process, pictures included; device : "cpu" or "cuda"
-    start : sha256 of the weights it went on from, None if it started from nothing
+    start : sha256 of the initial weights, None for random ones
     """
 
     corpora: list[Corpus]
@@ -54,7 +54,7 @@ def finish(
     corpora = "; ".join(f"{corpus.name} ({corpus.licence})" for corpus in facts.corpora)
     bound = [corpus.name for corpus in facts.corpora if not corpus.shippable]
     rights = (
-        f"These weights saw {', '.join(bound)}: they may be used only as that licence allows, and not be passed on."
+        f"Trained on {', '.join(bound)}: the weights may be used only as that licence allows, and not be passed on."
         if bound
         else "No BFM, no FLAME: the weights may be used and passed on by anyone."
     )

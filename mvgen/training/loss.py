@@ -1,4 +1,4 @@
-"""What the depth network is trained to minimise."""
+"""Losses of the depth network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def depth_loss(depth: Tensor, truth: Tensor, known: Tensor, gradient_weight: flo
                 size = depth.shape[axis] - step
                 slope, true_slope = (t.narrow(axis, step, size) - t.narrow(axis, 0, size) for t in (depth, truth))
                 both = known.narrow(axis, step, size) & known.narrow(axis, 0, size)
-                # A step down to the ear or around the nose is a wall, not a slope; it says nothing of the surface.
+                # A jump in depth at the ear or beside the nose is an occlusion edge, not a slope of the surface.
                 both = both & (true_slope.abs() < 0.12 * step)
                 slope_unit = 0.2 * unit
                 error = F.smooth_l1_loss(slope[both] / slope_unit, true_slope[both] / slope_unit)
@@ -33,22 +33,22 @@ def depth_loss(depth: Tensor, truth: Tensor, known: Tensor, gradient_weight: flo
 
 
 def change_loss(depth: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Smooth L1 on what changes between the two frames of each pair, in units of 2 % of the inter-ocular distance.
+    """Smooth L1 on the change between the two frames of each pair, in units of 2 % of the inter-ocular distance.
 
     depth, truth : (B, S, S) world units, frames 2 i and 2 i + 1 of one setting; known : (B, S, S) bool
-    A person's error is the same in both frames and cancels; what is left is the expression, and what noise does to a
-    face that is still. Without this term both drown in the error of the person's shape.
+    The error of a person's shape is the same in both frames and cancels; the expression is left, and the effect of
+    noise on a still face. Without this term the error of shape dominates both.
     """
     change, true_change = (values[0::2] - values[1::2] for values in (depth, truth))
     both = known[0::2] & known[1::2]
     unit = 0.02
-    # A pixel that shows another part of the face in the second frame jumps; it says nothing of the expression.
+    # A larger change is a pixel that shows another part of the face in the second frame, not the expression.
     both = both & (true_change.abs() < 0.3)
     return F.smooth_l1_loss(change[both] / unit, true_change[both] / unit)
 
 
 def trust_loss(predicted: Prediction, fit: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """Cross entropy of the network's trust in its correction with whether the corrected depth is better than the fit.
+    """Cross entropy of the predicted trust with whether the corrected depth is better than the fit.
 
     fit, truth : (B, S, S) world units; known : (B, S, S) bool
     """

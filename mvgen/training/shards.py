@@ -1,4 +1,4 @@
-"""Training pictures on disk: rendered once, shard by shard, and kept."""
+"""Training pictures on disk: rendered once, in shards, and kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PEOPLE_PER_SHARD = 16
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Which pictures of one corpus: how many people, photographs of each, side in pixels, seed of all that is random.
+    """The pictures of one corpus: number of people, photographs of each, side in pixels, random seed.
 
     corpus : as in `--scans`; root : its folder, None for a corpus that is embedded
     """
@@ -38,7 +38,7 @@ class Recipe:
     seed: int
 
     def shard(self, first: int, people: int) -> str:
-        """The file name of a shard, which says all that its pictures depend on."""
+        """The file name of a shard, which contains everything that its pictures depend on."""
         place = f"-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]}" if self.root else ""
         return f"{self.corpus}{place}-{self.seed}-{self.size}-{self.per_person}-{first:06d}-{people}.npz"
 
@@ -49,7 +49,7 @@ def _corpus(name: str, root: Path | None) -> Corpus:
 
 
 def _make_shard(recipe: Recipe, first: int, people: int, target: Path) -> list[str]:
-    """Render one shard; returns what was wrong with scans that are not used."""
+    """Render one shard; returns the problems of scans that are not used."""
     one_thread()
     corpus = _corpus(recipe.corpus, recipe.root)
     samples = make_samples(
@@ -63,12 +63,12 @@ def _make_shard(recipe: Recipe, first: int, people: int, target: Path) -> list[s
 
 
 def _shard_maker(recipe: Recipe, shards: Mapping[int, int], paths: Mapping[int, Path]) -> Callable[[int], list[str]]:
-    """What a worker process does with the number of a shard's first person."""
+    """The work of a worker process, given the number of the first person of a shard."""
     return lambda first: _make_shard(recipe, first, shards[first], paths[first])
 
 
 def make_data(recipe: Recipe, folder: Path, workers: int, report: Report) -> list[Path]:
-    """Render the training pictures into `folder`, shard by shard; shards that are there already are kept.
+    """Render the training pictures into `folder`, shard by shard; existing shards are kept.
 
     Reports progress, and each scan that cannot be used, once.
     """
@@ -77,16 +77,16 @@ def make_data(recipe: Recipe, folder: Path, workers: int, report: Report) -> lis
     shards = {first: min(_PEOPLE_PER_SHARD, recipe.people - first) for first in starts}
     paths = {first: folder / recipe.shard(first, people) for first, people in shards.items()}
     missing = [first for first, path in paths.items() if not path.exists()]
-    told: set[str] = set()
+    reported: set[str] = set()
     make_worker = partial(_shard_maker, recipe, shards, paths)
-    # With limits the work is always done in processes of its own: it sets torch's threads, which training wants back.
+    # Limits make the work run in other processes: it sets the number of torch's threads, which training needs.
     for count, outcome in enumerate(local.run(missing, make_worker, workers, Limits(attempts=2)), 1):
         if outcome.error is not None:
             raise outcome.error
         for problem in outcome.result or ():
-            if problem not in told:
+            if problem not in reported:
                 report(f"{recipe.corpus}: not used: {problem}")
-                told.add(problem)
+                reported.add(problem)
         if count % 10 == 0 or count == len(missing):
             report(f"{recipe.corpus}: {count} of {len(missing)} shards rendered")
     return list(paths.values())

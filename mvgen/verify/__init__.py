@@ -1,12 +1,12 @@
-"""Check a finished dataset: every byte, what it says of itself, its labels and its geometry.
+"""Check a finished dataset: every byte, its records, its labels and its geometry.
 
-findings  what is off, and what to do
-table     the table, `dataset.json` and the build's records against one another
-files     every file against its digest
-labels    the table against the source's workbook
-forgotten  nothing is there of those who have left
-provenance  rendered frames say that they are synthetic
-sample    a sample of views read; geometry, what they are asked
+findings  problems, and how to fix them
+table     compares the table, `dataset.json` and the build records with one another
+files     compares every file with its digest
+labels    compares the table with the source's workbook
+forgotten  looks for traces of subjects who have left
+provenance  looks for rendered frames that do not say that they are synthetic
+sample    reads a sample of views; geometry checks them
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from mvgen.core.errors import StoreError
 from mvgen.sources.marks import find_mark
 from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about, stored_config
-from mvgen.store.manifest import ViewRow, read_failures, read_table
+from mvgen.store.checks import row_problems
+from mvgen.store.manifest import ViewRow, read_failures, read_rows
 from mvgen.verify.files import check_clips, check_digests, check_extra, check_listed, expected_files
 from mvgen.verify.findings import WHOLE, Finding
 from mvgen.verify.forgotten import check_forgotten, read_tombstones
 from mvgen.verify.labels import check_labels
 from mvgen.verify.provenance import check_provenance
-from mvgen.verify.table import check_about, check_config, check_records, check_rows, check_schema, check_shape
+from mvgen.verify.table import check_about, check_config, check_records, check_rows
 
 __all__ = ["Finding", "Verification", "verify"]
 
@@ -36,11 +37,11 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a check came to.
+    """Result of a check.
 
-    files : how many were compared with their digests; views : how many were carried back to the frontal clip
-    findings : sorted; nothing is off where there are none
-    stand_in : the source is one that `mvgen synth` made
+    files : number of files compared with their digests; views : number of views whose geometry was checked
+    findings : sorted; empty if the dataset is intact
+    stand_in : whether the source is a stand-in made by `mvgen synth`
     """
 
     out: Path
@@ -55,52 +56,54 @@ class Verification:
 
     @property
     def clips(self) -> tuple[str, ...]:
-        """Ids of the clips that building again would mend, sorted."""
+        """Ids of the clips to build again, sorted."""
         return tuple(sorted({finding.clip for finding in self.findings if finding.clip is not None}))
 
 
 def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     """Check a finished dataset; nothing is changed.
 
-    sample : how many views have their geometry checked; seed : which ones
+    sample : number of views whose geometry is checked; seed : of their random choice
     Raises StoreError for a folder that holds no finished dataset.
     """
     if not (out / layout.DATASET).is_file():
-        read_about(out)  # says what it is instead
+        read_about(out)  # its error explains what the folder is instead
     about, found = _readable(parse_about, out, layout.DATASET)
-    if about is None or (found := check_shape(about)):
+    if about is None or (found := check_config(about)):
         return _verification(out, found)
-    whole = [*check_config(about), *check_listed(about["files"]), *check_digests(out, about["files"])]
+    whole = [*check_listed(about["files"]), *check_digests(out, about["files"])]
     # What cannot be relied on is not read.
     if any(finding.file in (layout.DATASET, layout.TABLE, layout.FAILURES) for finding in whole):
         return _verification(out, whole, len(about["files"]))
-    rows, found = _readable(read_table, out, layout.TABLE)
+    rows, found = _readable(read_rows, out, layout.TABLE)
     failures, unlisted = _readable(read_failures, out, layout.FAILURES)
-    found += [*unlisted, *(check_schema(out) if rows is not None else [])]
+    found += unlisted
     if rows is None or failures is None or found:
         return _verification(out, [*whole, *found], len(about["files"]))
     text = (out / layout.DATASET).read_text(encoding="utf-8")
-    found = [*check_about(text, about, rows, failures), *check_rows(about, rows), *check_clips(out, rows)]
+    found = [*check_about(text, about, rows, failures), *check_rows(about, rows)]
+    sound = [row for row in rows if not any(row_problems(row))]
+    found += check_clips(out, sound)
     damaged = {finding.clip for finding in found if finding.clip is not None}
-    found += check_provenance(out, [row for row in rows if row.clip not in damaged])
+    found += check_provenance(out, [row for row in sound if row.clip not in damaged])
     found += check_records(out, about, rows, failures)
     clips = {row.clip for row in rows} | {failure.clip for failure in failures}
-    found += check_extra(out, expected_files(about["files"], rows, clips))
+    found += check_extra(out, expected_files(about["files"], sound, clips))
     tombstones, unread = read_tombstones(out)
     found += [*unread, *check_forgotten(out, str(about["source"].get("name")), tombstones, rows, failures)]
     if not whole and not tombstones:  # the workbook is as it was copied; it names everybody, so nobody may have left
-        found += check_labels(out, stored_config(about).source, rows)
-    chosen = draw(rows, sample, seed, damaged)
+        found += check_labels(out, stored_config(about).source, sound)
+    chosen = draw(sound, sample, seed, damaged)
     if chosen:
         from mvgen.verify.sample import check_sample  # loads torch
 
         found += check_sample(out, about, rows, chosen)
-    listed = {path for row in rows for path in row.files()} | set(about["files"])
+    listed = {path for row in sound for path in row.files()} | set(about["files"])
     return _verification(out, [*whole, *found], len(listed), len(chosen))
 
 
 def draw(rows: Sequence[ViewRow], count: int, seed: int, without: Collection[str]) -> list[ViewRow]:
-    """Up to `count` views, in the order of the table; the same seed draws the same ones.
+    """A random choice of up to `count` views, in the order of the table; depends on the seed only.
 
     without : clips that are known to be damaged
     """
@@ -110,10 +113,10 @@ def draw(rows: Sequence[ViewRow], count: int, seed: int, without: Collection[str
 
 
 def _readable(read: Callable[[Path], Content], out: Path, name: str) -> tuple[Content | None, list[Finding]]:
-    """What `read` makes of a file, or None and why not."""
+    """The result of `read` for a file, or None and a finding."""
     try:
         return read(out / name), []
-    except (StoreError, OSError, ValueError, TypeError) as error:
+    except StoreError as error:
         return None, [Finding(name, f"it cannot be read: {error}", WHOLE)]
 
 

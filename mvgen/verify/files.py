@@ -1,4 +1,4 @@
-"""Whether every file is there and as it was built, and nothing else is."""
+"""Check that every file is present and unchanged, and that there are no others."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pathlib import Path, PurePosixPath
 
 from mvgen.core.config import file_digest
 from mvgen.store import layout
+from mvgen.store.checks import unsafe
 from mvgen.store.manifest import ViewRow
 from mvgen.verify.findings import WHOLE, Finding, of_clip
-from mvgen.verify.table import unsafe
 
-_REPORT = PurePosixPath(layout.REPORT).parts[0]  # made from a dataset, no part of it
+_REPORT = PurePosixPath(layout.REPORT).parts[0]  # made from a dataset, but not part of it
 _LEFT = (layout.PARTIAL, layout.LOCK, layout.REFINING, layout.FORGETTING, layout.FORGOTTEN)
-# What every dataset has beside the files of its clips.
+# Files of every dataset besides those of its clips.
 _WHOLE = (layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION)
 _THREADS = 4  # hashing waits for the disk as often as for the processor
 
 
 def check_listed(files: Mapping[str, object]) -> Iterator[Finding]:
-    """Whether `files` of `dataset.json` names what every dataset has, and nothing that lies elsewhere."""
+    """Check that `files` of `dataset.json` lists the files every dataset has, and none outside the dataset."""
     for name in sorted({*_WHOLE, *files}):
         below = PurePosixPath(name).parts[:1] == (layout.ANNOTATIONS,)
         if name not in files:
             yield Finding(layout.DATASET, f"it has no digest of {name}", WHOLE)
         elif unsafe(name) or not (name in (*_WHOLE, layout.FORGOTTEN) or below) or not isinstance(files[name], str):
-            yield Finding(layout.DATASET, f"it lists {name}, which is no file of a dataset", WHOLE)
+            yield Finding(layout.DATASET, f"it lists {name}, which is not a file of a dataset", WHOLE)
 
 
 def check_digests(out: Path, files: Mapping[str, object]) -> Iterator[Finding]:
-    """Whether every file of a dataset, path -> sha256, is there, byte for byte."""
+    """Check that every file, path -> sha256, is present and unchanged."""
     for path, problem in _damaged(out, files):
         yield Finding(path, problem, WHOLE)
 
 
 def check_clips(out: Path, rows: Sequence[ViewRow]) -> Iterator[Finding]:
-    """The same for every file of every row of the table."""
+    """Check the same for every file of every row of the table."""
     clips: dict[str, str] = {}
     digests: dict[str, str] = {}
     for row in rows:
@@ -53,32 +53,35 @@ def _damaged(out: Path, digests: Mapping[str, object]) -> Iterator[tuple[str, st
     with ThreadPoolExecutor(_THREADS) as threads:
         for path, there in zip(paths, threads.map(lambda path: _digest(out / path), paths), strict=True):
             if there != digests[path]:
-                yield path, "it is missing" if there is None else "its bytes are not those that were built"
+                yield path, "it is missing" if there is None else "it was changed after the build"
 
 
 def check_extra(out: Path, expected: Collection[str]) -> Iterator[Finding]:
-    """Whether there is a file that nothing lists. A report is nobody's business, folders without files neither."""
+    """Check for files that are not listed anywhere; reports and empty folders are ignored."""
     for path in walk(out):
-        if path not in expected:
+        if (out / path).is_symlink():
+            yield Finding(path, "it is a link, which no build makes", "put what it leads to in its place, or remove it")
+        elif path not in expected:
             left = PurePosixPath(path).parts[0] in _LEFT
-            problem = "it is left from a command that did not end" if left else "no part of the dataset"
-            yield Finding(path, problem, "run that line again" if left else "remove it, or keep it elsewhere")
+            problem = "it is left from a command that did not end" if left else "it is not part of the dataset"
+            yield Finding(path, problem, "run that command again" if left else "remove it, or move it elsewhere")
 
 
 def walk(out: Path) -> Iterator[str]:
-    """Every file of a store, sorted, relative to it; reports are left out."""
+    """Every file of a store, sorted, relative to it; reports are left out. A link is a file, wherever it leads."""
     for place, folders, files in os.walk(out):
         here = Path(place).relative_to(out)
-        folders[:] = sorted(name for name in folders if here.parts or name != _REPORT)
-        yield from sorted((here / name).as_posix() for name in files)
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in links and (here.parts or name != _REPORT))
+        yield from sorted((here / name).as_posix() for name in [*files, *links])
 
 
 def expected_files(files: Iterable[str], rows: Sequence[ViewRow], records: Iterable[str]) -> frozenset[str]:
-    """Paths of all files of a store. records : ids of clips that have a marker"""
+    """Paths of all files of a store. records : ids of the clips with a marker"""
     markers = (str(layout.marker_path(clip)) for clip in records)
     listed = (path for row in rows for path in row.files())
     return frozenset({layout.DATASET, layout.BUILD, *files, *listed, *markers})
 
 
 def _digest(path: Path) -> str | None:
-    return file_digest(path) if path.is_file() else None
+    return file_digest(path) if path.is_file() and not path.is_symlink() else None

@@ -1,4 +1,4 @@
-"""What a check finds, and what it advises."""
+"""Problems that a check finds, and their remedies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ WHOLE = "build the dataset again"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is off.
+    """A problem in a store.
 
-    file : relative to the store; problem : what is wrong with it; remedy : what to do
-    clip : id of the clip that has to be built again, where that mends it
+    file : relative to the store; problem : what is wrong with it; remedy : how to fix it
+    clip : id of the clip to build again, where that fixes it
     """
 
     file: str
@@ -27,5 +27,5 @@ class Finding:
 
 
 def of_clip(file: str, problem: str, clip: str) -> Finding:
-    """A finding that building one clip again mends."""
+    """A finding that is fixed by building one clip again."""
     return Finding(file, problem, f"build clip {clip} again", clip)

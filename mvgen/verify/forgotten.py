@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mvgen.core.errors import StoreError
+from mvgen.forget.tombstones import Tombstone, find_remains, read_forgotten
 from mvgen.store import layout
-from mvgen.store.forgotten import Tombstone, find_remains, read_forgotten
 from mvgen.store.manifest import Failure, ViewRow
 from mvgen.verify.findings import WHOLE, Finding
 

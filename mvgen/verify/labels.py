@@ -1,4 +1,4 @@
-"""Whether the table says of every clip what the source's own workbook says of it."""
+"""Check that the table agrees with the source's own workbook."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from mvgen.core.angles import view_name
 from mvgen.core.config import SourceConfig
-from mvgen.core.errors import SourceError
+from mvgen.core.errors import MvgenError
 from mvgen.core.records import Clip
 from mvgen.store import layout
 from mvgen.store.manifest import ViewRow
@@ -15,7 +15,7 @@ from mvgen.verify.findings import WHOLE, Finding, of_clip
 
 
 def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> Iterator[Finding]:
-    """Read the frontal view as the release it came from, with the workbook in the store, and compare.
+    """Read the frontal view as its original release, with the workbook in the store, and compare.
 
     source : what the dataset was built from
     """
@@ -27,15 +27,16 @@ def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> It
     folder = out / layout.frames_directory(None, PurePosixPath())
     try:
         listing = get_source(source.dataset).read(folder, variant=source.variant)
-    except SourceError as error:
-        problem = f"{view_name(None)} cannot be read with it: {error}"
+    except Exception as error:  # a workbook of a stranger: whatever it leads to is found
+        said = str(error) if isinstance(error, MvgenError) else f"{type(error).__name__}: {error}"
+        problem = f"{view_name(None)} cannot be read with it: {said}"
         yield Finding(layout.ANNOTATIONS, problem, WHOLE)
         return
     clips = {clip.id: clip for clip in listing.clips}
     for name, row in frontal.items():
         if name not in clips:
             reason = next((failure.reason for failure in listing.failures if failure.clip == name), "not mentioned")
-            yield of_clip(layout.TABLE, f"{name}: the annotations do not give this clip: {reason}", name)
+            yield of_clip(layout.TABLE, f"{name}: this clip is not in the annotations: {reason}", name)
         else:
             for problem in _differences(row, clips[name]):
                 yield of_clip(layout.TABLE, f"{name}: {problem}", name)
@@ -43,7 +44,7 @@ def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> It
 
 def _differences(row: ViewRow, clip: Clip) -> Iterator[str]:
     names = ["subject", "subject_key", "name", "emotion", "label"]
-    # Where frames are missing, which is said elsewhere, the annotated ones are moved to those that are left.
+    # Where frames are missing, which is reported elsewhere, annotated frames are replaced by the nearest that are left.
     if [frame.name for frame in clip.frames] == row.frame_names:
         names += ["onset"]
         if not row.left_out:  # the offset may be one of the frames that could not be registered

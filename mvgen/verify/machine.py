@@ -1,4 +1,4 @@
-"""Looks at the machine: which parts of a build are there, and how to get the others."""
+"""Check the machine: which parts of a build are installed, and how to get the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ renderer._platform.make_current()
 print(glGetString(GL_RENDERER).decode(), "|", glGetString(GL_VERSION).decode())
 """
 
-# What imports only when its system library is there.
+# Packages that need system libraries to be imported.
 _LIBRARIES = {
     "open3d": "sudo apt-get install libusb-1.0-0 libgomp1 libgl1 libegl1",
     "cv2": "sudo apt-get install libgl1 libglib2.0-0",
@@ -41,7 +41,7 @@ _LIBRARIES = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line: a part, whether it is there, what was found, and how to get it."""
+    """One line of the diagnosis: a part, its state, what was found, and how to fix it."""
 
     name: str
     state: Literal["ok", "missing", "note"]
@@ -50,7 +50,7 @@ class Check:
 
 
 def diagnose() -> list[Check]:
-    """Every check, in the order they are printed."""
+    """All checks, in the order of printing."""
     return [
         Check("mvgen", "ok", __version__),
         Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
@@ -89,19 +89,19 @@ def _device() -> Check:
 
 
 def _gl() -> list[Check]:
-    """EGL first, then OSMesa, as a build tries them; one of them is enough."""
+    """EGL, then OSMesa, in the order that a build tries them; one is enough."""
     checks: list[Check] = []
     usable = False
-    for backend in ("egl", "osmesa"):
-        found, problem = _try_process(_PROBE, PYOPENGL_PLATFORM=backend)
+    for interface in ("egl", "osmesa"):
+        found, problem = _try_process(_PROBE, PYOPENGL_PLATFORM=interface)
         if problem:
-            checks.append(Check(f"GL through {backend}", "note", f"not usable: {problem}"))
+            checks.append(Check(f"GL through {interface}", "note", f"not usable: {problem}"))
         else:
             in_use = "" if usable else ", in use"
             usable = True
-            checks.append(Check(f"GL through {backend}", "ok", found + in_use))
+            checks.append(Check(f"GL through {interface}", "ok", found + in_use))
     if not usable:
-        needed = "no backend can render without a screen; only `--renderer pyrender` needs one"
+        needed = "neither can render without a screen; only `--renderer pyrender` needs one"
         checks.append(Check("GL", "note", needed, INSTALL_GL))
     return checks
 
@@ -123,12 +123,12 @@ def _caches() -> list[Check]:
         try:
             checks.append(Check(name, "note", str(where())))
         except (MvgenError, RuntimeError) as error:
-            checks.append(Check(name, "missing", str(error), "set MVGEN_CACHE_DIR to a folder that can be written"))
+            checks.append(Check(name, "missing", str(error), "set MVGEN_CACHE_DIR to a writable folder"))
     return checks
 
 
 def _try_process(code: str, **environment: str) -> tuple[str, str]:
-    """Run Python code apart. Returns its output, and in one line why it failed; the second is empty when it did not."""
+    """Run Python code in a separate process. Returns its output, and why it failed in one line, empty if it did not."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", code],

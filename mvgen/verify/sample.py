@@ -21,13 +21,13 @@ from mvgen.store.manifest import ViewRow
 from mvgen.verify.findings import Finding, of_clip
 from mvgen.verify.geometry import FrontalClip, StoredView, disagreements, flow_disagreements
 
-_TOLERANCE = 1e-6  # of a share that was computed twice
+_TOLERANCE = 1e-6  # between two computations of a share
 
 
 def check_sample(
     out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], chosen: Sequence[ViewRow]
 ) -> Iterator[Finding]:
-    """Whether depth, mask, colour and flow of the chosen rows agree with their angle and their clip."""
+    """Check that depth, mask, colour and flow of the chosen rows agree with their angle and their clip."""
     config = stored_config(about)
     frontal = {row.clip: row for row in rows if row.yaw is None}
     of_clips: defaultdict[str, list[ViewRow]] = defaultdict(list)
@@ -35,17 +35,20 @@ def check_sample(
         of_clips[row.clip].append(row)
     for name, some in of_clips.items():
         if name not in frontal:
-            continue  # said already: the clip lacks a view
+            continue  # reported already: the clip lacks a view
         try:
             clip = _frontal_clip(out, frontal[name], config)
-        except (MvgenError, KeyError, ValueError) as error:
-            yield of_clip(frontal[name].geometry, f"it cannot be used: {error}", name)
+            unsteady = _unsteady(frontal[name], clip)
+        except Exception as error:  # numbers of a stranger: whatever they lead to is found
+            yield of_clip(frontal[name].geometry, f"it cannot be used: {_said(error)}", name)
             continue
-        yield from (
-            of_clip(frontal[name].frames_directory, problem, name) for problem in _unsteady(frontal[name], clip)
-        )
+        yield from (of_clip(frontal[name].frames_directory, problem, name) for problem in unsteady)
         for row in some:
             yield from (of_clip(row.frames_directory, problem, name) for problem in _check_view(out, row, clip))
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, MvgenError) else f"{type(error).__name__}: {error}"
 
 
 def _frontal_clip(out: Path, row: ViewRow, config: BuildConfig) -> FrontalClip:
@@ -57,7 +60,7 @@ def _frontal_clip(out: Path, row: ViewRow, config: BuildConfig) -> FrontalClip:
 
 
 def _unsteady(row: ViewRow, clip: FrontalClip) -> list[str]:
-    """Where the face jumps, by the frames that are stored. Where none was registered, a head may shake."""
+    """Jumps of the face in the stored frames. Unregistered clips are not checked: there the head may move."""
     if not clip.registered:
         return []
     found = jumps(clip.crops, np.isfinite(clip.surface.depth))
@@ -69,12 +72,17 @@ def _unsteady(row: ViewRow, clip: FrontalClip) -> list[str]:
 
 def _check_view(out: Path, row: ViewRow, clip: FrontalClip) -> list[str]:
     try:
-        maps = read_maps(out, row)
-        colour = read_frames(out, row)
-    except MvgenError as error:
-        return [str(error)]
+        with np.errstate(all="ignore"):  # what comes of numbers that no face has is found below
+            return _view_problems(out, row, clip)
+    except Exception as error:
+        return [_said(error)]
+
+
+def _view_problems(out: Path, row: ViewRow, clip: FrontalClip) -> list[str]:
+    maps = read_maps(out, row)
+    colour = read_frames(out, row)
     if maps.depth.shape != clip.surface.depth.shape or colour.shape != clip.crops.shape:
-        return [f"{row.maps} and its frames do not fit together: they differ from the frontal clip in size"]
+        return [f"{row.maps} or its frames differ in size from the frontal clip"]
     view = StoredView(row.yaw or 0.0, colour, maps.valid, maps.depth, maps.flow)
     found = _frontal_disagreements(view, clip) if row.yaw is None else disagreements(view, clip)
     hit = np.isfinite(view.depth)
@@ -90,5 +98,5 @@ def _frontal_disagreements(view: StoredView, clip: FrontalClip) -> list[str]:
     if not np.array_equal(view.depth, clip.surface.depth, equal_nan=True):
         found.append("its depth is not that of the clip's geometry")
     if not np.array_equal(view.valid, face & clip.inside):
-        found.append("its mask is not the face in the source's picture")
+        found.append("its mask is not the part of the face inside the source's frame")
     return found + flow_disagreements(view, clip)

@@ -1,9 +1,8 @@
-"""Where in the face a classifier looks to tell one expression from another, and how much of that a view can see.
+"""Attention: where in the face a classifier recognises an expression, and the share of it that a view shows.
 
-The classifier is the depth network's own ResNet-18 trunk, frozen, with one linear layer on top. It looks at the change
-of the last convolution's features from onset to apex, so that identity, which is in both frames, cancels. Its maps are
-coarse and the clips few, so the measured motion from onset to apex sharpens them: attention is where the face moves,
-the more the more it speaks for the class.
+The classifier is the ResNet-18 trunk of the depth network, frozen, with one linear layer on top. Its input is the
+change of the last convolution's features from onset to apex, so that identity, which is in both frames, cancels. Its
+maps are coarse and the clips few, so they are multiplied by the measured motion from onset to apex.
 Source: eq. 3-4 of the multi-view geometry consistency paper; Selvaraju et al., Grad-CAM, ICCV 2017.
 """
 
@@ -28,15 +27,15 @@ Floats = NDArray[np.floating]
 _BATCH = 8
 _RIDGE = 1.0  # weight of the penalty against the mean loss: there are far more features than clips
 # On 42 stand-in clips, two thirds of them one-sided, a view's share of Grad-CAM alone is 0.14 off its share of the true
-# motion, and of both together 0.06; with no weight for motion that is not explained 0.08.
-_UNEXPLAINED = 1.0  # weight of motion without any evidence, against the evidence's mean over the face
+# motion, and of the product 0.06; with no weight for motion without evidence 0.08.
+_WITHOUT_EVIDENCE = 1.0  # weight of motion without evidence, relative to the evidence's mean over the face
 _MOTION_SMOOTHING = 1 / 64  # of the image's side, sigma: neighbouring skin moves alike, noise does not
 _LEAST_MOTION = 0.1 / 256  # of the image's side: what flow finds between noisy frames of a face that keeps still
-_STEEPEST = 6.0  # slope, in the view, of surface whose depth within one pixel is still told from what hides it
+_STEEPEST = 6.0  # slope, in the view, up to which depth within a pixel is distinguished from occlusion
 
 
 class Estimator(Protocol):
-    """The part of the depth network that attention shares: its trunk and how crops are made ready for it."""
+    """The part of the depth network that attention uses: its trunk, and the preparation of crops for it."""
 
     @property
     def encoder(self) -> Callable[[Any], Sequence[Any]]:
@@ -50,7 +49,7 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AttentionModel:
-    """The linear layer on the pooled change of features. No classes: nothing could be learned, attention is uniform.
+    """The linear layer on the pooled change of features. Without classes, attention is uniform.
 
     classes : C names, sorted
     weight : (C, F) float64; bias : (C,) float64
@@ -115,11 +114,11 @@ def pooled_change(onset_crops: Image, apex_crops: Image, estimator: Estimator) -
 
 
 def fit_head(changes: Floats, labels: Sequence[str]) -> AttentionModel:
-    """Multinomial logistic regression on pooled changes: ridge penalty, classes weighted to count alike.
+    """Multinomial logistic regression on pooled changes: ridge penalty, equal weight of all classes.
 
     changes : (N, F); labels : N class names
-    A model without a head where the labels are fewer than two classes. The problem is convex and starts from zero, so
-    there is nothing random in it.
+    A model without a head where there are fewer than two classes. The problem is convex and starts from zero, so the
+    result is deterministic.
     """
     from scipy.optimize import minimize
 
@@ -150,7 +149,7 @@ def fit_head(changes: Floats, labels: Sequence[str]) -> AttentionModel:
 
 
 def uniform_attention(face: Mask) -> NDArray[np.float32]:
-    """(S, S) float32, the same everywhere in the face, sums to 1; zero where there is no face at all."""
+    """(S, S) float32, the same everywhere in the face, sums to 1; all zero if there is no face."""
     return (face / max(int(face.sum()), 1)).astype(np.float32)
 
 
@@ -164,31 +163,31 @@ def attention_map(
     face: Mask,
     motion: Floats | None = None,
 ) -> NDArray[np.float32]:
-    """Where a clip's expression shows: Grad-CAM on the last convolution, times the face's motion from onset to apex.
+    """Attention of a clip: Grad-CAM on the last convolution, times the length of motion from onset to apex.
 
     onset, apex : (S, S, 3) uint8, registered
-    label : the class to explain; the predicted one where it is None or the model does not know it
+    label : the class to explain; the predicted one where it is None or unknown to the model
     face : (S, S) bool; attention outside it is dropped
     motion : (S, S, 2) pixels, onset to apex; None leaves Grad-CAM as it is
-    Returns (S, S) float32, sums to 1 over the face. Motion alone where the model has no head or nothing in the face
-    speaks for the class, Grad-CAM alone where nothing moves, and uniform over the face where there is neither.
-    Equations 3-4 are the paper's; the weight by motion is ours.
+    Returns (S, S) float32, sums to 1 over the face. Motion alone where the model has no head or no evidence for the
+    class, Grad-CAM alone where nothing moves, and uniform over the face where there is neither. Grad-CAM follows
+    equations 3-4 of the paper; the weight by motion does not come from it.
     """
     evidence = _evidence(onset, apex, label, model, estimator, face)
     if motion is None:
         return evidence
     moved = motion_beyond_noise(motion, face)
-    attention = (evidence + _UNEXPLAINED * uniform_attention(face)) * moved
+    attention = (evidence + _WITHOUT_EVIDENCE * uniform_attention(face)) * moved
     total = attention.sum()
     return (attention / total).astype(np.float32) if total > 0 else evidence
 
 
 def motion_beyond_noise(motion: Floats, face: Mask) -> Floats:
-    """How far an expression moves each pixel of a face: (S, S) float64, pixels, zero outside it.
+    """Length of an expression's motion at each pixel of a face: (S, S) float64, pixels, zero outside it.
 
     motion : (S, S, 2) pixels; face : (S, S) bool
-    Most of a face keeps still in a micro-expression: its median motion is the head's, and what is not longer than the
-    median of the rest is noise.
+    Most of a face is still in a micro-expression: its median motion is the head's and is subtracted; then the median
+    length is taken for noise.
     """
     import cv2
 
@@ -206,7 +205,7 @@ def motion_beyond_noise(motion: Floats, face: Mask) -> Floats:
 def _evidence(  # noqa: PLR0917
     onset: Image, apex: Image, label: str | None, model: AttentionModel, estimator: Estimator, face: Mask
 ) -> NDArray[np.float32]:
-    """Grad-CAM of a clip, (S, S) float32, sums to 1 over the face; uniform where nothing speaks for the class."""
+    """Grad-CAM of a clip, (S, S) float32, sums to 1 over the face; uniform where there is no evidence for the class."""
     import cv2
     import torch
 
@@ -220,7 +219,7 @@ def _evidence(  # noqa: PLR0917
     chosen = model.classes.index(str(label)) if known else int(logits.argmax())
     (gradient,) = torch.autograd.grad(logits[chosen], change)
     importance = gradient.mean(dim=(2, 3), keepdim=True)  # eq. 4
-    coarse = (importance * change).sum(dim=1)[0].clamp(min=0).detach().numpy()  # eq. 3, what speaks for the class
+    coarse = (importance * change).sum(dim=1)[0].clamp(min=0).detach().numpy()  # eq. 3, evidence for the class
     fine = cv2.resize(coarse, (face.shape[1], face.shape[0]), interpolation=cv2.INTER_CUBIC)
     attention = np.where(face, np.clip(fine, 0, None), 0.0)
     total = attention.sum()
@@ -229,7 +228,7 @@ def _evidence(  # noqa: PLR0917
 
 @dataclass(frozen=True, slots=True)
 class AttendedSurface:
-    """The part of a face's surface that attention lies on; the same for all views of a clip.
+    """The part of a face's surface that has attention; the same for all views of a clip.
 
     points, normals : (N, 3) float64, world; weight : (N,) float32, of the attention
     """
@@ -240,29 +239,29 @@ class AttendedSurface:
 
     @classmethod
     def of(cls, attention: Floats, surface: DepthMap) -> AttendedSurface:
-        """Attention (S, S) on the source's crop, and the face's depth, NaN outside it."""
+        """From attention (S, S) on the source's crop, and the face's depth, NaN outside it."""
         attended = (attention > 0) & np.isfinite(surface.depth)
         return cls(source_points(surface)[attended], source_normals(surface)[attended], attention[attended])
 
 
 def visible_attention(attended: AttendedSurface, view: ViewGeometry, grazing: float) -> float:
-    """Share of the attention that lies on surface a view can see, in [0, 1].
+    """Share of the attention on surface that is visible in a view, in [0, 1].
 
-    grazing : degrees; surface the view looks at under more than this angle counts as unseen
-    A source pixel is seen when it lands in the view's frame, before everything else there, and faces the view's camera.
+    grazing : degrees; surface seen at more than this angle from its normal counts as not visible
+    A point is visible if it projects into the view's image, is not occluded there, and faces the view's camera.
     """
     total = float(attended.weight.sum())
     if total <= 0:
         return 0.0
-    landed = view.camera.project(attended.points)
-    cell = np.floor(landed[:, :2]).astype(int)
+    projected = view.camera.project(attended.points)
+    cell = np.floor(projected[:, :2]).astype(int)
     size = view.camera.size
     seen = ((cell >= 0) & (cell < size)).all(axis=1)
     seen &= facing(attended.points, attended.normals, view.camera) > np.cos(np.radians(grazing))
     column, row = cell.clip(0, size - 1).T
-    # A pixel at the silhouette may be empty although a point lands in its corner: nothing hides that point.
+    # A pixel at the silhouette may be empty although a point projects into its corner: that point is visible.
     front = np.nan_to_num(view.depth, nan=-np.inf)[row, column]
-    # The depth stands for the pixel's centre; the point may be half a diagonal away from it, on slanting surface.
+    # The depth is that of the pixel's centre; on a slope the point may be half a diagonal away from it.
     slope = min(float(np.tan(np.radians(grazing))), _STEEPEST)
-    seen &= landed[:, 2] >= front - np.sqrt(0.5) * slope / view.camera.scale
+    seen &= projected[:, 2] >= front - np.sqrt(0.5) * slope / view.camera.scale
     return float(attended.weight[seen].sum() / total)

@@ -1,4 +1,4 @@
-"""How one view of a clip is made. A build goes this way, and so does an angle that is asked of a finished store."""
+"""Rendering of one view of a clip, for builds and for angles requested from a finished store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mvgen.core.config import BuildConfig, FlowConfig, RenderConfig
 from mvgen.core.records import ClipGeometry, DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.motion.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
-from mvgen.motion.surface_motion import SurfaceMotion, see_clip_motion, see_motion
-from mvgen.render import Renderer, drape, seen_inside
-from mvgen.render.fill import SeenFace, background, fill_unseen, lay_over
+from mvgen.motion.surface_motion import SurfaceMotion, project_clip_motion, project_motion
+from mvgen.render import Renderer, project_texture, seen_inside
+from mvgen.render.fill import SeenFace, background, composite, fill_unseen
 from mvgen.render.lifting import lift_skin
 from mvgen.render.mesh import mesh_from_depth, smooth_outline
 from mvgen.views.attention import AttendedSurface, visible_attention
@@ -21,18 +21,18 @@ from mvgen.views.attention import AttendedSurface, visible_attention
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A registered clip and its geometry: what every view of the clip is made from.
+    """A registered clip and its geometry, from which every view of the clip is made.
 
     crops : (T, S, S, 3) uint8, registered onto the onset frame
     onset, apex : positions in the clip, from 0
     inside : (S, S) bool, crop pixels that the source's picture covers in every frame
     landmarks : (68, 2) float, crop pixels of the onset frame; None where there are none
-    attended : where on the surface the attention is
+    attended : the surface that has attention
     surface : the face's depth, NaN outside it; of the onset frame where each frame has its own
-    face : how the source saw the surface
+    face : the surface as the source saw it
     motion : of the surface; for flow that is geometric
-    lift : (T, s, s) float16, world units, on a coarser grid of the source's pixels: how much nearer to the camera each
-        frame has the skin than the clip's one geometry; None leaves all frames on that geometry
+    lift : (T, s, s) float16, world units, on a coarser grid of the source's pixels: displacement in depth of each
+        frame's skin from the clip's one geometry, positive toward the camera; None leaves all frames on that geometry
     """
 
     crops: Image
@@ -58,7 +58,7 @@ def make_scene(  # noqa: PLR0917
     motion: SurfaceMotion | None = None,
     lift: NDArray[np.float16] | None = None,
 ) -> Scene:
-    """Make a clip ready to be seen from any angle.
+    """Prepare a clip for rendering from any angle.
 
     surfaces : the face's depth, NaN outside it
     motion, lift : see `Scene`
@@ -81,27 +81,27 @@ def make_scene(  # noqa: PLR0917
 
 
 def _sampled_inside(inside: Mask) -> Mask:
-    """(S, S) bool, where cubic interpolation reaches nothing but pixels inside: beyond them crops are black."""
+    """(S, S) bool, where cubic interpolation uses inside pixels only: crops are black outside."""
     from scipy.ndimage import binary_erosion
 
     return np.asarray(binary_erosion(inside, np.ones((5, 5), bool), border_value=1))
 
 
 def surface_mesh(surface: DepthMap) -> Mesh:
-    """The mesh of a face's depth, its outline smooth."""
+    """The mesh of a face's depth, with a smooth outline."""
     return smooth_outline(mesh_from_depth(surface), surface.camera)
 
 
-def look(
+def render_geometry(
     scene: Scene, yaw: float, pitch: float, config: RenderConfig, renderer: Renderer
 ) -> ClipGeometry[ViewGeometry]:
-    """What the camera at an angle, degrees, sees of every geometry of a clip."""
+    """Render every geometry of a clip from an angle, degrees."""
     camera = scene.surface.camera.at(yaw, pitch)
     return scene.meshes.map(lambda mesh: renderer.render(mesh, camera, config.grazing))
 
 
 def visible_share(scene: Scene, seen: ClipGeometry[ViewGeometry], config: RenderConfig) -> float:
-    """Share of the clip's attention that `look` sees, in [0, 1]."""
+    """Share of the clip's attention that is visible in a view, in [0, 1]; seen : from `render_geometry`."""
     return visible_attention(scene.attended, seen.at_onset, config.grazing)
 
 
@@ -112,15 +112,15 @@ def make_view(
     clock: Stopwatch | None = None,
     with_flow: bool = True,
 ) -> ViewClip:
-    """One view of a clip: colour, flow, and what of it was seen.
+    """One view of a clip: colour, flow, and the mask of surface that the source saw.
 
-    seen : what `look` gave
+    seen : from `render_geometry`
     with_flow : False leaves the view without flow, (0, S, S, 2)
     """
     clock = clock or Stopwatch()
     view = seen.at_onset
     with clock("views"):
-        colour = _drape(seen, scene.crops)
+        colour = _project_texture(seen, scene.crops)
         if scene.lift is not None and not seen.moves:
             lift_skin(colour, scene.lift, view)
         hit, valid = _common(seen, scene.inside)
@@ -129,7 +129,7 @@ def make_view(
                 colour, view, hit & ~valid, scene.crops, scene.face, onset=scene.onset, grazing=config.render.grazing
             )
         behind = background(config.render.background, scene.crops[scene.onset], scene.face)
-        colour = lay_over(colour, np.stack([each.coverage for each in seen.each]), behind)
+        colour = composite(colour, np.stack([each.coverage for each in seen.each]), behind)
     with clock("flow"):
         motion = view_flow(scene, seen, colour, hit, config) if with_flow else ClipFlow.none(len(hit))
     with clock("attention"):
@@ -149,38 +149,38 @@ def make_view(
 def view_flow(
     scene: Scene, seen: ClipGeometry[ViewGeometry], colour: Image, hit: Mask, config: BuildConfig
 ) -> ClipFlow:
-    """Motion in a view, found in its pictures or carried there from the frontal clip, as the config says.
+    """Motion in a view, estimated in its pictures or projected from the frontal clip, by the config.
 
-    seen : what `look` gave; colour : (T, S, S, 3) uint8; hit : (S, S) bool, where the view shows a surface
+    seen : from `render_geometry`; colour : (T, S, S, 3) uint8; hit : (S, S) bool, where the view shows a surface
     """
     if config.flow.kind == "image":
         return clip_flow(colour, scene.onset, scene.apex, hit, flow_methods(config.flow, config.run.device))
     if scene.motion is None:
-        raise ValueError("flow that is carried through the surface needs the scene's motion")
+        raise ValueError("flow that is projected from the frontal clip needs the scene's motion")
     motion = scene.motion
     if not seen.moves:
-        return see_clip_motion(motion, seen.at_onset)
-    frames = np.concatenate([see_motion(one[None], seen.at(index)) for index, one in enumerate(motion.frames)])
-    return ClipFlow(frames, see_motion(motion.apex[None], seen.at_onset)[0]).on(hit)
+        return project_clip_motion(motion, seen.at_onset)
+    frames = np.concatenate([project_motion(one[None], seen.at(index)) for index, one in enumerate(motion.frames)])
+    return ClipFlow(frames, project_motion(motion.apex[None], seen.at_onset)[0]).on(hit)
 
 
 def flow_methods(config: FlowConfig, device: str) -> FlowMethods:
-    """What finds motion between pictures, as the config says."""
+    """The flow method of the config."""
     return get_flow_methods(config.method, config.weights, device)
 
 
-def _drape(seen: ClipGeometry[ViewGeometry], crops: Image) -> Image:
+def _project_texture(seen: ClipGeometry[ViewGeometry], crops: Image) -> Image:
     """Colour of every frame, on the clip's one geometry or on each frame's own."""
     if not seen.moves:
-        return drape(seen.at_onset, crops)
-    return np.concatenate([drape(seen.at(index), crop[None]) for index, crop in enumerate(crops)])
+        return project_texture(seen.at_onset, crops)
+    return np.concatenate([project_texture(seen.at(index), crop[None]) for index, crop in enumerate(crops)])
 
 
 def _common(seen: ClipGeometry[ViewGeometry], inside: Mask) -> tuple[Mask, Mask]:
-    """Where every geometry shows a surface, and where that surface was seen in the source's picture."""
+    """(S, S) bool each: where every geometry shows a surface, and where the source saw that surface too."""
     hit, valid = np.ones_like(inside), np.ones_like(inside)
     for view in seen.each:
         hit &= np.isfinite(view.depth)
-        # A pixel on the outline shows what is behind the face too.
+        # A pixel on the outline shows some of the background too.
         valid &= seen_inside(view, inside) & (view.coverage == 1)
     return hit, valid & hit

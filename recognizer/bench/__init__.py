@@ -1,1 +1,1 @@
-"""The bench: systems on kinds of training views, over folds and seeds, and its tables."""
+"""Benchmarks: systems on kinds of training views, over folds and seeds, and the tables of results."""

@@ -27,7 +27,7 @@ def plots(results: Results) -> dict[str, bytes]:
 
 
 def over_yaw(results: Results) -> Figure:
-    """A panel for each system: accuracy at every angle, by what was trained on; dashed on true side views."""
+    """A panel for each system: accuracy over yaw, a curve for each kind of training views; true side views dashed."""
     systems = results["systems"]
     columns = min(3, len(systems))
     rows = -(-len(systems) // columns)
@@ -62,7 +62,7 @@ def over_yaw(results: Results) -> Figure:
 
 
 def confusions(results: Results) -> Figure:
-    """A matrix for each system and what it was trained on, on the headline views: rows are true classes, in percent."""
+    """Confusion matrices by system and kind of training views, on the headline views; rows: true classes, percent."""
     group, classes = results["headline"], results["classes"]
     panels = [
         (f"{system['label']}\n{TRAINED_ON[views]} training", np.array(groups[group]["confusion"], float))
@@ -89,7 +89,7 @@ def confusions(results: Results) -> Figure:
 
 
 def _angle(group: str) -> float | None:
-    """Yaw of a view without pitch, degrees; None for another group."""
+    """Yaw of a group of one view without pitch, degrees; None for other groups."""
     text = group.removeprefix("true ").removeprefix("yaw")
     try:
         return float(text) if "yaw" in group else None

@@ -1,4 +1,4 @@
-"""From predictions to figures: what is pooled, over what it is averaged, and how sure it is."""
+"""Summary of predictions: pooled and averaged figures, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recognizer.evaluation.metrics import Counts, Floats
 from recognizer.evaluation.protocols import Views
 from recognizer.readers.base import Entry
 
-# What every view is tested in, by the name of the group; each view is a group of its own as well.
+# Groups of tested views by name; each single view is a group as well.
 GROUPS: dict[str, Callable[[Entry], bool]] = {
     "source": lambda entry: entry.kind == "source",
     "built": lambda entry: entry.kind == "built",
@@ -28,9 +28,9 @@ TRAINED_ON: dict[Views, str] = {"source": "frontal", "kept": "multi-view", "all"
 
 @dataclass(frozen=True, slots=True)
 class _Tested:
-    """Counts of one system trained on one kind of views, for one group of tested views.
+    """Confusion counts of one system trained on one kind of views, for one group of tested views.
 
-    seeds : (R, F, C, C) of each seed and fold; clips : (R, K, C, C) of each seed and clip
+    seeds : (R, F, C, C) for R seeds, F folds, C classes; clips : (R, K, C, C) for K clips
     """
 
     seeds: Counts
@@ -40,14 +40,14 @@ class _Tested:
 def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Prediction]]) -> dict[str, Any]:
     """Results of a benchmark as plain values: see `results.json`.
 
-    Figures are means over the seeds, with their spread (standard deviation) and the middle 95 % of a bootstrap over
-    subjects and their clips. The gain of a system is the accuracy on the headline views when trained on more than the
-    front, less that when trained on the front only, over the same draws; its share, the part of the oracle's gain.
+    Figures are means over the seeds, with their spread (standard deviation) and a 95 % bootstrap interval over subjects
+    and their clips. The gain of a system is its accuracy on the headline views when trained on more than frontal views,
+    minus that when trained on frontal views only, over the same draws; its share is relative to the oracle's gain.
     """
     clips = {entry.clip: entry for entry in data.entries}
-    said = {each.clip for predictions in found.values() for each in predictions}
-    # In the order of the data: runs end in any order, and what is drawn must not depend on it.
-    tested = {clip: entry.subject for clip, entry in clips.items() if clip in said}
+    predicted = {each.clip for predictions in found.values() for each in predictions}
+    # In the order of the data: runs end in any order, and the bootstrap draws must not depend on it.
+    tested = {clip: entry.subject for clip, entry in clips.items() if clip in predicted}
     drawn = metrics.draws([*tested.values()])
     groups = _groups(data.entries)
     systems = []
@@ -81,12 +81,12 @@ def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Pre
 
 
 def headline(groups: Mapping[str, Any]) -> str:
-    """The group that the question is about: true side views, else all views, else what there is."""
+    """The group of views for the headline: true side views, else all views, else the frontal ones."""
     return next(name for name in ("true", "all", "source") if name in groups)
 
 
 def _groups(entries: Sequence[Entry]) -> dict[str, set[tuple[str, str]]]:
-    """Group -> (clip, view) of its members. Groups of one kind only are left out where they repeat another."""
+    """Group -> (clip, view) of its members, without empty and redundant groups."""
     found = {name: {_key(entry) for entry in entries if belongs(entry)} for name, belongs in GROUPS.items()}
     if not found["built"]:
         del found["all"]
@@ -121,11 +121,11 @@ def _count(  # noqa: PLR0917
     for one, seed in enumerate(config.seeds):
         for two, fold in enumerate(data.folds):
             for each in found[Unit(number, views, fold, seed)]:
-                entry, said = clips[each.clip], int(np.argmax(each.scores))
+                entry, predicted = clips[each.clip], int(np.argmax(each.scores))
                 for name, members in groups.items():
                     if (each.clip, each.view) in members:
-                        counts[name][one, two, entry.label, said] += 1
-                        by_clip[name][one, place[each.clip], entry.label, said] += 1
+                        counts[name][one, two, entry.label, predicted] += 1
+                        by_clip[name][one, place[each.clip], entry.label, predicted] += 1
     return {name: _Tested(counts[name], by_clip[name]) for name in groups}
 
 
@@ -147,7 +147,7 @@ def _system(row: SystemConfig, tested: Mapping[Views, dict[str, _Tested]], group
 
 
 def _figures(tested: _Tested, drawn: Counts) -> dict[str, Any]:
-    """Every figure of one group: mean and spread over the seeds, interval over subjects and their clips."""
+    """All figures of one group: mean and spread over the seeds, interval over subjects and their clips."""
     each = [metrics.figures(folds) for folds in tested.seeds]
     again = metrics.resampled(tested.clips.sum(axis=0), drawn)
     bootstrapped = {"accuracy": metrics.accuracy, "uf1": metrics.uf1, "uar": metrics.uar}
@@ -161,7 +161,7 @@ def _figures(tested: _Tested, drawn: Counts) -> dict[str, Any]:
 
 
 def _gain(tested: Mapping[Views, _Tested], drawn: Counts) -> dict[str, Any]:
-    """What training on more than the front adds to accuracy, in points, and which share of the oracle's gain it is."""
+    """Gain in accuracy by training on more than frontal views, and its share of the oracle's gain."""
     if "source" not in tested:
         return {}
     mean = {views: _mean_accuracy(one) for views, one in tested.items()}
@@ -187,7 +187,7 @@ def _mean_accuracy(tested: _Tested) -> float:
 
 
 def _share(gain: float, oracle: float) -> float:
-    """NaN where the oracle gains nothing: there is nothing to have a share of."""
+    """Share of the oracle's gain; NaN if the oracle gains nothing."""
     return gain / oracle if oracle > 0 else math.nan
 
 
@@ -196,5 +196,5 @@ def _shares(gain: Floats, oracle: Floats) -> Floats:
 
 
 def _plain(value: float | np.floating) -> float | None:
-    """A number that JSON has: six digits, None for what is no number."""
+    """A number for JSON: six digits, None if it is not finite."""
     return round(float(value), 6) if math.isfinite(value) else None

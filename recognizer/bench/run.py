@@ -1,9 +1,9 @@
-"""A benchmark from its config to its tables: units are run, kept, and when all are there, summarised.
+"""Run a benchmark: its units are run and stored, then summarised in tables.
 
-results.json results.md results.tex       the figures; the same bytes however often the run was stopped
+results.json results.md results.tex       the results; the same bytes whether or not the run was interrupted
 accuracy_over_yaw.png confusion.png
-bench.json units/                         what is being compared, and a file for every finished unit
-inputs/ samples/                          prepared inputs and costly samples; may be removed when all is done
+bench.json units/                         settings of the benchmark, and a file for every finished unit
+inputs/ samples/                          prepared inputs and cached samples; may be removed at the end
 checkpoints/ tensorboard/
 """
 
@@ -54,12 +54,12 @@ def run_bench(
     tensorboard: bool = True,
     say: Say = print,
 ) -> dict[str, Any]:
-    """Run a benchmark, or go on with one, and write its results.
+    """Run or resume a benchmark, and write its results.
 
-    folder : of prepared inputs, OUT by default; benchmarks of the same data may share one
-    workers : units run at a time, each with one thread; results do not depend on it
-    Returns what is in results.json. Raises StoreError for a folder that holds another benchmark or other files, and
-    whatever the data and the systems raise.
+    folder : of prepared inputs, `out` by default; benchmarks of the same data may share one
+    workers : parallel units, each with one thread; results do not depend on it
+    Returns the content of results.json. Raises StoreError for a folder with another benchmark or other files, and the
+    errors of the data and the systems.
     """
     device = device or Device()
     folder = folder or out
@@ -75,11 +75,13 @@ def run_bench(
             write_atomically(out / _BENCH, canonical_json(identity).encode())
         found = {unit: stored for unit in units if (stored := read_unit(plan, unit)) is not None}
         if found:
-            say(f"resuming: {len(found)} of {len(units)} runs are there already")
+            say(f"resuming: {len(found)} of {len(units)} runs are finished already")
         todo = [unit for unit in units if unit not in found]
         for number in dict.fromkeys(unit.system for unit in todo):
-            prepared(plan, data, number, workers, partial(_tell, say, f"{config.systems[number].title}: prepared"))
-        # All systems in one go: workers start once, and none waits for the last unit of a system.
+            prepared(
+                plan, data, number, workers, partial(_report_progress, say, f"{config.systems[number].title}: prepared")
+            )
+        # All systems in one run: workers start once, and none waits for the last unit of a system.
         for outcome in local.run(todo, partial(make_worker, plan), workers):
             if outcome.error is not None:
                 raise outcome.error
@@ -88,13 +90,13 @@ def run_bench(
             write_unit(plan, unit, outcome.result)
             found[unit] = outcome.result
             title, hits = config.systems[unit.system].title, _hits(data.entries, outcome.result)
-            say(f"[{len(found)}/{len(units)}] {title}, {_said(unit)}: {hits}")
+            say(f"[{len(found)}/{len(units)}] {title}, {_unit_text(unit)}: {hits}")
         results = summarise(config, data, found)
         _write(out, results)
     return results
 
 
-def _said(unit: Unit) -> str:
+def _unit_text(unit: Unit) -> str:
     return f"trained on {unit.views}, {unit.fold}, seed {unit.seed}"
 
 
@@ -105,26 +107,24 @@ def _hits(entries: Any, predictions: tuple[Prediction, ...]) -> str:
     return f"{hits} of {len(predictions)} test views"
 
 
-def _tell(say: Say, what: str, done: int, total: int) -> None:
+def _report_progress(say: Say, what: str, done: int, total: int) -> None:
     if done == total or done % max(1, total // 10) == 0:
         say(f"{what} {done} of {total} views")
 
 
 def _check_folder(out: Path) -> None:
-    """Raises StoreError for a folder that holds something else."""
+    """Raises StoreError for a folder with other files."""
     if out.exists() and not out.is_dir():
-        raise StoreError(f"{out} is a file; give --out a folder")
+        raise StoreError(f"{out} is a file; give a folder with --out")
     if out.exists() and any(out.iterdir()) and not (out / _BENCH).is_file():
-        ours = {"samples", "inputs", ".lock"}
-        foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in ours)
+        own = {"samples", "inputs", ".lock"}
+        foreign = sorted(entry.name for entry in out.iterdir() if entry.name not in own)
         if foreign:
-            raise StoreError(
-                f"{out} holds files that are no benchmark ({foreign[0]}); choose an empty folder for --out"
-            )
+            raise StoreError(f"{out} holds files of no benchmark ({foreign[0]}); choose an empty folder for --out")
 
 
 def _check_identity(out: Path, identity: dict[str, Any]) -> None:
-    """Raises StoreError naming what differs where a folder holds another benchmark."""
+    """Raises StoreError, naming the differences, for a folder with another benchmark."""
     path = out / _BENCH
     if not path.is_file():
         return
@@ -139,7 +139,7 @@ def _check_identity(out: Path, identity: dict[str, Any]) -> None:
     differing += [name for name in ("classes", "views", "code", "precision") if identity[name] != before.get(name)]
     raise StoreError(
         f"{out} holds a benchmark that differs in {', '.join(differing)}; "
-        "use the same settings and data to go on with it, or choose another --out"
+        "use the same settings and data to resume it, or choose another --out"
     )
 
 

@@ -20,7 +20,7 @@ def markdown(results: Results) -> str:
     """`results.md`."""
     parts = [f"# {results['title'] or 'Benchmark'}\n"]
     parts += [f"{results['about']}\n"] if results["about"] else []
-    parts.append(f"{_said(results)}\n")
+    parts.append(f"{_summary(results)}\n")
     for title, header, rows in _tables(results):
         lines = [_line(header), "|" + "---|" * len(header), *map(_line, rows)]
         parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
@@ -30,8 +30,8 @@ def markdown(results: Results) -> str:
 
 
 def latex(results: Results) -> str:
-    """`results.tex`: tables for \\input, which need the package booktabs."""
-    parts = [f"% {line}" for line in (results["title"], _said(results))]
+    """`results.tex`: tables for \\input; they need the package booktabs."""
+    parts = [f"% {line}" for line in (results["title"], _summary(results))]
     for title, header, rows in _tables(results):
         body = [" & ".join(map(_tex, row)) + r" \\" for row in rows]
         parts += [
@@ -51,7 +51,7 @@ def latex(results: Results) -> str:
 
 
 def gain_lines(results: Results) -> list[str]:
-    """A sentence for each system that was trained on the front and on more."""
+    """A sentence for each system trained on frontal views only and also on more."""
     lines = []
     for system in results["systems"]:
         for views, gain in system["gain"].items():
@@ -67,7 +67,7 @@ def gain_lines(results: Results) -> list[str]:
 
 
 def main_rows(results: Results) -> tuple[tuple[str, ...], _Rows]:
-    """The table that answers the question: accuracy by what was trained on, left to right, in each group of views."""
+    """The main table: accuracy in each group of views, with the kinds of training views side by side."""
     groups = [group for group in _MAIN if group in results["groups"]]
     groups += [group for group in results["groups"] if group.startswith("dataset ")]
     columns = _published_columns(results)
@@ -131,7 +131,7 @@ def _confusions(results: Results) -> list[tuple[str, tuple[str, ...], _Rows]]:
     return tables
 
 
-def _said(results: Results) -> str:
+def _summary(results: Results) -> str:
     data, protocol = results["data"], results["protocol"]
     views = ", ".join(f"{count} {kind}" for kind, count in data["views"].items())
     side = "subjects" if protocol["by_subject"] else "clips"

@@ -1,6 +1,6 @@
-"""Work units of a benchmark: one system, trained on one kind of views, for one fold, from one seed.
+"""Work units of a benchmark: one system, trained on one kind of views, for one fold and one seed.
 
-A unit is written when it is finished, and a long one keeps checkpoints: a benchmark that was killed loses seconds.
+Finished units are stored, and long ones write checkpoints: a killed benchmark loses seconds of work.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _DIGITS = 6  # of a stored probability
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One training run: a row of the benchmark, what it is trained on, a fold, a seed."""
+    """One training run: a row of the benchmark, a kind of training views, a fold, a seed."""
 
     system: int
     views: Views
@@ -57,7 +57,7 @@ class Unit:
     seed: int
 
     def name(self, config: BenchConfig) -> str:
-        """File name of its result: for a person, and for no other unit."""
+        """File name of its result, readable and unique."""
         title = config.systems[self.system].title
         plain = "".join(letter if letter.isalnum() else "-" for letter in f"{title}--{self.views}--{self.fold}")[:80]
         return f"{plain}--{self.seed}--{digest_of([title, self.views, self.fold, self.seed])[:8]}"
@@ -65,7 +65,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a system says of one view: probability of every class."""
+    """Prediction of a system for one view: the probability of every class."""
 
     clip: str
     view: str
@@ -74,9 +74,9 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the workers are told.
+    """What is decided before the units run, for all workers.
 
-    out : folder of the benchmark; folder : of prepared inputs; identity : digest of what the units depend on
+    out : folder of the benchmark; folder : of prepared inputs; identity : digest of all that the units depend on
     """
 
     config: BenchConfig
@@ -89,7 +89,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Opened data: labels are shuffled where the config says so; folds by their name."""
+    """Opened data, with shuffled labels if the config requests them. folds : by name"""
 
     reader: Reader
     entries: tuple[Entry, ...]
@@ -110,7 +110,7 @@ def open_bench_data(config: BenchConfig, folder: Path) -> Data:
 
 
 def list_units(config: BenchConfig, data: Data) -> list[Unit]:
-    """Every unit, those of a system one after the other."""
+    """All units, grouped by system."""
     return [
         Unit(number, views, fold, seed)
         for number, system in enumerate(config.systems)
@@ -120,12 +120,12 @@ def list_units(config: BenchConfig, data: Data) -> list[Unit]:
     ]
 
 
-def prepared(plan: Plan, data: Data, number: int, workers: int = 1, tell: Any = None) -> tuple[Prepared, Prepared]:
-    """(plain inputs of all views, those with training copies of all that the system may be trained on)."""
+def prepared(plan: Plan, data: Data, number: int, workers: int = 1, progress: Any = None) -> tuple[Prepared, Prepared]:
+    """(plain inputs of all views, inputs with training copies of all training views of the system)."""
     row = plan.config.systems[number]
     system = open_system(row)
     plain = prepare(
-        data.reader, system, range(len(data.entries)), folder=plan.folder / "inputs", workers=workers, tell=tell
+        data.reader, system, range(len(data.entries)), folder=plan.folder / "inputs", workers=workers, progress=progress
     )  # fmt: skip
     if type(system).expand is System.expand:
         return plain, plain
@@ -135,13 +135,13 @@ def prepared(plan: Plan, data: Data, number: int, workers: int = 1, tell: Any = 
         if any(TRAINING_VIEWS[views](entry) for views in row.train or plan.config.train)
     ]
     copies = prepare(
-        data.reader, system, used, expanded=True, folder=plan.folder / "inputs", workers=workers, tell=tell
+        data.reader, system, used, expanded=True, folder=plan.folder / "inputs", workers=workers, progress=progress
     )  # fmt: skip
     return plain, copies
 
 
 def make_worker(plan: Plan) -> Callable[[Unit], tuple[Prediction, ...]]:
-    """Open the data once; return what runs a unit."""
+    """Open the data once; return the function that runs a unit."""
     one_thread()
     data = open_bench_data(plan.config, plan.folder)
     inputs: dict[int, tuple[Prepared, Prepared]] = {}
@@ -221,7 +221,7 @@ def _rows(inputs: Prepared, entries: Sequence[int], labels: np.ndarray) -> Rows:
 
 
 class Board:
-    """Curves for tensorboard, in a folder; None draws none."""
+    """Curves for tensorboard, in a folder; None writes none."""
 
     def __init__(self, folder: Path | None) -> None:
         self._writer = None
@@ -248,7 +248,7 @@ def unit_path(out: Path, config: BenchConfig, unit: Unit) -> Path:
 
 
 def write_unit(plan: Plan, unit: Unit, predictions: Sequence[Prediction]) -> None:
-    """Keep a finished unit, then drop its checkpoint."""
+    """Store a finished unit, then remove its checkpoint."""
     views = [[each.clip, each.view, list(each.scores)] for each in predictions]
     content = json.dumps({"identity": plan.identity, "predictions": views}, ensure_ascii=False, indent=0)
     with disk_errors(plan.out):
@@ -257,7 +257,7 @@ def write_unit(plan: Plan, unit: Unit, predictions: Sequence[Prediction]) -> Non
 
 
 def read_unit(plan: Plan, unit: Unit) -> tuple[Prediction, ...] | None:
-    """A finished unit of this benchmark; None where there is none, or another's."""
+    """The stored result of a unit; None if there is none or it belongs to another benchmark."""
     path = unit_path(plan.out, plan.config, unit)
     if not path.is_file():
         return None
@@ -271,7 +271,7 @@ def read_unit(plan: Plan, unit: Unit) -> tuple[Prediction, ...] | None:
 
 
 def bench_identity(config: BenchConfig, data: Data, code: str) -> dict[str, Any]:
-    """What the results of a benchmark depend on. Paths do not count; what lies there does, by its digest."""
+    """All that the results of a benchmark depend on; data count by their digests, not by their paths."""
     settings = config.model_dump(mode="json", exclude={"data", "title", "about", "published"})
     for system in settings["systems"]:
         del system["published"]
@@ -279,7 +279,7 @@ def bench_identity(config: BenchConfig, data: Data, code: str) -> dict[str, Any]
     views = digest_of(
         [[entry.clip, entry.view, entry.subject, entry.label, entry.kept, entry.key] for entry in data.entries]
     )
-    # Plain JSON types: what is compared has been through a file.
+    # Plain JSON types, because it is compared with the content of a file.
     return json.loads(
         canonical_json({"settings": settings, "classes": data.reader.classes, "views": views, "code": code})
     )

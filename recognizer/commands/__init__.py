@@ -1,1 +1,1 @@
-"""The commands of `recognizer`, one file each; what is heavy is imported when a command runs."""
+"""The commands of `recognizer`, one file each; heavy modules are imported when a command runs."""

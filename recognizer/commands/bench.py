@@ -11,30 +11,30 @@ from recognizer.commands.options import DeviceOption, PrecisionOption, device_of
 
 
 def bench(
-    config: Annotated[Path, typer.Argument(help="YAML of the benchmark; configs/bench holds some", show_default=False)],
+    config: Annotated[Path, typer.Argument(help="YAML of the benchmark, see configs/bench", show_default=False)],
     *,
     out: Annotated[Path, typer.Option(help="folder for the tables, plots and finished runs")],
     data: Annotated[
-        list[Path] | None, typer.Option(help="dataset instead of the YAML's, repeatable for a composite")
+        list[Path] | None, typer.Option(help="dataset instead of the YAML's; repeat it for a composite")
     ] = None,
-    truth: Annotated[Path | None, typer.Option(help="true side views of the dataset's stand-in")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="only the systems of this label, repeatable")] = None,
-    seeds: Annotated[int | None, typer.Option(help="how many, instead of the YAML's", min=1)] = None,
+    truth: Annotated[Path | None, typer.Option(help="true side views of the dataset, if it is a stand-in")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="only the system with this label, repeatable")] = None,
+    seeds: Annotated[int | None, typer.Option(help="number of seeds, instead of the YAML's", min=1)] = None,
     epochs: Annotated[int | None, typer.Option(help="of every network, instead of the YAML's", min=1)] = None,
     shuffle_labels: Annotated[
-        bool, typer.Option("--shuffle-labels", help="give clips others' labels: all must fall to chance")
+        bool, typer.Option("--shuffle-labels", help="shuffle the labels of the clips: accuracy must fall to chance")
     ] = False,
-    cache: Annotated[Path | None, typer.Option(help="folder of prepared inputs, to be shared  [default: OUT]")] = None,
-    workers: Annotated[int, typer.Option(help="runs at a time; results do not depend on it", min=1)] = 1,
+    cache: Annotated[Path | None, typer.Option(help="folder of prepared inputs, shareable  [default: OUT]")] = None,
+    workers: Annotated[int, typer.Option(help="parallel runs; results do not depend on it", min=1)] = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     compile_network: Annotated[bool, typer.Option("--compile", help="compile the networks first")] = False,
-    tensorboard: Annotated[bool, typer.Option(help="draw the curves of every run")] = False,
+    tensorboard: Annotated[bool, typer.Option(help="write curves of every run for tensorboard")] = False,
 ) -> int:
-    """Compare systems: every one on every kind of training views, every fold and every seed.
+    """Compare systems: each is trained on every kind of training views, for every fold and seed.
 
-    Writes results.json, results.md, results.tex and plots. Stopped in the middle, by Ctrl-C or worse, the same line
-    goes on where it was and ends with the same tables.
+    Writes results.json, results.md, results.tex and plots. After an interruption, even a crash, the same command
+    continues and ends with the same tables.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ import typer
 
 
 def data(out: Annotated[Path, typer.Argument(help="folder that `mvgen build` wrote", show_default=False)]) -> int:
-    """Show what a dataset holds: views per split and class, and how many are kept per angle.
+    """Summarise a dataset: clips per split and class, and kept views per angle.
 
     \b
     Example:

@@ -27,15 +27,15 @@ def evaluate(
     angles: AnglesOption = None,
     truth: TruthOption = None,
     split: Annotated[
-        str, typer.Option(help="clips to test on; train shows what was learned by heart", metavar="test|train|all")
+        str, typer.Option(help="clips to test on; train shows how much was memorised", metavar="test|train|all")
     ] = "test",
-    out: Annotated[Path | None, typer.Option(help="write the figures here as JSON as well")] = None,
+    out: Annotated[Path | None, typer.Option(help="also write the results to this JSON file")] = None,
     workers: Annotated[int, typer.Option(help="processes that prepare the inputs", min=1)] = 1,
     device: DeviceOption = "auto",
 ) -> int:
     """Test a trained system: accuracy, UF1 and UAR in every view.
 
-    Clips that were trained on are refused.
+    Clips that the system was trained on are refused.
 
     \b
     Examples:

@@ -18,14 +18,14 @@ SourceOption = Annotated[
     str | None, typer.Option(help="read DATA as this release, through mvgen's own stages; see `mvgen datasets`")
 ]
 AnglesOption = Annotated[
-    str | None, typer.Option(help="see the dataset from these angles instead of those that were built: -30:30:5")
+    str | None, typer.Option(help="render the dataset from these angles instead of the built ones: -30:30:5")
 ]
 TruthOption = Annotated[
-    Path | None, typer.Option(help="true side views of the dataset's stand-in: what `mvgen synth --truth` wrote")
+    Path | None, typer.Option(help="true side views of the stand-in, which `mvgen synth --truth` wrote")
 ]
-DeviceOption = Annotated[str, typer.Option(help="where networks run", metavar="auto|cpu|cuda")]
+DeviceOption = Annotated[str, typer.Option(help="where the networks run", metavar="auto|cpu|cuda")]
 PrecisionOption = Annotated[
-    str, typer.Option(help="auto is bfloat16 on a GPU that has it", metavar="auto|float32|bfloat16")
+    str, typer.Option(help="auto is bfloat16 on GPUs that support it", metavar="auto|float32|bfloat16")
 ]
 WeightsOption = Annotated[Path, typer.Option(help="weights that `recognizer train` wrote")]
 
@@ -41,7 +41,7 @@ def data_of(data: Path, source: str | None, angles: str | None, truth: Path | No
 
 
 def device_of(device: str, precision: str = "auto", compile_network: bool = False) -> Device:
-    """The device that the shared options name. Raises ConfigError when it is not there."""
+    """The device that the shared options name. Raises ConfigError when it is not available."""
     from typing import get_args
 
     from mvgen.core.device import resolved_device
@@ -54,11 +54,11 @@ def device_of(device: str, precision: str = "auto", compile_network: bool = Fals
 
 
 def settings_of(pairs: list[str] | None, flag: str) -> dict[str, str]:
-    """`name=value` pairs. Raises a usage error for one that is none."""
+    """`name=value` pairs as a dict. Raises a usage error for a malformed one."""
     found = {}
     for pair in pairs or []:
         name, separator, value = pair.partition("=")
         if not separator or not name:
-            raise typer.BadParameter(f"{flag} {pair!r} is no name=value")
+            raise typer.BadParameter(f"{flag} {pair!r} is not name=value")
         found[name.strip().replace("-", "_")] = value.strip()
     return found

@@ -14,15 +14,15 @@ def predict(
     videos: Annotated[list[Path], typer.Argument(help="videos, or folders of frames", show_default=False)],
     *,
     weights: WeightsOption,
-    onset: Annotated[int | None, typer.Option(help="frame where the expression begins, as they are numbered")] = None,
+    onset: Annotated[int | None, typer.Option(help="frame number where the expression begins")] = None,
     apex: Annotated[int | None, typer.Option(help="frame where it is strongest; else that of largest change")] = None,
-    offset: Annotated[int | None, typer.Option(help="frame where it ends")] = None,
+    offset: Annotated[int | None, typer.Option(help="frame number where it ends")] = None,
     device: DeviceOption = "auto",
 ) -> int:
-    """Say which expression a video shows.
+    """Predict the expression in a video.
 
-    The face is found, registered and its motion measured by mvgen's own stages. A video is one expression, from its
-    onset to its offset. Exit code: 0 all were read, 1 some could not be.
+    mvgen's own stages find and register the face and measure its motion. Each video is taken as one expression, from
+    its onset to its offset. Exit code: 0 all videos were read, 1 some could not be.
 
     \b
     Examples:
@@ -34,7 +34,7 @@ def predict(
     from mvgen.core.console import print_table
     from recognizer.errors import RecogniserError
     from recognizer.learning.prediction import load_tools, sample_of_video
-    from recognizer.learning.prediction import predict as say_class
+    from recognizer.learning.prediction import predict as predict_class
     from recognizer.learning.weights import load_trained
     from recognizer.readers.source import read_video
 
@@ -45,7 +45,7 @@ def predict(
     for video in videos:
         try:
             sample = sample_of_video(read_video(video, onset, apex, offset), trained.face_only, config, tools)
-            found = say_class(trained, sample, chosen)
+            found = predict_class(trained, sample, chosen)
         except RecogniserError as error:
             failed += 1
             print(f"error: {error}", file=sys.stderr)

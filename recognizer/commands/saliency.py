@@ -14,16 +14,14 @@ def saliency(
     video: Annotated[Path, typer.Argument(help="video, or folder of frames", show_default=False)],
     *,
     weights: WeightsOption,
-    out: Annotated[Path, typer.Option(help="picture to write, .png")],
-    label: Annotated[
-        str | None, typer.Option("--class", help="class to explain; the one that is said by default")
-    ] = None,
-    onset: Annotated[int | None, typer.Option(help="frame where the expression begins, as they are numbered")] = None,
+    out: Annotated[Path, typer.Option(help="image to write, .png")],
+    label: Annotated[str | None, typer.Option("--class", help="class to explain; by default the predicted one")] = None,
+    onset: Annotated[int | None, typer.Option(help="frame number where the expression begins")] = None,
     apex: Annotated[int | None, typer.Option(help="frame where it is strongest; else that of largest change")] = None,
-    offset: Annotated[int | None, typer.Option(help="frame where it ends")] = None,
+    offset: Annotated[int | None, typer.Option(help="frame number where it ends")] = None,
     device: DeviceOption = "auto",
 ) -> int:
-    """Show where a network looks: moments of a clip, and below each how much its pixels move the score of a class.
+    """Draw a saliency map: frames of a clip, and below each how strongly its pixels influence the score of a class.
 
     \b
     Examples:
@@ -44,10 +42,10 @@ def saliency(
         raise ConfigError(f"the weights do not know the class {label!r}; they know {', '.join(trained.classes)}")
     config, tools = load_tools(trained.size, chosen.name)
     sample = sample_of_video(read_video(video, onset, apex, offset), trained.face_only, config, tools)
-    said = label or next(iter(predict(trained, sample, chosen)))
+    predicted = label or next(iter(predict(trained, sample, chosen)))
     inputs = trained.system.prepare(sample)
-    maps = find_saliency(trained, inputs, trained.classes.index(said), chosen)
+    maps = find_saliency(trained, inputs, trained.classes.index(predicted), chosen)
     with disk_errors(out.parent):
-        write_atomically(out, sheet(inputs, maps, f"{trained.system.name}: what speaks for {said} in {video.name}"))
-    print(f"{out}: {said}")
+        write_atomically(out, sheet(inputs, maps, f"{trained.system.name}: saliency for {predicted} in {video.name}"))
+    print(f"{out}: {predicted}")
     return 0

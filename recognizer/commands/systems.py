@@ -6,7 +6,7 @@ import sys
 
 
 def systems() -> int:
-    """List the systems: what they are, where they come from, how many parameters they have for three classes.
+    """List the systems: kind, source, and number of parameters for three classes.
 
     \b
     Example:

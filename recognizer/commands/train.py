@@ -29,28 +29,28 @@ def train(
     angles: AnglesOption = None,
     truth: TruthOption = None,
     views: Annotated[
-        str, typer.Option(help="what is learned from; true needs --truth", metavar="source|kept|all|true")
+        str, typer.Option(help="training views; true needs --truth", metavar="source|kept|all|true")
     ] = "kept",
     split: Annotated[
         str, typer.Option(help="the dataset's training subjects, or all clips", metavar="train|all")
     ] = "train",
-    option: Annotated[list[str] | None, typer.Option(help="of the system, repeatable", metavar="NAME=VALUE")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="system option, repeatable", metavar="NAME=VALUE")] = None,
     training: Annotated[
         list[str] | None, typer.Option("--set", help="epochs, batch, rate ..., repeatable", metavar="NAME=VALUE")
     ] = None,
     validation: Annotated[
-        float, typer.Option(help="share of the training subjects that chooses the epoch; 0: the last", min=0, max=0.9)
+        float, typer.Option(help="share of training subjects held out to choose the epoch; 0: the last", min=0, max=0.9)
     ] = 0.0,
-    patience: Annotated[int | None, typer.Option(help="epochs without a lower validation loss to stop after")] = None,
-    seed: Annotated[int, typer.Option(help="of all that is random")] = 0,
+    patience: Annotated[int | None, typer.Option(help="stop after so many epochs without a lower loss")] = None,
+    seed: Annotated[int, typer.Option(help="seed of the training")] = 0,
     workers: Annotated[int, typer.Option(help="processes that prepare the inputs", min=1)] = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     compile_network: Annotated[bool, typer.Option("--compile", help="compile the network first")] = False,
 ) -> int:
-    """Train a system. Stopped in the middle, the same line goes on where it was.
+    """Train a system. After an interruption the same command continues.
 
-    The test subjects of a dataset are left out: `recognizer eval` is for them.
+    The test subjects of a dataset are left out, for `recognizer eval`.
 
     \b
     Examples:
@@ -74,5 +74,5 @@ def train(
     )
     chosen = device_of(device, precision, compile_network)
     weights = run_training(run, out, chosen, workers=workers, say=print)
-    print(f"{weights}; test it with: recognizer eval --weights {weights} --data {data}")
+    print(f"{weights}; test them with: recognizer eval --weights {weights} --data {data}")
     return 0

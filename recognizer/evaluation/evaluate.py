@@ -1,4 +1,4 @@
-"""A trained system tested on clips it has not learned from: what `recognizer eval` does."""
+"""Evaluate a trained system on clips that it was not trained on: `recognizer eval`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SPLITS = ("test", "train", "all")
 
 
 def evaluate(trained: Trained, reader: Reader, split: str, device: Device, workers: int = 1) -> dict[str, Any]:
-    """Figures of a trained system for each view, as plain values.
+    """Results of a trained system for each view, as plain values.
 
-    split : "test", the data's own test subjects; "train"; or "all". Data without a split are tested whole
-    Raises RecogniserError for data with other classes, and where a tested clip was trained on, unless "train" asks for
-    just that.
+    split : "test", the data's own test subjects; "train"; or "all". Data without a split are tested as a whole
+    Raises RecogniserError for data with other classes, and, unless split is "train", if the system was trained on a
+    tested clip.
     """
     if split not in SPLITS:
         raise ConfigError(f"split {split!r} is unknown; it is one of {', '.join(SPLITS)}")
@@ -40,10 +40,10 @@ def evaluate(trained: Trained, reader: Reader, split: str, device: Device, worke
     if seen and split != "train":
         raise RecogniserError(
             f"leak: the weights were trained on {len(seen)} of these clips, {seen[0]} for example; test on others, or "
-            "ask for the figures of training with --split train"
+            "get the results on training clips with --split train"
         )
     inputs = prepare(reader, trained.system, chosen, workers=workers)
-    said = trained.scores(inputs.inputs, device).argmax(axis=1)
+    predicted = trained.scores(inputs.inputs, device).argmax(axis=1)
     tested = [entries[index] for index in chosen]
     views = list(dict.fromkeys(entry.view for entry in sorted(tested, key=_order)))
     groups = {"all views": np.ones(len(tested), bool)} if len(views) > 1 else {}
@@ -54,7 +54,7 @@ def evaluate(trained: Trained, reader: Reader, split: str, device: Device, worke
         "split": split,
         "clips": len({entry.clip for entry in tested}),
         "subjects": len({entry.subject for entry in tested}),
-        "views": {name: _figures(tested, said, members, len(trained.classes)) for name, members in groups.items()},
+        "views": {name: _figures(tested, predicted, members, len(trained.classes)) for name, members in groups.items()},
     }
 
 
@@ -62,13 +62,13 @@ def _order(entry: Entry) -> tuple[str, float]:
     return entry.kind if entry.kind != "source" else "", entry.yaw or 0.0
 
 
-def _figures(tested: Sequence[Entry], said: np.ndarray, members: np.ndarray, classes: int) -> dict[str, Any]:
+def _figures(tested: Sequence[Entry], predicted: np.ndarray, members: np.ndarray, classes: int) -> dict[str, Any]:
     places = np.flatnonzero(members).tolist()
     subjects = {tested[index].clip: tested[index].subject for index in places}
     clips = list(subjects)
     counts = np.zeros((len(clips), classes, classes), np.int64)
     for index in places:
-        counts[clips.index(tested[index].clip), tested[index].label, said[index]] += 1
+        counts[clips.index(tested[index].clip), tested[index].label, predicted[index]] += 1
     found = metrics.figures(counts.sum(axis=0, keepdims=True))
     again = metrics.resampled(counts, metrics.draws([*subjects.values()]))
     low, high = metrics.interval(metrics.accuracy(again))

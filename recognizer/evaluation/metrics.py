@@ -1,7 +1,7 @@
-"""Figures of recognition, all from confusion matrices: rows are the true classes, columns what was said.
+"""Recognition metrics from confusion matrices: rows are the true classes, columns the predicted ones.
 
-They are computed on stacks of matrices at once, which the bootstrap needs and scikit-learn has not; a test holds them
-against scikit-learn's.
+They are computed on stacks of matrices, which the bootstrap needs and scikit-learn does not offer; a test compares them
+with those of scikit-learn.
 Source: See et al., MEGC 2019 (UF1 and UAR over the pooled counts of all folds).
 """
 
@@ -24,9 +24,9 @@ NAMES = ("accuracy", "uf1", "uar", "macro_f1")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a system reached.
+    """Results of a system.
 
-    accuracy : share of the views that were recognised
+    accuracy : share of the views that were classified correctly
     uf1 : mean over the classes of 2 TP / (2 TP + FP + FN), counts pooled over all folds
     uar : mean over the classes of TP / N, counts pooled over all folds
     macro_f1 : mean over the folds of the mean F1 over the classes that occur in the fold
@@ -39,13 +39,13 @@ class Figures:
 
 
 def accuracy(counts: Floats | Counts) -> Floats:
-    """(..., C, C) -> (...,) share on the diagonal; NaN where there is nothing."""
+    """(..., C, C) -> (...,) share on the diagonal; NaN for an empty matrix."""
     total = counts.sum(axis=(-2, -1))
     return _ratio(np.trace(counts, axis1=-2, axis2=-1), total)
 
 
 def uf1(counts: Floats | Counts) -> Floats:
-    """(..., C, C) -> (...,) mean F1 over the classes that occur or are said."""
+    """(..., C, C) -> (...,) mean F1 over the classes that occur or are predicted."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     total = counts.sum(axis=-1) + counts.sum(axis=-2)  # 2 TP + FP + FN
     return _mean(_ratio(2 * hits, total))
@@ -69,10 +69,10 @@ def figures(folds: Floats | Counts) -> Figures:
 
 
 def draws(subjects: Sequence[str], seed: int = 0, count: int = DRAWS) -> Counts:
-    """(count, K) how often each of K clips is in each bootstrap draw; subjects : (K,) whose each clip is.
+    """(count, K) how often each of K clips is in each bootstrap draw; subjects : (K,) subject of each clip.
 
-    Subjects are drawn with replacement, then as many clips of each as it has. Subjects alone would do for many of
-    them; two that happen to agree would leave an interval without width, however few their clips.
+    Subjects are drawn with replacement, then as many clips of each as it has. Drawing subjects alone is not enough for
+    small data: two subjects with equal results would give an interval of zero width, however few their clips.
     Source: Davison and Hinkley, Bootstrap Methods and their Application, section 3.8, hierarchical data.
     """
     owner = np.array([*subjects])
@@ -86,7 +86,7 @@ def draws(subjects: Sequence[str], seed: int = 0, count: int = DRAWS) -> Counts:
 
 
 def interval(values: Floats) -> tuple[float, float]:
-    """The middle 95 % of bootstrapped values; what could not be computed in a draw is left out."""
+    """The central 95 % of bootstrapped values; draws without a value are left out."""
     known = values[np.isfinite(values)]
     if not len(known):
         return float("nan"), float("nan")
@@ -105,6 +105,6 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
 
 
 def _mean(values: Floats) -> Floats:
-    """Mean over the last axis of what is a number; NaN where nothing is."""
+    """Mean of the finite values over the last axis; NaN where there are none."""
     known = np.isfinite(values)
     return _ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))

@@ -1,7 +1,7 @@
-"""Which clips are learned from and which are tested on. All views of a clip are always on one side.
+"""Which clips are for training and which for testing. All views of a clip are always on one side.
 
-Under all protocols but the two by clip, all clips of a subject are on one side as well. `check_apart` refuses anything
-else, and is asked again right before a system is trained. Nothing here or later looks at a test fold to choose a model.
+Under all protocols except the two by clip, all clips of a subject are on one side as well. `check_apart` refuses other
+splits, and is called again right before a system is trained. No model is ever chosen by its results on a test fold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Name = Literal[
 ]  # fmt: skip
 Views = Literal["source", "kept", "all", "true"]
 
-# What a system may be trained on.
+# Kinds of training views.
 TRAINING_VIEWS: dict[Views, Callable[[Entry], bool]] = {
     "source": lambda entry: entry.kind == "source",
     "kept": lambda entry: entry.kind != "true" and entry.kept,
@@ -39,9 +39,9 @@ class Protocol:
         lovo (each clip, or each of `folds` groups of clips, once), loso (each subject once), subject-folds (each of
         `folds` groups of subjects once), novel-view (as subject-folds, for training and testing on different views),
         megc (leave one subject out of several datasets), stored (the store's own split)
-    share : of the test side of a holdout
+    share : of a holdout that is for testing
     folds : how many; lovo without them leaves one clip out at a time
-    seed : of the draw; it is the protocol's own, so that all systems and seeds of training see the same folds
+    seed : of the split; independent of the training seeds, so that all systems and seeds share the same folds
     """
 
     name: Name = "novel-view"
@@ -57,7 +57,7 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One way to split: clips to train on and clips to test on."""
+    """One split: clips to train on and clips to test on."""
 
     name: str
     train: frozenset[str]
@@ -67,8 +67,8 @@ class Fold:
 def make_folds(entries: Sequence[Entry], classes: Sequence[str], protocol: Protocol) -> tuple[Fold, ...]:
     """The folds of a protocol.
 
-    Raises RecogniserError for a class without clips, too few clips or subjects for the protocol, or a fold that would
-    leave a class without training clips.
+    Raises RecogniserError for a class without clips, too few clips or subjects for the protocol, or a fold that
+    leaves a class without training clips.
     """
     clips = _clips(entries)
     _check_classes(clips, classes)
@@ -90,7 +90,7 @@ def make_folds(entries: Sequence[Entry], classes: Sequence[str], protocol: Proto
 
 
 def check_apart(entries: Sequence[Entry], train: Collection[int], test: Collection[int], *, by_subject: bool) -> None:
-    """Refuse a split that leaks.
+    """Refuse a split with a leak.
 
     train, test : indices into entries, one for each view
     Raises RecogniserError naming a clip, or a subject under a protocol by subject, that is on both sides.
@@ -104,7 +104,7 @@ def check_apart(entries: Sequence[Entry], train: Collection[int], test: Collecti
 
 
 def training_entries(entries: Sequence[Entry], fold: Fold, views: Views) -> list[int]:
-    """Indices of the views that a fold is trained on. Raises RecogniserError where the data have none of them."""
+    """Indices of the training views of a fold. Raises RecogniserError if the data have none."""
     found = [i for i, entry in enumerate(entries) if entry.clip in fold.train and TRAINING_VIEWS[views](entry)]
     if not found or (views == "true" and all(entries[index].kind == "source" for index in found)):
         where = "give `truth`, the true views of a stand-in" if views == "true" else "give data that have them"
@@ -120,9 +120,9 @@ def entries_to_test(entries: Sequence[Entry], fold: Fold) -> list[int]:
 def hold_out(
     entries: Sequence[Entry], train: Sequence[int], share: float, *, by_subject: bool, seed: int
 ) -> tuple[list[int], list[int]]:
-    """Split training views once more, for choosing a model: (training, validation), apart as the folds are.
+    """Split the training views again to choose a model: (training, validation), apart as the folds are.
 
-    Raises RecogniserError where there is too little to split.
+    Raises RecogniserError for too few subjects or clips.
     """
     groups = {index: entries[index].subject if by_subject else entries[index].clip for index in train}
     if len(set(groups.values())) < 2:
@@ -135,7 +135,7 @@ def hold_out(
 
 
 def shuffled_labels(entries: Sequence[Entry], seed: int) -> dict[str, int]:
-    """Clip -> a label drawn from another clip: what is left to learn then is a leak."""
+    """Clip -> label, permuted over the clips: better results than chance then show a leak."""
     clips = _clips(entries)
     order = np.random.default_rng([seed, len(clips)]).permutation(len(clips))
     return {clip.clip: clips[other].label for clip, other in zip(clips, order, strict=True)}
@@ -214,7 +214,7 @@ def _subjects(clips: Sequence[Entry]) -> list[str]:
 
 
 def _grouped(clips: Sequence[Entry], protocol: Protocol) -> dict[str, set[str]]:
-    """Groups of clips or subjects, each class spread over them as evenly as they allow."""
+    """Fold -> its test clips, for groups of clips or subjects with the classes spread as evenly as possible."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = protocol.folds or 5

@@ -1,1 +1,1 @@
-"""Training a system, its weights, and what it says of clips."""
+"""Training of systems, their weights and their predictions."""

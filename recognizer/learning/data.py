@@ -1,4 +1,4 @@
-"""Inputs of a system, prepared once: after this an epoch costs the network and nothing else."""
+"""Inputs of a system, prepared once before training, so that an epoch runs only the network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recognizer.readers.base import Reader
 from recognizer.systems import SYSTEMS
 from recognizer.systems.base import Inputs, NeuralSystem, System
 
-Tell = Callable[[int, int], None]  # how many of how many are done
+Progress = Callable[[int, int], None]  # (done, total)
 
 _ABOUT = "about.json"
 
@@ -33,8 +33,8 @@ _ABOUT = "about.json"
 class Prepared:
     """Inputs of some entries.
 
-    inputs : name -> (N x copies, ...), float16 for networks, float32 for features; copies of one follow one another
-    position : entry -> its place; copies : of each entry
+    inputs : name -> (N x copies, ...), float16 for networks, float32 for features; the copies of an entry are adjacent
+    position : entry -> its index; copies : number for each entry
     """
 
     inputs: Mapping[str, NDArray[np.floating]]
@@ -55,13 +55,13 @@ def prepare(
     expanded: bool = False,
     folder: Path | None = None,
     workers: int = 1,
-    tell: Tell | None = None,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Inputs of some entries of a reader.
 
-    expanded : with the copies that the system makes of a training sample
-    folder : keep them here, by digest, and take them from here where they are; None keeps them in memory only
-    Raises RecogniserError for a clip that the system cannot use, or inputs that hold NaN.
+    expanded : with the training copies of the system
+    folder : cache on disk, by digest; None keeps them in memory only
+    Raises RecogniserError for a clip that the system cannot use, or inputs that contain NaN.
     """
     place = None if folder is None else folder / _digest(reader, system, entries, expanded)[:24]
     position = {index: number for number, index in enumerate(entries)}
@@ -85,8 +85,8 @@ def prepare(
             arrays = _room(found[0], len(entries) * copies, isinstance(system, NeuralSystem), partial_place)
         first = position[outcome.item] * copies
         _fill(arrays, first, found, copies, f"{system.name}: clip {reader.entries[outcome.item].clip}")
-        if tell is not None:
-            tell(done, len(entries))
+        if progress is not None:
+            progress(done, len(entries))
     if place is None or partial_place is None:
         return Prepared(arrays, position, copies)
     for array in arrays.values():

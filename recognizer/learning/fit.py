@@ -1,8 +1,8 @@
-"""Training of one system on one set of clips, and what it then says of others.
+"""Training of one system on one set of clips, and its predictions on others.
 
-Everything random comes from the seed: initial weights, the order of the samples in each epoch, dropout. A run that was
-stopped goes on from its checkpoint and ends with the same weights, for each epoch begins with a seed of its own. The
-number of epochs is fixed, or chosen on a validation split of the training clips; a test fold cannot be handed in here.
+All randomness comes from the seed: initial weights, the order of the samples in each epoch, dropout. An interrupted run
+continues from its checkpoint and ends with the same weights, because each epoch starts with a seed of its own. The
+number of epochs is fixed, or chosen on a validation split of the training clips; test folds are not passed in here.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _SCORED_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Samples to learn from or to score.
+    """Samples to train on or to score.
 
-    inputs : name -> (M, ...); rows : which of the M; labels : of the rows, one each
+    inputs : name -> (M, ...); rows : indices into M; labels : one for each row
     """
 
     inputs: Mapping[str, NDArray[np.floating]]
@@ -48,8 +48,8 @@ class Rows:
 class Device:
     """Where and how networks run.
 
-    name : "cpu" or "cuda"; precision : auto is bfloat16 on a GPU that has it, float32 elsewhere
-    channels_last : lay convolutions out that way; compile : let torch.compile have the network
+    name : "cpu" or "cuda"; precision : auto is bfloat16 on GPUs that support it, float32 elsewhere
+    channels_last : memory format of convolutions, None uses it on a GPU; compile : compile the network with torch
     """
 
     name: str = "cpu"
@@ -68,7 +68,7 @@ class Device:
         return torch.autocast(self.name, dtype=torch.bfloat16, enabled=self.half)
 
     def place(self, network: nn.Module) -> nn.Module:
-        """The network on the device, its convolutions laid out as asked; None lays them out on a GPU."""
+        """The network on the device, its convolutions in the chosen memory format."""
         network = network.to(self.name)
         if self.channels_last if self.channels_last is not None else self.name == "cuda":
             formats = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -80,7 +80,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a run is kept while it lasts; run : says which one it is, another's checkpoint is not taken."""
+    """Checkpoint file of a run. run : identity of the run; checkpoints of other runs are ignored"""
 
     path: Path
     run: str
@@ -111,10 +111,10 @@ def train_network(  # noqa: PLR0917 (what, how, on what, into what, from what se
 ) -> nn.Module:
     """Train a network.
 
-    data : the training samples with their copies; plain : without them, the same by default
-    validation : other clips of the training side. With them the weights of the epoch with the lowest validation loss
-        are kept, and training ends when that has not fallen for `patience` epochs; without them the last ones are
-    Raises RecogniserError when the loss is no longer a number.
+    data : the training samples with their copies; plain : without copies, `data` by default
+    validation : held-out training clips. With them the weights of the epoch with the lowest validation loss are kept,
+        and training ends when that has not fallen for `patience` epochs; else the weights of the last epoch are kept
+    Raises RecogniserError when the loss is not finite.
     """
     seed_everything(seed)
     network = device.place(system.network(classes))
@@ -135,7 +135,7 @@ def train_network(  # noqa: PLR0917 (what, how, on what, into what, from what se
         figures = {"loss": _epoch(model, optimiser, own, training, _mixed(seed, epoch), device)}
         if not np.isfinite(figures["loss"]):
             raise RecogniserError(
-                f"{system.name}: the loss is no longer a number in epoch {epoch + 1}; lower the learning rate"
+                f"{system.name}: the loss is not finite in epoch {epoch + 1}; lower the learning rate"
             )
         if validation is not None:
             figures |= _validate(model, _on_device(validation, device), device)
@@ -159,7 +159,7 @@ def train_classifier(system: FeatureSystem[Any], data: Rows, seed: int) -> Any:
 
 @torch.inference_mode()
 def scores(network: nn.Module, data: Rows, device: Device) -> NDArray[np.float64]:
-    """(N, C) probability of each class; `labels` of the data are not looked at."""
+    """(N, C) probability of each class; the labels of the data are not used."""
     network.eval()
     found = []
     for start in range(0, len(data.rows), _SCORED_AT_ONCE):
@@ -171,12 +171,12 @@ def scores(network: nn.Module, data: Rows, device: Device) -> NDArray[np.float64
 
 
 def classifier_scores(classifier: Any, features: NDArray[np.floating], classes: int) -> NDArray[np.float64]:
-    """(N, C): one for the class that the classifier says, zero for the others; margins are no probabilities."""
+    """(N, C): 1 for the predicted class, 0 for the others, since margins are not probabilities."""
     return np.eye(classes)[np.asarray(classifier.predict(features), np.int64)]
 
 
 class _State:
-    """How far a run is: epochs done, and on a validation split the best weights and the epochs since."""
+    """Progress of a run: finished epochs; with a validation split also the best weights and the epochs since."""
 
     def __init__(self) -> None:
         self.epoch, self.waited, self.lowest = 0, 0, float("inf")
@@ -198,13 +198,13 @@ class _State:
             tensors |= {f"optimiser.{index}.{name}": v for name, v in moments.items() if isinstance(v, Tensor)}
         about = {"run": checkpoint.run, "epoch": self.epoch, "waited": self.waited, "lowest": self.lowest.hex()}
         with disk_errors(checkpoint.path.parent):
-            # A copy for each: tensors may share memory, which the format does not allow.
+            # Copies, because tensors may share memory, which the format does not allow.
             whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
             write_atomically(checkpoint.path, save(whole, {"about": json.dumps(about)}))
 
     @classmethod
     def resume(cls, checkpoint: Checkpoint | None, network: nn.Module, optimiser: torch.optim.Optimizer) -> _State:
-        """The state in a checkpoint, its weights loaded; a new one where there is none of this run."""
+        """The state in the checkpoint, with its weights loaded; a new state if this run has no checkpoint."""
         state = cls()
         if checkpoint is None or not checkpoint.path.is_file():
             return state
@@ -212,7 +212,7 @@ class _State:
 
         with safe_open(checkpoint.path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         if about.get("run") != checkpoint.run:
             return state
         network.load_state_dict(_part(tensors, "network."))
@@ -244,12 +244,12 @@ def _optimiser(network: nn.Module, training: Training) -> torch.optim.Optimizer:
 
 
 def _mixed(seed: int, epoch: int) -> int:
-    """A seed of its own for every epoch."""
+    """The seed of an epoch."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def _on_device(data: Rows, device: Device) -> Rows | _Resident:
-    """On a GPU all samples are brought there once; on the CPU they are taken from where they lie."""
+    """All samples moved to the GPU at once; on the CPU the data themselves."""
     return data if device.name == "cpu" else _Resident.of(data, device)
 
 
@@ -286,7 +286,7 @@ def _batches(data: Rows | _Resident, batch: int) -> Iterator[dict[str, Tensor]]:
 
 
 def _parts(order: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
-    """Batches of nearly the same size, none above `batch`: a last one of a single sample has no variance to norm by."""
+    """Batches of nearly equal size, at most `batch`: batch normalisation cannot use a last batch of one sample."""
     return np.array_split(order, batch_count(len(order), batch))
 
 
@@ -315,9 +315,9 @@ def _epoch(  # noqa: PLR0917
 
 
 def training_loss(logits: Tensor, labels: Tensor, kind: Literal["cross_entropy", "balanced"]) -> Tensor:
-    """Cross entropy of logits (B, C); balanced: a sample weighs the less the more of the batch are of its class.
+    """Cross entropy of logits (B, C); "balanced" weights samples inversely to the size of their class in the batch.
 
-    Source of the balanced loss: STRCN, equation 10; every class of the batch weighs the same in sum.
+    Source of the balanced loss: STRCN, equation 10; the total weight of every class in the batch is the same.
     """
     each = nn.functional.cross_entropy(logits, labels, reduction="none")
     if kind == "cross_entropy":

@@ -1,4 +1,4 @@
-"""Any video through mvgen's own stages and a trained system: what `recognizer predict` does."""
+"""Predict the expression of any video, with mvgen's own stages and a trained system: `recognizer predict`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.records import Clip
 from mvgen.core.settings import load_config
-from mvgen.pipeline.frontal import Tools
+from mvgen.pipeline.tools import Tools
 from recognizer.learning.fit import Device
 from recognizer.learning.weights import Trained
 from recognizer.readers.base import Entry
@@ -19,14 +19,14 @@ from recognizer.records import Sample
 
 
 def load_tools(size: int, device: str) -> tuple[BuildConfig, Tools]:
-    """The stages that bring a video to a registered face, as a build has them."""
+    """The settings and tools of a build that turn a video into a registered face."""
     one_thread()
     config = load_config(None, {"camera": {"size": size}, "run": {"device": device}})
     return config, Tools.load(config)
 
 
 def sample_of_video(clip: Clip, face_only: bool, config: BuildConfig, tools: Tools) -> Sample:
-    """The registered frontal view of a clip that nobody has labelled."""
+    """The registered frontal view of an unlabelled clip."""
     entry = Entry("video", clip.id, clip.subject_key, 0, "source", "source", None, True, None, "")
     return frontal_sample(clip, entry, config, tools, face_only)
 

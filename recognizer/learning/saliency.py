@@ -1,4 +1,4 @@
-"""Where a network looks: how much each pixel of each frame moves the score of a class.
+"""Saliency maps: how strongly each pixel of each frame influences the score of a class.
 
 Source: Simonyan et al., Deep Inside Convolutional Networks, 2014, by captum; figure 4 of Reddy et al., IJCNN 2019.
 """
@@ -21,18 +21,18 @@ Floats = NDArray[np.floating]
 
 
 def saliency(trained: Trained, inputs: Mapping[str, Floats], label: int, device: Device) -> dict[str, Floats]:
-    """Maps of the inputs that are pictures: (T, H, W) each, the largest magnitude over the channels.
+    """Maps of the inputs that are images: (T, H, W) each, the largest magnitude over the channels.
 
-    inputs : of one sample, without a batch axis; pictures are (C, H, W) or (C, T, H, W)
-    Raises RecogniserError for hand-crafted features, which have no gradient, and where no input is a picture.
+    inputs : of one sample, without a batch axis; images are (C, H, W) or (C, T, H, W)
+    Raises RecogniserError for hand-crafted features, which have no gradient, and if no input is an image.
     """
     from captum.attr import Saliency
 
     if not isinstance(trained.system, NeuralSystem):
-        raise RecogniserError(f"{trained.system.name} is no network: there is no gradient to show")
+        raise RecogniserError(f"{trained.system.name} is not a network: there is no gradient to show")
     shown = [name for name, values in inputs.items() if is_picture(values)]
     if not shown:
-        raise RecogniserError(f"the inputs of {trained.system.name} are no pictures; nothing can be shown on them")
+        raise RecogniserError(f"the inputs of {trained.system.name} are not images; there is nothing to draw")
     names = list(inputs)
     network = trained.model.eval()
 
@@ -46,7 +46,7 @@ def saliency(trained: Trained, inputs: Mapping[str, Floats], label: int, device:
 
 
 def is_picture(values: Floats) -> bool:
-    """Whether an input is (C, H, W) or (C, T, H, W) with square pictures of more than a few pixels."""
+    """Whether an input is (C, H, W) or (C, T, H, W) with square images larger than 8 pixels."""
     return values.ndim in (3, 4) and values.shape[-1] == values.shape[-2] > 8
 
 
@@ -57,7 +57,7 @@ def frames_of(values: Floats) -> Floats:
 
 
 def sheet(inputs: Mapping[str, Floats], maps: Mapping[str, Floats], title: str, columns: int = 7) -> bytes:
-    """PNG with two rows for each input: moments spread over the clip, and below each its map. Maps share a scale."""
+    """PNG with two rows for each input: frames spread over the clip, and below each its map, on a common scale."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.5 * columns, 3.2 * len(maps) + 0.3), layout="constrained")

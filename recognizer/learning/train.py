@@ -1,4 +1,4 @@
-"""One system trained for use: what `recognizer train` does."""
+"""Train one system for use: `recognizer train`."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """What is trained, on what.
+    """Settings of a training run.
 
-    options : of the system; training : what is changed of its paper's
+    options : of the system; training : changes to the training of its paper
     views : see `protocols.TRAINING_VIEWS`; split : "train", the dataset's own training subjects, or "all"
-    validation : share of the training subjects that chooses the epoch; 0 takes the last one
+    validation : share of the training subjects held out to choose the epoch; 0 takes the last epoch
     """
 
     system: str
@@ -56,10 +56,10 @@ class TrainingRun:
 
 
 def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 1, say: Say = print) -> Path:
-    """Train, or go on training, and write OUT/weights.safetensors.
+    """Train, or resume training, and write OUT/weights.safetensors.
 
-    Raises ConfigError for settings that do not exist, RecogniserError for data that cannot be learned from or a folder
-    that holds another run.
+    Raises ConfigError for unknown settings, RecogniserError for data that cannot be trained on or a folder with another
+    run.
     """
     for value, known in ((run.views, get_args(Views)), (run.split, ("train", "all"))):
         if value not in known:
@@ -90,7 +90,7 @@ def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 
         _check_run(out, identity)
         write_atomically(out / _RUN, canonical_json(identity).encode())
         if (out / WEIGHTS).is_file():
-            say(f"{out / WEIGHTS} is there already: nothing to do.")
+            say(f"{out / WEIGHTS} exists already: nothing to do.")
             return out / WEIGHTS
         model, size = _learn(run, reader, system, learned, out, device, training, digest_of(identity), workers, say)
         trained = Trained(system, reader.classes, size, run.data.face_only, model, run.seed, about)
@@ -111,13 +111,13 @@ def _learn(  # noqa: PLR0917
     workers: int,
     say: Say,
 ) -> tuple[Any, int]:
-    """The model, and the side of the pictures it was trained on."""
+    """The model, and the side of the images it was trained on."""
     labels = np.array([entry.label for entry in reader.entries])
-    folder, tell = out / "inputs", _Teller(say)
-    plain = prepare(reader, system, learned, folder=folder, workers=workers, tell=tell)
+    folder, progress = out / "inputs", _Progress(say)
+    plain = prepare(reader, system, learned, folder=folder, workers=workers, progress=progress)
     copies = plain
     if type(system).expand is not System.expand:
-        copies = prepare(reader, system, learned, expanded=True, folder=folder, workers=workers, tell=tell)
+        copies = prepare(reader, system, learned, expanded=True, folder=folder, workers=workers, progress=progress)
 
     def rows(inputs: Any, entries: list[int]) -> Rows:
         return Rows(inputs.inputs, inputs.rows(entries), np.repeat(labels[entries], inputs.copies))
@@ -132,7 +132,7 @@ def _learn(  # noqa: PLR0917
     if run.validation:
         learned, held_out = hold_out(reader.entries, learned, run.validation, by_subject=True, seed=run.seed)
         check_apart(reader.entries, learned, held_out, by_subject=True)
-    say(f"{system.name}: {len(learned)} views to learn from, {len(held_out)} to choose the epoch by")
+    say(f"{system.name}: {len(learned)} views to train on, {len(held_out)} to choose the epoch")
     samples = rows(copies, learned)
     with Board(out / "tensorboard") as board:
         lines = _Lines(training.epochs_over(len(samples.rows)), say)
@@ -158,7 +158,7 @@ def _learn(  # noqa: PLR0917
 
 
 def _fold(reader: Reader, split: str) -> Fold:
-    """The training side. Data without a split of their own are learned from whole when that is asked for only."""
+    """The training side of the split. Data without a split can only be trained on as a whole."""
     sides = {entry.split for entry in reader.entries}
     if split == "train" and sides == {None}:
         raise RecogniserError("the data have no training split of their own; train on all of them with --split all")
@@ -171,7 +171,7 @@ def _check_classes(reader: Reader, learned: list[int]) -> None:
     missing = [name for number, name in enumerate(reader.classes) if number not in known]
     if missing:
         raise RecogniserError(
-            f"class {missing[0]!r} has no view to learn from; give more data, or train on all clips with --split all"
+            f"class {missing[0]!r} has no training view; give more data, or train on all clips with --split all"
         )
 
 
@@ -189,26 +189,26 @@ def _check_run(out: Path, identity: Mapping[str, Any]) -> None:
         raise RecogniserError(f"{out} holds a training run that differs in {differing}; choose another --out")
 
 
-class _Teller:
-    """Says how far the inputs are, every few seconds."""
+class _Progress:
+    """Reports the progress of preparing inputs, every few seconds."""
 
     def __init__(self, say: Say) -> None:
-        self._say, self._told = say, time.monotonic()
+        self._say, self._last = say, time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
+        if time.monotonic() - self._last > _SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
             self._say(f"prepared {done} of {total} views")
 
 
 class _Lines:
-    """Says how an epoch went, every few seconds and at the end."""
+    """Reports the figures of an epoch, every few seconds and at the end."""
 
     def __init__(self, epochs: int, say: Say) -> None:
-        self._epochs, self._say, self._told = epochs, say, time.monotonic() - _SECONDS_BETWEEN_LINES
+        self._epochs, self._say, self._last = epochs, say, time.monotonic() - _SECONDS_BETWEEN_LINES
 
     def add(self, epoch: int, figures: Mapping[str, float]) -> None:
-        if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES or epoch == self._epochs:
-            self._told = time.monotonic()
-            said = "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
-            self._say(f"epoch {epoch} of {self._epochs}: {said}")
+        if time.monotonic() - self._last > _SECONDS_BETWEEN_LINES or epoch == self._epochs:
+            self._last = time.monotonic()
+            text = "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+            self._say(f"epoch {epoch} of {self._epochs}: {text}")

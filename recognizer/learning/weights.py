@@ -1,7 +1,7 @@
-"""A trained system in one safetensors file: it cannot run code, and says itself what it is.
+"""A trained system in one self-describing safetensors file, which cannot run code.
 
-Of a network the file holds the weights. Of a classifier on hand-crafted features it holds what it was fitted on, and
-fits it again: that takes milliseconds, and nothing has to be unpickled.
+For a network the file contains the weights. For a classifier on hand-crafted features it contains the training data;
+the classifier is fitted again on loading, which takes milliseconds and avoids pickle.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _FORMAT = "recognizer-1"
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A system that has learned.
+    """A trained system.
 
-    classes : names, in the order of the labels; size : side of the pictures it was trained on, pixels
-    face_only : whether those were black beside the face
+    classes : names, in the order of the labels; size : side of the training images, pixels
+    face_only : whether everything but the face was black in them
     model : a network, or the classifier with the Rows it was fitted on
-    about : how it was trained, for people
+    about : description of its training, for display
     """
 
     system: System[Any]
@@ -44,7 +44,7 @@ class Trained:
     about: Mapping[str, Any]
 
     def scores(self, inputs: Mapping[str, NDArray[np.floating]], device: Device) -> NDArray[np.float64]:
-        """(N, C) of prepared inputs, (N, ...) each."""
+        """(N, C) class scores of prepared inputs, (N, ...) each."""
         rows = np.arange(len(next(iter(inputs.values()))))
         if isinstance(self.system, NeuralSystem):
             return scores(self.model, Rows(inputs, rows, rows), device)
@@ -74,24 +74,24 @@ def save_trained(trained: Trained, path: Path) -> None:
         "about": dict(trained.about),
     }
     with disk_errors(path.parent):
-        # One entry: with several the format writes them in no fixed order.
+        # A single entry, because the format writes several in no fixed order.
         write_atomically(path, save(tensors, {"recognizer": json.dumps(about, sort_keys=True)}))
 
 
 def load_trained(path: Path, device: Device) -> Trained:
-    """Read a trained system. Raises WeightsError for a file that is none, or that does not fit its system."""
+    """Read a trained system. Raises WeightsError for an invalid file, or one that does not fit its system."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise WeightsError(f"weights {path} do not exist; `recognizer train` makes some")
+        raise WeightsError(f"weights {path} do not exist; make them with `recognizer train`")
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("recognizer", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, ValueError) as error:
         raise WeightsError(f"weights {path} cannot be read: {error}; train them again") from None
     if about.get("format") != _FORMAT:
-        raise WeightsError(f"{path} holds no weights of this recognizer; `recognizer train` makes some")
+        raise WeightsError(f"{path} holds no weights of this recognizer; make them with `recognizer train`")
     system = get_system(about["system"], **about["options"])
     classes = tuple(about["classes"])
     model: Any
@@ -111,7 +111,7 @@ def load_trained(path: Path, device: Device) -> Trained:
 
 
 def describe(trained: Trained) -> str:
-    """One line about a trained system, for people."""
+    """One line about a trained system, for display."""
     options, default = asdict(trained.system.options), asdict(type(trained.system).Choices())
     changed = ", ".join(f"{name} {value}" for name, value in options.items() if value != default[name])
     return f"{trained.system.name}{f' ({changed})' if changed else ''}; classes {', '.join(trained.classes)}"

@@ -1,6 +1,6 @@
 """Clips of any length and size, brought to the length and size that a system reads.
 
-Motion is counted in pixels of a crop 256 wide, so that it does not depend on the size a dataset was built in.
+Motion is measured in pixels of a crop 256 wide, so that it does not depend on the image size of a dataset.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def expression(sample: Sample, least: int = 2) -> Sample:
 
 
 def select(sample: Sample, kept: NDArray[np.intp]) -> Sample:
-    """The same sample with some of its frames; flow between them adds up what lay between.
+    """The same sample with some of its frames; the flow in between is summed.
 
-    kept : ascending positions, the first and the last frame and onset, apex and offset among them
+    kept : ascending positions, including the first and last frame, onset, apex and offset
     """
     onset, apex, offset = (int(np.searchsorted(kept, at)) for at in (sample.onset, sample.apex, sample.offset))
     flow = np.add.reduceat(sample.flow, kept[:-1], axis=0)
@@ -56,7 +56,7 @@ def select(sample: Sample, kept: NDArray[np.intp]) -> Sample:
 
 
 def resampled(values: NDArray[np.generic], count: int) -> Values:
-    """(T, ...) at `count` moments evenly from first to last, linear between neighbours: (count, ...) float32."""
+    """(T, ...) at `count` evenly spaced times from first to last, linearly interpolated: (count, ...) float32."""
     at = np.linspace(0, len(values) - 1, count)
     before = np.floor(at).astype(int)
     after = np.minimum(before + 1, len(values) - 1)
@@ -65,12 +65,12 @@ def resampled(values: NDArray[np.generic], count: int) -> Values:
 
 
 def resampled_flow(flow: Values, count: int) -> Values:
-    """Flow (T-1, ...) between neighbouring frames as flow between `count` moments of the clip: (count-1, ...) float32.
+    """Flow (T-1, ...) between neighbouring frames as flow between `count` evenly spaced times: (count-1, ...) float32.
 
-    What it adds up to from the first frame to the last stays.
+    The total flow from the first frame to the last does not change.
     """
-    way = np.concatenate([np.zeros_like(flow[:1]), np.cumsum(flow, axis=0)])
-    return np.diff(resampled(way, count), axis=0)
+    total = np.concatenate([np.zeros_like(flow[:1]), np.cumsum(flow, axis=0)])
+    return np.diff(resampled(total, count), axis=0)
 
 
 def resized(images: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
@@ -100,7 +100,7 @@ def grey(frames: Image) -> NDArray[np.uint8]:
 
 
 def standardised(values: Values) -> Values:
-    """The same with mean 0 and deviation 1; zeros where all values are the same."""
+    """Values scaled to mean 0 and standard deviation 1; zeros if all values are equal."""
     deviation = float(values.std())
     return np.asarray((values - values.mean()) / deviation if deviation > 1e-6 else np.zeros_like(values), np.float32)
 

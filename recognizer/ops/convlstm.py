@@ -16,14 +16,14 @@ class ConvLSTM(nn.Module):
     def __init__(self, channels: int, hidden: int, kernel: int = 3) -> None:
         super().__init__()
         self.hidden = hidden
-        # Rows of both: i, f, o, c. The bias of each gate stands with the input's convolution.
+        # Channels of both: i, f, o, c. The bias of each gate is part of the input convolution.
         self.from_input = nn.Conv2d(channels, 4 * hidden, kernel, padding=kernel // 2)
         self.from_state = nn.Conv2d(hidden, 4 * hidden, kernel, padding=kernel // 2, bias=False)
 
     def forward(self, sequence: Tensor) -> Tensor:
         """(B, T, C, H, W) -> hidden states (B, T, hidden, H, W)."""
         batch, steps, _, height, width = sequence.shape
-        # Nothing of the input's part depends on the state: all steps at once.
+        # The input part does not depend on the state: compute all steps at once.
         inputs = self.from_input(sequence.flatten(0, 1)).unflatten(0, (batch, steps))
         state = cell = inputs.new_zeros(batch, self.hidden, height, width)
         states = []
@@ -36,7 +36,7 @@ class ConvLSTM(nn.Module):
 
 
 class BiConvLSTM(nn.Module):
-    """Two ConvLSTMs that read the sequence from its two ends; a convolution over both makes the representation."""
+    """Two ConvLSTMs that read the sequence forward and backward; a convolution joins their last states."""
 
     def __init__(self, channels: int, hidden: int, kernel: int = 3) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Copies of a sample for training: mirrored and turned."""
+"""Copies of a sample for training: mirrored and rotated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recognizer.records import Sample
 
 
 def copies(sample: Sample, turns: Sequence[float]) -> Iterator[Sample]:
-    """The sample and its mirror image, upright and then turned by each of some angles, degrees."""
+    """The sample and its mirror image, first upright, then rotated by each of some angles in degrees."""
     image = mirrored(sample)
     yield from (sample, image)
     for degrees in turns:
@@ -34,11 +34,11 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def turned(sample: Sample, degrees: float) -> Sample:
-    """The sample turned about the picture's middle, counter-clockwise; its edge goes on beyond itself."""
+    """The sample rotated counter-clockwise about the image centre; the border is replicated."""
     import cv2
 
     size = sample.frames.shape[1]
-    # OpenCV's pixel centres are whole numbers, the project's end in a half.
+    # Pixel centres are at whole numbers in OpenCV, at +0.5 here.
     matrix = cv2.getRotationMatrix2D((size / 2 - 0.5, size / 2 - 0.5), degrees, 1.0)
     turn = matrix[:, :2].astype(np.float32)
 

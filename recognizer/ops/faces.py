@@ -1,4 +1,4 @@
-"""Where a face lies in a sample: its landmarks, and boxes around parts of it."""
+"""Landmarks of the face in a sample, and boxes around its parts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _VIEW = re.compile(r"yaw([+-][\d.]+)(?:pitch([+-][\d.]+))?")
 
 
 def mean_landmarks(size: int, view: str) -> NDArray[np.float32]:
-    """(68, 2) float32 pixels, where a mean face's landmarks lie in a canonical crop, seen as `angles.view_name` says.
+    """(68, 2) float32 pixels, landmarks of a mean face in a canonical crop.
 
-    A name that tells no angle is the frontal view.
+    view : name by `angles.view_name`; a name without an angle is the frontal view
     """
     angles = _VIEW.fullmatch(view)
     yaw, pitch = (float(angle or 0) for angle in angles.groups()) if angles else (0.0, 0.0)
@@ -26,7 +26,7 @@ def mean_landmarks(size: int, view: str) -> NDArray[np.float32]:
 
 
 def landmarks_of(sample: Sample) -> NDArray[np.float32]:
-    """(68, 2) float32 pixels: the sample's landmarks, or a mean face's where they are not known."""
+    """(68, 2) float32 pixels: landmarks of the sample, or of a mean face if unknown."""
     if sample.landmarks is not None:
         return sample.landmarks
     return mean_landmarks(sample.frames.shape[1], sample.view)
@@ -35,7 +35,7 @@ def landmarks_of(sample: Sample) -> NDArray[np.float32]:
 def box_around(points: NDArray[np.float32], margin: float, size: int) -> tuple[slice, slice]:
     """Rows and columns of a box around points (N, 2), in a picture of side `size`; never empty.
 
-    margin : added on every side, as a share of the longer side of the points' own box
+    margin : added on every side, as a share of the longer side of the box
     """
     low, high = points.min(axis=0), points.max(axis=0)
     reach = margin * float((high - low).max())

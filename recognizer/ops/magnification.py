@@ -1,4 +1,4 @@
-"""Eulerian video magnification: small motion made larger without tracking it.
+"""Eulerian video magnification: amplifies small motion without tracking it.
 
 Source: Wu et al., Eulerian Video Magnification for Revealing Subtle Changes in the World, SIGGRAPH 2012; STRCN, eq. 3
 and section IV-A. The interval [0.05, 0.4] and the wavelength 16 that STRCN gives are the coefficients of the two
@@ -14,16 +14,16 @@ Floats = NDArray[np.float32]
 
 _SLOW, _FAST = 0.05, 0.4
 _WAVELENGTH = 16.0
-_SMALLEST = 4  # pixels a side of what is left below the coarsest band
+_SMALLEST = 4  # pixels, side of the image below the coarsest band
 
 
 def magnified(frames: NDArray[np.generic], factor: float, slow: float = _SLOW, fast: float = _FAST) -> Floats:
     """A clip with its motion magnified.
 
     frames : (T, H, W) or (T, H, W, 3), in [0, 255]; factor : alpha
-    slow, fast : coefficients of the low passes whose difference is the band that is magnified, in (0, 1]
-    Returns the same shape, float32 in [0, 255]; the first frame stays as it is. Bands of the Laplacian pyramid too fine
-    for the factor get what they bear: alpha = lambda / (8 delta) - 1, with delta = 16 / (8 (1 + factor)).
+    slow, fast : coefficients of the low-pass filters whose difference is the magnified band, in (0, 1]
+    Returns the same shape, float32 in [0, 255]; the first frame is unchanged. For bands of the Laplacian pyramid too
+    fine for the factor it is reduced to alpha = lambda / (8 delta) - 1, with delta = 16 / (8 (1 + factor)).
     """
     clip = np.asarray(frames, np.float32)
     moving = _band_pass(clip, slow, fast)
@@ -31,7 +31,7 @@ def magnified(frames: NDArray[np.generic], factor: float, slow: float = _SLOW, f
 
 
 def _band_pass(clip: Floats, slow: float, fast: float) -> Floats:
-    """What changes neither too fast nor too slowly: the difference of two first-order recursive low passes."""
+    """Temporal band-pass: the difference of two first-order recursive low-pass filters."""
     quick, lazy = clip[0].copy(), clip[0].copy()
     band = np.zeros_like(clip)
     for index in range(1, len(clip)):
@@ -42,7 +42,7 @@ def _band_pass(clip: Floats, slow: float, fast: float) -> Floats:
 
 
 def _amplified(change: Floats, factor: float) -> Floats:
-    """Filtering in time and taking a pyramid commute, so that one pyramid a frame is enough."""
+    """A frame of the band, amplified; filtering in time and pyramids commute, so one pyramid per frame is enough."""
     import cv2
 
     bands: list[Floats] = []

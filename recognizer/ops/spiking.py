@@ -15,8 +15,8 @@ _LEAK = 0.9  # share of its potential that a neuron keeps from one step to the n
 class SpikingBranch(nn.Module):
     """(B, C, T, H, W) -> (B, features): how often the neurons of each filter fire, through two dense layers.
 
-    The potential of a neuron is its pixel's; normalised input currents let about every fifth neuron fire at rest, so
-    that change of either sign shows.
+    Every pixel has a neuron; with normalised input currents about every fifth neuron fires at rest, so that changes of
+    either sign have an effect.
     """
 
     def __init__(self, channels: int, filters: int, features: int = 64) -> None:
@@ -25,11 +25,11 @@ class SpikingBranch(nn.Module):
         super().__init__()
         self.features = features
         self.current = nn.Sequential(
-            nn.BatchNorm3d(channels, affine=False),  # motion is to count as much as light does
+            nn.BatchNorm3d(channels, affine=False),  # gives motion the same weight as brightness
             nn.Conv3d(channels, filters, 3, stride=(1, 2, 2), padding=1, bias=False),
             nn.BatchNorm3d(filters),
         )
-        with torch.device("cpu"):  # it reads one of its own buffers, which a tensor without data does not allow
+        with torch.device("cpu"):  # its constructor reads a buffer, which fails on the meta device
             self.neurons = Leaky(_LEAK, spike_grad=surrogate.fast_sigmoid())
         self.dense = nn.Sequential(
             nn.Linear(filters, features), nn.ReLU(inplace=True), nn.Linear(features, features), nn.ReLU(inplace=True)
@@ -41,5 +41,5 @@ class SpikingBranch(nn.Module):
         for current in currents.unbind(dim=2):
             spikes, potential = self.neurons(current, potential)
             rate = rate + spikes.mean(dim=(2, 3))
-        self.neurons.reset_mem()  # nothing of this clip stays behind
+        self.neurons.reset_mem()  # keep no state of this clip
         return self.dense(rate / currents.shape[2])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-UNIFORM = 59  # patterns of eight neighbours: 58 with at most two changes around the circle, and the rest
+UNIFORM = 59  # bins for eight neighbours: 58 patterns with at most two changes around the circle, and all others
 
 
 def lbp_top(clip: NDArray[np.uint8], blocks: int, radius: int = 3) -> NDArray[np.float32]:
@@ -29,24 +29,24 @@ def lbp_top(clip: NDArray[np.uint8], blocks: int, radius: int = 3) -> NDArray[np
 
 
 def lbp_sip(clip: NDArray[np.uint8], blocks: int, radius: int = 3) -> NDArray[np.float32]:
-    """Histograms of the patterns of the six points where the three lines through a pixel leave its neighbourhood.
+    """Histograms of patterns of the six neighbours of a pixel along the three axes.
 
     clip, blocks : as in `lbp_top`
     Returns (blocks * blocks * 20,) float32: 16 patterns of the four neighbours in space, 4 of the two in time; each
     histogram sums to 1.
     """
     space, time = (
-        _code([_moved(clip, axes, radius, way) >= _inner(clip, radius) for axes, way in ways])
-        for ways in (_ACROSS, _ALONG)
+        _code([_moved(clip, axes, radius, direction) >= _inner(clip, radius) for axes, direction in directions])
+        for directions in (_ACROSS, _ALONG)
     )
     cells = _cells(space.shape, blocks)
     return np.concatenate([part for cell in cells for part in (_histogram(space[cell], 16), _histogram(time[cell], 4))])
 
 
-# Ways to a neighbour: axes, and shares of the radius along each.
-_ACROSS = tuple(((1, 2), way) for way in ((-1, 0), (0, 1), (1, 0), (0, -1)))
-_ALONG = tuple(((0, 1), way) for way in ((-1, 0), (1, 0)))
-# Neighbours are compared with a little less than the pixel, so that rounding does not decide where all are the same.
+# Directions to a neighbour: axes, and shares of the radius along each.
+_ACROSS = tuple(((1, 2), direction) for direction in ((-1, 0), (0, 1), (1, 0), (0, -1)))
+_ALONG = tuple(((0, 1), direction) for direction in ((-1, 0), (1, 0)))
+# Neighbours are compared with slightly less than the pixel, so that rounding does not decide where all are equal.
 _SLACK = 1e-3
 
 
@@ -55,18 +55,18 @@ def _circle(clip: NDArray[np.uint8], axes: tuple[int, int], radius: int) -> NDAr
     values = clip.astype(np.float32)
     centre = _inner(values, radius) - np.float32(_SLACK)
     angles = np.arange(8) * np.pi / 4
-    ways = np.round(np.stack([-np.sin(angles), np.cos(angles)], axis=-1), 9)
-    return _LABELS[_code([_moved(values, axes, radius, (way[0], way[1])) >= centre for way in ways])]
+    directions = np.round(np.stack([-np.sin(angles), np.cos(angles)], axis=-1), 9)
+    return _LABELS[_code([_moved(values, axes, radius, (each[0], each[1])) >= centre for each in directions])]
 
 
 def _inner(clip: NDArray[Any], radius: int) -> NDArray[Any]:
     return clip[radius:-radius, radius:-radius, radius:-radius]
 
 
-def _moved(clip: NDArray[Any], axes: tuple[int, int], radius: int, way: tuple[float, float]) -> NDArray[Any]:
-    """What lies radius * way from the inner pixels, along two axes; bilinear between pixels."""
+def _moved(clip: NDArray[Any], axes: tuple[int, int], radius: int, direction: tuple[float, float]) -> NDArray[Any]:
+    """Values at radius * direction from the inner pixels, along two axes; bilinear."""
     total: NDArray[Any] | None = None
-    for first, second in product(*(_ends(radius * share) for share in way)):
+    for first, second in product(*(_ends(radius * share) for share in direction)):
         inner = [slice(radius, side - radius) for side in clip.shape]
         for axis, (step, _) in zip(axes, (first, second), strict=True):
             inner[axis] = slice(radius + step, clip.shape[axis] - radius + step)
@@ -78,7 +78,7 @@ def _moved(clip: NDArray[Any], axes: tuple[int, int], radius: int, way: tuple[fl
 
 
 def _ends(distance: float) -> list[tuple[int, float]]:
-    """Whole pixels beside a distance, and their weights."""
+    """The whole pixels around a distance, and their weights."""
     below = int(np.floor(distance))
     share = distance - below
     return [(below, 1.0)] if share == 0 else [(below, 1 - share), (below + 1, share)]
@@ -96,12 +96,12 @@ _LABELS = _uniform_labels()
 
 
 def _code(bits: list[NDArray[np.bool_]]) -> NDArray[np.uint8]:
-    """Bits as numbers, the first counts one."""
+    """Bits as numbers, the first bit is the lowest."""
     return np.packbits(np.stack(bits), axis=0, bitorder="little")[0]
 
 
 def _cells(shape: tuple[int, ...], blocks: int) -> list[tuple[slice, slice, slice]]:
-    """Blocks of a clip (T, H, W), row by row; all of its time."""
+    """Spatial blocks of a clip (T, H, W), row by row, over all of its time."""
     down, across = (np.linspace(0, side, blocks + 1).astype(int) for side in shape[1:])
     every = slice(None)
     return [

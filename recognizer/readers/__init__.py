@@ -1,10 +1,10 @@
-"""Readers: where samples come from, one file for each kind of place.
+"""Readers of samples, one file for each kind of data.
 
-base         entries, classes, and what every reader has
-store        a dataset that mvgen has built, also from angles that were not
-truth        the true side views of a stand-in that was built
+base         entries, classes, and the interface of readers
+store        a dataset that mvgen has built, also rendered from other angles
+truth        the true side views of a stand-in that mvgen has built from
 source       a release directly, through mvgen's own stages
 flow_images  folders of precomputed onset-to-apex flow images
-kept         samples that are costly to read, kept on the disk
-config       which of them, as YAML and flags say it
+kept         a disk cache of samples that are slow to read
+config       the choice of a reader by YAML or flags
 """

@@ -1,4 +1,4 @@
-"""What every reader has: entries, one for each view of a clip, before any pixel is read."""
+"""Interface of all readers: entries, one for each view of a clip, before any pixel is read."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Kind = Literal["source", "built", "true"]
 class Entry:
     """One view of one clip.
 
-    clip, subject : unique in the whole data; label : index into the reader's classes
+    clip, subject : ids, unique in all data; label : index into the reader's classes
     view : its name; yaw : degrees, None for a frontal clip
-    kind : the registered frontal clip, a view that was built from it, or a true side view
-    kept : whether the view sees enough of the expression to be learned from
-    split : the side a store puts the subject on; None where nobody has said
+    kind : the registered frontal clip, a view built from it, or a true side view
+    kept : whether the view sees enough of the expression for training
+    split : of the subject in its store; None if there is none
     key : digest of all that the sample depends on
     """
 
@@ -44,10 +44,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ClassRule:
-    """Which class a clip is of.
+    """Rule for the class of a clip.
 
-    words : class -> what the release calls it, in lower case; None takes mvgen's three labels
-    by : whether the words are emotions, or what a clip's name begins with (`anger1_1` is "anger")
+    words : class -> the release's words for it, in lower case; None takes mvgen's three labels
+    by : whether the words are emotions, or prefixes of clip names (`anger1_1` has "anger")
     """
 
     words: Mapping[str, Sequence[str]] | None = None
@@ -59,7 +59,7 @@ class ClassRule:
         return get_args(Label) if self.words is None else tuple(self.words)
 
     def of(self, label: str | None, emotion: str, name: str) -> int | None:
-        """The class of a clip, None for one that has no place in them."""
+        """The class of a clip, None if it belongs to none."""
         if self.words is None:
             return None if label is None else self.names.index(label)
         found = re.match(r"[a-z]*", name.lower())
@@ -68,7 +68,7 @@ class ClassRule:
 
 
 class Reader(ABC):
-    """Entries of some data, and their samples. It pickles.
+    """Entries of some data, and their samples. Readers can be pickled.
 
     classes : names, in the order of the labels; entries : in a fixed order
     """
@@ -78,20 +78,20 @@ class Reader(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Sample:
-        """The sample of an entry. Raises MvgenError where it cannot be read."""
+        """The sample of an entry. Raises MvgenError if it cannot be read."""
 
 
 class Joined(Reader):
-    """Several readers of the same classes, one after the other.
+    """Several readers with the same classes, concatenated.
 
-    Clips and subjects of different datasets are told apart by the dataset's name.
-    Raises RecogniserError for other classes, or a view of a clip that two readers have.
+    The names of clips and subjects get the dataset as a prefix if there are several datasets.
+    Raises RecogniserError for different classes, or if two readers have the same view of a clip.
     """
 
     def __init__(self, readers: Sequence[Reader]) -> None:
         self.classes = readers[0].classes
         if any(reader.classes != self.classes for reader in readers):
-            raise RecogniserError("the data have different classes; give `classes` that all of them have")
+            raise RecogniserError("the data have different classes; set `classes` to common ones")
         self._readers = tuple(readers)
         self._places = [(reader, index) for reader in readers for index in range(len(reader.entries))]
         several = len({entry.dataset for reader in readers for entry in reader.entries}) > 1
@@ -119,10 +119,10 @@ def excluded(clip: str, patterns: Sequence[str]) -> bool:
 
 
 def on_face(frames: Image, face: Mask) -> Image:
-    """Frames (T, S, S, 3) uint8, black where no face is.
+    """Frames (T, S, S, 3) uint8, black outside the face.
 
-    A built view shows a face and nothing else. Without this a recogniser could tell what was rendered from what was
-    filmed by hair and background, and would learn the front with them and the sides without.
+    A built view shows only the face. Without this a recogniser could distinguish filmed from rendered views by hair and
+    background, and would learn frontal views with them and side views without.
     """
     return np.where(face[..., None], frames, np.uint8(0))
 
@@ -130,7 +130,7 @@ def on_face(frames: Image, face: Mask) -> Image:
 def sample_of(  # noqa: PLR0917
     entry: Entry, frames: Image, flow: Floats, apex_flow: Floats, valid: Mask,
               times: tuple[int, int, int], landmarks: Floats | None) -> Sample:  # fmt: skip
-    """A sample of an entry; times : onset, apex and offset, put in order where a release has them in another."""
+    """A sample of an entry; times : onset, apex and offset, put in order where a release violates it."""
     onset, apex, offset = times
     return Sample(
         frames=np.ascontiguousarray(frames),

@@ -1,4 +1,4 @@
-"""Which data: as the `data` part of a benchmark's YAML, or the flags of a command, say it."""
+"""The choice of data, as in the `data` section of a benchmark's YAML or in the flags of a command."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class DataConfig(BaseModel):
 
     stores: tuple[Path, ...] = Field(default=(), description="datasets that `mvgen build` wrote")
     angles: str | None = Field(
-        default=None, description="see the stores' clips from these angles instead of those built"
+        default=None, description="render the stores' clips from these angles instead of the built ones"
     )
     truth: Path | None = Field(default=None, description="true side views of the first store's stand-in")
     noise: Annotated[float, Field(ge=0)] = Field(
-        default=1.5, description="sensor noise of the true views, sigma of 255"
+        default=1.5, description="standard deviation of the sensor noise added to the true views, 0 to 255"
     )
     source: str | None = Field(default=None, description="read this release directly; see `mvgen datasets`")
     root: Path | None = Field(default=None, description="folder of the release")
-    annotations: Path | None = Field(default=None, description="workbook, or folder of it, when it is not in ROOT")
+    annotations: Path | None = Field(default=None, description="workbook, or its folder, when it is not in ROOT")
     variant: Variant = Field(default="auto", description="which of the release's trees to read")
     size: int = Field(default=256, description="side of a release's crops, pixels")
     flow_images: Path | None = Field(default=None, description="folder of precomputed onset-to-apex flow images")
@@ -41,16 +41,16 @@ class DataConfig(BaseModel):
         default="emotion", description="whether the words are emotions or clip names"
     )
     exclude: tuple[str, ...] = Field(
-        default=(), description="clips to leave out: ends of their ids, * stands for anything"
+        default=(), description="clips to leave out: endings of their ids, where * matches anything"
     )
     least_frames: Annotated[int, Field(ge=1)] = Field(default=1, description="leave shorter clips out")
-    face_only: bool = Field(default=True, description="black what is not face, in every view")
+    face_only: bool = Field(default=True, description="make everything outside the face black, in every view")
 
 
 def data_at(path: Path, **settings: object) -> DataConfig:
-    """The data in a folder: a store, else flow images. Raises RecogniserError for a path that is no folder."""
+    """The data in a folder: a store, else flow images. Raises RecogniserError for a path that is not a folder."""
     if not path.is_dir():
-        raise RecogniserError(f"{path} is no folder; give a dataset that `mvgen build` wrote, or one of flow images")
+        raise RecogniserError(f"{path} is not a folder; give a dataset of `mvgen build`, or a folder of flow images")
     if (path / layout.BUILD).is_file() or (path / layout.DATASET).is_file() or "truth" in settings:
         return DataConfig(stores=(path,), **settings)  # type: ignore[arg-type]
     return DataConfig(flow_images=path, **settings)  # type: ignore[arg-type]
@@ -59,8 +59,8 @@ def data_at(path: Path, **settings: object) -> DataConfig:
 def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
     """Open the data of a config.
 
-    keep : folder for samples that are costly to read; None reads them every time
-    Raises RecogniserError where it names none or several kinds, and what the readers raise.
+    keep : cache folder for samples that are slow to read; None reads them every time
+    Raises RecogniserError if it names no kind of data or several, and the errors of the readers.
     """
     from recognizer.readers.base import ClassRule, Joined
     from recognizer.readers.kept import KeptReader

@@ -1,11 +1,11 @@
-"""Folders of precomputed onset-to-apex flow images, as they are passed around with published code.
+"""Folders of precomputed onset-to-apex flow images, as distributed with published code.
 
     ROOT/<class>/<clip>.png                          or, for leave-one-subject-out
     ROOT/<subject>/u_train|u_test/<class>/<clip>.png
 
-The red channel is motion to the right, the green one motion down, 0 to 255 for -1 to 1, of a scale that only who made
-the images knows; what blue holds is not read. There are no frames: systems that look at more than the motion from
-onset to apex cannot use them, and say so.
+The red channel is motion to the right and the green one motion down, 0 to 255 for -1 to 1, at an unknown scale; the
+blue channel is ignored. There are no frames: systems that need more than the flow from onset to apex refuse these
+samples.
 """
 
 from __future__ import annotations
@@ -27,28 +27,27 @@ _TRAIN, _TEST = "u_train", "u_test"
 class FlowImageReader(Reader):
     """Flow images of either tree.
 
-    In a tree of subjects every clip is read from its own subject's `u_test`; `u_train`, which repeats it for all other
-    subjects, is only checked: none of its images may be of the subject. Otherwise the subject is what the file name
-    begins with, up to the first `_` or `-`.
+    In a tree of subjects every clip is read from its subject's `u_test`; `u_train`, the clips of all others, is only
+    checked to have none of this subject. In the other tree the subject is the file name up to the first `_` or `-`.
     Raises RecogniserError for a folder of another kind, an empty one, or a subject among its own training images.
     """
 
     def __init__(self, root: Path, classes: tuple[str, ...] | None = None) -> None:
         if not root.is_dir():
-            raise RecogniserError(f"{root} is no folder of flow images")
+            raise RecogniserError(f"{root} is not a folder of flow images")
         subjects = sorted(folder for folder in root.iterdir() if (folder / _TEST).is_dir())
         found = [(path, folder.name) for folder in subjects for path in _images(folder / _TEST)]
         found = found or [(path, re.split(r"[_-]", path.stem)[0]) for path in _images(root)]
         if not found:
             raise RecogniserError(
-                f"{root} holds no flow image; expected ROOT/<class>/*.png or ROOT/<subject>/{_TEST}/<class>/*.png"
+                f"{root} contains no flow image; expected ROOT/<class>/*.png or ROOT/<subject>/{_TEST}/<class>/*.png"
             )
         for folder in subjects:
             _check_training(folder)
         self.classes = classes or tuple(sorted({path.parent.name for path, _ in found}))
         unknown = sorted({path.parent.name for path, _ in found} - set(self.classes))
         if unknown:
-            raise RecogniserError(f"{root} has the class {unknown[0]!r}, asked for are {', '.join(self.classes)}")
+            raise RecogniserError(f"{root} has the class {unknown[0]!r}, which is none of {', '.join(self.classes)}")
         self._paths = [path for path, _ in found]
         self.entries = tuple(
             Entry(
@@ -68,7 +67,7 @@ class FlowImageReader(Reader):
         names = [entry.clip for entry in self.entries]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise RecogniserError(f"{root} has two images of {twice[0]}; a clip is of one class only")
+            raise RecogniserError(f"{root} has two images of {twice[0]}; a clip belongs to one class only")
 
     def read(self, index: int) -> Sample:
         from PIL import Image as Picture

@@ -1,4 +1,4 @@
-"""Samples that are costly to read, kept on the disk: the next system that asks for them has them at once."""
+"""A disk cache of samples that are slow to read, so that every system after the first gets them at once."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from recognizer.records import Sample
 
 
 class KeptReader(Reader):
-    """Another reader, whose samples are read once.
+    """Caches the samples of another reader.
 
-    Flow is kept in a store's steps of 1/128 pixel, and given so from the first time on.
+    Flow is quantised in steps of 1/128 pixel, as in a store, also in the sample returned first.
     """
 
     def __init__(self, reader: Reader, folder: Path) -> None:
@@ -54,7 +54,7 @@ def _arrays(sample: Sample) -> dict[str, np.ndarray]:
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:
-    """The arrays of a file; None where there is none, or a damaged one, which is then made anew."""
+    """The arrays of a file; None if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}

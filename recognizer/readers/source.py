@@ -1,4 +1,4 @@
-"""A release, or a video, read directly: each clip goes through mvgen's own stages up to its registered frontal view."""
+"""Reads a release or a video directly: mvgen's own stages turn each clip into its registered frontal view."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip, Variant
-from mvgen.pipeline.frontal import Tools, frontal_clip
+from mvgen.pipeline.frontal import frontal_clip
+from mvgen.pipeline.tools import Tools
 from mvgen.sources import get_source
 from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import list_frames, list_video
@@ -21,10 +22,10 @@ from recognizer.records import Sample
 
 
 class SourceReader(Reader):
-    """Frontal clips of a release: face, registration and flow are a build's, views and attention are not made.
+    """Frontal clips of a release, with face, registration and flow as in a build, but without views and attention.
 
-    config : settings of a build, of which size, device, weights, registration and flow matter
-    Raises SourceError for a root that is not the release.
+    config : settings of a build; only size, device, weights, registration and flow are used
+    Raises SourceError if the root is not the release.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class SourceReader(Reader):
 
 
 def frontal_sample(clip: Clip, entry: Entry, config: BuildConfig, tools: Tools, face_only: bool) -> Sample:
-    """The registered frontal view of a clip, as a build makes it. Raises RecogniserError naming the clip and why."""
+    """The registered frontal view of a clip, as a build makes it. Raises RecogniserError naming clip and reason."""
     try:
         front = frontal_clip(clip, config, tools)
     except ClipError as error:
-        raise RecogniserError(f"clip {clip.id} cannot be used: {error}; mend it, or exclude the clip") from None
+        raise RecogniserError(f"clip {clip.id} cannot be used: {error}; fix it, or exclude the clip") from None
     times = (front.onset, front.apex, front.clip.position(front.clip.offset, len(front.crops) - 1))
     frames = on_face(front.crops, front.shown) if face_only else front.crops
     flow, seen = front.flow.on(front.shown), front.shown & front.inside
@@ -92,10 +93,10 @@ def frontal_sample(clip: Clip, entry: Entry, config: BuildConfig, tools: Tools, 
 
 
 def read_video(path: Path, onset: int | None = None, apex: int | None = None, offset: int | None = None) -> Clip:
-    """A video, or a folder of frames, as a clip; onset, apex and offset count from 1, as frames do.
+    """A video, or a folder of frames, as a clip; onset, apex and offset are frame numbers.
 
-    Without them the clip is the expression, and its apex the frame of largest change from the first.
-    Raises RecogniserError for something that cannot be read, or frames that are not there.
+    By default the expression spans the whole clip, and its apex is the frame of largest change from the first.
+    Raises RecogniserError for an unreadable video, or frames that do not exist.
     """
     if not path.exists():
         raise RecogniserError(f"video {path} does not exist")
@@ -104,7 +105,7 @@ def read_video(path: Path, onset: int | None = None, apex: int | None = None, of
     except (ClipError, OSError) as error:
         raise RecogniserError(f"video {path} cannot be read: {error}") from None
     if not frames:
-        raise RecogniserError(f"{path} holds no frame; give a video, or a folder of numbered images")
+        raise RecogniserError(f"{path} contains no frame; give a video, or a folder of numbered images")
     numbers = [frame.number for frame in frames]
     for name, number in (("onset", onset), ("apex", apex), ("offset", offset)):
         if number is not None and number not in numbers:
@@ -113,7 +114,7 @@ def read_video(path: Path, onset: int | None = None, apex: int | None = None, of
             )
     given = [number for number in (onset, apex, offset) if number is not None]
     if given != sorted(given):
-        raise RecogniserError(f"{path}: onset, apex and offset must follow one another, got {given}")
+        raise RecogniserError(f"{path}: onset, apex and offset must be in this order, got {given}")
     name = path.resolve().stem
     return Clip(
         dataset="video", subject=name, subject_key=name, name=name, emotion="", label=None,

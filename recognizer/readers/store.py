@@ -1,4 +1,4 @@
-"""A dataset that mvgen has built: its kept views, all of them, or angles that were never built."""
+"""Reads a dataset that mvgen has built: its views, or its clips rendered from other angles."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from recognizer.records import Sample
 class StoreReader(Reader):
     """Views of a finished store.
 
-    angles : see the clips from these instead of the angles that were built, rendered when they are read; the frontal
-        clips stay
-    exclude, least_frames : clips that are left out, see `base.excluded`, and shorter ones
-    face_only : black what is not face, in the frontal clips too
-    A view is `kept` when it sees as much of the attention as the store asks of its training views, on whatever side of
-    the store's own split it lies: protocols here make splits of their own.
-    Raises StoreError for a folder that is no store, AnglesError for angles that cannot be read.
+    angles : rendered on reading, instead of the built views; the frontal clips are included in any case
+    exclude : patterns of clips to leave out, see `base.excluded`; least_frames : shorter clips are left out
+    face_only : make everything outside the face black, in the frontal clips too
+    A view is `kept` if it sees at least the share of the attention that the store requires of training views, whatever
+    its split in the store: protocols here make splits of their own.
+    Raises StoreError for a folder without a store, AnglesError for invalid angles.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class StoreReader(Reader):
         return sample_of(entry, frames, flow, apex_flow, item["valid"].numpy(), times, landmarks)
 
     def _scene(self, row: ViewRow) -> Scene:
-        """The scene of a clip without its frames; the last one is remembered, views of a clip follow one another."""
+        """The scene of a clip without its frames; the last one is cached, as views of a clip are read in a row."""
         if self._scenes is None or self._scenes[0] != row.clip:
             self._scenes = (row.clip, read_scene(self.root, row, frames=False))
         return self._scenes[1]

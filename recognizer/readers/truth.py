@@ -1,7 +1,7 @@
-"""The true side views of a stand-in: what a second camera would have filmed of the clips that a store was built from.
+"""Reads the true side views of a stand-in: its clips, from which a store was built, as filmed by a second camera.
 
-They are cut where the build's views are, so that a recogniser sees the same part of the face, registered and their
-flow found by the build's own stages. `mvgen synth --truth` writes them.
+They are cropped like the built views, so that a recogniser sees the same part of the face; registration and flow are
+those of the build's own stages. `mvgen synth --truth` writes them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A true view: the row of the clip's frontal view, the camera that filmed the front, and the angle."""
+    """A true view: the row of the clip's frontal view, the frontal camera, and the yaw in degrees."""
 
     row: ViewRow
     camera: Camera
@@ -46,10 +46,10 @@ class TruthReader(Reader):
     """True side views of the clips of a store.
 
     out : the store; truth : folder that `mvgen synth --truth` wrote with the stand-in
-    noise : sigma of the second camera's sensor, of 255; the truth itself is clean, which no camera is
-    face_only : black what is not face
-    Raises StoreError for a folder that is no store, RecogniserError for one that holds no truth of its clips, and for
-    a store that is registered in a way that true views cannot be.
+    noise : standard deviation of the sensor noise to add, 0 to 255, because the stored truth has none
+    face_only : make everything outside the face black
+    Raises StoreError for a folder without a store, RecogniserError for one without the truth of the store's clips, and
+    for a store whose kind of registration is not possible in side views.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TruthReader(Reader):
         self._config = stored_config(read_about(out))
         if self._config.registration.method == "paper":
             raise RecogniserError(
-                f"{out} is registered as in the paper, by landmarks that nobody finds in a side view; build it with "
+                f"{out} is registered as in the paper, by landmarks that side views do not have; build it with "
                 "--registration head to read true views of it"
             )
         index = read_index(truth)
@@ -85,7 +85,7 @@ class TruthReader(Reader):
                 self._places.append(_Place(row, camera, yaw))
                 entries.append(self._entry(row, label, yaw))
         if not entries:
-            raise RecogniserError(f"{truth} holds no true view of the clips in {out}; give the truth of their stand-in")
+            raise RecogniserError(f"{truth} has no true view of the clips in {out}; give the truth of their stand-in")
         self.entries = tuple(entries)
 
     def _entry(self, row: ViewRow, label: int, yaw: float) -> Entry:
@@ -127,12 +127,12 @@ class TruthReader(Reader):
         return sample_of(entry, shown, *clip.flow, clip.shown, times, landmarks_at(scene, yaw))
 
     def _onset_depth(self, place: _Place) -> Floats:
-        """(H, W) true depth of the onset frame, from the front."""
+        """(H, W) true depth of the onset frame in the frontal camera."""
         row = place.row
         return np.asarray(self._maps(clip_directory(row), None)["depth"][row.onset_index], np.float64)
 
     def _frames(self, place: _Place) -> Image:
-        """(T, H, W, 3) uint8, the second camera's frames, in the order of the store's."""
+        """(T, H, W, 3) uint8, frames of the second camera, in the order of those in the store."""
         from PIL import Image as Picture
 
         folder = self.truth / "views" / view_name(place.yaw) / clip_directory(place.row)
@@ -165,10 +165,10 @@ class TruthReader(Reader):
 
 
 def read_index(truth: Path) -> dict[str, Any]:
-    """`truth.json`. Raises RecogniserError where there is none of this schema."""
+    """`truth.json`. Raises RecogniserError if it is missing or has another schema."""
     path = truth / "truth.json"
     if not path.is_file():
-        raise RecogniserError(f"{truth} holds no truth.json; `mvgen synth --truth {truth}` makes one with its stand-in")
+        raise RecogniserError(f"{truth} has no truth.json; `mvgen synth --truth {truth}` writes it with the stand-in")
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -184,7 +184,7 @@ def clip_directory(row: ViewRow) -> str:
 
 
 def eye_midpoint(depth: Floats, crop: Floats, size: int, camera: Camera) -> Floats:
-    """(3,) midpoint between the eyes in the world of the camera that filmed the front.
+    """(3,) midpoint between the eyes in world coordinates of the frontal camera.
 
     depth : (H, W) of a frame, world units; crop : (2, 3) frame pixel -> crop pixel of the clip's canonical crop
     """
@@ -192,23 +192,23 @@ def eye_midpoint(depth: Floats, crop: Floats, size: int, camera: Camera) -> Floa
     pixels = (offsets * size - crop[:, 2]) @ np.linalg.inv(crop[:, :2]).T
     column, row = np.clip(pixels.astype(int), 0, np.array(depth.shape)[::-1] - 1).T
     deep = depth[row, column]
-    # A crop that misses an eye has nothing to say of its depth: the eyes of a resting head are at zero.
+    # Where the crop misses an eye, its depth is unknown: take zero, as for the eyes of a head at rest.
     return np.asarray(camera.unproject(np.column_stack([pixels, np.nan_to_num(deep)])).mean(axis=0))
 
 
 def side_crop(crop: Floats, eyes: Floats, seen: Camera, built: Camera) -> Floats:
     """(2, 3) similarity, pixel of a true view -> pixel of the built view at the same angle.
 
-    crop : of the frontal clip; eyes : (3,) their midpoint in the world of `seen`, the camera of the true view
+    crop : of the frontal clip; eyes : (3,) midpoint of the eyes in the world of `seen`, the camera of the true view
     built : the camera of the built view, whose world has its origin between the eyes
-    Scale and roll are the frontal crop's; the eyes come to lie where the built view has them.
+    Scale and roll are those of the frontal crop; the eyes are at the same pixel as in the built view.
     """
     there, here = seen.project(eyes)[:2], built.project(np.zeros(3))[:2]
     return np.column_stack([crop[:, :2], here - crop[:, :2] @ there])
 
 
 def turned_fit(fit: FaceFit, camera: Camera) -> FaceFit:
-    """A fit in the frame of a turned camera, as the camera that is not turned would see it.
+    """A fit in the coordinates of a turned camera.
 
     fit : in the world of the frontal crop; camera : of a view of it
     """

@@ -1,6 +1,6 @@
-"""Systems: the published recognisers, by the name that `--system` takes.
+"""Systems: the published recognisers, by the name given to `--system`.
 
-A system's module is imported when the system is asked for: a list of names costs nothing.
+The module of a system is imported when it is used, so that listing the names is cheap.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ SYSTEMS = Registry[type[System[Any]]](
 
 
 def get_system(name: str, **options: Any) -> System[Any]:
-    """The system of a name.
+    """The system with a name.
 
     options : values of its `Choices`, as they are or as text ("size=64", "no_snn=true")
-    Raises RecogniserError for an unknown name, an unknown option, or a value that does not fit.
+    Raises RecogniserError for an unknown name, an unknown option, or an invalid value.
     """
     system = SYSTEMS.get(name)
     return system(_choices(system, options))

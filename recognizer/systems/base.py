@@ -1,7 +1,7 @@
-"""What a recogniser is: inputs made of a sample, and a network or a classifier that reads them.
+"""Interface of recognisers: a function from samples to inputs, and a network or a classifier for them.
 
-A system is made of its options and nothing else: it holds no data and no weights, so that one object serves every
-fold and seed. `prepare` is pure; what it gives can be kept and used again under the same sample.
+A system consists of its options only. It has no data and no weights, so that one object serves every fold and seed.
+`prepare` is pure; its results can be cached by sample.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 Inputs = dict[str, NDArray[np.float32]]
 Options = TypeVar("Options")
 
-# Of options; `get_system` checks them.
+# Types of options; `get_system` checks them.
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a network is trained; the defaults of a system are its paper's.
+    """How a network is trained; the defaults of a system are those of its paper.
 
-    steps : at least as many, in whole epochs, instead of `epochs`: who learns from fewer views then learns as long
+    steps : train for at least so many steps, in whole epochs, instead of `epochs`: independent of the number of views
     rate : learning rate, multiplied by `decay` after each epoch
     loss : "balanced" weights a sample inversely to the share of its class in the batch (STRCN, eq. 10)
     """
@@ -49,25 +49,25 @@ class Training:
     loss: Literal["cross_entropy", "balanced"] = "cross_entropy"
 
     def epochs_over(self, samples: int) -> int:
-        """Epochs that so many samples are learned for."""
+        """Number of epochs of training on so many samples."""
         return self.epochs if self.steps is None else -(-self.steps // batch_count(samples, self.batch))
 
 
 def batch_count(samples: int, batch: int) -> int:
-    """Batches that an epoch over so many samples has, none of them above `batch`."""
+    """Number of batches in an epoch of so many samples, none larger than `batch`."""
     return max(1, -(-samples // batch))
 
 
 @dataclass(frozen=True, slots=True)
 class NoOptions:
-    """Nothing to choose."""
+    """No options."""
 
 
 class System(ABC, Generic[Options]):
     """A published recogniser.
 
     name : as on the command line; source : paper and tables
-    Choices : the frozen dataclass of its options; options : those chosen
+    Choices : the frozen dataclass of its options; options : the chosen values
     """
 
     name: ClassVar[str]
@@ -79,37 +79,37 @@ class System(ABC, Generic[Options]):
 
     @abstractmethod
     def prepare(self, sample: Sample) -> Inputs:
-        """Inputs of the network or the classifier: arrays without a batch axis, of the same shapes for every sample.
+        """Inputs of the network or the classifier: arrays without a batch axis, with the same shapes for every sample.
 
-        Raises RecogniserError, naming the clip and the reason, for a clip that cannot be used.
+        Raises RecogniserError, with the clip and the reason, for an unusable clip.
         """
 
     def expand(self, sample: Sample) -> Iterator[Sample]:
-        """Copies of a training sample, the sample itself among them, as the paper makes them; in a fixed order."""
+        """Training copies of a sample as in the paper, including the sample itself, in a fixed order."""
         yield sample
 
 
 class NeuralSystem(System[Options]):
-    """A system that is a network."""
+    """A system with a neural network."""
 
     training: ClassVar[Training]
 
     @abstractmethod
     def network(self, classes: int) -> nn.Module:
-        """A new network, initialised by torch's global seed. Its forward takes a dict of the inputs, each with a batch
-        axis in front, and gives logits (B, classes)."""
+        """A new network, initialised by torch's global seed. Its forward maps a dict of the inputs, each with a
+        leading batch axis, to logits (B, classes)."""
 
     def initialise(self, network: nn.Module, batches: Iterable[dict[str, Tensor]], seed: int = 0) -> None:
-        """Learn what the network needs before its first step; called once, with the training fold's inputs only.
+        """Prepare the network before its first step; called once, with inputs of the training fold only.
 
-        batches : inputs, each with a batch axis in front, of unexpanded training samples
-        Most systems need nothing. What is learned is kept in the network's buffers and parameters, and so is stored
-        with its weights.
+        batches : inputs of training samples without copies, each with a leading batch axis
+        Most systems need nothing. Results go into buffers and parameters of the network, and so are stored with its
+        weights.
         """
 
 
 class FeatureSystem(System[Options]):
-    """A system of hand-crafted features: `prepare` gives {"features": (D,)}."""
+    """A system of hand-crafted features: `prepare` returns {"features": (D,)}."""
 
     @abstractmethod
     def classifier(self, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""Bi-WOOF: orientations of the apex' motion, weighted by its magnitude and by the strain of the skin.
+"""Bi-WOOF: orientations of the flow at the apex, weighted by its magnitude and by the optical strain.
 
 Source: Liong et al., Less is more: Micro-expression recognition from video using apex frame, Signal Processing: Image
 Communication 62, 2018; STRCN, section IV-C2, for the 8 x 8 blocks and the classifier.
@@ -28,7 +28,7 @@ class Choices:
 
     def __post_init__(self) -> None:
         if self.size % self.blocks:
-            raise ValueError(f"size {self.size} is no multiple of {self.blocks} blocks")
+            raise ValueError(f"size {self.size} is not a multiple of {self.blocks} blocks")
 
 
 class BiWoof(FeatureSystem[Choices]):
@@ -48,8 +48,8 @@ def bi_woof(flow: NDArray[np.float32], blocks: int, bins: int) -> NDArray[np.flo
     """Histograms of orientation, block by block.
 
     flow : (S, S, 2) pixels, S a multiple of blocks
-    Returns (blocks * blocks * bins,) float32: magnitudes of the pixels add up in the bins of their orientations, a
-    block counts by its mean strain, and the whole sums to 1 unless nothing moves.
+    Returns (blocks * blocks * bins,) float32: magnitudes of the pixels are summed by orientation, each block
+    is weighted by its mean strain, and all values sum to 1 unless nothing moves.
     """
     magnitude = np.hypot(flow[..., 0], flow[..., 1])
     angle = np.arctan2(flow[..., 1], flow[..., 0])

@@ -1,7 +1,7 @@
-"""What the deep baselines share: colour frames of a clip, and a small convolutional network over each.
+"""Common parts of the deep baselines: colour frames of a clip, and a small convolutional network for each frame.
 
-The papers compare with networks that VGGFace's weights initialise, whose terms do not allow that everyone uses them;
-here all layers learn from scratch, and their sizes are this project's.
+The papers compare with networks initialised with VGGFace weights, whose terms restrict their use. Here all layers are
+trained from scratch, and their sizes are choices of this project.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FEATURES = 128
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """size : side of the frames; frames : that a clip is resampled to; dropout : share that is dropped
-    copies : of a training sample, six or the first of them
+    """size : side of the frames; frames : number of frames after resampling; dropout : probability
+    copies : number of training copies of a sample, up to six
     """
 
     size: Annotated[int, Field(ge=8)] = 64
@@ -61,5 +61,5 @@ class FrameBaseline(NeuralSystem[Choices]):
         return {"frames": channels_first(standardised(resampled(frames, self.options.frames)))}
 
     def expand(self, sample: Sample) -> Iterator[Sample]:
-        """The sample and its mirror image, each upright and turned by 5 degrees either way."""
+        """The sample and its mirror image, each upright and rotated by 5 degrees in both directions."""
         return islice(copies(sample, (5.0, -5.0)), self.options.copies)

@@ -1,7 +1,7 @@
-"""A network over single frames, in the manner of Takalkar and Xu: many copies of each picture, no time.
+"""A network for single frames after Takalkar and Xu: many copies of each image, no temporal information.
 
 Source: Takalkar and Xu, Image based Facial Micro-Expression Recognition using Deep Learning on Small Datasets, DICTA
-2017, as STRCN (section IV-C3) compares with it: every frame is recognised, and the frames of a clip vote. Layers are
+2017, as STRCN (section IV-C3) compares with it: every frame is classified, and the frames of a clip vote. Layers are
 those of `cnn`.
 """
 

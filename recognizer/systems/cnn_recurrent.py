@@ -1,7 +1,7 @@
-"""A network over frames, and a recurrent one over what it sees: LSTM or GRU.
+"""A convolutional network for frames, and a recurrent one over its features: LSTM or GRU.
 
 Source: STRCN, section IV-C3 and table II, CNN-LSTM and CNN-GRU. The STRCN paper trains the recurrent part on features
-of a fixed network; here both learn together. Layers: `cnn`.
+of a fixed network; here both are trained together. Layers: `cnn`.
 """
 
 from __future__ import annotations

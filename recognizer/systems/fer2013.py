@@ -1,4 +1,4 @@
-"""FER2013, the faces that TSCNN's static stream is trained on first.
+"""FER2013, the faces on which the static stream of TSCNN is pretrained.
 
 Source: Goodfellow et al., Challenges in Representation Learning, ICONIP 2013. One csv file: emotion (0 to 6), pixels
 (48 x 48 grey values between spaces), Usage.
@@ -21,12 +21,12 @@ _COLUMNS = ("emotion", "pixels", "Usage")
 
 
 def read_fer2013(path: Path, size: int = _SIDE) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pictures (N, size, size) uint8 and labels (N,) of its training part.
+    """Images (N, size, size) uint8 and labels (N,) of its training part.
 
-    Raises RecogniserError for a file that is missing or another, with the line where it goes wrong.
+    Raises RecogniserError for a missing or invalid file, with the line of the error.
     """
     if not path.is_file():
-        raise RecogniserError(f"{path} does not exist; pretrain is the csv file of FER2013")
+        raise RecogniserError(f"{path} does not exist; set pretrain to the csv file of FER2013")
     pictures, labels = [], []
     with path.open(newline="") as file:
         reader = csv.DictReader(file)

@@ -1,8 +1,8 @@
-"""A 3D network over frames and both directions of flow, each in a stream of its own.
+"""A 3D network for frames, horizontal flow and vertical flow, each in a stream of its own.
 
 Source: Li et al., Micro-expression recognition based on 3D flow convolutional neural network, Pattern Analysis and
-Applications 22, 2019, as the papers here describe it: grey frames, horizontal flow and vertical flow. Sizes of layers
-are this project's.
+Applications 22, 2019, as other papers describe it: grey frames, horizontal flow and vertical flow. The sizes of the
+layers are choices of this project.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STREAMS = ("frames", "across", "down")
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """size : side of the pictures; frames : that a clip is resampled to; dropout : share that is dropped"""
+    """size : side of the images; frames : number of frames after resampling; dropout : probability"""
 
     size: Annotated[int, Field(ge=8)] = 64
     frames: Annotated[int, Field(ge=9)] = 17

@@ -1,4 +1,4 @@
-"""What the local binary patterns share: grey clips of one size, and their blocks."""
+"""Common parts of the local binary patterns: grey clips of one size, and their blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recognizer.systems.support_vectors import polynomial_machine
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """size : side of the frames; frames : that a clip is resampled to; blocks : the face is cut into blocks x blocks
+    """size : side of the frames; frames : number after resampling; blocks : the face is cut into blocks x blocks
     radius : of the patterns in space and time, pixels and frames; 3 in STRCN's comparison
     """
 
@@ -35,7 +35,7 @@ class Choices:
 
 
 class BinaryPatterns(FeatureSystem[Choices]):
-    """Patterns of a clip, and support vectors."""
+    """Local binary patterns of a clip, classified by a support vector machine."""
 
     Choices = Choices
 

@@ -1,4 +1,4 @@
-"""What `recognizer systems` shows."""
+"""The listing of `recognizer systems`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recognizer.systems import SYSTEMS, NeuralSystem, get_system
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A system in a line. `parameters` of its network with its default options; None for hand-crafted features."""
+    """A line of the listing. parameters : of the network with default options; None for hand-crafted features"""
 
     name: str
     kind: str
@@ -18,9 +18,9 @@ class Description:
 
 
 def describe_systems(classes: int = 3) -> tuple[list[Description], list[str]]:
-    """Every system, and in words why some that packages add cannot be used.
+    """All systems, and reasons why some systems of other packages cannot be used.
 
-    They come in the order of the registry; networks are counted without room for their weights.
+    The order is that of the registry; parameters are counted without allocating weights.
     """
     systems, problems = SYSTEMS.load_all()
     return [_describe(name, classes) for name in systems], problems

@@ -1,8 +1,8 @@
 """MDMO: the main direction of motion in 36 regions of the face.
 
 Source: Liu et al., A Main Directional Mean Optical-flow Feature for Spontaneous Micro-expression Recognition, IEEE
-Transactions on Affective Computing 7(4), 2016. Its 36 regions are drawn in a figure; here each pixel of the face
-belongs to the nearest of 36 points that the 68 landmarks give: brows, lids, nose, cheeks, lips, chin.
+Transactions on Affective Computing 7(4), 2016. The paper gives its 36 regions in a figure only; here each pixel
+of the face belongs to the nearest of 36 points derived from the 68 landmarks: brows, lids, nose, cheeks, lips, chin.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BINS = 8
 @dataclass(frozen=True, slots=True)
 class Choices:
     """size : side of the flow, pixels
-    balance : alpha, the weight of the magnitudes beside that of the angles, 1 - alpha
+    balance : alpha, the weight of the magnitudes; that of the angles is 1 - alpha
     """
 
     size: Annotated[int, Field(ge=48)] = 96
@@ -52,7 +52,7 @@ class Mdmo(FeatureSystem[Choices]):
     def prepare(self, sample: Sample) -> Inputs:
         size = self.options.size
         face = expression(sample)
-        # Flow from the first frame: what neighbours add up to, as frames are registered and motion is small.
+        # Flow from the first frame as a sum over frames, which are registered and whose motion is small.
         flow = np.cumsum(resized_flow(face.flow, size, size), axis=0)
         owner = regions(landmarks_of(face) * (size / face.frames.shape[1]), size)
         return {"features": mdmo(flow, owner, self.options.balance)}
@@ -62,7 +62,7 @@ class Mdmo(FeatureSystem[Choices]):
 
 
 def regions(landmarks: NDArray[np.float32], size: int) -> NDArray[np.intp]:
-    """(size, size) int: number of the region that a pixel belongs to, -1 outside the landmarks' convex hull."""
+    """(size, size) int: index of the region of a pixel, -1 outside the landmarks' convex hull."""
     import cv2
 
     points = np.stack([landmarks[list(members)].mean(axis=0) for members in POINTS])
@@ -77,7 +77,7 @@ def mdmo(flow: NDArray[np.float32], owner: NDArray[np.intp], balance: float) -> 
 
     flow : (N, S, S, 2) pixels, from the first frame to each of the others; owner : (S, S), see `regions`
     Returns (72,) float32: 36 magnitudes relative to the largest, times balance; 36 angles in [-pi, pi], times
-    1 - balance. In a frame, a region's motion is the mean over the fullest of eight sectors of direction.
+    1 - balance. In a frame, the motion of a region is the mean over the most frequent of eight sectors of direction.
     """
     seen = owner >= 0
     vectors = flow[:, seen].astype(np.float64)

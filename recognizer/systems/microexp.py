@@ -1,7 +1,7 @@
-"""What the two families of MicroExp networks share: grey clips of a fixed depth, 32 filters of 3x3x15, pooling by 3.
+"""Common parts of the two families of MicroExp networks: grey clips of fixed depth, 32 filters of 3x3x15, pooling by 3.
 
 Source: Reddy et al., Spontaneous Facial Micro-Expression Recognition using 3D Spatiotemporal Convolutional Neural
-Networks, IJCNN 2019. The papers' shapes read width x height x depth; torch's are depth x height x width.
+Networks, IJCNN 2019. Shapes in the papers are width x height x depth; in torch they are depth x height x width.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ TRAINING = Training(epochs=100, batch=8, rate=1e-2)
 def grey_clip(sample: Sample, depth: int, fit: Fit) -> NDArray[np.uint8]:
     """Grey frames from onset to offset, (T, S, S) uint8.
 
-    fit : "first" refuses clips of fewer than `depth` frames, as the paper leaves them out, and takes the first of the
-        others; "resample" leaves the number of frames to `fixed_size`
+    fit : "first" takes the first `depth` frames and refuses shorter clips, as in the paper; "resample" takes all
+        frames, which `fixed_size` then resamples
     """
     face = expression(sample, least=depth if fit == "first" else 2)
     return grey(face.frames[:depth] if fit == "first" else face.frames)
 
 
 def fixed_size(clip: NDArray[np.uint8], depth: int, size: int) -> NDArray[np.float32]:
-    """(T, H, W) as (1, depth, size, size) float32 with mean 0 and deviation 1."""
+    """(T, H, W) as (1, depth, size, size) float32 with mean 0 and standard deviation 1."""
     return standardised(resampled(resized(clip, size, size), depth))[None]
 
 
@@ -52,5 +52,5 @@ def convolution(dropout: float) -> nn.Sequential:
 
 
 def flattened(depth: int, size: int) -> int:
-    """How many numbers `convolution` gives."""
+    """Number of outputs of `convolution`."""
     return FILTERS * ((depth - KERNEL[0] + 1) // POOL) * ((size - KERNEL[1] + 1) // POOL) ** 2

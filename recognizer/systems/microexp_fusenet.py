@@ -1,8 +1,8 @@
 """MicroExpFuseNet: two 3D convolutions, over the eyes and over the mouth, fused before or after the dense layers.
 
 Source: Reddy et al., IJCNN 2019, tables II and III, see `microexp`. Table II gives 20 x 20 x 27 after the dropout that
-follows 10 x 10 x 27, and 86400 numbers for two times 86400 put side by side; a dropout and a concatenation as the text
-has them give 10 x 10 x 27 and 172800.
+follows 10 x 10 x 27, and 86400 values for the concatenation of two times 86400; dropout and concatenation as in the
+text give 10 x 10 x 27 and 172800.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recognizer.systems.base import Inputs, NeuralSystem, Share
 from recognizer.systems.microexp import TRAINING, Depth, Fit, Size, convolution, fixed_size, flattened, grey_clip
 
 _PARTS = {"eyes": slice(EYE_LEFT.start, EYE_RIGHT.stop), "mouth": MOUTH}
-# Beside the landmarks, a share of the part's width: room for lids, brows and the corners of the mouth to move.
+# Around the landmarks, as a share of the part's width: room for motion of lids, brows and corners of the mouth.
 _MARGIN = 0.15
 
 

@@ -1,7 +1,7 @@
 """MicroExpSTCNN: one 3D convolution over the whole face, and two dense layers.
 
 Source: Reddy et al., IJCNN 2019, table I, see `microexp`. The table ends with a dropout after the last dense layer,
-which would drop class scores; dropout stands where the text has it, after pooling and after the first dense layer.
+which would drop class scores; here dropout is as in the text, after pooling and after the first dense layer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recognizer.systems.microexp import TRAINING, Depth, Fit, Size, convolution,
 @dataclass(frozen=True, slots=True)
 class Choices:
     """size : side of the frames, pixels; depth : frames, 96 for CAS(ME)² and 18 for SMIC in the paper
-    fit : how a clip gets to that depth, see `microexp.grey_clip`; dropout : share that is dropped
+    fit : how a clip is brought to that depth, see `microexp.grey_clip`; dropout : probability
     """
 
     size: Size = 64

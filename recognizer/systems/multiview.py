@@ -1,8 +1,8 @@
-"""The main paper's network: frames and flow through 3D convolution, ConvLSTM and 2D convolutions, beside spikes.
+"""The main paper's network: frames and flow through 3D convolution, ConvLSTM and 2D convolutions, and a spiking branch.
 
 Source: "Multi-view geometry consistency for micro-expression recognition", sections III-C and III-D, figure 2, eq. 5.
-The paper gives the first kernel (3x3x15), pooling (3x3x3), the order of the layers and the size of the pictures
-(128x128). It does not give the number of frames, of filters and of dense units; those are `Choices`.
+The paper gives the first kernel (3x3x15), pooling (3x3x3), the order of the layers and the size of the images
+(128x128). It does not give the numbers of frames, filters and dense units; they are in `Choices`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _KERNEL, _POOL = (15, 3, 3), 3
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """size : side of the pictures; frames : that a clip is resampled to
-    filters : of every convolution and hidden state; units : of the dense layers; dropout : share that is dropped
-    flow : "step" from each frame to the next, as the paper; "onset" from the onset frame to each
-    no_convlstm, no_snn, no_flow : the ablations of figure 9; what is left out is not computed. Without the ConvLSTM
-        the features of the 3D convolution are averaged over time
+    """size : side of the images; frames : number of frames after resampling
+    filters : of every convolution and hidden state; units : of the dense layers; dropout : probability
+    flow : "step" from each frame to the next, as in the paper; "onset" from the onset frame to each frame
+    no_convlstm, no_snn, no_flow : the ablations of figure 9; omitted parts are not computed. Without the ConvLSTM the
+        features of the 3D convolution are averaged over time
     """
 
     size: Annotated[int, Field(ge=14)] = 128
@@ -53,7 +53,7 @@ class Choices:
 
 
 class Stream(nn.Module):
-    """One input's way: (B, C, T, S, S) -> features (B, F)."""
+    """The layers for one input: (B, C, T, S, S) -> features (B, F)."""
 
     def __init__(self, channels: int, choices: Choices) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Network(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         features = self.dense(torch.cat([stream(inputs[name]) for name, stream in self.streams.items()], dim=1))
         if self.spiking is not None:
-            # Flow ends in the frame after its own: both begin with the clip's second moment.
+            # Flow t goes from frame t to t+1 and is paired with frame t+1: both start with the second frame.
             last = inputs["frames"].shape[2] - 1
             clip = torch.cat([inputs[name][:, :, -last:] for name in self.streams], dim=1)
             features = torch.cat([features, self.spiking(clip)], dim=1)

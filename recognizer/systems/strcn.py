@@ -1,4 +1,4 @@
-"""What the two kinds of STRCN share: aligned and magnified faces, fifty copies of a sample, training.
+"""Common parts of the two kinds of STRCN: aligned and magnified faces, fifty copies of a sample, training.
 
 Source: Xia et al., IEEE Transactions on Multimedia 2020, sections III-B, III-E and IV-A; see `ops.alignment` and
 `ops.magnification`.
@@ -26,10 +26,10 @@ _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """maps : feature maps of every layer, M in table I; figure 5 tells that more are better, the text not how many
+    """maps : feature maps of every layer, M in table I; figure 5 shows that more are better; their number is not given
     magnification : alpha, outside training
-    copies : of a training sample; the paper's fifty are ten factors by five shares of the frames, fewer are spread
-        evenly over those, and 1 is the sample itself
+    copies : number of training copies; the paper's fifty are ten factors by five shares of the frames, fewer are
+        spread evenly over those, and 1 is the sample itself
     """
 
     maps: Count = 32
@@ -41,18 +41,18 @@ Chosen = TypeVar("Chosen", bound=Choices)
 
 
 class Strcn(NeuralSystem[Chosen]):
-    """A kind of STRCN. Thirty epochs bring the rate, 0.8 times smaller after each, near the 1e-3 of itself."""
+    """A kind of STRCN. In thirty epochs the rate, multiplied by 0.8 after each, falls to about 1e-3 of its start."""
 
     training = Training(epochs=30, batch=20, rate=1e-3, momentum=0.9, weight_decay=5e-4, decay=0.8, loss="balanced")
 
     def factor(self, sample: Sample) -> float:
-        """What the sample's motion is to be magnified by."""
+        """The magnification factor of a sample."""
         return self.options.magnification if sample.magnification is None else sample.magnification
 
     def expand(self, sample: Sample) -> Iterator[Sample]:
         """Copies magnified by 5 to 14, with all, 90 %, 80 %, 70 % and 60 % of the frames, chosen at random.
 
-        Onset, apex and offset are always among them. The choice depends on clip and copy alone.
+        Onset, apex and offset are always included. The choice depends on clip and copy alone.
         """
         if self.options.copies == 1:
             yield sample

@@ -1,7 +1,7 @@
-"""STRCN-A: the pixels that expressions move, beside one another over time, as one picture.
+"""STRCN-A: the pixels that expressions move most, over time, arranged as one image.
 
-Source: Xia et al., IEEE Transactions on Multimedia 2020, section III-C1, eq. 4, table I; see `strcn`. The paper adds up
-the heat map over the whole dataset. Here it is learned from the training fold alone: test clips have no say.
+Source: Xia et al., IEEE Transactions on Multimedia 2020, section III-C1, eq. 4, table I; see `strcn`. The paper sums
+the heat map over the whole dataset. Here it is learned from the training fold alone, without the test clips.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Network(nn.Module):
         self.register_buffer("mask", torch.full((round(choices.share * _HEIGHT * _WIDTH),), -1, dtype=torch.int64))
 
     def learn_mask(self, clips: Iterable[Tensor]) -> None:
-        """Equation 4: differences to the first frame, added up over clips (B, 3, 30, 64, 48), and their highest."""
+        """Equation 4: pixels with the largest summed difference to the first frame; clips : (B, 3, 30, 64, 48)"""
         heat = torch.zeros(_HEIGHT * _WIDTH, dtype=torch.float64)
         for clip in clips:
             heat += (clip - clip[:, :, :1]).abs().double().sum(dim=(0, 1, 2)).flatten().cpu()

@@ -1,7 +1,7 @@
-"""STRCN-G: the motion from the onset frame to the apex, found in magnified frames.
+"""STRCN-G: the flow from the onset frame to the apex, estimated in magnified frames.
 
-Source: Xia et al., IEEE Transactions on Multimedia 2020, section III-C2, eq. 5, table I; see `strcn`. The paper's flow
-is Sun et al.'s (CVPR 2010); here it is `mvgen.motion.flow`'s.
+Source: Xia et al., IEEE Transactions on Multimedia 2020, section III-C2, eq. 5, table I; see `strcn`. The paper uses
+the flow of Sun et al. (CVPR 2010); here it is that of `mvgen.motion.flow`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from mvgen.pipeline.frontal import flow_between
+from mvgen.motion.flow import flow_between
 from recognizer.ops.alignment import aligned_face
 from recognizer.ops.clips import expression, grey, resized
 from recognizer.ops.magnification import magnified
@@ -60,7 +60,7 @@ class StrcnG(Strcn[Choices]):
         face = expression(sample)
         clip = magnified(aligned_face(face, grey(face.frames)), self.factor(sample))
         pair = np.rint(resized(clip[[0, apex_of(clip)]], self.options.height, self.options.width)).astype(np.uint8)
-        onset, apex = np.repeat(pair[..., None], 3, axis=-1)  # motion is sought in colour frames
+        onset, apex = np.repeat(pair[..., None], 3, axis=-1)  # the flow method takes colour frames
         flow = flow_between(onset, apex)
         return {"flow": np.ascontiguousarray(np.moveaxis(flow, -1, 0))}
 

@@ -6,10 +6,10 @@ from typing import Any
 
 
 def polynomial_machine(seed: int, constant: float = 0.0) -> Any:
-    """Support vectors with the kernel (0.22 x y + constant)^2, behind features scaled to deviation 1.
+    """A support vector machine with the kernel (0.22 x y + constant)^2, on features scaled to standard deviation 1.
 
-    Source: STRCN, section IV-C1. Features are not centred: without a constant the kernel cannot tell x from -x, which
-    does not matter to histograms. Nothing in the fit is random; `seed` is there for the interface's sake.
+    Source: STRCN, section IV-C1. Features are not centred: without a constant the kernel cannot distinguish x from -x,
+    which does not matter for histograms. Nothing in the fit is random; `seed` is part of the interface.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

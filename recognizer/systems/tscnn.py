@@ -1,10 +1,10 @@
-"""TSCNN: the apex frame, its blocks, and the motion to and from it, through one trunk.
+"""TSCNN: the apex frame, its blocks, and the flow to and from it, through a shared trunk.
 
 Source: Song et al., Recognizing Spontaneous Micro-Expression Using a Three-Stream Convolutional Neural Network,
-sections 2 and 3.2. The order of five convolutions and three poolings stands in figure 1 alone; here pooling follows the
-first, the third and the fifth convolution. "Dense 1" is the flattened map, "Dense 2" the three beside one another, as
-the text says. All streams share weights but for the first convolution, whose number of channels differs; the share that
-dropout drops is not given.
+sections 2 and 3.2. The order of five convolutions and three poolings is given in figure 1 only; here pooling follows
+the first, the third and the fifth convolution. "Dense 1" is the flattened map, "Dense 2" the concatenation of the
+three, as in the text. All streams share weights except the first convolution, whose number of channels differs; the
+dropout probability is not given.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from mvgen.pipeline.frontal import flow_between
+from mvgen.motion.flow import flow_between
 from recognizer.ops.clips import expression, grey, resized
 from recognizer.ops.copies import copies
 from recognizer.records import Sample
@@ -33,10 +33,10 @@ _TURNS = (5.0, -5.0, 10.0, -10.0)
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """size : side of the pictures, pixels, a multiple of blocks; blocks : k, the picture is cut into k x k
-    dropout : share that is dropped; no_static, no_local, no_dynamic : the streams that table 4 leaves out
-    pretrain : FER2013's csv, on which the static stream is trained first; pretrain_epochs : how long
-    copies : of a training sample, the paper's ten or the first of them
+    """size : side of the images, pixels, a multiple of blocks; blocks : k, the image is cut into k x k
+    dropout : probability; no_static, no_local, no_dynamic : leave out a stream, as in table 4
+    pretrain : csv file of FER2013, on which the static stream is pretrained; pretrain_epochs : for how many epochs
+    copies : number of training copies of a sample, up to the paper's ten
     """
 
     size: Count = 48
@@ -51,7 +51,7 @@ class Choices:
 
     def __post_init__(self) -> None:
         if self.size % self.blocks:
-            raise ValueError(f"size {self.size} is no multiple of {self.blocks} blocks")
+            raise ValueError(f"size {self.size} is not a multiple of {self.blocks} blocks")
         if self.no_static and self.no_local and self.no_dynamic:
             raise ValueError("no stream is left")
 
@@ -84,7 +84,7 @@ class Network(nn.Module):
         self.classify = nn.Linear(sum(self.features.values()), classes)
 
     def stream(self, name: str, pictures: Tensor) -> Tensor:
-        """What a stream makes of its pictures: (B, features[name])."""
+        """Features of a stream: (B, features[name])."""
         return self.trunk(self.first[name](pictures))
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -97,7 +97,7 @@ def _convolution(channels: int, filters: int) -> nn.Sequential:
 
 
 def _eighth(side: int) -> int:
-    """Side after three poolings, each of which rounds up."""
+    """Side after three poolings by two, each rounded up."""
     for _ in range(3):
         side = (side + 1) // 2
     return side
@@ -127,14 +127,14 @@ class Tscnn(NeuralSystem[Choices]):
         }
 
     def expand(self, sample: Sample) -> Iterator[Sample]:
-        """The sample and its mirror image, each upright and turned by 5 and 10 degrees either way."""
+        """The sample and its mirror image, each upright and rotated by 5 and 10 degrees in both directions."""
         return islice(copies(sample, _TURNS), self.options.copies)
 
     def network(self, classes: int) -> nn.Module:
         return Network(self.options, classes)
 
     def initialise(self, network: nn.Module, batches: Iterable[dict[str, Tensor]], seed: int = 0) -> None:
-        """Train the static stream on FER2013, if `pretrain` says so."""
+        """Pretrain the static stream on FER2013, if `pretrain` is set."""
         if self.options.pretrain is None or self.options.no_static:
             return
         assert isinstance(network, Network)
@@ -143,13 +143,13 @@ class Tscnn(NeuralSystem[Choices]):
 
 
 def _stretched(field: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Equation 4: from the least to the greatest value, as [0, 1]; zeros where all are the same."""
+    """Equation 4: values scaled to [0, 1]; zeros if all are equal."""
     least, greatest = float(field.min()), float(field.max())
     return (field - least) / (greatest - least) if greatest > least else np.zeros_like(field)
 
 
 def _pretrain(network: Network, pictures: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
-    """Train the static stream, behind a classifier that is thrown away, as the paper trains: SGD with momentum."""
+    """Pretrain the static stream with a temporary classifier, as in the paper: SGD with momentum."""
     device = network.classify.weight.device
     draw = torch.Generator().manual_seed(seed)
     head = nn.Linear(network.features["static"], EXPRESSIONS).to(device)

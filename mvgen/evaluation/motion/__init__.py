@@ -1,1 +1,1 @@
-"""Acted clips whose head motion and expression are known apart, and how far a build is from both."""
+"""Synthetic performances with separately known head motion and expression, and the errors of builds on them."""

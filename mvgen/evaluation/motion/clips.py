@@ -1,4 +1,4 @@
-"""The clips of the motion benchmark and what is true of them; kept as files, as pictures take longer than a build."""
+"""The clips of the motion benchmark with their ground truth, cached in files: rendering is slower than a build."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask
-from mvgen.evaluation.motion.acts import ACTS, HEADS, Timing, curves, head_path
-from mvgen.evaluation.motion.heads import EYES, SIDE, Casting
+from mvgen.evaluation.motion.heads import EYES, SIDE, Performers
+from mvgen.evaluation.motion.performance import EXPRESSIONS, HEADS, Timing, curves, head_path
 from mvgen.scans.imaging.sensor import through_jpeg
 from mvgen.scans.looks.paint import to_linear, to_srgb
 
 Floats = NDArray[np.floating]
 
-_VERSION = 2  # of what is kept; kept clips of another are made anew
-_FLICKER_HERTZ = (8.0, 14.0)  # what is left of a lamp's flicker in the frames of a fast camera
+_VERSION = 2  # of cached clips; those of another version are made again
+_FLICKER_HERTZ = (8.0, 14.0)  # residual lamp flicker in the frames of a fast camera
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """How a clip is filmed.
 
-    head : see `acts.HEADS`; noise : sigma of the sensor, of 255; flicker : share by which light goes up and down
+    head : a key of `performance.HEADS`; noise : sigma of the sensor, of 255; flicker : relative amplitude of the light
     jpeg : quality, None for none; size : side of the crop that is built, pixels; frames shrink with it
     """
 
@@ -37,7 +37,7 @@ class Condition:
     size: int = 256
 
 
-# All but the heads' vary one thing of "drifting".
+# All but "still" and "turning" change one thing of "drifting".
 CONDITIONS: dict[str, Condition] = {
     "still": Condition("still"),
     "drifting": Condition(),
@@ -51,13 +51,13 @@ CONDITIONS: dict[str, Condition] = {
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """A clip without noise, and what is true of it. u, v in pixels of its own frames, `SIDE` wide.
+    """A clip without noise, with its ground truth. u, v in pixels of its frames, `SIDE` wide.
 
     clean : (T, H, W, 3) uint16, sRGB, 65535 is white
-    head : (T, 6), see `acts`; eyes : (2,) pixel of the middle of the eyes in the onset frame
+    head : (T, 6), see `performance`; eyes : (2,) pixel of the middle of the eyes in the onset frame
     depth : (H, W) float32, world units from the eyes, at the onset frame's pixels; NaN where no head is
     face : (H, W) bool, pixels of the onset frame that show face
-    motion : (G, H, W, 3) float32, what each group of the act adds at full strength: du, dv pixels, and depth
+    motion : (G, H, W, 3) float32, offsets of each group at full strength: du, dv pixels, and depth
     strength : (T, G), of the groups; zero in the onset frame
     onset, apex, fps : of the clip; reached : largest motion at the apex, pixels
     """
@@ -75,14 +75,14 @@ class Take:
     reached: float
 
     def true_motion(self, frame: int) -> NDArray[np.float32]:
-        """(H, W, 3), du, dv and depth from the onset frame to another, the head held; NaN where no head is."""
+        """(H, W, 3), du, dv and depth from the onset frame to another, without head motion; NaN where no head is."""
         total = np.where(np.isfinite(self.depth), 0.0, np.nan)[..., None].repeat(3, axis=-1)
         for share, own in zip(self.strength[frame], self.motion, strict=True):
             total = total + share * own
         return total.astype(np.float32)
 
     def save(self, path: Path) -> None:
-        """Write an npz, whole or not at all."""
+        """Write an npz atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
         np.savez(part, version=_VERSION, **{each.name: getattr(self, each.name) for each in fields(self)})
@@ -90,7 +90,7 @@ class Take:
 
     @classmethod
     def load(cls, path: Path) -> Take | None:
-        """Read what `save` wrote; None where there is none, or one of another version."""
+        """Read an npz of `save`; None where there is none, or one of another version."""
         if not path.is_file():
             return None
         with np.load(path) as kept:
@@ -103,63 +103,63 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """Which clip is wanted.
+class ClipSpec:
+    """Everything that determines a clip.
 
-    family, split : see `Casting`; person : from 0; act : of ACTS; head : of HEADS
+    family, split : see `Performers`; person : from 0; expression : a key of EXPRESSIONS; head : a key of HEADS
     pixels : largest motion, of a crop of 256; frames, fps : of the clip
     """
 
     family: str
     split: str
     person: int
-    act: str
+    expression: str
     head: str
     pixels: float = 2.5
     frames: int = 24
     fps: float = 60.0
 
     def path(self, cache: Path) -> Path:
-        """Where the clip is kept."""
-        name = f"{self.person}_{self.act.replace(', ', '-').replace(' ', '-')}_{self.head}"
+        """The file of the clip in a cache."""
+        name = f"{self.person}_{self.expression.replace(', ', '-').replace(' ', '-')}_{self.head}"
         setting = f"{self.split}-{self.pixels:g}px-{self.frames}x{self.fps:g}fps"
         return cache / self.family / setting / f"{name}.npz"
 
 
-def make(order: Order, casting: Casting) -> Take:
-    """Film a clip. A person's acts share one timing and one path of the head, so that they differ in the act alone."""
-    generator = np.random.default_rng([hash_of(order.family, order.split), order.person])
-    timing = Timing.draw(generator, order.frames, order.fps)
-    path = head_path(generator, timing, *HEADS[order.head], EYES)
-    groups = ACTS[order.act]
+def make(spec: ClipSpec, performers: Performers) -> Take:
+    """Film a clip. All expressions of a person have the same timing and head motion, so that only they differ."""
+    generator = np.random.default_rng([hash_of(spec.family, spec.split), spec.person])
+    timing = Timing.draw(generator, spec.frames, spec.fps)
+    path = head_path(generator, timing, *HEADS[spec.head], EYES)
+    groups = EXPRESSIONS[spec.expression]
     strength = curves(timing, len(groups))
-    acting = casting.head(order.person, groups, order.pixels)
-    seen = acting.surface()
-    clean = np.stack([acting.frame(each, row) for each, row in zip(strength, path, strict=True)])
+    performer = performers.head(spec.person, groups, spec.pixels)
+    seen = performer.surface()
+    clean = np.stack([performer.frame(each, row) for each, row in zip(strength, path, strict=True)])
     return Take(
-        clean=np.asarray(np.rint(clean * 65535), np.uint16), head=path, eyes=acting.eyes, depth=seen.depth,
-        face=seen.face, motion=seen.motion, strength=strength, onset=timing.onset, apex=timing.apex, fps=order.fps,
-        reached=acting.reached,
+        clean=np.asarray(np.rint(clean * 65535), np.uint16), head=path, eyes=performer.eyes, depth=seen.depth,
+        face=seen.face, motion=seen.motion, strength=strength, onset=timing.onset, apex=timing.apex, fps=spec.fps,
+        reached=performer.reached,
     )  # fmt: skip
 
 
-def take_of(order: Order, castings: dict[tuple[str, str], Casting], cache: Path | None, sources: Sources) -> Take:
-    """The clip that is wanted, from the cache where it is there; castings : of this process, filled as needed."""
-    kept = None if cache is None else Take.load(order.path(cache))
+def load_or_film(spec: ClipSpec, cast: dict[tuple[str, str], Performers], cache: Path | None, sources: Sources) -> Take:
+    """A clip, from the cache if it is there; cast : performers of this process, to which missing ones are added."""
+    kept = None if cache is None else Take.load(spec.path(cache))
     if kept is not None:
         return kept
-    key = order.family, order.split
-    if key not in castings:
-        castings[key] = Casting(*key, sources.ict, sources.portraits)
-    made = make(order, castings[key])
+    key = spec.family, spec.split
+    if key not in cast:
+        cast[key] = Performers(*key, sources.ict, sources.portraits)
+    made = make(spec, cast[key])
     if cache is not None:
-        made.save(order.path(cache))
+        made.save(spec.path(cache))
     return made
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where faces come from: a clone of ICT-FaceKit, a folder of portraits; None where there is none."""
+    """Data for faces: a clone of ICT-FaceKit, a folder of portraits; None where there is none."""
 
     ict: Path | None = None
     portraits: Path | None = None
@@ -185,5 +185,5 @@ def developed(take: Take, condition: Condition, seed: int) -> Image:
 
 
 def hash_of(*words: str) -> int:
-    """A seed for words, the same in every process."""
+    """A seed from words, the same in every process."""
     return zlib.crc32("/".join(words).encode())

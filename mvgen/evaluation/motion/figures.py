@@ -1,4 +1,4 @@
-"""The figures of clips built for the motion benchmark, and the table they become."""
+"""The figures of clips built for the motion benchmark, and their table."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from mvgen.evaluation.motion.acts import ACTS, STILL
 from mvgen.evaluation.motion.clips import CONDITIONS
 from mvgen.evaluation.motion.metrics import class_bias
+from mvgen.evaluation.motion.performance import EXPRESSIONS, STILL
 from mvgen.evaluation.tables import Rows, Table
 from mvgen.evaluation.view_metrics import FlowErrors, known_mean, relative_error
 
 YAWS = (15.0, 25.0, 45.0)
 ANGLES = (-45.0, -25.0, -15.0, 15.0, 25.0, 45.0)
-ALLOWED = 0.03  # by which an act may be worse than with registration off
+ALLOWED = 0.03  # by how much an expression may be worse than without registration
 ALL = "all"
 
 
 @dataclass(slots=True)
 class Scores:
-    """The figures of one clip; errors by yaw, 0 is the front; `off` is the front's without registration."""
+    """The figures of one clip; errors by yaw, 0 is the front; `off` : those of the front without registration."""
 
     family: str
     condition: str
@@ -42,7 +42,7 @@ class Scores:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Scores:
-        """What `asdict` made, read from JSON, which has no numbers for keys, no tuples with names and no NaN."""
+        """Restore `asdict` from JSON, which has no numbers as keys, no named tuples and no NaN."""
         values: dict[str, Any] = {name: _number(value) for name, value in row.items()}
         values["errors"] = {float(yaw): _errors(each) for yaw, each in row["errors"].items()}
         values["false_motion"] = {float(yaw): _number(each) for yaw, each in row["false_motion"].items()}
@@ -59,9 +59,9 @@ def _number(value: Any) -> Any:
 
 
 def figures(scores: Sequence[Scores]) -> dict[str, float]:
-    """The rows of some clips, in the order of the table; NaN where nothing was measured."""
-    acted = [one for one in scores if one.act != STILL]
-    by_act = {act: [one for one in acted if one.act == act] for act in ACTS if act != STILL}
+    """The rows of the table for some clips; NaN where nothing was measured."""
+    moving = [one for one in scores if one.act != STILL]
+    by_expression = {act: [one for one in moving if one.act == act] for act in EXPRESSIONS if act != STILL}
 
     def known(chosen: Sequence[Scores], *yaws: float) -> list[FlowErrors]:
         return [one.errors[yaw] for one in chosen for yaw in yaws if yaw in one.errors]
@@ -70,29 +70,29 @@ def figures(scores: Sequence[Scores]) -> dict[str, float]:
         return relative_error(known(chosen, *yaws))
 
     rows = {
-        "class bias, front": class_bias({act: known(each, 0.0) for act, each in by_act.items()}),
-        "class bias, views": class_bias({act: known(each, *ANGLES) for act, each in by_act.items()}),
-        "front": error(acted, 0.0),
-        **{f"±{yaw:.0f}": error(acted, -yaw, yaw) for yaw in YAWS},
-        **{act: error(each, 0.0) for act, each in by_act.items()},
+        "class bias, front": class_bias({act: known(each, 0.0) for act, each in by_expression.items()}),
+        "class bias, views": class_bias({act: known(each, *ANGLES) for act, each in by_expression.items()}),
+        "front": error(moving, 0.0),
+        **{f"±{yaw:.0f}": error(moving, -yaw, yaw) for yaw in YAWS},
+        **{act: error(each, 0.0) for act, each in by_expression.items()},
         "false motion, front, px": known_mean(one.false_motion.get(0.0, np.nan) for one in scores),
         "false motion, views, px": known_mean(one.false_motion.get(yaw, np.nan) for one in scores for yaw in ANGLES),
         "head, degrees": known_mean(one.pose_degrees for one in scores),
         "head, px": known_mean(one.pose_pixels for one in scores),
-        "head at the apex, px": known_mean(one.apex_pixels for one in acted),
+        "head at the apex, px": known_mean(one.apex_pixels for one in moving),
         "jump, px": known_mean(one.jump for one in scores),
         "jump unregistered, px": known_mean(one.jump_before for one in scores),
         "clips moved, share": known_mean(float(one.moved) for one in scores),
-        "front, registration off": relative_error([one.off for one in acted if one.off is not None]),
-        f"against off, worst act (allowed {ALLOWED})": against_off(by_act),
+        "front, registration off": relative_error([one.off for one in moving if one.off is not None]),
+        f"against off, worst act (allowed {ALLOWED})": against_off(by_expression),
     }
     return rows
 
 
-def against_off(by_act: dict[str, list[Scores]]) -> float:
-    """By how much the worst act's error in the front is larger than without registration; NaN where it is not known."""
+def against_off(by_expression: dict[str, list[Scores]]) -> float:
+    """Largest increase of the frontal error of an expression over that without registration; NaN where unknown."""
     differences = []
-    for each in by_act.values():
+    for each in by_expression.values():
         both = [one for one in each if one.off is not None]
         if both:
             without = relative_error([one.off for one in both if one.off is not None])

@@ -1,7 +1,7 @@
-"""Who acts in the motion benchmark: Anny's and ICT's heads with light on them, and portraits laid over fitted faces.
+"""Performers of the motion benchmark: rendered heads of Anny and ICT, and portraits projected onto fitted faces.
 
-Each head shows itself in any pose and with any strength of an act, and knows where the points that its frames show go.
-Convention: world units (inter-ocular distances) count from the eyes of the resting head, x right, y up, z toward the
+Each is rendered in any pose and with any strength of an expression, with the true motion of the points it shows.
+Convention: world units (inter-ocular distances) relative to the eyes of the head at rest, x right, y up, z toward the
 camera, which is orthographic; `SIDE` pixels a frame, `EYES` of them between the eyes, as in a crop of 256.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import EYE_DISTANCE, Camera, crop_camera, pixel_grid
 from mvgen.core.errors import ClipError, ScanError
 from mvgen.core.records import Image, Mask
-from mvgen.evaluation.motion.acts import placed
+from mvgen.evaluation.motion.performance import pose
 from mvgen.faces.crop import covered, crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
 from mvgen.faces.face_mesh import FaceMesh
@@ -33,7 +33,7 @@ from mvgen.scans.corpora.ict import ict_heads
 from mvgen.scans.corpora.photographs import extended
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.imaging.lighting import Lighting
-from mvgen.scans.imaging.rendering import TURN_CENTRE, DressedHead, see_surface, shoot
+from mvgen.scans.imaging.rendering import TURN_CENTRE, DressedHead, render_colour, render_surface
 from mvgen.scans.imaging.rotation import rotation
 from mvgen.scans.looks.appearance import Look
 from mvgen.scans.looks.backgrounds import draw_background
@@ -45,16 +45,16 @@ Pictures = dict[tuple[float, ...], NDArray[np.float32]]
 SIDE, EYES = 320, 80.0
 _CENTRE = (0.5 * SIDE, 0.41 * SIDE)
 _BLUR = 0.35  # of the lens, pixels
-_STRONGEST = 1.6  # an action is not made stronger than this
+_STRONGEST = 1.6  # largest strength of an action
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the onset frame shows at its pixel centres.
+    """The surface at the pixel centres of the onset frame.
 
     depth : (H, W) float32, world units from the eyes, NaN where no head is
     face : (H, W) bool, face without the inside of the mouth
-    motion : (G, H, W, 3) float32, what each group of the act adds at full strength: du, dv in pixels, and depth
+    motion : (G, H, W, 3) float32, offsets of each group at full strength: du, dv in pixels, and depth
     """
 
     depth: NDArray[np.float32]
@@ -62,20 +62,20 @@ class Surface:
     motion: NDArray[np.float32]
 
 
-class ActingHead(Protocol):
-    """A head that acts. eyes : (2,) pixel of the middle of the eyes in the onset frame."""
+class PerformingHead(Protocol):
+    """A head that performs an expression. eyes : (2,) pixel of the middle of the eyes in the onset frame."""
 
     eyes: Floats
 
     def surface(self) -> Surface:
-        """What is true of the onset frame."""
+        """Ground truth of the onset frame."""
 
     def frame(self, strengths: Floats, head: Floats) -> NDArray[np.float32]:
-        """A clean frame (H, W, 3), sRGB in [0, 1]; strengths : (G,) of the groups; head : (6,), see `acts`."""
+        """A clean frame (H, W, 3), sRGB in [0, 1]; strengths : (G,) of the groups; head : (6,), see `performance`."""
 
 
-def evenly(fields: Sequence[Floats], seen: Mask, largest: float) -> tuple[list[float], float]:
-    """Strengths of the groups of an act, so that each moves as much as the others, and all together as asked for.
+def balance(fields: Sequence[Floats], seen: Mask, largest: float) -> tuple[list[float], float]:
+    """Strengths of the groups of an expression, so that each moves as much as the others and the sum by `largest`.
 
     fields : (N, 2) each, pixels at strength 1; seen : (N,) bool; largest : pixels
     Returns the strengths and the largest motion reached, pixels.
@@ -98,9 +98,9 @@ class RenderedHead:
         self, heads: HeadModel, person: Identity, look: Look, generator: np.random.Generator,
         groups: Sequence[tuple[str, ...]], largest: float, resting: Pictures | None = None,
     ) -> None:  # fmt: skip
-        """generator : of pose, light and wall; groups : see `acts.ACTS`; largest : motion, pixels.
+        """generator : of pose, light and wall; groups : of `performance.EXPRESSIONS`; largest : motion, pixels.
 
-        resting : pictures of this person by the head's row, without any act; gains what is missing
+        resting : pictures of this person without expression by row of the head motion; missing ones are added
         """
         self._heads, self._person, self._dressed = heads, person, DressedHead(heads, look)
         self.eyes = np.array(_CENTRE) + generator.uniform(-2, 2, 2)
@@ -116,7 +116,7 @@ class RenderedHead:
         for name in ("mouth_cavity", "eye_cavity", "tongue", "eye_left", "eye_right"):
             seen &= heads.regions[name] < 0.5
         flat = [EYES * (each @ self._rest.T)[:, :2] for each in fields]
-        strengths, self.reached = evenly(flat, seen, largest)
+        strengths, self.reached = balance(flat, seen, largest)
         self._weights = [share * each for share, each in zip(strengths, weights, strict=True)]
         self._kept: Pictures = {}
         self._resting = {} if resting is None else resting
@@ -128,16 +128,16 @@ class RenderedHead:
         return self._heads.express(self._person, weights)
 
     def _pose(self, row: Floats) -> tuple[Floats, Floats]:
-        """Turn and shift, as `DressedHead.pose` takes them, that carry the resting head where `row` says."""
-        turn, shift = placed(row, EYES)
+        """Turn and shift for `DressedHead.pose` that move the head at rest by `row`."""
+        turn, shift = pose(row, EYES)
         eyes = (self._heads.five_positions(self._person.vertices)[:2]).mean(axis=0)
-        # At rest the eyes stay at the origin; from there the row leads on.
+        # At rest the eyes are at the origin, from which the row moves them.
         return turn @ self._rest, shift - TURN_CENTRE - turn @ self._rest @ (eyes - TURN_CENTRE)
 
     def surface(self) -> Surface:
         still = np.array([0, 0, 0, 0, 0, 1.0])
         head = self._dressed.pose(self._expressed(np.zeros(len(self._weights))), *self._pose(still))
-        seen = see_surface(head, self._camera, self._pixels)
+        seen = render_surface(head, self._camera, self._pixels)
         hit = seen.hits.hit
         motion = np.full((len(self._weights), SIDE, SIDE, 3), np.nan, np.float32)
         for group, own in enumerate(self._weights):
@@ -151,38 +151,38 @@ class RenderedHead:
         key = (*(np.round(strengths, 9) if np.any(strengths) else ()), *np.round(head, 9))
         if key not in pictures:
             posed = self._dressed.pose(self._expressed(strengths), *self._pose(head))
-            colour, cover = shoot(posed, self._lighting, self._camera, self._pixels)
+            colour, cover = render_colour(posed, self._lighting, self._camera, self._pixels)
             light = np.asarray(colour + (1 - cover[..., None]) * self._wall, np.float32)
             light = np.asarray(cv2.GaussianBlur(light, (0, 0), _BLUR), np.float32) * self._exposure
             pictures[key] = np.clip(to_srgb(np.clip(light, 0, 1)), 0, 1).astype(np.float32)
         return pictures[key]
 
 
-_STEP, _MARGIN = 3, 15  # of the grid that a portrait is laid over, and how far that goes on beyond the frame: pixels
-_FINER = 2  # pixels of a portrait's texture in a pixel of the frames
-# Beyond the face a head's motion goes on so far, and has died away so far from it, inter-ocular distances.
+_STEP, _MARGIN = 3, 15  # of the grid of a portrait, and its margin beyond the frame: pixels
+_FINER = 2  # pixels of the texture of a portrait per pixel of the frames
+# Distances from the face up to which head motion is full, and beyond which it is zero, inter-ocular distances.
 _WITH_HEAD, _STAYS = 0.25, 1.0
 _ACT_FADES = 0.35
-_SMOOTHING = 1.5  # sigma of what the coarse face model says of motion, pixels
+_SMOOTHING = 1.5  # sigma for the motion of the coarse face model, pixels
 _SMALLEST = 60.0  # pixels between the eyes of a portrait
 _TURNED, _WORST_FIT = 20.0, 0.06
 _COVER_MARGIN = 0.04
 
 
 @dataclass(frozen=True, slots=True)
-class Lifted:
-    """A portrait and the face fitted to it, in the frames' camera.
+class FittedPortrait:
+    """A portrait and the face fitted to it, in the camera of the frames.
 
-    texture : (K, K, 3) uint8, `_FINER` times as fine as frames and `_MARGIN` of their pixels larger on each side
-    fit : the face, world of the crop that it was found in
+    texture : (K, K, 3) uint8, `_FINER` times as fine as frames, with `_MARGIN` of their pixels on each side
+    fit : the face, in the world of the crop in which it was found
     """
 
     texture: Image
     fit: FaceFit
 
 
-def lift(path: Path, detector: FaceDetector, landmarker: FaceMesh) -> Lifted:
-    """Fit the face of a portrait. Raises ScanError where none can be fitted, or it is too small or turned too far."""
+def fit_portrait(path: Path, detector: FaceDetector, landmarker: FaceMesh) -> FittedPortrait:
+    """Fit the face of a portrait. Raises ScanError where it cannot be fitted, or is too small or turned too far."""
     from scipy.ndimage import distance_transform_edt
 
     from mvgen.pipeline.reconstruct import read_photograph
@@ -206,24 +206,24 @@ def lift(path: Path, detector: FaceDetector, landmarker: FaceMesh) -> Lifted:
     texture = crop_frames(image[None], replace(face, crop=matrix, size=side, inside=inside))[0]
     away, nearest = distance_transform_edt(~inside, return_indices=True)
     texture = texture[tuple(nearest)]
-    # Beyond the picture its edge goes on, blurred.
+    # Beyond the picture its edge is extended and blurred.
     soft = cv2.GaussianBlur(texture, (0, 0), 0.1 * _FINER * EYES).astype(np.float32)
     amount = ramp(away / (_FINER * EYES), 0, 0.2)[..., None]
-    return Lifted(np.asarray(np.rint(texture + amount * (soft - texture)), np.uint8), fit)
+    return FittedPortrait(np.asarray(np.rint(texture + amount * (soft - texture)), np.uint8), fit)
 
 
 class PortraitHead:
-    """A portrait on its fitted face, which acts by the face model's actions; what is far from the face stays.
+    """A portrait on its fitted face, animated by the actions of the face model; its background stays still.
 
-    A frame is the portrait's picture, carried along by a mesh: what the head and the act do to a point fades out with
-    its distance from the face.
+    A frame is the portrait warped by a mesh. The motion of head and expression fades out with the distance from the
+    face.
     """
 
-    def __init__(self, lifted: Lifted, groups: Sequence[tuple[str, ...]], largest: float) -> None:
-        """groups : see `acts.ACTS`; largest : motion, pixels."""
+    def __init__(self, portrait: FittedPortrait, groups: Sequence[tuple[str, ...]], largest: float) -> None:
+        """groups : of `performance.EXPRESSIONS`; largest : motion, pixels."""
         from scipy.ndimage import distance_transform_edt
 
-        self._texture, fit, model = lifted.texture, lifted.fit, face_model()
+        self._texture, fit, model = portrait.texture, portrait.fit, face_model()
         self.eyes = np.array(_CENTRE)
         wide = SIDE + 2 * _MARGIN
         self._camera = Camera(SIDE, EYES, _CENTRE)
@@ -247,7 +247,7 @@ class PortraitHead:
         fields = [fit.scale * np.tensordot(each, model.actions, 1) @ fit.rotation[0].T for each in weights]
         images = [_filled(rasterise(camera, vertices, field), away) for field in fields]
         flat = [EYES * image[..., :2].reshape(-1, 2) for image in images]
-        strengths, self.reached = evenly(flat, self._face.ravel(), largest)
+        strengths, self.reached = balance(flat, self._face.ravel(), largest)
         self._fields = [s * image[rows, columns] for s, image in zip(strengths, images, strict=True)]
 
     def surface(self) -> Surface:
@@ -259,9 +259,9 @@ class PortraitHead:
         return Surface(drawn[..., 0].astype(np.float32), self._face[inner, inner], stacked.astype(np.float32))
 
     def frame(self, strengths: Floats, head: Floats) -> NDArray[np.float32]:
-        acted = self._points + sum(share * own for share, own in zip(strengths, self._fields, strict=True))
-        turn, shift = placed(head, EYES)
-        moved = acted + self._follows * (acted @ turn.T + shift - acted)
+        expressed = self._points + sum(share * own for share, own in zip(strengths, self._fields, strict=True))
+        turn, shift = pose(head, EYES)
+        moved = expressed + self._follows * (expressed @ turn.T + shift - expressed)
         places = rasterise(self._camera, moved, self._places, self._triangles).astype(np.float32)
         fine = cv2.resize(places, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LINEAR) - np.float32(0.5)
         picture = cv2.remap(self._texture, fine, None, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
@@ -280,7 +280,7 @@ def _grid_triangles(height: int, width: int) -> NDArray[np.int32]:
 
 
 def _filled(field: Floats, away: Floats) -> Floats:
-    """A field (S, S, 3) of the face model carried on beyond it, fading out, and smoothed a little. away : (S, S)"""
+    """A field (S, S, 3) of the face model extended beyond it, fading out, and slightly smoothed. away : (S, S)"""
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     _, nearest = distance_transform_edt(~np.isfinite(field[..., 0]), return_indices=True)
@@ -288,8 +288,8 @@ def _filled(field: Floats, away: Floats) -> Floats:
     return np.asarray(gaussian_filter(whole, (_SMOOTHING, _SMOOTHING, 0)))
 
 
-class Casting:
-    """Who acts: people of a family, seeded; those of the splits differ.
+class Performers:
+    """The people of a family, seeded; those of the two splits differ.
 
     family : "anny", "ict" or "portraits"; split : "dev" or "test"
     ict : a clone of ICT-FaceKit; portraits : a folder of photographs
@@ -299,7 +299,7 @@ class Casting:
 
     def __init__(self, family: str, split: str, ict: Path | None = None, portraits: Path | None = None) -> None:
         self.family, self._seed = family, self._SEEDS[split]
-        self._lifted: dict[int, Lifted] = {}
+        self._portraits: dict[int, FittedPortrait] = {}
         self._resting: tuple[int, Pictures] = (-1, {})
         self._left: list[Path] = []
         if family == "portraits":
@@ -314,11 +314,11 @@ class Casting:
             self._heads = anny_heads() if family == "anny" else ict_heads(ict or Path())
 
     def head(self, person: int, groups: Sequence[tuple[str, ...]], largest: float) -> RenderedHead | PortraitHead:
-        """Person `person` of the split, with an act. largest : its largest motion, pixels."""
+        """Person `person` of the split, with an expression. largest : its largest motion, pixels."""
         if self.family == "portraits":
-            while person not in self._lifted:
-                self._lift_next()
-            return PortraitHead(self._lifted[person], groups, largest)
+            while person not in self._portraits:
+                self._fit_next()
+            return PortraitHead(self._portraits[person], groups, largest)
         generator = np.random.default_rng([self._seed, len(self.family), person])
         spread = {"anny": 0.25, "ict": 1.0}[self.family]
         who = self._heads.sample_identities(generator, 1, spread=spread)[0]
@@ -327,12 +327,12 @@ class Casting:
             self._resting = person, {}
         return RenderedHead(self._heads.model, who, look, generator, groups, largest, self._resting[1])
 
-    def _lift_next(self) -> None:
+    def _fit_next(self) -> None:
         while True:
             if not self._left:
                 raise ScanError("there are not that many portraits whose faces are large and frontal enough")
             try:
-                self._lifted[len(self._lifted)] = lift(self._left.pop(0), *self._tools)
+                self._portraits[len(self._portraits)] = fit_portrait(self._left.pop(0), *self._tools)
             except ScanError:
                 continue
             return

@@ -1,4 +1,4 @@
-"""How far the motion and the head poses of a built clip are from the truth. Arrays in, numbers out."""
+"""Error metrics of the motion and the head poses of a built clip. Arrays in, numbers out."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.records import Mask, Registration
-from mvgen.evaluation.motion.acts import pixel_motion
 from mvgen.evaluation.motion.clips import Take
 from mvgen.evaluation.motion.heads import EYES, SIDE
+from mvgen.evaluation.motion.performance import pixel_motion
 from mvgen.evaluation.view_metrics import FlowErrors, flow_errors, relative_error, whole
 from mvgen.morphable.rasterise import rasterise
 
 Floats = NDArray[np.floating]
 
-MOVING = 0.15  # pixels of a 256-pixel crop: skin that truly moves more than this is measured
-_RIM = 7  # pixels, side of the square by which the face is made larger before it is drawn
-_STEEPEST = 0.06  # world units of depth between neighbouring pixels; more is an edge that the frame does not show
+MOVING = 0.15  # pixels of a 256-pixel crop: only skin whose true motion is larger is measured
+_RIM = 7  # pixels, side of the square by which the face is dilated before it is rendered
+_STEEPEST = 0.06  # world units of depth between neighbouring pixels; more is an occlusion edge
 
 
 class TrueView(NamedTuple):
-    """What is true in one view of a crop, of what the onset frame shows from the front.
+    """Ground truth in one view of a crop, for the surface that the frontal onset frame shows.
 
     face : (S, S) bool, skin of the face; motion : (S, S, 2) float, pixels, NaN where nothing is known
     """
@@ -35,16 +35,16 @@ class TrueView(NamedTuple):
 
 
 class TrueCrop:
-    """What is true of a take in a crop that was cut from its frames.
+    """Ground truth of a take in a crop that was cut from its frames.
 
     crop : (2, 3), pixel of the take's frames -> pixel of the crop; size : side of the crop, pixels
-    The crop's world has the true eyes of the onset frame at depth 0.
+    In the world of the crop the true eyes of the onset frame are at depth 0.
     """
 
     def __init__(self, take: Take, crop: Floats, size: int) -> None:
         self.take, self.crop, self.camera = take, crop, crop_camera(size)
         self.zoom = float(np.hypot(crop[0, 0], crop[1, 0]))
-        self.deeper = EYES * self.zoom / self.camera.scale  # the crop's world units in one of the take's
+        self.deeper = EYES * self.zoom / self.camera.scale  # world units of the crop in one of the take
         near = cv2.dilate(take.face.astype(np.uint8), np.ones((_RIM, _RIM), np.uint8)) > 0
         self._triangles = _connected(np.where(near, take.depth, np.float32(np.nan)), _STEEPEST)
         self._points = self._world(pixel_grid(*take.depth.shape), np.nan_to_num(take.depth))
@@ -56,7 +56,7 @@ class TrueCrop:
         return self.camera.unproject(np.concatenate([seen, self.deeper * depth[..., None]], axis=-1))
 
     def view(self, yaw: float, frame: int) -> TrueView:
-        """The onset frame from `yaw` degrees, and the motion from it to another frame, the head held."""
+        """The onset frame from `yaw` degrees, and the motion to another frame without head motion."""
         take, camera = self.take, self.camera.at(yaw)
         motion = np.nan_to_num(take.true_motion(frame))
         after = self._world(pixel_grid(*take.depth.shape) + motion[..., :2], np.nan_to_num(take.depth) + motion[..., 2])
@@ -65,7 +65,7 @@ class TrueCrop:
         return TrueView(drawn[..., 2] > 0.999, drawn[..., :2])
 
     def head_motions(self) -> Floats:
-        """(T, 2, 4), where the head carries points (u, v, depth, 1) of the onset frame's crop, u, v from `eyes`."""
+        """(T, 2, 4), head motion of points (u, v, depth, 1) of the crop of the onset frame, u, v relative to `eyes`."""
         plane = self.crop[:, :2]
         motions = []
         for row in self.take.head:
@@ -88,7 +88,7 @@ class TrueCrop:
 
 
 def _connected(depth: Floats, steepest: float) -> NDArray[np.int64]:
-    """Triangles (M, 3) between neighbouring pixels of a depth map (H, W) that show one surface."""
+    """Triangles (M, 3) between neighbouring pixels of a depth map (H, W) on one surface."""
     height, width = depth.shape
     number = np.arange(height * width).reshape(height, width)
     squares = np.stack([number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]], axis=-1).reshape(-1, 4)
@@ -111,9 +111,9 @@ def mean_length(flow: Floats, where: Mask) -> float:
     return float(np.linalg.norm(flow[where], axis=-1).mean()) if where.any() else float("nan")
 
 
-def class_bias(by_act: Mapping[str, Sequence[FlowErrors]]) -> float:
-    """Largest minus smallest relative error among acts; NaN where there are fewer than two."""
-    errors = [relative_error(errors) for errors in by_act.values()]
+def class_bias(by_expression: Mapping[str, Sequence[FlowErrors]]) -> float:
+    """Largest minus smallest relative error among expressions; NaN where there are fewer than two."""
+    errors = [relative_error(errors) for errors in by_expression.values()]
     known = [error for error in errors if np.isfinite(error)]
     return max(known) - min(known) if len(known) > 1 else float("nan")
 
@@ -122,16 +122,16 @@ def largest_jump(flow: Floats, where: Mask) -> float:
     """Largest change of the median motion of a face between a frame and the next, pixels.
 
     flow : (T-1, S, S, 2), frame t to t+1; where : (S, S) bool
-    A head that goes smoothly, and a registration that follows it, make next to none.
+    It is close to zero for smooth head motion and a registration that follows it.
     """
     medians = np.median(flow[:, where], axis=1)
     return float(np.linalg.norm(np.diff(medians, axis=0), axis=-1).max())
 
 
 def seen_at(registration: Registration, points: Floats, depth: Floats) -> Floats:
-    """Where every frame shows points (N, 2) of the onset frame's crop, at depth (N,) world units: (T, N, 2).
+    """Points (N, 2) of the crop of the onset frame, at depth (N,) world units, as projected in every frame: (T, N, 2).
 
-    The one place that knows how a registration is written down.
+    The only function here that depends on how a registration is stored.
     """
     placed = np.column_stack([points, np.ones(len(points))]) @ registration.homography.transpose(0, 2, 1)
     return np.asarray(placed[..., :2] / placed[..., 2:] + depth[:, None] * registration.parallax[:, None])
@@ -145,10 +145,10 @@ class PoseErrors(NamedTuple):
 
 
 def pose_errors(true: TrueCrop, registration: Registration, frames: Sequence[int] | None = None) -> PoseErrors:
-    """The true motion of the head beside the registration's, on the points of the face.
+    """Errors of the head motion of a registration, on the points of the face.
 
-    frames : (T,) which of the take's frames the registration is of; all where not given
-    Pixels are the mean distance; degrees that of the turns, by what depth and roll do to a point: exact for small ones.
+    frames : (T,) frames of the take that the registration is of; None means all
+    Pixels are the mean distance; degrees the angle between the rotations, to first order from parallax and roll.
     """
     points, depth = true.face_points()
     placed = np.column_stack([points - true.eyes, depth, np.ones(len(depth))])
@@ -156,7 +156,7 @@ def pose_errors(true: TrueCrop, registration: Registration, frames: Sequence[int
     motions = motions if frames is None else motions[list(frames)]
     there = seen_at(registration, points, depth) - true.eyes
     here = np.einsum("tij,nj->tni", motions, placed)
-    # The motion that the registration amounts to: least squares, as a homography is no linear map.
+    # The linear motion closest to the registration, by least squares, as a homography is not linear.
     found = np.stack([np.linalg.lstsq(placed, own, rcond=None)[0].T for own in there])
     differ = found - motions
     roll = (differ[:, 1, 0] - differ[:, 0, 1]) / 2
@@ -165,6 +165,6 @@ def pose_errors(true: TrueCrop, registration: Registration, frames: Sequence[int
 
 
 def true_crop(take: Take, crop: Floats, size: int) -> TrueCrop:
-    """The same for a crop (2, 3) found in frames that were made smaller for a crop of `size` pixels."""
+    """`TrueCrop` of a crop (2, 3) found in frames that were downscaled for a crop of `size` pixels."""
     smaller = (SIDE * size // 256) / SIDE
     return TrueCrop(take, np.column_stack([crop[:, :2] * smaller, crop[:, 2]]), size)

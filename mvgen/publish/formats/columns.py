@@ -1,4 +1,4 @@
-"""What a published view holds, said once for every format, for the card and for the machines."""
+"""The columns of a published view, defined once for all formats, the card and Croissant."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal
 Kind = Literal["text", "texts", "whole", "real", "flag", "label", "image", "images", "bytes"]
 
 # Depth goes into 16 bits in steps of 1/8192 of the distance between the eyes, about 8 micrometres of a real face, and
-# reaches 4 such distances to either side of the eyes: more than a head.
+# covers 4 such distances on either side of the eyes: more than a head.
 DEPTH_STEP = 1 / 8192
 DEPTH_ZERO = 32768
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. kind : what it holds; about : what it means, in Markdown"""
+    """One column. kind : type of its values; about : their meaning, in Markdown"""
 
     name: str
     kind: Kind
@@ -24,34 +24,34 @@ class Column:
 
 COLUMNS = (
     Column("clip", "text", "the clip's id: its folder in the source, with `__` for `/`"),
-    Column("view", "text", "`source` is the registered frontal clip, `yaw-30` the one seen from -30 degrees"),
+    Column("view", "text", "`source` is the registered frontal clip, `yaw-30` the view from -30 degrees"),
     Column("yaw", "real", "degrees; positive: the camera moves to the subject's left; null for the frontal clip"),
     Column("subject", "text", "the subject's id, as the source writes it"),
     Column("name", "text", "the clip's name, as the source writes it"),
     Column("emotion", "text", "as the source writes it"),
     Column("label", "label", "the emotion's class; null where it has none"),
-    Column("split", "text", "`train` or `test`; a subject is on one side only"),
+    Column("split", "text", "`train` or `test`; a subject is in one of them only"),
     Column("onset", "whole", "position of the onset frame in `frames`, from 0"),
     Column("apex", "whole", "position of the apex frame"),
     Column("offset", "whole", "position of the offset frame"),
-    Column("apex_estimated", "flag", "the source names no apex; it is the frame of largest change from onset"),
+    Column("apex_estimated", "flag", "the source gives no apex; the frame of largest change from onset is taken"),
     Column("fps", "real", "frames per second"),
-    Column("visible_attention", "real", "share of what speaks for the expression that the view can see, 0 to 1"),
+    Column("visible_attention", "real", "share of the attention map that the view can see, 0 to 1"),
     Column("valid_fraction", "real", "share of the view's pixels that the source saw, 0 to 1"),
     Column("registered", "real", "share of the frames that were moved onto the onset frame"),
     Column("left_out", "whole", "how many frames of the source could not be registered, and are not here"),
     Column("head_pixels", "real", "how far the head moved the face, at most, pixels"),
     Column("head_degrees", "real", "how far it turned, at most"),
-    Column("kept", "flag", "whether the view is to be trained on; views for testing all are"),
+    Column("kept", "flag", "whether the view is for training; always true in the test split"),
     Column("frame_names", "texts", "names of the frames"),
-    Column("frames", "images", "colour, byte for byte as in the dataset, in the order of time"),
+    Column("frames", "images", "colour, byte for byte as in the dataset, in temporal order"),
     Column(
         "depth",
         "image",
         f"16-bit PNG: (value - {DEPTH_ZERO}) / {round(1 / DEPTH_STEP)} is z toward the camera in distances between the "
         "eyes, 0 where there is no surface",
     ),
-    Column("valid", "image", "8-bit PNG: 255 where the source saw what the pixel shows, 0 elsewhere"),
+    Column("valid", "image", "8-bit PNG: 255 where the source saw the surface at this pixel, 0 elsewhere"),
     Column(
         "maps",
         "bytes",
@@ -62,6 +62,6 @@ COLUMNS = (
         "geometry",
         "bytes",
         "NumPy `.npz`, byte for byte as in the dataset: depth, crop, landmarks, camera, fit, registration and "
-        "attention of the clip; in the row of its frontal clip, null in the others",
+        "attention of the clip; in the row of its frontal clip only, else null",
     ),
 )

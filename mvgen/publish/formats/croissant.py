@@ -1,4 +1,4 @@
-"""`croissant.json`: a published dataset described to machines, in Croissant 1.1 with its vocabulary for responsible AI.
+"""`croissant.json`: a machine-readable description, in Croissant 1.1 with its responsible-AI vocabulary.
 
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html, croissant-rai-spec.html.
 """
@@ -79,71 +79,69 @@ _CONTEXT = {
 }
 
 
-def croissant(said: Statement, files: Mapping[str, FileRecord]) -> str:
-    """The JSON-LD of a published dataset. files : every other file of it, by name"""
-    views = sorted(name for name in files if name.endswith(said.suffix))
-    link = link_in(said.access)
+def croissant(facts: Statement, files: Mapping[str, FileRecord]) -> str:
+    """JSON-LD of a published dataset. files : every other file of it, by name"""
+    views = sorted(name for name in files if name.endswith(facts.suffix))
+    link = link_in(facts.access)
     return canonical_json(
         {
             "@context": _CONTEXT,
             "@type": "sc:Dataset",
             "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
-            "name": said.title,
-            "description": _description(said),
-            "license": [said.source["licence"], *([link] if link else [])],
-            "creator": {"@type": "sc:Organization", "name": said.creator},
-            "url": said.url,
-            "version": said.software.get("mvgen") or __version__,
-            "keywords": ["micro-expression", "multi-view", "optical flow", "depth", str(said.source["name"])],
+            "name": facts.title,
+            "description": _description(facts),
+            "license": [facts.source["licence"], *([link] if link else [])],
+            "creator": {"@type": "sc:Organization", "name": facts.creator},
+            "url": facts.url,
+            "version": facts.software.get("mvgen") or __version__,
+            "keywords": ["micro-expression", "multi-view", "optical flow", "depth", str(facts.source["name"])],
             "isLiveDataset": False,
-            **({"citeAs": said.citation} if said.citation else {}),
-            **_responsible(said),
-            "distribution": [*(_file(name, files[name]) for name in sorted(files)), _file_set(said, views)],
-            "recordSet": [_labels(), _views() if said.format == "parquet" else _frames()],
+            **({"citeAs": facts.citation} if facts.citation else {}),
+            **_responsible(facts),
+            "distribution": [*(_file(name, files[name]) for name in sorted(files)), _file_set(facts, views)],
+            "recordSet": [_labels(), _views() if facts.format == "parquet" else _frames()],
         }
     )
 
 
-def _description(said: Statement) -> str:
-    counts = said.counts
+def _description(facts: Statement) -> str:
+    counts = facts.counts
     about = (
-        f"{counts['clips']} clips of {counts['subjects']} subjects, seen from {len(said.metrics['views'])} views, made "
-        f"from {said.source['title']} ({said.source['version']}) with mvgen."
+        f"{counts['clips']} clips of {counts['subjects']} subjects, seen from {len(facts.metrics['views'])} views, "
+        f"made from {facts.source['title']} ({facts.source['version']}) with mvgen."
     )
-    return about + (
-        " These are stand-ins, acted by parametric heads; no frame of the release." if said.stand_in else ""
-    )
+    return about + (" These are stand-ins: synthetic performances, no frame of the release." if facts.stand_in else "")
 
 
-def _responsible(said: Statement) -> dict[str, Any]:
-    given = f"Permission, as the publisher attests it: {said.permission}." if said.permission else "None was claimed."
-    acted = "Clips acted by parametric heads and rendered." if said.stand_in else "Clips of the source, unchanged."
+def _responsible(facts: Statement) -> dict[str, Any]:
+    permission = f"Permission, in the publisher's words: {facts.permission}." if facts.permission else "None claimed."
+    collected = "Rendered synthetic performances of parametric heads." if facts.stand_in else "Clips of the source."
     return {
-        "rai:dataCollection": f"{acted} The source: {said.source['title']}, {said.source['version']}.",
-        "rai:dataCollectionType": ["Synthetic data" if said.stand_in else "Secondary data analysis"],
-        "rai:dataCollectionMissingData": f"Clips that could not be built: {sum(said.metrics['failures'].values())}.",
+        "rai:dataCollection": f"{collected} The source: {facts.source['title']}, {facts.source['version']}.",
+        "rai:dataCollectionType": ["Synthetic data" if facts.stand_in else "Secondary data analysis"],
+        "rai:dataCollectionMissingData": f"Clips that could not be built: {sum(facts.metrics['failures'].values())}.",
         "rai:dataPreprocessingProtocol": [
-            "One crop for a clip, found by face detection.",
-            "Every frame is brought onto the onset frame by what does not move in an expression.",
-            "The face's depth is estimated, and the clip draped over it is drawn from every angle.",
+            "One crop for each clip, found by face detection.",
+            "Every frame is registered onto the onset frame by the parts of the face that expressions do not move.",
+            "The face's depth is estimated; the clip is projected onto it as texture and rendered from every angle.",
         ],
-        "rai:dataImputationProtocol": "Surface that the source saw badly is filled from the face's other side where "
-        "that is clearer; it is never marked as valid.",
+        "rai:dataImputationProtocol": "Surface that the source did not see well is filled from the other side of the "
+        "face where that was seen better; it is never marked as valid.",
         "rai:dataAnnotationProtocol": [
-            "Emotions, onset, apex and offset are the source's; an apex that it does not name is estimated and marked.",
-            "Three classes are made of the emotions: negative, positive, surprise.",
+            "Emotions, onset, apex and offset are the source's; a missing apex is estimated and marked.",
+            "The emotions are grouped into three classes: negative, positive, surprise.",
         ],
-        "rai:machineAnnotationTools": [f"mvgen {said.software.get('mvgen')}"],
-        "rai:dataBiases": list(said.biases),
-        "rai:dataLimitations": list(said.limits),
+        "rai:machineAnnotationTools": [f"mvgen {facts.software.get('mvgen')}"],
+        "rai:dataBiases": list(facts.biases),
+        "rai:dataLimitations": list(facts.limits),
         "rai:dataUseCases": [
-            "Training and testing recognisers of micro-expressions on turned heads.",
-            "Not for finding out who somebody is, nor for judging people by their faces.",
+            "Training and testing micro-expression recognisers on turned heads.",
+            "Not for identifying people, nor for judging people by their faces.",
         ],
-        "rai:dataSocialImpact": "Recognition of hidden emotions can be turned against people; figures on this dataset "
-        "say nothing about whether a person lies or what they intend.",
-        "rai:personalSensitiveInformation": [said.people, f"Terms of the source: {said.terms}. {given}"],
-        "rai:dataReleaseMaintenancePlan": f"For {said.readers}. It can be built again from the source, byte for byte.",
+        "rai:dataSocialImpact": "Recognition of hidden emotions can be used against people; results on this dataset "
+        "do not show whether a person lies or what they intend.",
+        "rai:personalSensitiveInformation": [facts.people, f"Terms of the source: {facts.terms}. {permission}"],
+        "rai:dataReleaseMaintenancePlan": f"For {facts.readers}. It can be rebuilt from the source, byte for byte.",
     }
 
 
@@ -159,15 +157,15 @@ def _file(name: str, file: FileRecord) -> dict[str, Any]:
     }
 
 
-def _file_set(said: Statement, names: list[str]) -> dict[str, Any]:
-    if said.format == "parquet":
+def _file_set(facts: Statement, names: list[str]) -> dict[str, Any]:
+    if facts.format == "parquet":
         return {
             "@type": "cr:FileSet",
             "@id": "shards",
             "name": "shards",
-            "description": "A row for each view of each clip.",
-            "encodingFormat": _MEDIA[said.suffix],
-            "includes": f"data/*{said.suffix}",
+            "description": "One row for each view of each clip.",
+            "encodingFormat": _MEDIA[facts.suffix],
+            "includes": f"data/*{facts.suffix}",
         }
     return {
         "@type": "cr:FileSet",
@@ -186,7 +184,7 @@ def _labels() -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": "labels",
         "name": "labels",
-        "description": "The classes that `label` counts.",
+        "description": "The classes by their number in `label`.",
         "key": {"@id": "labels/number"},
         "field": [
             {"@type": "cr:Field", "@id": f"labels/{name}", "name": name, "dataType": kind} for name, kind in fields
@@ -218,7 +216,7 @@ def _field(column: Column) -> dict[str, Any]:
         "dataType": _TYPES[column.kind],
         "source": source,
     }
-    # `isArray` is the word of 1.1; readers of lists of pictures still go by the older one.
+    # `isArray` is new in 1.1; readers of lists of images still use the older `repeated`.
     return field | (
         {"isArray": True, "arrayShape": "-1", "repeated": True} if column.kind in ("images", "texts") else {}
     )

@@ -1,4 +1,4 @@
-"""Views as Parquet, one row each, which `datasets.load_dataset` opens without being told anything."""
+"""Views as Parquet, one row each, which `datasets.load_dataset` opens without options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIX = ".parquet"
-# What a reader holds at a time.
+# A reader holds one row group in memory.
 _GROUP_BYTES = 32 * 2**20
 _CLASSES: tuple[str, ...] = get_args(Label)
 _FILES: tuple[Kind, ...] = ("image", "images", "bytes")
@@ -62,7 +62,7 @@ def write_parquet(path: Path, samples: Iterable[Sample]) -> None:
 
     schema = parquet_schema()
     plain = [column.name for column in COLUMNS if column.kind not in _FILES]
-    # Pictures are compressed already, and no reader looks for one by its least byte.
+    # Images are compressed already, and statistics over their bytes are of no use.
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": plain, "write_statistics": plain}
     with pq.ParquetWriter(path, schema, **options) as writer:
         for group in _groups(samples):

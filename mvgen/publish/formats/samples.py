@@ -1,4 +1,4 @@
-"""From a row of a finished dataset to what is published of it."""
+"""Samples of a finished dataset, as they are published, and their shards."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mvgen.core.errors import PublishError
 from mvgen.core.records import Mask
 from mvgen.publish.formats.columns import DEPTH_STEP, DEPTH_ZERO
 from mvgen.sources.base import subject_key
+from mvgen.store.arrays import read_maps
 from mvgen.store.manifest import ViewRow
 
 # Facts that are called as in the row.
@@ -39,7 +40,7 @@ class Sample:
     geometry: bytes | None
 
     def facts(self) -> dict[str, str | int | float | bool | list[str] | None]:
-        """The columns that are no files, by their names; `label` is the name of the class."""
+        """The columns other than files, by name; `label` is the name of the class."""
         row = self.row
         return {
             "clip": row.clip,
@@ -90,7 +91,7 @@ def row_of(facts: Mapping[str, Any], label: str | None) -> ViewRow:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Rows that go into one file. index, count : which of how many of its split; size : bytes of what goes in"""
+    """Rows that go into one file. index, count : its number among the shards of its split; size : bytes"""
 
     split: str
     index: int
@@ -102,19 +103,17 @@ class Shard:
 def read_samples(out: Path, rows: Iterable[ViewRow]) -> Iterator[Sample]:
     """Samples of a dataset's rows, in their order. Raises PublishError for depth that does not fit into a PNG."""
     for row in rows:
-        maps = (out / row.maps).read_bytes()
-        with np.load(io.BytesIO(maps), allow_pickle=False) as arrays:
-            depth, valid = arrays["depth"], arrays["valid"]
+        maps = read_maps(out, row, flow="none")
         try:
-            picture = depth_png(depth)
+            picture = depth_png(maps.depth)
         except ValueError as error:
-            raise PublishError(f"{row.maps}: {error}; its clip was not reconstructed well, leave it out") from None
+            raise PublishError(f"{row.maps}: {error}; its clip was reconstructed badly, leave it out") from None
         yield Sample(
             row=row,
             frames=tuple((out / row.frames_directory / name).read_bytes() for name in row.frame_names),
             depth=picture,
-            valid=mask_png(valid),
-            maps=maps,
+            valid=mask_png(maps.valid),
+            maps=(out / row.maps).read_bytes(),
             geometry=(out / row.geometry).read_bytes() if row.yaw is None else None,
         )
 
@@ -122,12 +121,12 @@ def read_samples(out: Path, rows: Iterable[ViewRow]) -> Iterator[Sample]:
 def depth_png(depth: NDArray[np.float32]) -> bytes:
     """(S, S) float32 in world units, NaN where unknown -> 16-bit PNG in steps of DEPTH_STEP, 0 where unknown.
 
-    The error is at most half a step. Raises ValueError for depth out of reach.
+    The error is at most half a step. Raises ValueError for depth out of range.
     """
     known = np.isfinite(depth)
     steps = np.rint(np.where(known, depth, 0) / DEPTH_STEP) + DEPTH_ZERO
     if steps.min() < 1 or steps.max() > np.iinfo(np.uint16).max:
-        raise ValueError(f"depth reaches from {np.nanmin(depth):.2f} to {np.nanmax(depth):.2f}, beyond -4 to 4")
+        raise ValueError(f"depth ranges from {np.nanmin(depth):.2f} to {np.nanmax(depth):.2f}, beyond -4 to 4")
     return _png(np.where(known, steps, 0).astype(np.uint16))
 
 
@@ -137,7 +136,7 @@ def mask_png(mask: Mask) -> bytes:
 
 
 def plan_shards(rows: Sequence[ViewRow], sizes: Mapping[str, int], limit: int) -> tuple[Shard, ...]:
-    """Rows packed in their order, split by split, into files of up to `limit` bytes; a larger row is a file of its own.
+    """Rows packed in their order, split by split, into files of up to `limit` bytes; a larger row gets its own file.
 
     sizes : path -> bytes, of every file of the rows
     """
@@ -160,7 +159,7 @@ def plan_shards(rows: Sequence[ViewRow], sizes: Mapping[str, int], limit: int) -
 
 
 def row_size(row: ViewRow, sizes: Mapping[str, int]) -> int:
-    """Bytes of what is published of a row, without its pictures of depth and mask."""
+    """Published bytes of a row, without the images of its depth and mask."""
     return sum(sizes[path] for path in row.files() if path != row.geometry or row.yaw is None)
 
 

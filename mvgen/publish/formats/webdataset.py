@@ -1,4 +1,4 @@
-"""Views as tar files in the WebDataset convention: the files of a view stand together, their names begin alike."""
+"""Views as tar files in the WebDataset convention: the files of a view are adjacent and share a name prefix."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from mvgen.store.manifest import ViewRow
 SUFFIX = ".tar"
 _CLASSES: tuple[str, ...] = get_args(Label)
 _DIGITS = 4
-# Who looks for the end of a zip archive in the last 64 KiB of a file would find that of an `.npz` there, and take the
-# whole tar for a zip; a tar may end in any number of empty blocks.
+# Zip readers look for the end of an archive in the last 64 KiB of a file. They would find that of an `.npz` there and
+# take the whole tar for a zip; a tar may end in any number of empty blocks.
 _END = bytes(129 * tarfile.BLOCKSIZE)
 
 
 def sample_key(row: ViewRow) -> str:
-    """What the names of a view's files begin with. A name's extension begins at its first dot, so there is none."""
+    """Name prefix of a view's files, without dots: the extension of a name begins at its first dot."""
     return f"{row.clip}__{row.view}".replace("%", "%25").replace(".", "%2E")
 
 
 def write_tar(path: Path, samples: Iterable[Sample]) -> None:
-    """Write samples, in their order, as one tar whose bytes depend on them only: no owner, no time.
+    """Write samples, in their order, as one tar whose bytes depend on them alone: no owner, no time.
 
-    Of every sample: `0000.jpg`, `0001.jpg` ... its frames, `depth.png`, `valid.png`, `maps.npz`, with the frontal clip
-    `geometry.npz`, and `json` with what else there is to say; `label` is its number there, `label_name` its name.
+    Files of a sample: `0000.jpg`, `0001.jpg` ... its frames, `depth.png`, `valid.png`, `maps.npz`, for the frontal clip
+    `geometry.npz`, and `json` with the other columns, where `label` is the class number and `label_name` its name.
     """
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         for sample in samples:

@@ -1,1 +1,1 @@
-"""Where a dataset is published to, one file each."""
+"""The targets of publishing, one file each."""

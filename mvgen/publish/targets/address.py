@@ -1,4 +1,4 @@
-"""What `--to` says: which kind of place a dataset is published to."""
+"""The target that an address given with `--to` names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mvgen.core.registry import Registry
 from mvgen.publish.targets.base import Target
 from mvgen.publish.targets.folder import Folder
 
-# By the scheme of their URLs.
+# URL scheme -> target.
 TARGETS = Registry[type[Target]](
     "URL scheme",
     PublishError,
@@ -20,13 +20,13 @@ TARGETS = Registry[type[Target]](
 
 
 def parse_target(address: str, *, public: bool = False) -> Target:
-    """The place that `--to` names; nothing is looked at yet.
+    """The target that `--to` names; it is not accessed yet.
 
-    public : a repository on the Hub that everybody can read
-    Raises PublishError for an address that is none.
+    public : make the repository on the Hub public
+    Raises PublishError for an invalid address.
     """
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
     kind = TARGETS.get(scheme[1]) if scheme else Folder
     if public and not kind.may_be_public:
-        raise PublishError("--public is for a repository on the Hub; who reads a folder or a bucket is decided there")
+        raise PublishError("--public is for a repository on the Hub; access to a folder or a bucket is set there")
     return kind.at(address[scheme.end() :].rstrip("/") if scheme else address, public=public)

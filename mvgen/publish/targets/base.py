@@ -1,4 +1,4 @@
-"""Where a dataset is published to: a folder, a repository on the Hugging Face Hub, or a place in S3."""
+"""Interface of publishing targets: a folder, a repository on the Hugging Face Hub, or a prefix in S3."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Visibility = Literal["private", "gated", "public"]
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What a file is. size : bytes; sha256 : lower-case hex"""
+    """Size and digest of a file. size : bytes; sha256 : lower-case hex"""
 
     size: int
     sha256: str
 
 
 class Target(ABC):
-    """A place that takes files.
+    """A place to publish files to.
 
-    address : what `--to` says; visibility : who can read there
-    url : where people find it; owner : whose it is. None where it does not tell
-    may_be_public : whether `--public` can be asked of it
+    address : as given with `--to`; visibility : who can read there
+    url : its web address; owner : its owner; each None where unknown
+    may_be_public : whether it supports `--public`
     """
 
     may_be_public: ClassVar[bool] = False
@@ -40,17 +40,17 @@ class Target(ABC):
     @classmethod
     @abstractmethod
     def at(cls, place: str, *, public: bool) -> Self:
-        """The target of an address. place : what follows SCHEME://. Raises PublishError for one that will not do."""
+        """The target of an address. place : the part after SCHEME://. Raises PublishError for an unusable one."""
 
     def check(self, out: Path, names: Collection[str] | None = None) -> None:  # noqa: B027
-        """Refuse a place that will not do, as far as that shows without a network. Writes nothing.
+        """Refuse an unusable target, as far as can be checked without a network. Writes nothing.
 
-        out : the dataset; names : of the files that are to go there, where they are known
+        out : the dataset; names : of the files to publish, where known
         """
 
     @abstractmethod
     def begin(self) -> None:
-        """Make the place, or find it as it was left. Raises PublishError where that fails."""
+        """Create the target, or read its present state. Raises PublishError where that fails."""
 
     @abstractmethod
     def open(self) -> None:
@@ -66,11 +66,11 @@ class Target(ABC):
 
     @abstractmethod
     def names(self) -> frozenset[str]:
-        """Files that are there, relative to the place."""
+        """Files at the target, relative to it."""
 
     @abstractmethod
     def holds(self, path: Path, name: str, file: FileRecord) -> bool:
-        """Whether just this file, which lies at a local path, is there already."""
+        """Whether an identical file is there already. path : the local file"""
 
     @abstractmethod
     def put(self, path: Path, name: str, file: FileRecord) -> None:
@@ -78,21 +78,21 @@ class Target(ABC):
 
     @abstractmethod
     def guard(self, name: str) -> None:
-        """Raise LicenceError if anybody can read the place. name : a file that is there and that may be read"""
+        """Raise LicenceError if the target is public. name : a harmless file that is there, to test with"""
 
     @property
     def disk(self) -> Path:
-        """Where on this machine files are written."""
+        """Local folder that files are written to first."""
         return Path(tempfile.gettempdir())
 
     @contextmanager
-    def stage(self) -> Iterator[Path]:
-        """A local folder for files on their way."""
+    def staging_folder(self) -> Iterator[Path]:
+        """A temporary local folder for files that are about to be published."""
         with tempfile.TemporaryDirectory(prefix="mvgen-publish-") as folder:
             yield Path(folder)
 
     def refuse_others(self, names: Collection[str]) -> None:
-        """Raise PublishError if files are there that are not to be."""
+        """Raise PublishError if the target holds files other than these."""
         others = sorted(self.names() - set(names))
         if others:
             raise PublishError(

@@ -1,4 +1,4 @@
-"""Publishing to S3, or anything that speaks like it, through fsspec."""
+"""Publishing to S3 or a compatible service, through fsspec."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _DIGEST = "sha256"
 
 
 class Bucket(Target):
-    """A place in S3. It counts as private, which `guard` asks as somebody without a key. place : BUCKET/PREFIX
+    """A prefix in S3. It counts as private, which `guard` checks with anonymous access. place : BUCKET/PREFIX
 
-    Keys, region and endpoint come from where AWS's own tools look for them, AWS_ENDPOINT_URL included.
+    Keys, region and endpoint are configured as for AWS's own tools, including AWS_ENDPOINT_URL.
     """
 
     visibility = "private"
@@ -31,7 +31,7 @@ class Bucket(Target):
     @classmethod
     def at(cls, place: str, *, public: bool) -> Self:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]+(/[^/]+)+", place) or ".." in place.split("/"):
-            raise PublishError(f"s3://{place} is no place in S3; write s3://BUCKET/PREFIX")
+            raise PublishError(f"s3://{place} is not an S3 address; write s3://BUCKET/PREFIX")
         return cls(place)
 
     def begin(self) -> None:
@@ -73,15 +73,15 @@ class Bucket(Target):
             self._system.put_file(str(path), f"{self.place}/{name}", Metadata={_DIGEST: file.sha256})
 
     def guard(self, name: str) -> None:
-        stranger = _file_system(anon=True)
+        anonymous = _file_system(anon=True)
         with _bucket_errors(self.address):
             try:
-                stranger.cat_file(f"{self.place}/{name}", start=0, end=1)
+                anonymous.cat_file(f"{self.place}/{name}", start=0, end=1)
             except PermissionError:
                 return
         raise LicenceError(
-            f"{self.address} can be read by everybody; nothing that shows a face was sent. Make the bucket private "
-            "(Block Public Access), then run the same line again"
+            f"{self.address} can be read by everyone; nothing that shows a face was sent. Make the bucket private "
+            "(Block Public Access), then run the same command again"
         )
 
 
@@ -90,13 +90,13 @@ def _file_system(**options: Any) -> Any:
         import s3fs
     except ImportError:
         raise MissingPartError("s3fs", "publishing to s3://", "pip install 'mvgen[publish]'") from None
-    # What lies there may have changed since somebody last looked.
+    # The listing may have changed since it was last read.
     return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, **options)
 
 
 @contextmanager
 def _bucket_errors(address: str) -> Iterator[None]:
-    """What goes wrong on the way to S3, in words."""
+    """Turn errors of S3 into PublishError."""
     from botocore.exceptions import BotoCoreError, NoCredentialsError
 
     try:
@@ -106,11 +106,11 @@ def _bucket_errors(address: str) -> Iterator[None]:
             f"{address}: no keys were found; run `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ) from None
     except FileNotFoundError:
-        raise PublishError(f"{address}: there is no such bucket for these keys; make it first") from None
+        raise PublishError(f"{address}: these keys find no such bucket; create it first") from None
     except PermissionError as error:
         raise PublishError(f"{address}: access is refused ({error}); use keys that may read and write there") from None
     except (BotoCoreError, OSError) as error:
         raise PublishError(
-            f"{address} cannot be reached or does not answer as it should: {error}; "
-            "what was sent is safe: run the same line again to go on"
+            f"{address} cannot be reached or gave an unexpected answer: {error}; "
+            "what was sent is safe: run the same command again to continue"
         ) from None

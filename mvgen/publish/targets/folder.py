@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Self
 
 from mvgen.core.config import file_digest
-from mvgen.core.errors import PublishError
+from mvgen.core.errors import LicenceError, PublishError
 from mvgen.publish.targets.base import FileRecord, Target
 
-_STAGE = ".publishing"
+_STAGING = ".publishing"
 
 
 class Folder(Target):
-    """A folder. It counts as private: who can read it is up to whom it belongs to."""
+    """A folder. It counts as private: its owner decides who can read it."""
 
     visibility = "private"
 
@@ -28,14 +28,14 @@ class Folder(Target):
     @classmethod
     def at(cls, place: str, *, public: bool) -> Self:
         if not place:
-            raise PublishError("--to is empty; give it a folder")
+            raise PublishError("--to is empty; give a folder")
         return cls(Path(place))
 
     def check(self, out: Path, names: Collection[str] | None = None) -> None:
         if self.folder.resolve().is_relative_to(out.resolve()):
-            raise PublishError(f"{self.folder} lies in the dataset itself; choose a folder outside {out} for --to")
+            raise PublishError(f"{self.folder} is inside the dataset; choose a folder outside {out} for --to")
         if self.folder.exists() and not self.folder.is_dir():
-            raise PublishError(f"{self.folder} is a file; give --to a folder")
+            raise PublishError(f"{self.folder} is a file; give a folder with --to")
         if names is not None:
             self.refuse_others(names)
 
@@ -58,7 +58,7 @@ class Folder(Target):
 
     def names(self) -> frozenset[str]:
         paths = (path.relative_to(self.folder) for path in self.folder.rglob("*") if not path.is_dir())
-        return frozenset(path.as_posix() for path in paths if path.parts[0] != _STAGE)
+        return frozenset(path.as_posix() for path in paths if path.parts[0] != _STAGING)
 
     def holds(self, path: Path, name: str, file: FileRecord) -> bool:
         there = self.folder / name
@@ -72,19 +72,26 @@ class Folder(Target):
         os.replace(path, target)
 
     def guard(self, name: str) -> None:
-        """Nothing to ask: see the class."""
+        """Raise LicenceError in a git work tree, at its top or below: what lies there is pushed with the rest."""
+        place = self.folder.resolve()
+        tree = next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
+        if tree is not None:
+            raise LicenceError(
+                f"{self.folder} lies in the git work tree {tree}; nothing that shows a face was written. "
+                "Choose a folder outside it for --to"
+            )
 
     @property
     def disk(self) -> Path:
         return self.folder
 
     @contextmanager
-    def stage(self) -> Iterator[Path]:
-        """On the same disk, so that a file appears as a whole or not at all."""
-        stage = self.folder / _STAGE
-        shutil.rmtree(stage, ignore_errors=True)  # of a run that was killed
-        stage.mkdir()
+    def staging_folder(self) -> Iterator[Path]:
+        """On the same disk, so that a finished file is moved into place at once."""
+        staging = self.folder / _STAGING
+        shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+        staging.mkdir()
         try:
-            yield stage
+            yield staging
         finally:
-            shutil.rmtree(stage, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Publishing to a dataset repository on the Hugging Face Hub: private, and gated by hand, unless it is to be public."""
+"""Publishing to a dataset repository on the Hugging Face Hub: private and manually gated unless `--public` is given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_THE_HUB = frozenset({".gitattributes"})
 
 
 class Hub(Target):
-    """A repository. repository : USER/NAME; api : what speaks to the Hub, by default as `hf auth login` left it"""
+    """A repository. repository : USER/NAME; api : client of the Hub, by default with the login of `hf auth login`"""
 
     may_be_public = True
 
@@ -37,7 +37,7 @@ class Hub(Target):
     @classmethod
     def at(cls, place: str, *, public: bool) -> Self:
         if not (named := re.fullmatch(r"datasets/([\w.-]+/[\w.-]+)", place)):
-            raise PublishError(f"hf://{place} is no dataset on the Hub; write hf://datasets/USER/NAME")
+            raise PublishError(f"hf://{place} is not a dataset address on the Hub; write hf://datasets/USER/NAME")
         return cls(named[1], public=public)
 
     def begin(self) -> None:
@@ -45,13 +45,13 @@ class Hub(Target):
         public = self.visibility == "public"
         with _hub_errors(self.address):
             api.create_repo(self.repository, repo_type=_KIND, private=not public, exist_ok=True)
-            found = self._visible()
+            found = self._is_public()
             if found and not public:
                 raise PublishError(
-                    f"{self.address} is there and public; choose another name, make it private, or add --public"
+                    f"{self.address} exists and is public; choose another name, make it private, or add --public"
                 )
             if public and not found:
-                raise PublishError(f"{self.address} is there and private or gated; leave out --public")
+                raise PublishError(f"{self.address} exists and is private or gated; leave out --public")
             if not public:
                 api.update_repo_settings(self.repository, gated="manual", private=True, repo_type=_KIND)
             self._list()
@@ -60,7 +60,7 @@ class Hub(Target):
         self._api = self._api or _api()
         with _hub_errors(self.address):
             self._list()
-            self.visibility = "public" if self._visible() else "gated"
+            self.visibility = "public" if self._is_public() else "gated"
 
     def _list(self) -> None:
         from huggingface_hub.hf_api import RepoFile
@@ -89,7 +89,7 @@ class Hub(Target):
         there = self._files.get(name)
         if there is None or there.size != file.size:
             return False
-        # Small files lie in git itself, which knows them by another digest.
+        # Small files are in git itself, which identifies them by another digest.
         return there.lfs.sha256 == file.sha256 if there.lfs else there.blob_id == _blob_digest(path.read_bytes())
 
     def put(self, path: Path, name: str, file: FileRecord) -> None:
@@ -106,11 +106,11 @@ class Hub(Target):
 
     def guard(self, name: str) -> None:
         with _hub_errors(self.address):
-            if self._visible():
-                raise LicenceError(f"{self.address} can be read by everybody; nothing that shows a face was sent")
+            if self._is_public():
+                raise LicenceError(f"{self.address} can be read by everyone; nothing that shows a face was sent")
 
-    def _visible(self) -> bool:
-        """Whether everybody can read the repository."""
+    def _is_public(self) -> bool:
+        """Whether the repository is public."""
         assert self._api is not None
         info = self._api.repo_info(self.repository, repo_type=_KIND)
         return not (info.private or info.gated)
@@ -126,26 +126,26 @@ def _api() -> HfApi:
 
 @contextmanager
 def _hub_errors(address: str) -> Iterator[None]:
-    """What goes wrong on the way to the Hub, in words."""
+    """Turn errors of the Hub into PublishError."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
     try:
         yield
     except LocalTokenNotFoundError:
-        raise PublishError(f"{address}: nobody is logged in; run `hf auth login`, or set HF_TOKEN") from None
+        raise PublishError(f"{address}: not logged in; run `hf auth login`, or set HF_TOKEN") from None
     except (HfHubHTTPError, HTTPError, OfflineModeIsEnabled, OSError) as error:
         response = getattr(error, "response", None)
         status = getattr(response, "status_code", None)
         if status in (401, 403):
             raise PublishError(
-                f"{address}: the Hub refuses ({status}); run `hf auth login` with a token that may write there"
+                f"{address}: the Hub refuses access ({status}); run `hf auth login` with a token that has write access"
             ) from None
         raise PublishError(
-            f"{address} cannot be reached or does not answer as it should: {error}; "
-            "what was sent is safe: run the same line again to go on"
+            f"{address} cannot be reached or gave an unexpected answer: {error}; "
+            "what was sent is safe: run the same command again to continue"
         ) from None
 
 
 def _blob_digest(content: bytes) -> str:
-    """sha1 by which git knows a file."""
+    """sha1 of a file's git object."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,1 +1,1 @@
-"""Kernels of the grid renderer, in NVIDIA warp's language: one source for CPU and CUDA."""
+"""Kernels of the grid renderer, in NVIDIA Warp: one source for CPU and CUDA."""

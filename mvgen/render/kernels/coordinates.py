@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917
-# What stands in kernels is warp's language, and only looks like Python's types and operators.
-"""What the kernels of the grid renderer know of places: in the world, in a view, in the source."""
+# Kernels are written in Warp's language, which shares Python's syntax but not its types.
+"""Coordinates in the world, in a view and in the source, for the kernels of the grid renderer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "
 
 @wp.func
 def first_from(place: wp.float32):
-    """The first pixel of a row or column, from 0, whose centre lies at a place or beyond it."""
-    # Not by wp.ceil, which is a call into a library here. A centre just before the place may count as at it.
+    """The first pixel of a row or column, from 0, whose centre is at a position or beyond it."""
+    # wp.ceil would be a call into a library here. A centre just before the position may count as at it.
     return wp.int32(wp.max(place + 0.5, 0.0))
 
 
 @wp.func
 def project(camera: wp.mat44, perspective: wp.int32, vertex: wp.vec3):
-    """u, v and nearness of a point of the world."""
+    """u, v and nearness of a point in the world."""
     image = camera * wp.vec4(vertex[0], vertex[1], vertex[2], 1.0)
     if perspective == 0:
         return wp.vec3(image[0], image[1], image[2])
@@ -36,8 +36,8 @@ def area(first: wp.vec3, second: wp.vec3, third: wp.vec3):
 
 
 @wp.func
-def seen_at(back: wp.mat44, u: wp.float32, v: wp.float32, depth: wp.float32, eye: wp.float32, perspective: wp.int32):
-    """The source pixel of what a view shows at a place."""
+def to_source(back: wp.mat44, u: wp.float32, v: wp.float32, depth: wp.float32, eye: wp.float32, perspective: wp.int32):
+    """The source pixel of the point that a view shows at u, v and a depth."""
     if perspective == 0:
         return wp.vec2(
             back[0, 0] * u + back[0, 1] * v + back[0, 2] * depth + back[0, 3],

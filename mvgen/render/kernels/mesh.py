@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 # ruff: noqa: RUF046, UP018
-# What stands in kernels is warp's language, and only looks like Python's types and operators.
-"""Kernels that take a mesh apart once, before any view of it is drawn; run by `mvgen.render.grid` on the CPU."""
+# Kernels are written in Warp's language, which shares Python's syntax but not its types.
+"""Kernels that prepare a mesh once, before its views are drawn; run by `mvgen.render.grid` on the CPU."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def sum_triangles(
     normals: wp.array[wp.vec3d],
     turns: wp.array[wp.int32],
 ):
-    """Normals of vertices, weighted by area, and a number per vertex that is 0 where triangles close around it.
+    """Normals of vertices, weighted by area, and a number per vertex, 0 where triangles surround it (`turns`).
 
-    The number sums next minus previous corner over the triangles of a vertex; around an inner vertex they cancel.
+    The number is the sum of next minus previous corner over the triangles of a vertex; it cancels at inner vertices.
     """
     corners = triangles[wp.tid()]
     first = wp.vec3d(vertices[corners[0]])
@@ -40,10 +40,10 @@ def cut_triangles(
     rows: wp.array2d[wp.int32],
     lines: wp.array2d[wp.vec4],
 ):
-    """Where rows cut a triangle: row, and x and z of start and end, from left to right seen from the front.
+    """Cut a triangle by rows: row, and x and z of start and end, from left to right seen from the front.
 
     levels : of the vertices, in rows
-    Row -1 where there is no cut. A row cuts from the highest corner, included, to the lowest, excluded.
+    Row -1 where there is no cut. Rows from the highest corner, included, to the lowest, excluded, cut the triangle.
     """
     triangle = wp.tid()
     corners = triangles[triangle]
@@ -54,7 +54,7 @@ def cut_triangles(
         at = wp.float32(row)
         rows[triangle, slot] = -1
         if at < wp.max(level):
-            # One corner lies on the other side of the row than the two others; both cuts are on its edges.
+            # One corner is alone on its side of the row; both cuts are on its edges.
             above = wp.int32(level[0] <= at) + wp.int32(level[1] <= at) + wp.int32(level[2] <= at)
             hanging = above == 1
             lone = int(0)
@@ -82,7 +82,7 @@ def _cut(vertices: wp.array[wp.vec3], levels: wp.array[wp.float32], first: wp.in
     high = wp.max(first, second)
     begin = vertices[low]
     end = vertices[high]
-    # The ends themselves must come out exact.
+    # The ends themselves must be exact.
     if levels[low] == at:
         return wp.vec2(begin[0], begin[2])
     if levels[high] == at:

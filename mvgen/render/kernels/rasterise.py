@@ -1,14 +1,14 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917
-# What stands in kernels is warp's language, and only looks like Python's types and operators.
-"""Kernels that draw what a view shows of a mesh, one source for CPU and CUDA; run by `mvgen.render.grid`.
+# Kernels are written in Warp's language, which shares Python's syntax but not its types.
+"""Kernels that rasterise a mesh in a view, one source for CPU and CUDA; run by `mvgen.render.grid`.
 
-Convention: images lie flat, row by row: pixel (row, column) is row S + column. Nothing depends on the order in which
-threads run: what meets in one place is the largest, the smallest or an integer sum. `matrices` are P and B of the view,
-see `mvgen.render.grid`; for `ends` and `marked` see `mvgen.render.kernels.silhouette`.
+Convention: images are flat, row by row: pixel (row, column) is row S + column. Results do not depend on the order of
+threads: values written to one element are combined by maximum, minimum or an integer sum. `matrices` are P and B of the
+view, see `mvgen.render.grid`; for `ends` and `marked` see `mvgen.render.kernels.silhouette`.
 
-`nearness` of a point in a view is what is linear in its image and grows toward the camera: its depth z for an
-orthographic camera, 1 / (eye - z) for a pinhole. `depth` is z, NaN where there is no surface.
+`nearness` is linear in the image and grows toward the camera: depth z for an orthographic camera, 1 / (eye - z) for a
+pinhole. `depth` is z, NaN where there is no surface.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EMPTY = wp.constant(wp.float32(-1.0e30))
 
 
 @wp.kernel
-def sweep_rows(
+def draw_rows(
     points: wp.array[wp.float32],
     starts: wp.array[wp.int32],
     matrices: wp.array[wp.mat44],
@@ -35,33 +35,33 @@ def sweep_rows(
     size: wp.int32,
     ends: wp.array[wp.float32],
     marked: wp.array[wp.int32],
-    landed: wp.array[wp.float32],
+    projected: wp.array[wp.float32],
     depth: wp.array[wp.float32],
     source: wp.array[wp.vec2],
     valid: wp.array[wp.bool],
     coverage: wp.array[wp.float32],
     blend: wp.array[wp.float32],
 ):
-    """Draw the lines of one row, a z-buffer of one dimension, and look back at the source from it.
+    """Draw the lines of one row into a one-dimensional z-buffer, and find the source pixels of the row.
 
     Only lines that run from left to right are seen from the front.
-    points : (3 P,) flat, of all points x, z, and 1 where a line leads there from the point before; landed : (2 P,)
-    Outputs as of `look_back_rows`, and depth.
+    points : (3 P,) flat: x of all points, z, and 1 where a line leads there from the point before; projected : (2 P,)
+    Outputs: depth, and those of `find_source_rows`.
     """
     row = wp.tid()
     base = row * size
-    count = landed.shape[0] / 2
+    count = projected.shape[0] / 2
     begin = starts[row]
     end = starts[row + 1]
-    scanline.land(points, count, begin, end, matrices[0], landed)
+    scanline.project_row(points, count, begin, end, matrices[0], projected)
     scanline.fill(depth, base, size, wp.nan)
     u = wp.float32(0.0)
     z = wp.float32(0.0)
     column = wp.int32(0)
     running = wp.bool(False)
     for index in range(begin, end):
-        u_next = scanline.read(landed, index)
-        z_next = scanline.read(landed, count + index)
+        u_next = scanline.read(projected, index)
+        z_next = scanline.read(projected, count + index)
         column_next = wp.min(first_from(u_next), size)
         front = scanline.read(points, 2 * count + index) > 0.0 and u_next > u
         if front and column < column_next:
@@ -74,7 +74,7 @@ def sweep_rows(
         column = column_next
     if running:
         mark(ends, marked, u, base, size, 1)
-    scanline.look_back(row, matrices[1], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
+    scanline.find_source(row, matrices[1], 0.0, 0, cosine, least, size, depth, source, valid, coverage, blend)
 
 
 @wp.kernel
@@ -82,24 +82,24 @@ def project_vertices(
     vertices: wp.array[wp.vec3],
     matrices: wp.array[wp.mat44],
     perspective: wp.int32,
-    landed: wp.array[wp.vec3],
+    projected: wp.array[wp.vec3],
     turns: wp.array[wp.int32],
 ):
-    """u, v and nearness of every vertex; `turns` of none yet."""
+    """Project every vertex to u, v and nearness; clear `turns`."""
     vertex = wp.tid()
     turns[vertex] = 0
-    landed[vertex] = project(matrices[0], perspective, vertices[vertex])
+    projected[vertex] = project(matrices[0], perspective, vertices[vertex])
 
 
 @wp.kernel
 def empty_pixels(nearness: wp.array[wp.float32]):
-    """Nothing is drawn yet."""
+    """Clear the z-buffer."""
     nearness[wp.tid()] = EMPTY
 
 
 @wp.kernel
 def draw_triangles(
-    landed: wp.array[wp.vec3],
+    projected: wp.array[wp.vec3],
     triangles: wp.array[wp.vec3i],
     size: wp.int32,
     nearness: wp.array[wp.float32],
@@ -107,9 +107,9 @@ def draw_triangles(
 ):
     """Draw a triangle where it is seen from the front; sum `turns` over those triangles."""
     corners = triangles[wp.tid()]
-    a = landed[corners[0]]
-    b = landed[corners[1]]
-    c = landed[corners[2]]
+    a = projected[corners[0]]
+    b = projected[corners[1]]
+    c = projected[corners[2]]
     if area(a, b, c) > 0.0:
         for corner in range(3):
             wp.atomic_add(turns, corners[corner], corners[(corner + 1) % 3] - corners[(corner + 2) % 3])
@@ -132,7 +132,7 @@ def draw_triangles(
 
 @wp.func
 def _side(start: wp.vec3, end: wp.vec3, first: wp.int32, second: wp.int32, u: wp.float32, v: wp.float32):
-    """On which side of an edge a pixel lies, positive inside; exactly opposite for the two triangles of the edge."""
+    """Side of an edge that a pixel is on, positive inside; exactly opposite for the two triangles of the edge."""
     if first < second:
         return (end[1] - start[1]) * (u - start[0]) - (end[0] - start[0]) * (v - start[1])
     return -((start[1] - end[1]) * (u - end[0]) - (start[0] - end[0]) * (v - end[1]))
@@ -140,7 +140,7 @@ def _side(start: wp.vec3, end: wp.vec3, first: wp.int32, second: wp.int32, u: wp
 
 @wp.kernel
 def read_depth(nearness: wp.array[wp.float32], eye: wp.float32, perspective: wp.int32, depth: wp.array[wp.float32]):
-    """Depth of the pixels that triangles were drawn to, NaN for the others."""
+    """Depth of the pixels that triangles cover, NaN for the others."""
     pixel = wp.tid()
     near = nearness[pixel]
     z = wp.nan
@@ -152,7 +152,7 @@ def read_depth(nearness: wp.array[wp.float32], eye: wp.float32, perspective: wp.
 
 
 @wp.kernel
-def look_back_rows(
+def find_source_rows(
     depth: wp.array[wp.float32],
     matrices: wp.array[wp.mat44],
     eye: wp.float32,
@@ -165,7 +165,7 @@ def look_back_rows(
     coverage: wp.array[wp.float32],
     blend: wp.array[wp.float32],
 ):
-    """What `scanline.look_back` does, for every row."""
-    scanline.look_back(
+    """Run `scanline.find_source` on every row."""
+    scanline.find_source(
         wp.tid(), matrices[1], eye, perspective, cosine, least, size, depth, source, valid, coverage, blend
     )  # fmt: skip

@@ -1,9 +1,9 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917, PLR1730, UP018
-# What stands in kernels is warp's language, and only looks like Python's types and operators.
-"""Kernels that carry the frames of a clip into a view; run by `mvgen.render.drape`.
+# Kernels are written in Warp's language, which shares Python's syntax but not its types.
+"""Kernels of texture projection; run by `mvgen.render.project_texture`.
 
-Convention: pixels count from 0 at their centres here; images lie flat, one after the other, row by row.
+Convention: pixel centres are at whole numbers here, from 0; images are flat, one after the other, row by row.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "
 
 TOGETHER = wp.constant(256)
 ON_PIXEL = wp.constant(1.0e-3)
-"""Pixels; a place this near to a pixel's centre is the centre, whatever rounding says."""
+"""Pixels; a position this near to a pixel's centre differs from it by rounding only."""
 WIDEST = wp.constant(8.0)
-"""Source pixels from one view pixel to the next; more is a silhouette, not a slope."""
+"""Source pixels from one view pixel to the next; a larger distance is a silhouette, not a slope."""
 
 
 @wp.func
@@ -42,11 +42,11 @@ def measure(
     first: wp.array[wp.vec2i],
     taps: wp.array[wp.vec2i],
 ):
-    """Where in the source a view pixel is, how wide it is there, and the source pixels that it is made of.
+    """Source position of a view pixel, its size there, and the source pixels that contribute to it.
 
-    stretch : source pixels from a view pixel to the next along an axis; 1 where they are fewer or a surface ends. The
-        smaller one of both sides: on the other a silhouette may lie
-    first, taps : column and row of the first one, and how many
+    stretch : source pixels from a view pixel to the next along an axis, at least 1; 1 where a surface ends. The smaller
+        one of both sides, since a silhouette may be on the other
+    first, taps : column and row of the first contributing pixel, and their number
     """
     pixel = wp.tid()
     at = pixels[pixel]
@@ -56,7 +56,7 @@ def measure(
     down = _stretch(source, at, 1, size, row, size)
     u = wp.clamp(source[at][0] - 0.5, 0.0, wp.float32(size - 1))
     v = wp.clamp(source[at][1] - 0.5, 0.0, wp.float32(size - 1))
-    # A place at the middle of a source row needs that row only. Views that only yaw have no other places.
+    # A position at the middle of a source row needs that row only. Views that only yaw have no others.
     if across <= 1.0 and wp.abs(u - wp.rint(u)) < ON_PIXEL:
         u = wp.rint(u)
     if down <= 1.0 and wp.abs(v - wp.rint(v)) < ON_PIXEL:
@@ -73,7 +73,7 @@ def _stretch(
     source: wp.array[wp.vec2], at: wp.int32, axis: wp.int32, step: wp.int32, position: wp.int32, size: wp.int32
 ):
     wide = float(WIDEST)
-    # Comparisons with a neighbour that shows nothing are false.
+    # Comparisons with a neighbour without surface (NaN) are false.
     if position > 0:
         before = wp.abs(source[at][axis] - source[at - step][axis])
         if before < wide:
@@ -99,7 +99,7 @@ def _first(place: wp.float32, taps: wp.int32, size: wp.int32):
     start = wp.int32(place)
     if taps > 1:
         start += 1 - taps / 2
-    # At the rim of the picture the kernel ends with the picture.
+    # At the border the filter ends with the picture.
     return wp.min(wp.max(start, 0), size - taps)
 
 
@@ -112,7 +112,7 @@ def weigh(
     begins: wp.array[wp.int32],
     weights: wp.array[wp.float32],
 ):
-    """Weights of the source columns, then of the source rows, that make up a view pixel; each sum to 1."""
+    """Weights of the source columns, then of the source rows, that contribute to a view pixel; each sum to 1."""
     pixel = wp.tid()
     begin = begins[pixel]
     for axis in range(2):
@@ -171,7 +171,7 @@ def resample(
     weights: wp.array[wp.float32],
     colour: wp.array[wp.vec3ub],
 ):
-    """Colour of `TOGETHER` view pixels in one frame; crops have a fourth channel, so that one step adds all of them."""
+    """Colour of `TOGETHER` view pixels in one frame; with a fourth channel the compiler sums all channels at once."""
     frame, part = wp.tid()
     begin = part * TOGETHER
     end = wp.min(begin + TOGETHER, pixels.shape[0])

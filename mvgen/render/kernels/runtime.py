@@ -1,4 +1,4 @@
-"""NVIDIA warp, opened quietly, and its arrays. Its compiled kernels are cached beside everything else of mvgen's."""
+"""NVIDIA Warp, started without its banner, and its arrays. Compiled kernels are kept in mvgen's cache folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mvgen.core.errors import ConfigError, MissingPartError
 from mvgen.core.files import cache_dir
 
 CPU_FLAGS = "-march=native -ffp-contract=off"
-"""For the compiler of kernels: a multiplication and an addition are never fused, so that every CPU gives one result."""
+"""For the compiler of kernels: no fused multiply-add, so that every CPU gives the same result."""
 
 
 @cache
@@ -28,7 +28,7 @@ def open_warp(device: str) -> Any:
     except ImportError as error:
         raise MissingPartError(f"warp ({error})", "rendering views", "pip install warp-lang") from None
     folder = cache_dir() / "warp"
-    # Once warp has started, by our hand or another's, its cache has a place.
+    # If Warp has been started before, its cache folder is set already.
     if warp.config.kernel_cache_dir is None and not os.environ.get("WARP_CACHE_PATH"):
         warp.config.kernel_cache_dir = str(folder)
     try:
@@ -41,7 +41,7 @@ def open_warp(device: str) -> Any:
 
 
 def uploaded(array: NDArray[Any], kind: Any, device: str) -> Any:
-    """An array as kernels take it; on the CPU it is the same memory, so what kernels write is written to `array`."""
+    """An array for kernels; on the CPU it shares the memory of `array`, so kernels write to `array`."""
     import warp
 
     return warp.array(np.ascontiguousarray(array), dtype=kind, device=device, copy=device != "cpu")

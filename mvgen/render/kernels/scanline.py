@@ -1,11 +1,11 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917
-# What stands in kernels is warp's language, and only looks like Python's types and operators.
-"""What is done along one image row, written so that a compiler takes many steps at once where no step needs another.
+# Kernels are written in Warp's language, which shares Python's syntax but not its types.
+"""Loops along one image row, in C++ that a compiler can vectorise.
 
-Warp's own loops are compiled step by step, and took more than half of a view's time; its indexing allows for strides
-and for counting from the end. Compilers believe `__restrict__`, that arrays do not overlap, of the parameters of a
-function only. Like all kernels these run on CUDA as they stand.
+Warp's own loops are not vectorised, because its indexing supports strides and negative indices; they took more than
+half of a view's time. Compilers honour `__restrict__`, that arrays do not overlap, for parameters of functions only.
+The same code runs on CUDA.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ def read(values: wp.array[wp.float32], index: wp.int32) -> wp.float32:
 @wp.func_native("""
 const float* x = points.data;
 const float* z = points.data + count;
-float* u_landed = landed.data;
-float* z_landed = landed.data + count;
+float* u = projected.data;
+float* z_view = projected.data + count;
 const float xu = camera.data[0][0], zu = camera.data[0][2], u0 = camera.data[0][3];
 const float xz = camera.data[2][0], zz = camera.data[2][2], z0 = camera.data[2][3];
 #pragma clang loop vectorize(enable)
 for (int i = begin; i < end; ++i) {
-    u_landed[i] = xu * x[i] + zu * z[i] + u0;
-    z_landed[i] = xz * x[i] + zz * z[i] + z0;
+    u[i] = xu * x[i] + zu * z[i] + u0;
+    z_view[i] = xz * x[i] + zz * z[i] + z0;
 }
 """)
-def land(
+def project_row(
     points: wp.array[wp.float32],
     count: wp.int32,
     begin: wp.int32,
     end: wp.int32,
     camera: wp.mat44,
-    landed: wp.array[wp.float32],
+    projected: wp.array[wp.float32],
 ):
-    """Where points of a row come to lie: u, and `count` places on z, of x and z in the world."""
+    """Project points of a row, x and z in the world: u, and `count` elements later z in the view."""
 
 
 @wp.func_native("""
@@ -52,12 +52,12 @@ float* to = values.data + begin;
 for (int i = 0; i < count; ++i) to[i] = value;
 """)
 def fill(values: wp.array[wp.float32], begin: wp.int32, count: wp.int32, value: wp.float32):
-    """The same value in `count` places."""
+    """Set `count` elements to one value."""
 
 
 @wp.func_native("""
 float* nearest = depth.data + base;
-// Most lines are one pixel long: the first one is drawn before it is asked whether there is another.
+// Most lines are one pixel long, so the first one is drawn without a test.
 do {
     const float here = z + slope * ((float)column + 0.5f - u);
     if (!(here <= nearest[column])) nearest[column] = here;
@@ -67,7 +67,7 @@ def draw(
     depth: wp.array[wp.float32], base: wp.int32, column: wp.int32, end: wp.int32,
     u: wp.float32, z: wp.float32, slope: wp.float32,
 ):  # fmt: skip
-    """A line that begins at u, z, on the pixels from `column` to before `end`, at least one, where it is nearest."""
+    """Draw a line that begins at u, z where it is nearest, on pixels `column` to `end`, excluded, at least one."""
 
 
 @wp.func_native("""
@@ -87,9 +87,9 @@ auto loop = [&back, row, eye, perspective, least, size](
         const float share = wu * across + wv * down + wz * z + w0;
         const float u_seen = (uu * across + uv * down + uz * z + u0) / share;
         const float v_seen = (vu * across + vv * down + vz * z + v0) / share;
-        // False where there is no surface: what is no number is neither large nor small.
+        // False where there is no surface: comparisons with NaN are false.
         const bool inside = (u_seen >= 0.0f) & (v_seen >= 0.0f) & (u_seen <= rim) & (v_seen <= rim);
-        // Truncation is floor here; what is beside the picture is not valid, wherever it is looked up.
+        // Truncation is floor here; pixels outside the picture are not valid, whichever cosine is read.
         const int left = inside ? (int)u_seen : 0, top = inside ? (int)v_seen : 0;
         const int place = (top < size ? top : size - 1) * size + (left < size ? left : size - 1);
         source[2 * column] = u_seen;
@@ -105,12 +105,12 @@ loop(
     reinterpret_cast<float*>(source.data + base), valid.data + base, coverage.data + base, blend.data + base
 );
 """)
-def look_back(
+def find_source(
     row: wp.int32, back: wp.mat44, eye: wp.float32, perspective: wp.int32,
     cosine: wp.array[wp.float32], least: wp.float32, size: wp.int32, depth: wp.array[wp.float32],
     source: wp.array[wp.vec2], valid: wp.array[wp.bool], coverage: wp.array[wp.float32], blend: wp.array[wp.float32],
 ):  # fmt: skip
-    """Where the source saw what a row of the view shows, and whether it saw it well; blend is none yet.
+    """Source pixels of a row of the view, and whether the source saw them well; blend is zero.
 
-    eye : depth of the eye, for a pinhole; least : the source saw surface well where its cosine is above this
+    eye : depth of the eye, for a pinhole; least : cosine above which the source saw surface well
     """

@@ -1,19 +1,19 @@
 # mypy: ignore-errors
 # ruff: noqa: PLR0917, UP018
-# What stands in kernels is warp's language, and only looks like Python's types and operators.
-"""Kernels for where surfaces end between the centres of pixels: soft silhouettes of the grid renderer.
+# Kernels are written in Warp's language, which shares Python's syntax but not its types.
+"""Kernels for antialiased silhouettes of the grid renderer: where surfaces end between the centres of pixels.
 
-`ends` are two images: where the visible surface ends between the centres of two neighbouring pixels, as the share of
-the way from a pixel to the one on its right, then to the one below; `NOWHERE` where it does not end. `marked` are the
-places in them that are not `NOWHERE`, in no order; its first number is how many. Who goes through them goes in
-`STRIDE` threads, however many they are: to ask first how many would mean to wait for a GPU.
+`ends` are two images: where the visible surface ends between the centres of two neighbouring pixels, as the fraction of
+the distance from a pixel to the one on its right, then to the one below; `NOWHERE` where it does not end. `marked` are
+the indices of elements that are not `NOWHERE`, in any order, after their number. They are always processed by `STRIDE`
+threads: launching as many as there are marks would mean waiting for the GPU to return their number.
 """
 
 from __future__ import annotations
 
 import warp as wp
 
-from mvgen.render.kernels.coordinates import area, first_from, project, seen_at
+from mvgen.render.kernels.coordinates import area, first_from, project, to_source
 from mvgen.render.kernels.runtime import CPU_FLAGS
 
 wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "cpu_compiler_flags": CPU_FLAGS})
@@ -21,19 +21,19 @@ wp.set_module_options({"enable_backward": False, "default_grid_stride": False, "
 NOWHERE = wp.constant(wp.float32(2.0))
 STRIDE = wp.constant(512)
 FAINT = wp.constant(wp.float32(1.0 / 64.0))
-"""Less coverage than this is none."""
+"""Smaller coverage counts as zero."""
 CLOSE = wp.constant(wp.float32(1.0e-3))
-"""Pixels; an end this near to a pixel's centre lies on it, whatever rounding says."""
+"""Pixels; an end this near to a pixel's centre differs from it by rounding only."""
 
 
 @wp.kernel
-def begin(marked: wp.array[wp.int32]):
-    """Nothing is marked yet."""
+def reset_marks(marked: wp.array[wp.int32]):
+    """Clear `marked`."""
     marked[0] = 0
 
 
 @wp.func
-def _note(ends: wp.array[wp.float32], marked: wp.array[wp.int32], at: wp.int32, share: wp.float32):
+def _record(ends: wp.array[wp.float32], marked: wp.array[wp.int32], at: wp.int32, share: wp.float32):
     if wp.atomic_min(ends, at, share) == NOWHERE:
         marked[1 + wp.atomic_add(marked, 0, 1)] = at
 
@@ -43,21 +43,21 @@ def mark(
     ends: wp.array[wp.float32], marked: wp.array[wp.int32],
     at: wp.float32, base: wp.int32, size: wp.int32, stride: wp.int32,
 ):  # fmt: skip
-    """Note that a surface ends at a place along a row (stride 1) or a column (stride S)."""
+    """Record that a surface ends at a position along a row (stride 1) or a column (stride S)."""
     pixel = wp.int32(wp.floor(at - 0.5))
     share = at - 0.5 - wp.float32(pixel)
     if pixel >= 0 and pixel < size - 1:
-        _note(ends, marked, base + pixel * stride, share)
-    # What ends at a pixel's centre ends on both sides of it.
+        _record(ends, marked, base + pixel * stride, share)
+    # An end at a pixel's centre counts on both sides of it.
     if share < CLOSE and pixel > 0 and pixel < size:
-        _note(ends, marked, base + (pixel - 1) * stride, 1.0)
+        _record(ends, marked, base + (pixel - 1) * stride, 1.0)
     if share > 1.0 - CLOSE and pixel >= -1 and pixel < size - 2:
-        _note(ends, marked, base + (pixel + 1) * stride, 0.0)
+        _record(ends, marked, base + (pixel + 1) * stride, 0.0)
 
 
 @wp.func
 def _mark_edge(start: wp.vec3, end: wp.vec3, size: wp.int32, ends: wp.array[wp.float32], marked: wp.array[wp.int32]):
-    """Note where an edge of the visible surface crosses rows and columns of pixel centres."""
+    """Record where an edge of the visible surface crosses rows and columns of pixel centres."""
     low = wp.min(start[1], end[1])
     high = wp.max(start[1], end[1])
     for row in range(first_from(low), wp.min(first_from(high), size)):
@@ -79,7 +79,7 @@ def mark_outline(
     ends: wp.array[wp.float32],
     marked: wp.array[wp.int32],
 ):
-    """Note where the outline of a mesh ends its surface, in an orthographic view.
+    """Record where the outline of a mesh ends its surface, in an orthographic view.
 
     edges : two ends, and the third corner of the triangle they belong to
     """
@@ -93,22 +93,22 @@ def mark_outline(
 
 @wp.kernel
 def mark_contours(
-    landed: wp.array[wp.vec3],
+    projected: wp.array[wp.vec3],
     triangles: wp.array[wp.vec3i],
     turns: wp.array[wp.int32],
     size: wp.int32,
     ends: wp.array[wp.float32],
     marked: wp.array[wp.int32],
 ):
-    """Note where the part of a mesh that is seen from the front ends."""
+    """Record where the part of a mesh that is seen from the front ends."""
     corners = triangles[wp.tid()]
     for corner in range(3):
         first = corners[corner]
         second = corners[(corner + 1) % 3]
         if turns[first] != 0 and turns[second] != 0:
-            start = landed[first]
-            end = landed[second]
-            if area(start, end, landed[corners[(corner + 2) % 3]]) > 0.0:
+            start = projected[first]
+            end = projected[second]
+            if area(start, end, projected[corners[(corner + 2) % 3]]) > 0.0:
                 _mark_edge(start, end, size, ends, marked)
 
 
@@ -117,7 +117,7 @@ def _end_of(
     z: wp.float32, depth: wp.array[wp.float32], ends: wp.array[wp.float32],
     first: wp.int32, before: wp.int32, at: wp.int32, after: wp.int32,
 ):  # fmt: skip
-    """How far from a pixel's centre the surface ends along its row or column, and on which side: -1, 1, or 0."""
+    """Distance from a pixel's centre to the surface's end along its row or column, and its side: -1, 1, or 0."""
     distance = float(NOWHERE)
     side = float(0.0)
     if wp.isnan(depth[before]) != wp.isnan(z) and ends[first + before] <= 1.0:
@@ -130,7 +130,7 @@ def _end_of(
 
 
 @wp.kernel
-def soften(
+def antialias(
     marked: wp.array[wp.int32],
     depth: wp.array[wp.float32],
     ends: wp.array[wp.float32],
@@ -143,42 +143,42 @@ def soften(
     coverage: wp.array[wp.float32],
     blend: wp.array[wp.float32],
 ):
-    """Coverage of the pixels between which a surface ends; blend, where it ends in front of another.
+    """Set the coverage of pixels between which a surface ends, and blend where it ends in front of another surface.
 
     jump : world units; surfaces that differ less in depth are one surface
     """
-    thread, beyond = wp.tid()
+    thread, side = wp.tid()
     for mark in range(thread, marked[0], STRIDE):
-        _soften(
-            marked[1 + mark], beyond, depth, ends, matrices[1], eye, perspective, jump, size, source, coverage, blend
+        _antialias(
+            marked[1 + mark], side, depth, ends, matrices[1], eye, perspective, jump, size, source, coverage, blend
         )  # fmt: skip
 
 
 @wp.func
-def _soften(
-    place: wp.int32, beyond: wp.int32, depth: wp.array[wp.float32], ends: wp.array[wp.float32],
+def _antialias(
+    place: wp.int32, side: wp.int32, depth: wp.array[wp.float32], ends: wp.array[wp.float32],
     back: wp.mat44, eye: wp.float32, perspective: wp.int32, jump: wp.float32, size: wp.int32,
     source: wp.array[wp.vec2], coverage: wp.array[wp.float32], blend: wp.array[wp.float32],
 ):  # fmt: skip
     at = place
-    # The pixels on both sides of the place: of one marked in the second image, the next one is below.
+    # The pixels on both sides of the mark: for one in the second image, the next pixel is below.
     if at >= depth.shape[0]:
-        at += beyond * size - depth.shape[0]
+        at += side * size - depth.shape[0]
     else:
-        at += beyond
+        at += side
     row = at / size
     column = at % size
-    # Beyond the picture goes on what is at its rim.
+    # The border is replicated.
     left = at - wp.min(column, 1)
     right = at + wp.min(size - 1 - column, 1)
     up = at - wp.min(row, 1) * size
     low = at + wp.min(size - 1 - row, 1) * size
     z = depth[at]
-    beside = _end_of(z, depth, ends, 0, left, at, right)
-    upright = _end_of(z, depth, ends, depth.shape[0], up, at, low)
-    distance = wp.min(beside[0], upright[0])
-    if wp.max(beside[0], upright[0]) <= 1.0 and distance > 0.0:
-        distance = beside[0] * upright[0] / wp.length(wp.vec2(beside[0], upright[0]))
+    horizontal = _end_of(z, depth, ends, 0, left, at, right)
+    vertical = _end_of(z, depth, ends, depth.shape[0], up, at, low)
+    distance = wp.min(horizontal[0], vertical[0])
+    if wp.max(horizontal[0], vertical[0]) <= 1.0 and distance > 0.0:
+        distance = horizontal[0] * vertical[0] / wp.length(wp.vec2(horizontal[0], vertical[0]))
     if not wp.isnan(z):
         coverage[at] = wp.min(0.5 + distance, 1.0)
         # The neighbour shows another surface, and a part of this pixel does too.
@@ -190,20 +190,20 @@ def _soften(
             share = -before
         blend[at] = share
     elif 0.5 - distance > FAINT:
-        # The centre is beside the surface, a part of the pixel is not: that part looks as its neighbour does.
-        to_right = wp.int32(beside[1])
+        # The centre is off the surface, but a part of the pixel is on it: it takes the neighbour's colour.
+        to_right = wp.int32(horizontal[1])
         to_down = wp.int32(0)
-        if upright[0] < beside[0]:
+        if vertical[0] < horizontal[0]:
             to_right = 0
-            to_down = wp.int32(upright[1])
+            to_down = wp.int32(vertical[1])
         u = wp.float32(column + to_right) + 0.5
         v = wp.float32(row + to_down) + 0.5
-        source[at] = seen_at(back, u, v, depth[at + to_right + to_down * size], eye, perspective)
+        source[at] = to_source(back, u, v, depth[at + to_right + to_down * size], eye, perspective)
         coverage[at] = 0.5 - distance
 
 
 @wp.kernel
-def forget(marked: wp.array[wp.int32], ends: wp.array[wp.float32]):
-    """Make `ends` ready for the next view."""
+def reset_ends(marked: wp.array[wp.int32], ends: wp.array[wp.float32]):
+    """Clear `ends` for the next view."""
     for mark in range(wp.tid(), marked[0], STRIDE):
         ends[marked[1 + mark]] = NOWHERE

@@ -4,7 +4,7 @@
   const blocks = document.querySelectorAll("script.clip");
   const stage = $("stage"), yaw = $("yaw"), frame = $("frame"), chooser = $("clip"), play = $("play");
   const layerChoices = [...document.querySelectorAll("input[name=layer]")];
-  const pictures = new Map();  // data URI -> image, of the clip that is shown
+  const pictures = new Map();  // data URI -> image, of the current clip
   let clip, playing = false, last = 0, due = 0, waiting = false;
 
   const percent = (share) => `${Math.round(share * 100)} %`;
@@ -21,7 +21,7 @@
     return pictures.get(uri);
   }
 
-  // One drawing per refresh of the screen, however many events ask for it.
+  // Draw at most once per screen refresh, however many events request it.
   function draw() {
     if (!waiting) {
       waiting = true;
@@ -42,7 +42,7 @@
     canvas.dataset.layer = layer();
   }
 
-  function tell() {
+  function update() {
     const shown = view(), index = Number(frame.value);
     const named = [["onset", clip.onset], ["apex", clip.apex], ["offset", clip.offset]];
     const moment = named.filter(([, at]) => at === index).map(([name]) => name).join(", ");
@@ -52,7 +52,7 @@
     frame.ariaValueText = `${clip.frames[index]}${moment && `, ${moment}`}`;
     $("view").ariaLabel = `Subject ${clip.subject}, ${clip.emotion}, from yaw ${shown.name}`;
     const kept = clip.split === "train" ? (shown.kept ? "kept" : "not kept") : "kept for testing";
-    const status = `${shown.name} sees ${percent(shown.seen)} of the attention, ${percent(shown.valid)} of it is valid; ${kept}`;
+    const status = `${shown.name} sees ${percent(shown.seen)} of the attention; ${percent(shown.valid)} of its surface is valid; ${kept}`;
     if ($("status").textContent !== status) $("status").textContent = status;
     for (const legend of document.querySelectorAll("#legends p")) legend.hidden = legend.dataset.layer !== layer();
     $("source-figure").hidden = !$("beside").checked;
@@ -60,18 +60,18 @@
     draw();
   }
 
-  // Words below a slider; those too near their neighbour go one line down, those at the ends stay inside.
+  // Labels below a slider; those too close to their neighbour go one line down, those at the ends stay inside.
   function mark(element, marks, count) {
     let before = -1, lower = false;
     element.replaceChildren(...marks.map(([text, at]) => {
-      const place = count > 1 ? at / (count - 1) : 0.5, word = document.createElement("span");
+      const place = count > 1 ? at / (count - 1) : 0.5, label = document.createElement("span");
       lower = !lower && before >= 0 && place - before < 0.2;
       before = place;
-      word.textContent = text;
-      word.style.left = `${place * 100}%`;
-      word.style.top = lower ? "1.1em" : "0";
-      word.style.transform = `translateX(${-(place < 0.1 ? 0 : place > 0.9 ? 1 : 0.5) * 100}%)`;
-      return word;
+      label.textContent = text;
+      label.style.left = `${place * 100}%`;
+      label.style.top = lower ? "1.1em" : "0";
+      label.style.transform = `translateX(${-(place < 0.1 ? 0 : place > 0.9 ? 1 : 0.5) * 100}%)`;
+      return label;
     }));
   }
 
@@ -93,13 +93,13 @@
     mark($("frame-ticks"), [...moments].sort(([a], [b]) => a - b).map(([at, names]) => [names.join(", ") + (clip.estimated && at === clip.apex ? ", estimated" : ""), at]), clip.frames.length);
     for (const name of ["far", "near", "longest"]) document.querySelector(`[data-scale=${name}]`).textContent = clip[name].toFixed(2);
     for (const shown of [...clip.views, clip.source]) picture(shown.sheet);
-    tell();
+    update();
   }
 
   const within = (value, count) => (value + count) % count;
-  function step(slider, by) { slider.value = Number(slider.value) + by; tell(); }
+  function step(slider, by) { slider.value = Number(slider.value) + by; update(); }
   function turnClip(by) { choose(within(Number(chooser.value) + by, blocks.length)); }
-  function stepFrame(by) { frame.value = within(Number(frame.value) + by, clip.frames.length); tell(); }
+  function stepFrame(by) { frame.value = within(Number(frame.value) + by, clip.frames.length); update(); }
 
   function setPlaying(on) {
     playing = on;
@@ -110,7 +110,7 @@
     if (on) requestAnimationFrame(tick);
   }
 
-  // A frame stays for as long as it did before the camera, at the speed chosen; the last as long as the first.
+  // A frame is shown for its original duration, divided by the chosen speed; the last as long as the first.
   function tick(now) {
     if (!playing) return;
     due += ((now - last) / 1000) * Number($("speed").value);
@@ -125,33 +125,33 @@
       index = within(index + 1, clip.frames.length);
       moved = true;
     }
-    if (moved) { frame.value = index; tell(); }
+    if (moved) { frame.value = index; update(); }
     requestAnimationFrame(tick);
   }
 
   const keys = {
     ArrowLeft: () => step(yaw, -1), ArrowRight: () => step(yaw, 1), Home: () => step(yaw, -yaw.max), End: () => step(yaw, Number(yaw.max)),
     " ": () => setPlaying(!playing), ",": () => stepFrame(-1), ".": () => stepFrame(1), "[": () => turnClip(-1), "]": () => turnClip(1),
-    c: () => { $("beside").checked = !$("beside").checked; tell(); },
+    c: () => { $("beside").checked = !$("beside").checked; update(); },
   };
-  layerChoices.forEach((choice, index) => { keys[index + 1] = () => { choice.checked = true; tell(); }; });
+  layerChoices.forEach((choice, index) => { keys[index + 1] = () => { choice.checked = true; update(); }; });
   stage.addEventListener("keydown", (event) => {
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (act && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); act(); }
   });
 
-  // Dragging turns as a head would: pulled to the right, it shows its other side.
+  // Dragging turns the head: to the right, it shows its other side.
   let from = null;
   const surface = $("view");
   surface.addEventListener("pointerdown", (event) => { from = { x: event.clientX, at: Number(yaw.value) }; surface.setPointerCapture(event.pointerId); });
   surface.addEventListener("pointermove", (event) => {
     if (from === null) return;
     yaw.value = from.at - Math.round(((event.clientX - from.x) / surface.clientWidth) * clip.views.length);
-    tell();
+    update();
   });
   for (const end of ["pointerup", "pointercancel"]) surface.addEventListener(end, () => { from = null; });
 
-  for (const control of [yaw, frame, $("beside"), ...layerChoices]) control.addEventListener("input", tell);
+  for (const control of [yaw, frame, $("beside"), ...layerChoices]) control.addEventListener("input", update);
   chooser.addEventListener("input", () => choose(Number(chooser.value)));
   $("previous").addEventListener("click", () => turnClip(-1));
   $("next").addEventListener("click", () => turnClip(1));

@@ -1,1 +1,1 @@
-"""Corpora of 3D faces, one file each, and what reads them."""
+"""Corpora of 3D faces, one file each, and readers of their files."""

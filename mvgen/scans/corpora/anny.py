@@ -2,7 +2,7 @@
 
 Code Apache-2.0, shape data CC0 (MakeHuman / MPFB2). The head and shoulders are cut out, refined once by Loop
 subdivision and brought to the project's world: x right, y up, z toward the camera, origin midway between the eyes, and
-the inter-ocular distance of the identity for a unit.
+the inter-ocular distance of the identity as the unit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _GENTLE = {"head-age-incr": 0.3, "neck-double-incr": 0.5, "head-angle-out": 0.5,
 class AnnyHeads:
     """People drawn from Anny. Building one takes seconds, the first time on a machine about a minute; share it.
 
-    model : topology, places and facial actions of all these heads
+    model : topology, regions and facial actions of all these heads
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class AnnyHeads:
         return eyes[1][1], eyes[0][1]
 
     def _to_world(self, vertices: Floats) -> tuple[NDArray[np.float32], Floats]:
-        """Coarse vertices (B, V, 3), metres -> fine world vertices (B, N, 3), metres a unit (B,)."""
+        """Coarse vertices (B, V, 3), metres -> fine world vertices (B, N, 3), and metres per world unit (B,)."""
         axes = np.stack([vertices[..., 0], vertices[..., 2], -vertices[..., 1]], axis=-1)
         left, right = axes[:, self._left_eye].mean(axis=1), axes[:, self._right_eye].mean(axis=1)
         metre = np.linalg.norm(left - right, axis=-1)
@@ -116,7 +116,7 @@ class AnnyHeads:
         return (self._subdivision @ flat).reshape(-1, batch, 3).transpose(1, 0, 2)
 
     def _read_regions(self, data: Path, triangles: NDArray, uv: Floats) -> dict[str, NDArray[np.float32]]:
-        """Per-vertex weights of the parts, sampled from the masks that the package draws in its texture space."""
+        """Per-vertex weights of the regions, sampled from the masks in the texture space of the package."""
         import yaml
         from PIL import Image
 
@@ -152,7 +152,7 @@ class AnnyHeads:
         return regions
 
     def _action_deltas(self) -> NDArray[np.float32]:
-        """(52, N, 3) float32, metres in world axes: what each facial action at 1 adds to any face."""
+        """(52, N, 3) float32, metres in world axes: offsets of each facial action at strength 1, for any face."""
         names, torch = self._model.facial_action_labels, self._torch
         one_hot = {name: torch.eye(len(names) + 1)[:, index] for index, name in enumerate(names)}
         phenotype = {name: torch.full((len(names) + 1,), 0.5) for name in self._model.phenotype_labels}

@@ -1,8 +1,8 @@
 """FaceScape: 847 people with 20 expressions each as models of one topology (TU), 359 of them also as multi-view sets.
 
 TU models are millimetres, y up, the face toward +z, all scaled to one mean distance between the eyes; the textures of
-people 360 to 847 may hide the eyes. Multi-view meshes have a frame of their own and no colour: the toolkit's
-`Rt_scale_dict.json` brings them to the frame of the TU models, and their photographs colour them.
+people 360 to 847 may hide the eyes. Multi-view meshes are in another frame and have no colour: the toolkit's
+`Rt_scale_dict.json` maps them to the frame of the TU models, and their photographs give the colour.
 Source: Yang et al., "FaceScape: a large-scale high quality 3D face dataset and detailed riggable 3D face prediction",
 CVPR 2020; layouts and keys by doc_tu_model.md and doc_mview_model.md of https://github.com/zhuhao-nju/facescape.
 """
@@ -34,7 +34,7 @@ _EXPECTED = f"""FaceScape is expected as one or both of:
   ROOT/facescape_trainset_001_100/1/models_reg/1_neutral.obj, 1_neutral.jpg    (TU models)
   ROOT/.../1/1_neutral.ply with ROOT/.../1/1_neutral/0.jpg ... params.json     (multi-view sets)
   ROOT/{_ALIGNMENT}    (for multi-view sets; toolkit/predef of https://github.com/zhuhao-nju/facescape)
-The data is to be had under a signed licence from https://facescape.nju.edu.cn."""
+The data is available under a signed licence from https://facescape.nju.edu.cn."""
 _METRE = 0.001
 # Multi-view meshes have millions of triangles.
 _TRIANGLES = 60_000
@@ -73,7 +73,7 @@ def read_scans(root: Path) -> Listing:
         if problems:
             what = f"no scan can be used; {problems[0].where.relative_to(root)}: {problems[0].reason}"
         raise nothing_found(root, "facescape", what, _EXPECTED)
-    notes = () if licensed else (f"no licence file lies in {root.name}; its data comes under: {LICENCE}",)
+    notes = () if licensed else (f"there is no licence file in {root.name}; its licence is: {LICENCE}",)
     order = {expression: number for number, expression in enumerate(EXPRESSIONS)}
     files.sort(key=lambda one: (int(one.identity), order[one.expression], one.mesh))
     return Listing(tuple(files), tuple(problems), notes)
@@ -86,7 +86,7 @@ def _models(folder: Path, names: list[str]) -> tuple[list[ScanFile], list[ScanPr
     for obj in (folder / name for name in names if name.endswith(".obj")):
         texture = find_texture(obj, siblings)
         if not folder.parent.name.isdecimal() or obj.stem not in EXPRESSIONS:
-            problems.append(ScanProblem(obj, "its place is not one of the release, such as 1/models_reg/1_neutral.obj"))
+            problems.append(ScanProblem(obj, "its path is not one of the release, such as 1/models_reg/1_neutral.obj"))
         elif texture is None or not texture.is_file():
             missing = texture.name if texture else f"{obj.stem}.jpg"
             problems.append(ScanProblem(obj, f"its texture {missing} is missing; extract it beside the OBJ"))
@@ -98,7 +98,7 @@ def _models(folder: Path, names: list[str]) -> tuple[list[ScanFile], list[ScanPr
 def _view_sets(
     meshes: dict[tuple[str, str], Path], pictures: dict[tuple[str, str], Path], alignment: Path | None
 ) -> tuple[list[ScanFile], list[ScanProblem]]:
-    """Meshes with their photographs, and those without either."""
+    """Meshes with their photographs, and problems for those that lack one of the two."""
     problems = []
     for key in sorted(set(meshes) ^ set(pictures)):
         where = meshes.get(key) or pictures[key]
@@ -129,7 +129,7 @@ def read_scan(file: ScanFile) -> Scan:
 def read_alignment(path: Path, identity: str, expression: str) -> NDArray[np.float64]:
     """The similarity (3, 4) from a multi-view mesh to the frame of the TU models, millimetres.
 
-    Raises ScanError when the file is missing or torn, or does not know the set.
+    Raises ScanError when the file is missing or torn, or does not contain the set.
     """
     try:
         scale, rigid = json.loads(path.read_text(encoding="utf-8"))[identity][expression.partition("_")[0]]

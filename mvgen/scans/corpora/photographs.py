@@ -1,7 +1,7 @@
-"""Photographs as heads: each one is laid over its face's fitted surface and rendered again, so that its depth is known.
+"""Photographs as heads: each one is projected onto its fitted face and rendered again, so that its depth is known.
 
-Real skin, hair, beards and glasses come with a geometry that is that of the face model inside the face, and falls back
-smoothly beyond it. The depth is true of what is rendered, whatever the person's own was.
+This gives real skin, hair, beards and glasses. The surface is the face model inside the face, and recedes smoothly
+beyond it. The depth is exact for the rendered picture, not for the person who was photographed.
 Source: Zhu et al., "Face alignment across large poses: a 3D solution", CVPR 2016, section 4 (300W-LP).
 """
 
@@ -35,21 +35,21 @@ from mvgen.sources.frames import IMAGE_SUFFIXES
 Floats = NDArray[np.floating]
 
 LICENCE = "photographs of your own choice; public domain for the shipped weights"
-_NOTE = "whoever trains on photographs must hold the rights to them, for the weights too if those are passed on"
+_NOTE = "you need the rights to photographs that you train on, and for passing on the weights if you do"
 _EXPECTED = f"""Photographs are expected as:
   ROOT/anything.jpg    (any folders; {", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)})
 One face each, within about 25 degrees of frontal and 30 pixels or more between the eyes."""
 _METRE = 0.063  # mean of adults
 
 _CROP = 256  # pixels
-# What of a photograph becomes surface: so many world units across, and pixels; odd, as every second one is a vertex and
-# those between are the middles of edges, so that colours keep every pixel. Finer than pictures of 128 pixels.
+# Side of the square of a photograph that becomes a surface, in world units and in pixels. Odd: every second pixel is a
+# vertex and those between are edge middles, so that each keeps its colour. Finer than pictures of 128 pixels.
 _ACROSS, _SIDE = 4.6, 209
 _EYES_AT = (0.5, 0.42)
-# Beyond the fit the surface leaves level after this far, falls so steeply, and flattens out.
+# Beyond the fit the surface stays level up to this distance, recedes with this slope, and flattens at this depth.
 _LEVEL, _SLOPE, _BACK = 0.15, 0.7, -1.6
-_OUTLINE, _ALONG, _SOFT = 0.1, 0.08, 0.08  # widths of what is smoothed at the outline, along it, and of the bends
-_COVER_MARGIN = 0.04  # by which the face cover is less than the face, world units
+_OUTLINE, _ALONG, _SOFT = 0.1, 0.08, 0.08  # widths of the smoothing across the outline, along it, and at the bends
+_COVER_MARGIN = 0.04  # by which the face cover is smaller than the face, world units
 
 # A photograph is refused where the eyes are nearer (pixels), the head is turned more (degrees), or the fit is worse
 # (world units) than this.
@@ -59,7 +59,7 @@ _SMALLEST, _TURNED, _WORST_FIT = 24.0, 27.0, 0.06
 class PhotoCorpus:
     """A folder of photographs as a corpus, a person each; see `mvgen.scans.records.Corpus`.
 
-    problems : photographs that cannot be used, those that do not open and those found since, in this process
+    problems : photographs that cannot be used: found on opening, or since then in this process
     Raises ScanError when the root is missing or holds no photograph that opens.
     """
 
@@ -81,7 +81,7 @@ class PhotoCorpus:
         self.count: int | None = len(self._pictures)
 
     def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
-        """People `first` to `first + count`, in the order of their files' names; a face is looked for when they sit.
+        """People `first` to `first + count`, in the order of their files' names; faces are detected in `sit`.
 
         Raises ValueError beyond the last.
         """
@@ -91,7 +91,7 @@ class PhotoCorpus:
 
 
 class PhotographedSubject:
-    """The person of one photograph. problems : gains what is found wrong with it."""
+    """The person of one photograph. problems : a list to which this adds what is wrong with it."""
 
     def __init__(self, path: Path, problems: list[ScanProblem]) -> None:
         self._path, self._problems = path, problems
@@ -104,7 +104,7 @@ class PhotographedSubject:
             raise ScanError(self._broken)
         if self._sitter is None:
             try:
-                self._sitter = sitter_of(self._path)
+                self._sitter = sitter_from_photograph(self._path)
             except ScanError as error:
                 self._broken = str(error)
                 self._problems.append(ScanProblem(self._path, self._broken))
@@ -112,10 +112,10 @@ class PhotographedSubject:
         return self._sitter
 
 
-def sitter_of(path: Path) -> Sitter:
-    """The face of a photograph as somebody who sits for another, in the pose of the first.
+def sitter_from_photograph(path: Path) -> Sitter:
+    """The person of a photograph in the same pose, ready to be photographed again.
 
-    Raises ScanError when the file cannot be read, or shows no face, or one too small, too far turned or hidden.
+    Raises ScanError when the file cannot be read, or its face is missing, too small, turned too far or hidden.
     """
     from mvgen.pipeline.reconstruct import read_photograph
 
@@ -141,7 +141,7 @@ def sitter_of(path: Path) -> Sitter:
     if fit.residual[0] > _WORST_FIT:
         raise ScanError(f"{path.name}: the landmarks found do not lie on a face; is much of it hidden?")
     wide = Camera(_SIDE, _SIDE / _ACROSS, (_EYES_AT[0] * _SIDE, _EYES_AT[1] * _SIDE))
-    return _seated(_resampled(image, face, camera, wide), *_surface(fit, wide), wide, _five_points(fit, face))
+    return _make_sitter(_resampled(image, face, camera, wide), *_surface(fit, wide), wide, _five_points(fit, face))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _tools() -> tuple[FaceDetector, FaceMesh]:
 
 
 def _resampled(image: Image, face: FaceTrack, crop: Camera, wide: Camera) -> Image:
-    """The photograph (H, W, 3) as `wide` sees it, (S, S, 3) uint8; where it ends its edge goes on, blurred."""
+    """The photograph (H, W, 3) resampled for camera `wide`: (S, S, 3) uint8, its edge extended and blurred."""
     import cv2
     from scipy.ndimage import distance_transform_edt
 
@@ -196,7 +196,7 @@ def _resampled(image: Image, face: FaceTrack, crop: Camera, wide: Camera) -> Ima
 
 
 def _surface(fit: FaceFit, wide: Camera) -> tuple[Floats, Mask]:
-    """Depth at the pixels of `wide`, (S, S) world units, none of it unknown; and which of them are face, (S, S)."""
+    """Depth (S, S) at all pixels of `wide`, world units, and which of them are face (S, S)."""
     from scipy.ndimage import distance_transform_edt
 
     mesh = topology()
@@ -209,7 +209,7 @@ def _surface(fit: FaceFit, wide: Camera) -> tuple[Floats, Mask]:
 
 
 def extended(depth: Floats, scale: float) -> Floats:
-    """A surface carried on beyond its outline: level, then falling back, then flat, smoother the further out.
+    """A surface extrapolated beyond its outline: level, then receding, then flat, and smoother further out.
 
     depth : (S, S) world units, NaN beyond the outline; scale : pixels in a world unit
     """
@@ -218,7 +218,7 @@ def extended(depth: Floats, scale: float) -> Floats:
     known = np.isfinite(depth)
     distance, nearest = distance_transform_edt(~known, return_indices=True)
     out, within = distance / scale, distance_transform_edt(known) / scale
-    # Surfaces seen at a glance end at another depth in each pixel: the outline's is smoothed along it.
+    # At grazing incidence depth jumps from pixel to pixel of the outline: it is smoothed along it.
     outline = known & (within < 1.5 / scale)
     weight = gaussian_filter(outline.astype(np.float64), _ALONG * scale)
     total = gaussian_filter(np.where(outline, depth, 0), _ALONG * scale)
@@ -233,14 +233,14 @@ def extended(depth: Floats, scale: float) -> Floats:
 
 
 def _five_points(fit: FaceFit, face: FaceTrack) -> Floats:
-    """Where the five points are, (5, 2) world: eyes by the fit, as depth counts from them; the others as detected."""
+    """The five points (5, 2), world: eyes of the fit, since depth is measured from them; the others as detected."""
     camera = crop_camera(face.size)
     eyes = [fit.vertices[0, list(loop), :2].mean(axis=0) for loop in (EYE_LEFT, EYE_RIGHT)]
     return np.stack([*eyes, *(face.points[2:] - camera.centre) / camera.scale * [1, -1]])
 
 
-def _seated(picture: Image, depth: Floats, face: Mask, wide: Camera, five: Floats) -> Sitter:
-    """A picture (S, S, 3) on its surface (S, S), its five points at x and y (5, 2), as a dressed head on a grid."""
+def _make_sitter(picture: Image, depth: Floats, face: Mask, wide: Camera, five: Floats) -> Sitter:
+    """A sitter of a picture (S, S, 3), its depth (S, S) and its five points (5, 2), world units, on a grid."""
     from scipy.spatial import cKDTree
 
     grid = _grid()

@@ -1,7 +1,7 @@
-"""Bring any textured scan of a face to the project's world: upright, turned to the camera, as large as it should be.
+"""Bring any textured scan of a face to the project's world: upright, facing the camera, at the right scale.
 
-A picture of the scan from the front goes to the detector; its five points, put back on the surface, fit those of the
-template head. The second look is at the scan as placed, so that it is from the front indeed.
+A detector finds five points in a frontal picture of the scan; on its surface they are fitted to those of the template
+head. Then both steps are repeated, since only a placed scan is seen exactly from the front.
 """
 
 from __future__ import annotations
@@ -26,36 +26,34 @@ from mvgen.scans.records import Scan, Sitter
 Floats = NDArray[np.floating]
 
 # Where the detector sees the five points on the template head, put back on its surface: world units, mean over 24 of
-# Anny's heads. A detector's points are not a template's vertices: this takes its habits out.
+# Anny's heads. Detected points are not vertices of a template: this corrects the bias of the detector.
 TEMPLATE = np.array([[-0.516, -0.012, 0.024], [0.516, -0.012, 0.024], [0.0, -0.669, 0.514],
                      [-0.409, -1.21, 0.138], [0.409, -1.21, 0.138]])  # fmt: skip
 NAMES = ("eye_right", "eye_left", "nose", "mouth_right", "mouth_left")
-# Regions that parametric heads know and a scan does not.
+# Regions that parametric heads have and a scan does not.
 _REGIONS = ("lips", "ears", "eyelids", "face", "mouth_cavity", "eye_cavity", "tongue", "eye_left", "eye_right", "body")
 _TRIANGLES = 60_000
 _PICTURE = 448
-# A point takes the median depth of the surface this near to it, so that a spike or a small hole does not move it.
+# The depth of a point is the median depth within this radius, so that a spike or a small hole does not move it.
 _RADIUS = 0.06
 _WORST_FIT = 0.2
 # Light from above shows the shape even of a face of one colour.
 _LAMP = np.array([0.0, 0.5, 0.866])
-# Surface that points backward more than this, or lies further back, is seen from the front through holes only.
+# Surface that faces backward more than this, or is further back, is only seen from the front through holes.
 _BACKWARD, _BACK = -0.65, -2.1
-# Scans do not say where hair begins: the mean hair line of `Look.draw`.
+# Scans do not mark where hair begins: the mean hair line of `Look.draw`.
 _HAIR_LINE = 1.05
 _SHINE = 0.08
 
 
 def place(scan: Scan, detector: Detector) -> Sitter:
-    """A scan as somebody who sits for a photograph.
+    """A scan, placed and ready to be photographed.
 
     scan : y up, the face toward +z, roughly; of any unit
     Raises ScanError when it has no texture, no face is found on it, or an eye, the nose or the mouth is a hole.
     """
     if scan.corner_uv is None or scan.texture is None:
-        raise ScanError(
-            f"{_name(scan)} has no texture, and a face is found by its picture; only textured scans are used"
-        )
+        raise ScanError(f"{_name(scan)} has no texture, which face detection needs; only textured scans are used")
     # Raw scans have specks far from the head.
     low, high = np.quantile(scan.vertices.astype(np.float64), (0.01, 0.99), axis=0)
     rough = 4 / float((high - low)[:2].max() or 1.0)
@@ -70,7 +68,7 @@ def place(scan: Scan, detector: Detector) -> Sitter:
         moved = scale * scan.vertices.astype(np.float64) @ rotation.T + shift
         scan = replace(scan, vertices=moved.astype(np.float32))
         unit /= scale
-    return _seated(scan, scale * five @ rotation.T + shift, unit * scan.metre)
+    return _make_sitter(scan, scale * five @ rotation.T + shift, unit * scan.metre)
 
 
 def fit_five(five: Floats) -> tuple[float, Floats, Floats]:
@@ -92,7 +90,7 @@ def five_on_surface(scan: Scan, camera: Camera, detector: Detector) -> Floats:
     camera : orthographic, in front of the scan
     Raises ScanError when no face is found or there is no surface at a point.
     """
-    picture, depth = picture_scan(scan, camera)
+    picture, depth = render_scan(scan, camera)
     points = find_five(picture, detector)
     if points is None:
         raise ScanError(
@@ -111,9 +109,9 @@ def five_on_surface(scan: Scan, camera: Camera, detector: Detector) -> Floats:
 
 
 def find_five(picture: Image, detector: Detector) -> Floats | None:
-    """The five points of the surest face in a picture (5, 2), pixels; None where there is no face.
+    """The five points (5, 2) of the most confident face in a picture, pixels; None where there is no face.
 
-    A detector's points lean to one side. Those in the mirrored picture lean to the other: the mean of both is taken.
+    A detector is biased to one side, and in the mirrored picture to the other: this is the mean of both.
     """
     width = picture.shape[1]
     found = []
@@ -125,13 +123,13 @@ def find_five(picture: Image, detector: Detector) -> Floats | None:
     return np.mean(found, axis=0) if found else None
 
 
-def picture_scan(scan: Scan, camera: Camera) -> tuple[Image, NDArray[np.float32]]:
-    """A textured scan lit from above, before grey: (S, S, 3) uint8, and its depth (S, S) float32, NaN beside it."""
+def render_scan(scan: Scan, camera: Camera) -> tuple[Image, NDArray[np.float32]]:
+    """A textured scan lit from above, on grey: (S, S, 3) uint8, and its depth (S, S) float32, NaN off the scan."""
     assert scan.corner_uv is not None
     assert scan.texture is not None
     hits = RayScene(scan.vertices, scan.triangles).cast(camera, pixel_grid(camera.size, camera.size))
     normals = _normals(scan)
-    # What faces away is the inside of the scan, seen through a hole.
+    # A surface that faces away is the inside of the scan, seen through a hole.
     shown = hits.hit & (normals[hits.triangle, 2] > 0)
     seen = replace(hits, hit=shown).where_hit()
     uv = np.einsum("pc,pcd->pd", seen.corners, scan.corner_uv[seen.triangle])
@@ -149,8 +147,8 @@ def face_cover(points: Floats) -> NDArray[np.bool_]:
     return above_jaw(points) & (points[:, 1] < _HAIR_LINE)
 
 
-def _seated(scan: Scan, five: Floats, metre: float) -> Sitter:
-    """A placed scan as a dressed head on a topology of its own."""
+def _make_sitter(scan: Scan, five: Floats, metre: float) -> Sitter:
+    """A placed scan as a dressed head on the topology of the scan."""
     from scipy.spatial import cKDTree
 
     assert scan.corner_uv is not None
@@ -175,7 +173,7 @@ def _seated(scan: Scan, five: Floats, metre: float) -> Sitter:
 
 
 def _turned_outside(scan: Scan) -> Scan:
-    """The scan with its triangles counter-clockwise from outside: most of what the front shows must face it."""
+    """The scan with its triangles counter-clockwise from outside: most of the visible ones must face the camera."""
     camera = Camera(96, 96 / 5, (48.0, 48.0))
     seen = RayScene(scan.vertices, scan.triangles).cast(camera, pixel_grid(96, 96)).where_hit()
     if not len(seen.triangle) or np.median(_normals(scan)[seen.triangle, 2]) >= 0:

@@ -1,4 +1,4 @@
-"""What corpora of scans have in common: a listing of their files, and people who show what was scanned."""
+"""Common parts of scan corpora: a listing of their files, and people with their scanned expressions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ScanFile:
     identity, expression : as in `Scan`
     mesh : the OBJ or PLY
     colour : its texture, or the folder of the photographs that colour it
-    alignment : the file that says how a mesh of any frame is brought upright; None for a mesh that is
+    alignment : the file with the transform that makes the mesh upright; None where it is upright
     """
 
     identity: str
@@ -36,10 +36,10 @@ class ScanFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a release holds, before any mesh is read.
+    """The files of a release, before any mesh is read.
 
-    files : sorted by identity and expression; problems : what lies in the tree and cannot be used
-    notes : what a person should know before training, such as which licence applies
+    files : sorted by identity and expression; problems : files that cannot be used
+    notes : what users should know before they train, such as which licence applies
     """
 
     files: tuple[ScanFile, ...]
@@ -58,10 +58,10 @@ class Listing:
 class ScanCorpus:
     """A release of scans as a corpus; see `mvgen.scans.records.Corpus`.
 
-    People come in an order that mixes the release's own, in which women stand before men, so that a split by number is
-    a fair one; it does not depend on how many of them there are.
+    People are in hashed order, whatever their number: releases list women before men, and a split by position must be
+    fair.
     notes : as in `Listing`
-    problems : scans that cannot be used, those of the listing and those found since, in this process
+    problems : scans that cannot be used: found while listing, or since then in this process
     """
 
     shippable = False
@@ -77,7 +77,7 @@ class ScanCorpus:
         self._read = read
 
     def draw(self, generator: np.random.Generator, first: int, count: int) -> list[Subject]:
-        """People `first` to `first + count`; meshes are read when they sit. Raises ValueError beyond the last."""
+        """People `first` to `first + count`; meshes are read in `sit`. Raises ValueError beyond the last."""
         if not 0 <= first <= first + count <= len(self._people):
             raise ValueError(f"people {first} to {first + count} of {self.count} in {self.name}")
         return [ScannedSubject(files, self._read, self.problems) for files in self._people[first : first + count]]
@@ -86,7 +86,7 @@ class ScanCorpus:
 class ScannedSubject:
     """A person of a corpus of scans, with the expressions that were scanned.
 
-    problems : gains what is found wrong with a scan
+    problems : a list to which this adds what is wrong with a scan
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class ScannedSubject:
     def sit(self, generator: np.random.Generator) -> Sitter:
         """The person with one of the scanned expressions, drawn from `generator`.
 
-        A scan that cannot be used gives way to the next. Raises ScanError when none of them can.
+        Where a scan cannot be used, the next is tried. Raises ScanError when none of them can.
         """
         for index in generator.permutation(len(self._files)):
             sitter = self._sitter(self._files[index])

@@ -20,7 +20,7 @@ from mvgen.scans.records import Scan
 LICENCE = "Stirling ESRC 3D face database: signed agreement, academic research only, no redistribution"
 _EXPECTED = """The Stirling ESRC 3D face database is expected as:
   ROOT/F_3D_N/F1001_N.obj, F1001_N.jpg, F1001_N.mtl    (any folders; F or M, number, expression)
-It is to be had from http://pics.stir.ac.uk/ESRC for academic research."""
+It is available from http://pics.stir.ac.uk/ESRC for academic research."""
 _NAME = re.compile(r"(?P<person>[FM]\d{4})[A-Z]?(_\d)?_(?P<expression>[A-Z]{1,3})(_\d)?", re.IGNORECASE)
 _METRE = 0.001
 

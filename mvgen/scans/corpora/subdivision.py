@@ -1,4 +1,4 @@
-"""Loop subdivision as a sparse matrix, so that one topology is refined once and thousands of faces by a product."""
+"""Loop subdivision as a sparse matrix: made once for a topology, then each face is refined by one product."""
 
 from __future__ import annotations
 

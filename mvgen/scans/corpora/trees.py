@@ -1,4 +1,4 @@
-"""Folders of scan releases: whether a root is there, and which release it looks like."""
+"""Folders of scan releases: whether a root exists, and which release it looks like."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mvgen.core.errors import ScanError
 
-# What each corpus is recognised by: a pattern of a file or folder in it, as a path with forward slashes.
+# Pattern of a file or folder that identifies each corpus, as a path with forward slashes.
 _SIGNS = {
     "facescape": r"(^|/)(models_reg|params\.json|\d{1,3}/\d{1,2}_[a-z_]+\.ply)$",
     "stirling": r"(^|/)[fm]\d{4}[a-z]?(_\d)?_[a-z]{1,3}(_\d)?\.obj$",
@@ -24,9 +24,9 @@ _TITLES = {
 
 
 def walk(root: Path, depth: int) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Folders under a root to a depth, sorted, with the names of their folders and files; links are followed not.
+    """Folders under a root to a depth, sorted, with the names of their folders and files; links are not followed.
 
-    A caller may remove folders from the list of names, so that they are left out.
+    Callers may remove names from the list of folders to leave those out.
     """
     for folder, folders, files in os.walk(root):
         folders.sort()
@@ -37,7 +37,7 @@ def walk(root: Path, depth: int) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def checked_root(root: Path, corpus: str, expected: str) -> Path:
-    """The root, if it is a folder. Raises ScanError that says what is expected there."""
+    """The root, if it is a folder. Raises ScanError that lists what is expected there."""
     if not root.exists():
         raise ScanError(f"root {root} of {corpus} does not exist.\n{expected}")
     if not root.is_dir():

@@ -1,7 +1,7 @@
-"""Colour for a scan that has none of its own, from calibrated photographs of it.
+"""Colour for a scan without a texture, from calibrated photographs of it.
 
-Every triangle takes its colour from one photograph: the one that sees it best, those from the front first, because
-cameras differ in colour and a face should have few seams.
+Every triangle takes its colour from the photograph that sees it best. The frontal one is preferred, because cameras
+differ in colour and a face should have few seams.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from mvgen.scans.corpora.meshfiles import read_texture
 
 Floats = NDArray[np.floating]
 
-# Where photographs are wanted from, degrees of yaw and pitch: the front, and both cheeks.
+# Wanted directions of photographs, degrees of yaw and pitch: the front, and both cheeks.
 _WANTED = np.array([[0.0, 0.0], [-45.0, 0.0], [45.0, 0.0]])
 _FURTHEST = 50.0
-# By how much less squarely than another photograph the first one may see a triangle and still be taken.
+# Added to the cosine of the viewing angle of the frontal photograph, so that it is preferred.
 _PREFERENCE = 0.3
 _SIDE = 1024
 _MILLIMETRES = 63.0
@@ -48,11 +48,11 @@ class View:
 
     @property
     def centre(self) -> Floats:
-        """(3,) the camera in the world."""
+        """(3,) world position of the camera."""
         return -self.extrinsic[:, :3].T @ self.extrinsic[:, 3]
 
     def project(self, points: Floats) -> Floats:
-        """World points (P, 3) -> pixels (P, 2), centres at +0.5, in the photograph as it is, with its distortion."""
+        """World points (P, 3) -> pixels (P, 2), centres at +0.5, in the photograph with its distortion."""
         import cv2
 
         turn, _ = cv2.Rodrigues(self.extrinsic[:, :3])
@@ -63,7 +63,7 @@ class View:
 
 
 def read_views(folder: Path) -> list[View]:
-    """The photographs of a folder whose cameras are valid, by its `params.json`.
+    """The photographs of a folder whose cameras are valid according to its `params.json`.
 
     Raises ScanError when the file is torn or none can be used.
     """
@@ -94,7 +94,7 @@ def read_views(folder: Path) -> list[View]:
 def colour_from_views(
     vertices: Floats, triangles: NDArray[np.integer], upright: Floats, views: list[View]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """A texture made of photographs, and where each triangle lies in it.
+    """A texture made of photographs, and the texture coordinates of each triangle.
 
     vertices : (N, 3) in the world of the views; triangles : (M, 3)
     upright : (3, 4), their world -> y up, the face toward +z, millimetres
@@ -148,7 +148,7 @@ def _tile(view: View, pixels: Floats) -> tuple[NDArray[np.uint8], float, Floats]
     picture = read_texture(view.path, longest=max(view.width, view.height))
     if picture.shape[:2] != (view.height, view.width):
         raise ScanError(
-            f"{view.path} has {picture.shape[1]}x{picture.shape[0]} pixels, params.json says "
+            f"{view.path} has {picture.shape[1]}x{picture.shape[0]} pixels, params.json has "
             f"{view.width}x{view.height}; photographs must keep the size they were calibrated at"
         )
     if not len(pixels):

@@ -1,1 +1,1 @@
-"""How heads are photographed: light, lens and sensor."""
+"""Photographs of heads: light, rendering and sensor."""

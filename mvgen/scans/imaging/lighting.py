@@ -1,4 +1,4 @@
-"""Light on a face: a few lamps at infinity, a sky, cast shadows, and what the camera does with it."""
+"""Light on a face: a few lamps at infinity, a sky, and cast shadows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
-# How often harsh light is of each kind in `Lighting.draw`.
+# Probability of each kind of harsh light in `Lighting.draw`.
 _KINDS = (0.44, 0.16, 0.08, 0.06, 0.14, 0.12)
 
 
 class Occluder(Protocol):
-    """What throws shadows."""
+    """Something that casts shadows."""
 
     def occluded(self, points: Floats, direction: Floats) -> NDArray[np.bool_]:
-        """Whether something stands between points (P, 3) and a light at infinity in `direction`."""
+        """Whether something is between points (P, 3) and a light at infinity in `direction`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Points:
     """Surface points to be lit.
 
     position, normal : (P, 3) world; albedo : (P, 3) linear RGB; shine : (P,) strength of the highlight
-    ray : (P,) int, which of its pixel's rays a point belongs to: the rays of a pixel share out the points of a lamp's
-        disc, which makes soft shadows without randomness
+    ray : (P,) int, index of the ray within its pixel: each samples another point of a lamp's disc, which makes soft
+        shadows without randomness
     """
 
     position: NDArray[np.float32]
@@ -56,7 +56,7 @@ class Lighting:
 
     @classmethod
     def even(cls) -> Lighting:
-        """The same light from everywhere: surfaces look as they are painted."""
+        """Uniform light from everywhere: the picture shows the albedo."""
         nothing, white = np.zeros((0, 3)), np.ones(3)
         return cls(directions=nothing, colours=nothing, sky=white, ground=white, shadows=False)
 
@@ -140,7 +140,7 @@ class Lighting:
     def _shadow(
         self, scene: Occluder, points: Floats, direction: Floats, ray: NDArray[np.integer]
     ) -> NDArray[np.bool_]:
-        """Whether the lamp is hidden (P,), seen toward one of four points on its disc."""
+        """Whether the lamp is hidden (P,), tested at one of four points on its disc."""
         side = np.cross(direction, [0.0, 1.0, 0.1])
         side /= np.linalg.norm(side)
         lift = np.cross(side, direction)

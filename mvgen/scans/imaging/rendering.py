@@ -1,4 +1,4 @@
-"""A picture of a head: rays, paint, light. Used for training data and for stand-ins with ground truth."""
+"""Ray-cast pictures of painted, lit heads: for training data, and for stand-ins with ground truth."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TURN_CENTRE = np.array([0.0, -0.3, -0.9])
 
 
 class DressedHead:
-    """The look of one person, painted once on the points of the head's surface, and what is worn.
+    """The head of one person with its look: painted once on the points of its surface, and what is worn.
 
     paint : (N + E, 6) float32, at vertices and edge middles: albedo (linear RGB), shine, face cover, inside of mouth
     """
 
     def __init__(self, heads: HeadModel, look: Look, *, fine: bool = True) -> None:
-        """Paint the head; `fine` paints edge middles too, which pictures of 128 pixels cannot show."""
+        """Paint the head; `fine` paints edge middles too, which are too fine for pictures of 128 pixels."""
         self.heads = heads
         self.look: Look | None = look
         points, regions = heads.canonical_nodes if fine else (heads.canonical, heads.regions)
@@ -36,7 +36,7 @@ class DressedHead:
         covers = look.face_cover(points, regions), np.maximum(regions["mouth_cavity"], regions["tongue"])
         paint = np.column_stack([albedo, shine, *covers]).astype(np.float32)
         self.paint: NDArray[np.float32] = paint if fine else heads.at_nodes(paint)
-        # Heads are alike enough for hair to stand off all of them along the template's normals.
+        # Heads are alike enough to lift the hair of all of them along the normals of the template.
         at_vertices = look.places(heads.canonical, heads.regions) if fine else places
         self._fine = fine
         self._offset = look.offset(at_vertices, vertex_normals(heads.canonical, heads.triangles))
@@ -61,7 +61,7 @@ class DressedHead:
         return hits.interpolate(self.heads.triangles, self.paint)
 
     def pose(self, vertices: Floats, rotation: Floats, shift: Floats) -> PosedHead:
-        """Move a bare head (N, 3) with its hair and what it wears on rigidly.
+        """Move a bare head (N, 3) rigidly, with its hair and what it wears.
 
         rotation : (3, 3), turns about TURN_CENTRE; shift : (3,) world units
         """
@@ -79,15 +79,15 @@ class DressedHead:
         upright = vertex_normals(clothed, self.heads.triangles) + self._relief
         normals = np.asarray(upright @ turn.T, dtype=np.float32)
         posed = place(clothed)
-        hides: tuple[PosedGarment, ...] = ()
+        occluders: tuple[PosedGarment, ...] = ()
         glasses: tuple[PosedGarment, ...] = ()
         if self.look is not None:
             worn = self.look.worn(self.heads, vertices)
-            hides = () if worn is None else (wear(worn),)
+            occluders = () if worn is None else (wear(worn),)
             if self.look.glasses is not None:
                 frame, lens = self.look.glasses.fit(self.heads, vertices)
                 glasses = (wear(frame), wear(lens))
-        return PosedHead(self, posed, normals, RayScene(posed, self.heads.triangles), hides, glasses)
+        return PosedHead(self, posed, normals, RayScene(posed, self.heads.triangles), occluders, glasses)
 
 
 @dataclass(frozen=True)
@@ -109,21 +109,21 @@ class PosedHead:
     """A dressed head in front of the camera, ready for rays.
 
     vertices : (N, 3) float32 world, with hair, expression and pose; normals : (N, 3) float32 world
-    scene : the head with what is painted on it, bare of garments
-    hides : loose hair and brims, which hide the face; glasses : frame and lenses, beneath which the face goes on
+    scene : the head without garments
+    occluders : loose hair and brims, which hide the face; glasses : frame and lenses, behind which is still face
     """
 
     dressed: DressedHead
     vertices: NDArray[np.float32]
     normals: NDArray[np.float32]
     scene: RayScene
-    hides: tuple[PosedGarment, ...] = ()
+    occluders: tuple[PosedGarment, ...] = ()
     glasses: tuple[PosedGarment, ...] = ()
 
     def occluded(self, points: Floats, direction: Floats) -> NDArray[np.bool_]:
-        """Whether head or garments stand between points (P, 3) and a light at infinity in `direction`."""
+        """Whether head or garments are between points (P, 3) and a light at infinity in `direction`."""
         dark = self.scene.occluded(points, direction)
-        for worn in (*self.hides, *self.glasses):
+        for worn in (*self.occluders, *self.glasses):
             if worn.garment.opacity.mean() > 0.5:
                 dark = dark | worn.scene.occluded(points, direction)
         return dark
@@ -131,9 +131,9 @@ class PosedHead:
 
 @dataclass(frozen=True)
 class Surface:
-    """What a camera sees of a head at pixel centres; glasses are not seen.
+    """The surface of a head that a camera sees at pixel centres, without glasses.
 
-    hits : (H, W) rays at the bare head; depth : (H, W) float32 world units in the view's frame, NaN where no head is
+    hits : (H, W) hits of the bare head; depth : (H, W) float32 world units in the view's frame, NaN where no head is
     face : (H, W) bool, the pixel shows face: no hair, hat, ears, neck or clothes
     mouth : (H, W) bool, the pixel shows the inside of the mouth, which is part of the face
     """
@@ -150,14 +150,14 @@ def rigid(points: Floats, rotation: Floats, shift: Floats) -> Floats:
 
 
 def _depth_of(hits: Hits, triangles: NDArray[np.integer], vertices: Floats, camera: Camera) -> NDArray[np.float32]:
-    """Depth along the optical axis of what rays (...,) hit, -inf where nothing."""
+    """Depth along the optical axis where rays (...,) hit, -inf where they miss."""
     depth = np.full(hits.hit.shape, -np.inf, dtype=np.float32)
     points = hits.where_hit().interpolate(triangles, vertices).astype(np.float64)
     depth[hits.hit] = camera.to_view(points)[..., 2]
     return depth
 
 
-def see_surface(head: PosedHead, camera: Camera, pixels: Floats) -> Surface:
+def render_surface(head: PosedHead, camera: Camera, pixels: Floats) -> Surface:
     """Depth and face mask at the pixel centres (H, W, 2) of an image, in pixels of `camera`."""
     hits = head.scene.cast(camera, pixels)
     heads = head.dressed.heads
@@ -165,7 +165,7 @@ def see_surface(head: PosedHead, camera: Camera, pixels: Floats) -> Surface:
     covers = np.zeros((*hits.hit.shape, 2), dtype=bool)
     covers[hits.hit] = head.dressed.paint_at(hits.where_hit())[:, 4:] > 0.5
     face, mouth = covers[..., 0] | covers[..., 1], covers[..., 1]
-    for worn in head.hides:
+    for worn in head.occluders:
         nearer = worn.depth(camera, pixels)
         hidden = nearer > depth
         face, mouth = face & ~hidden, mouth & ~hidden
@@ -173,10 +173,10 @@ def see_surface(head: PosedHead, camera: Camera, pixels: Floats) -> Surface:
     return Surface(hits, np.where(np.isfinite(depth), depth, np.float32(np.nan)), face, mouth)
 
 
-def shoot(
+def render_colour(
     head: PosedHead, lighting: Lighting, camera: Camera, pixels: Floats, samples: int = 2
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A picture in linear light.
+    """Colour of a head in linear light.
 
     pixels : (H, W, 2) pixel centres of the picture in pixels of `camera`, evenly spaced
     samples : rays per pixel along each axis
@@ -198,19 +198,19 @@ def shoot(
         points = Points(placed[:, :3], _unit(placed[:, 3:]), paint[:, :3], paint[:, 3], ray[hits.hit])
         colour[hits.hit] = lighting.shade(head, points, view)
     cover = hits.hit.astype(np.float32)
-    if head.hides or head.glasses:
+    if head.occluders or head.glasses:
         depth = _depth_of(hits, head.dressed.heads.triangles, head.vertices, camera)
         canvas = _Canvas(rays, ray, colour, cover, depth)
-        for worn in (*head.hides, *head.glasses):
+        for worn in (*head.occluders, *head.glasses):
             _add_garment(canvas, worn, head, lighting, camera)
     return colour.mean(axis=(2, 3)), cover.mean(axis=(2, 3), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class _Canvas:
-    """What rays (...,) have seen so far; garments are laid over it in place.
+    """Colour of rays (...,) so far; garments are blended over it in place.
 
-    rays : (..., 2) pixels; ray : (...,) which of its pixel's rays; colour : (..., 3); cover, depth : (...,)
+    rays : (..., 2) pixels; ray : (...,) index of the ray within its pixel; colour : (..., 3); cover, depth : (...,)
     """
 
     rays: Floats
@@ -221,7 +221,7 @@ class _Canvas:
 
 
 def _add_garment(canvas: _Canvas, worn: PosedGarment, head: PosedHead, lighting: Lighting, camera: Camera) -> None:
-    """Lay a garment over the canvas where it is nearer than what was seen."""
+    """Blend a garment over the canvas where it is nearer to the camera."""
     rays, depth = canvas.rays, canvas.depth
     garment = worn.garment
     # Rays that pass its bounding box need not be cast.

@@ -1,4 +1,4 @@
-"""What a camera and a file format do to light: exposure, colour, blur, noise, scaling, sharpening, JPEG."""
+"""The effects of a camera and a file format on light: exposure, colour, blur, noise, scaling, sharpening, JPEG."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Sensor:
-    """One camera's way of seeing.
+    """The settings of one camera.
 
     exposure : gain on linear light; white : (3,) gain per channel; contrast : exponent on the sRGB value
     blur : Gaussian sigma, pixels; noise : standard deviation, of 255; jpeg : quality, None for none
     look : "colour", "grey", or "infrared" (grey with bright, even skin)
     vignette : darkening of the corners; motion : (x, y), path of a motion blur, pixels
-    zoom : a small picture enlarged, side of it over the side of the result; sharpen, denoise : amounts in [0, 1]
-    limited : video levels shown as they are, 16 to 235; chroma : shift of the colour against the brightness, pixels
+    zoom : side of the recorded picture over that of the enlarged result; sharpen, denoise : amounts in [0, 1]
+    limited : limited video range, 16 to 235; chroma : shift of the colour against the brightness, pixels
     saturation : 1 leaves colours as they are
     """
 
@@ -44,7 +44,7 @@ class Sensor:
 
     @classmethod
     def draw(cls, generator: np.random.Generator) -> Sensor:
-        """Draw a camera between a laboratory's and a bad telephone's."""
+        """Draw a camera between that of a laboratory and that of a bad telephone."""
         red, blue = np.exp(generator.normal(0, 0.1, 2))
 
         def sometimes(chance: float, low: float, high: float, otherwise: float = 0.0) -> float:
@@ -71,7 +71,7 @@ class Sensor:
         )
 
     def develop(self, linear: Floats, generator: np.random.Generator) -> NDArray[np.uint8]:
-        """Linear light (H, W, 3) -> what the file holds, (H, W, 3) uint8 sRGB."""
+        """Linear light (H, W, 3) -> the recorded picture, (H, W, 3) uint8 sRGB."""
         import cv2
 
         light: Floats = self._expose(np.asarray(linear, dtype=np.float32))
@@ -102,7 +102,7 @@ class Sensor:
         import cv2
 
         if self.look == "infrared":
-            # Skin of all tones is pale there, lips hardly darker; corners fall off from the lamp at the camera.
+            # In infrared all skin is pale and lips are hardly darker; the lamp at the camera leaves corners dark.
             light = np.repeat(np.sqrt(np.clip(light[..., :1], 0, None)) * 0.7, 3, axis=2)
         elif self.look == "grey":
             light = np.repeat((light @ np.array([0.2126, 0.7152, 0.0722], np.float32))[..., None], 3, axis=2)
@@ -118,7 +118,7 @@ class Sensor:
         return np.asarray(light * (self.exposure * tint), dtype=np.float32)
 
     def _video_colour(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Saturation, and colour that lags behind brightness."""
+        """Saturation, and colour shifted against brightness."""
         if self.saturation == 1 and not self.chroma:
             return signal
         grey = (signal @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
@@ -138,7 +138,7 @@ def _streak(x: float, y: float) -> NDArray[np.float32]:
 
 
 def through_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """An image after JPEG at the usual 4:2:0, as phones and video frames have it."""
+    """An image after JPEG with the usual 4:2:0 chroma subsampling, as from phones and video frames."""
     from PIL import Image
 
     buffer = io.BytesIO()

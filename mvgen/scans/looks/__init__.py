@@ -1,1 +1,1 @@
-"""What heads look like: skin, eyes, hair, clothes, glasses, backgrounds."""
+"""The appearance of heads: skin, eyes, hair, clothes, glasses, backgrounds."""

@@ -1,7 +1,7 @@
-"""How one person looks: skin, eyes, hair, what is worn, all painted as functions of the canonical position.
+"""The appearance of one person: skin, eyes, hair and clothes, painted as functions of the canonical position.
 
-A look is drawn once per person and sticks to the skin, so that a moving face carries its own texture. Lengths are in
-inter-ocular distances of the canonical head: eyes at (+-0.5, 0), x right, y up, z toward the camera.
+It is drawn once per person and fixed to the skin, so that it moves with the face. Lengths are in inter-ocular
+distances of the canonical head: eyes at (+-0.5, 0), x right, y up, z toward the camera.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mvgen.scans.looks.garments import Garment, join
 from mvgen.scans.looks.glasses import Glasses
 from mvgen.scans.looks.hair import Hair
 from mvgen.scans.looks.headwear import Headwear, locks
-from mvgen.scans.looks.paint import Places, lay, ramp, to_linear
+from mvgen.scans.looks.paint import Places, blend, ramp, to_linear
 from mvgen.scans.looks.skin import Skin
 
 Floats = NDArray[np.floating]
@@ -25,9 +25,9 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Look:
-    """How one person looks.
+    """The appearance of one person.
 
-    shirt : (3,) linear RGB; teeth : brightness of the band of teeth in an open mouth; seed : of all noises
+    shirt : (3,) linear RGB; teeth : brightness of the band of teeth in an open mouth; seed : of all noise patterns
     """
 
     skin: Skin
@@ -42,14 +42,14 @@ class Look:
 
     @classmethod
     def draw(cls, generator: np.random.Generator, *, plain: bool = False) -> Look:
-        """Draw a look; every number comes from `generator`. `plain` people wear nothing and keep hair off the face."""
+        """Draw a look; every number comes from `generator`. `plain` : no hats, no glasses, no hair over the face."""
         made_up = bool(generator.random() < 0.35)
         skin, eyes = Skin.draw(generator, made_up=made_up), Eyes.draw(generator, made_up=made_up)
         hair = Hair.draw(generator, made_up=made_up, plain=plain)
         headwear, glasses = Headwear.draw(generator), Glasses.draw(generator)
         bespectacled = generator.random() < 0.15
         if plain:
-            headwear = NOTHING
+            headwear = NO_HEADWEAR
         return cls(
             skin=skin, eyes=eyes, hair=hair, headwear=headwear,
             glasses=glasses if bespectacled and not plain else None,
@@ -58,11 +58,11 @@ class Look:
         )  # fmt: skip
 
     def hair_cover(self, points: Floats, ears: Floats) -> Floats:
-        """How far canonical points (P, 3) lie under hair or cloth: 0 skin, 1 covered."""
+        """How far hair or cloth covers canonical points (P, 3): 0 skin, 1 covered."""
         return np.maximum(self.hair.cover(points, ears), self.headwear.cover(points))
 
     def offset(self, places: Places, normals: Floats) -> NDArray[np.float32]:
-        """How far hair, beard and cloth stand off places with unit `normals` (P, 3), ears tucked in: (P, 3) float32."""
+        """Offset of hair, beard and cloth along the unit `normals` (P, 3), covered ears tucked in: (P, 3) float32."""
         lift = self.headwear.lift(places)
         # Cloth presses the hair down.
         hair = self.hair.lift(places) * (1 - 0.8 * self.headwear.cover(places.points))
@@ -91,7 +91,7 @@ class Look:
         colour = self.eyes.colour(colour, places, self.hair.brow)
         colour = self._mouth(colour, places)
         stripes = 1 + self.shirt_pattern * np.sign(np.sin(9 * places.y + 4 * np.sin(3 * places.x)))
-        colour = lay(colour, self.shirt * stripes[:, None], cloth)
+        colour = blend(colour, self.shirt * stripes[:, None], cloth)
         colour = self.headwear.paint(colour, places)
 
         dull = np.maximum.reduce(
@@ -107,7 +107,7 @@ class Look:
     def _mouth(self, colour: Floats, places: Places) -> Floats:
         """The inside of the mouth: dark, with a band of teeth behind the lips and a tongue."""
         regions = places.regions
-        colour = lay(colour, np.array([0.10, 0.025, 0.025]), ramp(regions["mouth_cavity"], 0.5, 0.9))
+        colour = blend(colour, np.array([0.10, 0.025, 0.025]), ramp(regions["mouth_cavity"], 0.5, 0.9))
         if "teeth" in regions:
             teeth = ramp(regions["teeth"], 0.3, 0.7)
         else:
@@ -115,7 +115,7 @@ class Look:
             teeth = ramp(regions["mouth_cavity"], 0.5, 0.9) * ramp(places.z, -0.25, -0.1) * ramp(places.y, -1.19, -1.15)
             teeth = teeth * ramp(places.y, -0.98, -1.02)
         gaps = 0.8 + 0.2 * np.abs(np.sin(28 * places.x))
-        colour = lay(colour, self.teeth * np.array([1.0, 0.94, 0.82]) * gaps[:, None], teeth)
+        colour = blend(colour, self.teeth * np.array([1.0, 0.94, 0.82]) * gaps[:, None], teeth)
         tongue = np.array([0.3, 0.1, 0.1]) * (1 + 0.1 * places.pores[:, :1])
         return np.where((regions["tongue"] > 0.5)[:, None], tongue, colour)
 
@@ -125,19 +125,18 @@ class Look:
         return inside & (self.hair_cover(points, regions["ears"]) < 0.5)
 
     def worn(self, heads: HeadModel, vertices: Floats) -> Garment | None:
-        """What hides the head, for a head (N, 3) neither turned nor shifted: locks, peak or brim; None for nothing."""
+        """Loose hair, peak or brim in front of a head (N, 3) that is neither turned nor shifted; None without any."""
         loose = locks(self.hair, heads, vertices, self.seed) if self.headwear.kind != "scarf" else None
         return join([part for part in (loose, self.headwear.brim_of(heads, vertices)) if part is not None])
 
 
 def above_jaw(points: Floats) -> NDArray[np.bool_]:
-    """Which canonical points (P, 3) lie in front of the ears and above the jaw line, which runs from the chin back and
-    up to the ear."""
+    """Which canonical points (P, 3) are in front of the ears and above the jaw line, which goes from chin to ear."""
     _, y, z = points.T
     return (z > -1.32) & (y > -1.92 + 0.9 * np.clip(-0.35 - z, 0, 2.0))
 
 
-NOTHING = Headwear(
+NO_HEADWEAR = Headwear(
     kind="none", edge=1.0, tilt=0.0, depth=0.0, brim=0.0, brim_drop=0.0, colour=np.zeros(3), second=np.zeros(3),
     pattern=0.0, pitch=1.0,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What stands behind a head: walls, rooms and photographs."""
+"""Backgrounds behind a head: walls, rooms and photographs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mvgen.scans.looks.paint import to_linear
 
 Floats = NDArray[np.floating]
 
-# Photographs inside scikit-image's own package, so nothing is downloaded. No faces: those are for testing.
+# Photographs inside the package of scikit-image, so nothing is downloaded. None with faces: those are for testing.
 PHOTOGRAPHS = (
     "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
     "hubble_deep_field.jpg", "motorcycle_left.png", "retina.jpg", "rocket.jpg",
@@ -81,7 +81,7 @@ def draw_background(
 
 
 def _crop_photograph(generator: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    """Part of a photograph, turned over, darker or lighter, often out of focus."""
+    """Part of a photograph, flipped, darker or lighter, often out of focus."""
     import cv2
 
     picture = _photograph(PHOTOGRAPHS[generator.integers(len(PHOTOGRAPHS))])

@@ -1,4 +1,4 @@
-"""The surface and colour of a scan, brought to a size that is quick to photograph."""
+"""The surface and colour of a scan, simplified so that it renders quickly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.floating]
 def simplified(
     vertices: Floats, triangles: NDArray[np.integer], most: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """A mesh of about `most` triangles with the same surface, and only the vertices it uses.
+    """A mesh with the same surface and about `most` triangles, and only the vertices it uses.
 
     vertices : (N, 3); triangles : (M, 3)
     A mesh that is hardly larger keeps its triangles.
@@ -38,9 +38,9 @@ def simplified(
 
 
 def sample_texture(texture: NDArray[np.uint8], uv: Floats, side: float) -> NDArray[np.float32]:
-    """Colours of a texture that is low-passed first.
+    """Colours of a texture after a low-pass filter.
 
-    texture : (H, W, 3) uint8 RGB; uv : (P, 2), v up; side : how many samples there are along the texture's longer side
+    texture : (H, W, 3) uint8 RGB; uv : (P, 2), v up; side : samples along the longer side of the texture
     Returns (P, 3) float32 linear RGB.
     """
     import cv2
@@ -63,7 +63,7 @@ def sample_texture(texture: NDArray[np.uint8], uv: Floats, side: float) -> NDArr
 def bake(
     points: Floats, vertices: Floats, triangles: NDArray[np.integer], corner_uv: Floats, texture: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """The texture's colour at the places of a mesh that are nearest to points near it.
+    """The texture's colour where a mesh is nearest to each of some points close to it.
 
     points : (P, 3), about evenly spread over the surface; vertices (N, 3), triangles (M, 3), corner_uv (M, 3, 2)
     Returns (P, 3) float32 linear RGB.

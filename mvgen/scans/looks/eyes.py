@@ -1,4 +1,4 @@
-"""Eyes of one person: lashes, sclera, iris, pupil and the lamp that they mirror."""
+"""Eyes of one person: lashes, sclera, iris, pupil and the reflection of a lamp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.looks.paint import Places, lay, ramp, to_linear
+from mvgen.scans.looks.paint import Places, blend, ramp, to_linear
 
 Floats = NDArray[np.floating]
 
@@ -20,7 +20,7 @@ _MIDDLE_X, _MIDDLE_Y = 0.511, -0.011
 @dataclass(frozen=True)
 class Eyes:
     """iris : (3,) linear RGB; pupil : radius; gaze : shift of the iris (x, y); lashes, vein : amounts in [0, 1]
-    glint : (x, y, strength) of the mirrored lamp, from the middle of the iris
+    glint : (x, y, strength) of the lamp's reflection, x and y from the middle of the iris
     """
 
     iris: Floats
@@ -50,7 +50,7 @@ class Eyes:
         """Eyes over the skin (P, 3): lashes where lid meets eyeball, then sclera, iris with a dark rim, pupil."""
         y, across = places.y, places.away - _MIDDLE_X
         lashes = ramp(places.regions["eye_cavity"], 0.08, 0.4) * (y > -0.3)
-        colour = lay(colour, hair * 0.35, lashes * self.lashes)
+        colour = blend(colour, hair * 0.35, lashes * self.lashes)
         # The gaze turns both irises to the same side.
         right = across * np.sign(places.x) - self.gaze[0]
         up = y - _MIDDLE_Y - self.gaze[1]
@@ -61,8 +61,8 @@ class Eyes:
         spokes = 1 + 0.35 * np.sin(18 * np.arctan2(up, right) + 3 * places.blotch[:, 1])
         rim = 1 - 0.65 * ramp(radius, 0.73 * self.iris_radius, self.iris_radius)
         edge = self.iris_radius + np.array([0.006, -0.006])
-        eyeball = lay(white, self.iris * (spokes * rim)[:, None], ramp(radius, edge[0], edge[1]))
-        eyeball = lay(eyeball, np.full(3, 0.004), ramp(radius, self.pupil + 0.006, self.pupil - 0.006))
+        eyeball = blend(white, self.iris * (spokes * rim)[:, None], ramp(radius, edge[0], edge[1]))
+        eyeball = blend(eyeball, np.full(3, 0.004), ramp(radius, self.pupil + 0.006, self.pupil - 0.006))
         x, high, strength = self.glint
-        eyeball = lay(eyeball, np.full(3, 1.0), strength * ramp(np.hypot(right - x, up - high), 0.04, 0.01))
+        eyeball = blend(eyeball, np.full(3, 1.0), strength * ramp(np.hypot(right - x, up - high), 0.04, 0.01))
         return np.where(places.eye[:, None], eyeball, colour)

@@ -1,6 +1,6 @@
-"""Meshes of what is worn on a head: tubes, sheets and rings with their own paint.
+"""Meshes of what is worn on a head: tubes, sheets and rings, each with its paint.
 
-All are built in the head's own world (units of the inter-ocular distance, y up, z toward the camera) and posed with it.
+All are built in the world of the head (unit the inter-ocular distance, y up, z toward the camera) and posed with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Garment:
     """A painted mesh.
 
     vertices : (N, 3) float32; triangles : (M, 3) int32
-    albedo : (N, 3) float32 linear RGB; shine : (N,) float32; opacity : (N,) float32, 1 where nothing shines through
+    albedo : (N, 3) float32 linear RGB; shine : (N,) float32; opacity : (N,) float32, 1 where opaque
     """
 
     vertices: NDArray[np.float32]
@@ -74,7 +74,7 @@ def tube(
     """
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0) if closed else np.gradient(path, axis=0)
     ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
-    # One axis across the path lies as near to z as it can; paths along z take x.
+    # One axis across the path is as close to z as possible, or to x for paths along z.
     near = np.where(np.abs(ahead[:, 2:]) > 0.8, [1.0, 0.0, 0.0], [0.0, 0.0, 1.0])
     second = near - (near * ahead).sum(axis=1, keepdims=True) * ahead
     second = second / np.linalg.norm(second, axis=1, keepdims=True)

@@ -19,8 +19,8 @@ class Glasses:
     """Lengths are inter-ocular distances.
 
     width, height : half axes of a lens; square : exponent of its outline, 2 an ellipse; droop : lower outer corner
-    rim, rim_depth : half thickness of the frame; rimless below : only the upper half has a rim
-    frame, lens : (3,) linear RGB; opacity : of the lens; glare : strength of a mirrored window, at height glare_height
+    rim, rim_depth : half thickness of the frame; half_rim : only the upper half has a rim
+    frame, lens : (3,) linear RGB; opacity : of the lens; glare : strength of a reflected window, at glare_place
     slide : how far they sit down the nose
     """
 
@@ -62,13 +62,13 @@ class Glasses:
 
     @property
     def dark(self) -> bool:
-        """Whether the lenses hide the eyes and throw a shadow."""
+        """Whether the lenses hide the eyes and cast a shadow."""
         return self.opacity > 0.5
 
     def fit(self, heads: HeadModel, vertices: Floats) -> tuple[Garment, Garment]:
         """Frame and lenses for a head (N, 3) that is neither turned nor shifted.
 
-        Eyes, bridge and temples hardly move with an expression, so a moving face wears its glasses still.
+        Eyes, bridge and temples hardly move with an expression, so the glasses stay still on a moving face.
         """
         canonical = heads.canonical
         away, up = np.abs(canonical[:, 0]), canonical[:, 1]
@@ -78,7 +78,7 @@ class Glasses:
         front = canonical[:, 2] > -0.45
         ridge = front & (away < 0.1) & (np.abs(up + self.slide + 0.05) < 0.12)
         bridge = vertices[ridge, 2].max(initial=middle[2] + 0.05)
-        # Lenses clear brow bone, cheek and lashes: in front of everything behind them but the flank of the nose.
+        # Lenses are in front of everything behind them (brow bone, cheek, lashes) but the side of the nose.
         behind = (
             front & (away > 0.3) & (away < 0.85) & (up < 0.4 * self.height) & (up > -0.9 * self.height - self.slide)
         )
@@ -136,7 +136,7 @@ class Glasses:
         return tube(upper, self.rim, self.rim_depth, self.frame, self.frame_shine)
 
     def _lens(self, rim: Floats, centre: Floats) -> Garment:
-        """A lens that bulges a little, with the mirrored band of a window or lamp."""
+        """A slightly convex lens, with the reflection of a window or lamp as a band."""
         rings = np.linspace(0, 1, 7)[:, None, None]
         grid = centre + rings * (rim - centre)[None]
         grid[..., 2] += 0.05 * (1 - rings[..., 0] ** 2)
@@ -148,5 +148,5 @@ class Glasses:
 
 
 def _high(values: Floats, otherwise: float, quantile: float) -> float:
-    """A quantile of values (K,), or what to take on a head without the part they are of."""
+    """A quantile of values (K,), or `otherwise` where there are none."""
     return float(np.quantile(values, quantile)) if len(values) else float(otherwise)

@@ -1,4 +1,4 @@
-"""Hair of one person: on the head, in the forehead, as brows and as a beard, painted and lifted off the skin."""
+"""Hair of one person: on the head, over the forehead, brows and beard, painted and lifted off the skin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.looks.paint import Places, lay, ramp, to_linear
+from mvgen.scans.looks.paint import Places, blend, ramp, to_linear
 
 Floats = NDArray[np.floating]
 
@@ -96,7 +96,7 @@ class Hair:
         return self.length is not None and not self.bald
 
     def cover(self, points: Floats, ears: Floats) -> Floats:
-        """How far canonical points (P, 3) lie under the hair: 0 skin, 1 hair."""
+        """How far the hair covers canonical points (P, 3): 0 skin, 1 hair."""
         if self.bald:
             return np.zeros(len(points))
         x, y, z = points.T
@@ -112,7 +112,7 @@ class Hair:
         return hidden if self.falls else hidden * (1 - ramp(ears, 0.2, 0.6))
 
     def _fringe(self, x: Floats) -> Floats:
-        """Height down to which strands hang into the forehead, at x (P,)."""
+        """Height down to which strands hang over the forehead, at x (P,)."""
         tips = 0.05 * np.sin(23 * x + self.phase) + 0.03 * np.sin(41 * x + 3 * self.phase)
         if self.fringe == "swept":
             return self.fringe_line + tips + 0.3 * (0.6 + self.fringe_side * x)
@@ -130,20 +130,20 @@ class Hair:
         return hair + beard * ramp(places.regions["mouth_cavity"], 0.3, 0.05)
 
     def paint_head(self, colour: Floats, places: Places, cover: Floats) -> Floats:
-        """Hair on the head over the skin (P, 3), where `cover` (P,) says."""
+        """Hair on the head over the skin (P, 3); `cover` (P,) is how far it covers."""
         flow = places.fine(places.points * np.array([34.0, 5.0, 9.0]))[:, 1]
         strands = self.colour * np.clip(1 + self.streaks * flow + 0.2 * places.blotch[:, 1], 0.2, None)[:, None]
-        return lay(colour, strands, cover * self.density)
+        return blend(colour, strands, cover * self.density)
 
     def paint_face(self, colour: Floats, places: Places) -> Floats:
         """Beard, its shadow and dots, and brows over the skin (P, 3)."""
         growth = self.growth(places)
         full = max(self.beard, self.moustache) * np.clip(0.55 + 0.8 * places.strands[:, 0], 0, 1)
-        colour = lay(colour, self.beard_colour, growth * (full if not self.beard_depth else np.maximum(full, 0.8)))
-        return lay(colour, self.brow, self._brows(places))
+        colour = blend(colour, self.beard_colour, growth * (full if not self.beard_depth else np.maximum(full, 0.8)))
+        return blend(colour, self.brow, self._brows(places))
 
     def growth(self, places: Places) -> Floats:
-        """Beard and moustache (P,); they keep clear of the lips."""
+        """Density of beard and moustache (P,); none on the lips."""
         y, away = places.y, places.away
         jaw = ramp(y, self.beard_line + 0.15, self.beard_line - 0.15) * ramp(y, -2.3, -2.0)
         jaw = jaw * ramp(away + 0.35 * (y + 1.0), 0.25, 0.45) + ramp(y, -1.38, -1.5) * ramp(y, -2.2, -1.95)

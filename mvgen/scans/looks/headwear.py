@@ -1,4 +1,4 @@
-"""Hats, caps and scarves of one person, and hair that falls beside the face: paint that is lifted, and loose sheets."""
+"""Hats, caps and scarves of one person, and hair beside the face: paint lifted off the head, and loose meshes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mvgen.scans.head import HeadModel
 from mvgen.scans.looks.garments import Garment, garment
 from mvgen.scans.looks.hair import Hair
 from mvgen.scans.looks.noise import SolidNoise
-from mvgen.scans.looks.paint import Places, lay, ramp, to_linear
+from mvgen.scans.looks.paint import Places, blend, ramp, to_linear
 
 Floats = NDArray[np.floating]
 
@@ -37,7 +37,7 @@ class Headwear:
 
     @classmethod
     def draw(cls, generator: np.random.Generator) -> Headwear:
-        """Something on the head for one person in fourteen; every number comes from `generator`."""
+        """Headwear for one person in fourteen; every number comes from `generator`."""
         kind = str(generator.choice(["none", "beanie", "cap", "hat", "scarf"], p=[0.93, 0.02, 0.02, 0.01, 0.02]))
         colour, second = to_linear(generator.uniform(0.03, 0.95, (2, 3)))
         return cls(
@@ -49,11 +49,11 @@ class Headwear:
 
     @property
     def hides_ears(self) -> bool:
-        """Whether the ears lie flat under the cloth."""
+        """Whether the ears are flat under the cloth."""
         return self.kind in ("beanie", "scarf")
 
     def cover(self, points: Floats) -> Floats:
-        """How far canonical points (P, 3) lie under the cloth: 0 bare, 1 covered."""
+        """How far the cloth covers canonical points (P, 3): 0 bare, 1 covered."""
         x, y, z = points.T
         if self.kind == "none":
             return np.zeros(len(points))
@@ -77,7 +77,7 @@ class Headwear:
         stripes = 0.5 + 0.5 * np.sin(self.pitch * (places.x if self.kind == "beanie" else places.y + places.x))
         cloth = self.colour * (1 + 0.12 * places.strands[:, :1]) + 0.0
         cloth = cloth + (self.pattern * stripes)[:, None] * (self.second - cloth)
-        return lay(colour, cloth, self.cover(places.points))
+        return blend(colour, cloth, self.cover(places.points))
 
     def brim_of(self, heads: HeadModel, vertices: Floats) -> Garment | None:
         """The peak of a cap or the brim of a hat for a head (N, 3) that is neither turned nor shifted."""
@@ -132,7 +132,7 @@ def locks(hair: Hair, heads: HeadModel, vertices: Floats, seed: int) -> Garment 
     waves = noise(np.stack([rows * 0.8 * hair.curl, np.cos(columns) * 3, np.sin(columns) * 3], -1).reshape(-1, 3))
     strands = noise(np.stack([rows * 0.9, np.cos(columns) * 18, np.sin(columns) * 18], -1).reshape(-1, 3))
     waves, strands = waves.reshape(*rows.shape, 2), strands.reshape(*rows.shape, 2)
-    # Over the crown it lies on the head, at the neck it falls in, on the shoulders it spreads.
+    # Close to the head over the crown, wider over the shoulders.
     swell = np.interp(rows, [-3.2, -2.4, -1.2, 0.2, 0.7, 1.15], [1.25, 1.08, 1.0, 1.0, 0.95, 0.72])
     swell = swell + 0.05 * hair.curl * waves[..., 0] + 0.03 * strands[..., 1]
     rows = rows + 0.25 * strands[..., 0] * (rows - 1.15) / (hair.length - 1.15)

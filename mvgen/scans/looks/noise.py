@@ -1,4 +1,4 @@
-"""Solid noise: smooth random values of a point in space, so that a pattern sticks to the skin that carries it."""
+"""Solid noise: smooth random values as a function of a point in space, so that a pattern is fixed to the skin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SolidNoise:
     """Periodic value noise on a random lattice.
 
     generator : source of the lattice
-    channels : independent noises per point
+    channels : independent values per point
     """
 
     def __init__(self, generator: np.random.Generator, channels: int = 1) -> None:

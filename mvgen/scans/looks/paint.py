@@ -1,4 +1,4 @@
-"""What every painter of a head needs: colour spaces, smooth steps, layers, and the points to be painted.
+"""Shared tools for painting a head: colour spaces, smooth steps, layers, and the points to be painted.
 
 Lengths are in inter-ocular distances of the canonical head: eyes at (+-0.5, 0), x right, y up, z toward the camera.
 """
@@ -32,17 +32,17 @@ def ramp(values: Floats, low: float | Floats, high: float | Floats) -> Floats:
     return part * part * (3 - 2 * part)
 
 
-def lay(colour: Floats, layer: Floats, amount: Floats) -> Floats:
-    """A layer (3,) or (P, 3) over a colour (P, 3), covering it by `amount` (P,)."""
+def blend(colour: Floats, layer: Floats, amount: Floats) -> Floats:
+    """A layer (3,) or (P, 3) over a colour (P, 3), with opacity `amount` (P,)."""
     return colour + amount[:, None] * (layer - colour)
 
 
 @dataclass(frozen=True)
 class Places:
-    """The points to be painted, with what every painter asks about them.
+    """The points to be painted, with values that several layers use.
 
     points : (P, 3) canonical; x, y, z, away = |x| : (P,); front : (P,) 1 on the face, 0 behind the ears
-    blotch (P, 2), pores (P, 3), strands (P, 3) : noises from coarse to fine; fine : more of the finest
+    blotch (P, 2), pores (P, 3), strands (P, 3) : noise from coarse to fine; fine : gives more of the finest
     lips : (P,) in [0, 1]; eye : (P,) bool, on an eyeball
     """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.scans.looks.paint import Places, lay, ramp, to_linear
+from mvgen.scans.looks.paint import Places, blend, ramp, to_linear
 
 Floats = NDArray[np.floating]
 
@@ -21,7 +21,7 @@ _TONES = (
 class Skin:
     """Colours are linear RGB; lengths inter-ocular distances; amounts in [0, 1].
 
-    age : of the wrinkles; relief : how far pores and wrinkles turn the normal
+    age : strength of wrinkles; relief : how far pores and wrinkles turn the normal
     moles : (K, 4), places x, y on the front of the face, radius, darkness
     made_up : shade on the lids, liner along the lashes, blush on the cheeks
     """
@@ -89,8 +89,8 @@ class Skin:
             spot = ramp(np.hypot(x - mole_x, y - mole_y), radius + 0.02, 0.5 * radius) * front
             colour = colour * (1 - darkness * spot[:, None] * np.array([0.75, 0.9, 0.95]))
         colour = colour * (1 - 0.45 * self.age * self._wrinkles(places, y)[:, None] * np.array([0.75, 1, 1.05]))
-        colour = lay(colour, self.tone * np.array([1.25, 0.55, 0.6]), 0.6 * self.blush * cheeks * front)
-        colour = lay(colour, self.lips * (1 + 0.12 * places.strands[:, 1:2]), places.lips * self.lip_strength)
+        colour = blend(colour, self.tone * np.array([1.25, 0.55, 0.6]), 0.6 * self.blush * cheeks * front)
+        colour = blend(colour, self.lips * (1 + 0.12 * places.strands[:, 1:2]), places.lips * self.lip_strength)
         return self._lids(colour, places)
 
     def _lids(self, colour: Floats, places: Places) -> Floats:
@@ -98,11 +98,11 @@ class Skin:
         y, side = places.y, places.away - 0.5
         lids = ramp(places.regions["eyelids"], 0.3, 0.8) * ramp(y, -0.1, 0.02)
         above = np.exp(-((side / 0.27) ** 2 + ((y - 0.13) / 0.1) ** 2)) * places.front
-        colour = lay(colour, self.lid_colour, self.lid_shade * np.maximum(lids, 0.7 * above))
+        colour = blend(colour, self.lid_colour, self.lid_shade * np.maximum(lids, 0.7 * above))
         rings = np.exp(-((side / 0.25) ** 2 + ((y + 0.2) / 0.08) ** 2)) * places.front
         colour = colour * (1 - 0.2 * self.age * rings[:, None] * np.array([0.8, 1.0, 0.8]))
         rim = np.exp(-(((np.hypot(side / 1.15, (y + 0.005) * 1.9) - 0.2) / 0.035) ** 2)) * (y > -0.02)
-        return lay(colour, np.full(3, 0.01), self.liner * rim * places.front)
+        return blend(colour, np.full(3, 0.01), self.liner * rim * places.front)
 
     def _wrinkles(self, places: Places, y: Floats) -> Floats:
         """How deep in a wrinkle (P,): forehead lines, frown, crow's feet, fold from nose to mouth, bags under eyes."""

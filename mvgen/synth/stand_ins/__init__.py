@@ -1,1 +1,1 @@
-"""Stand-ins, one file for each release that they stand for."""
+"""Layouts of the stand-ins, one file per release."""

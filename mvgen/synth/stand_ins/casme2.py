@@ -1,4 +1,4 @@
-"""Stand-ins of CAS(ME)²."""
+"""Layout of stand-ins of CAS(ME)²."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from mvgen.synth.plan import ClipPlan
 from mvgen.synth.releases import ClipName, Layout, Rows, numbered
 
-# A clip is named after the video that was watched: what its emotions may have been watching.
+# A clip is named after the video that the subject watched: emotion -> videos that may have evoked it.
 _WATCHED = {
     "negative": ("anger1", "disgust1", "anger2", "disgust2"),
     "positive": ("happy1", "happy2", "happy3", "happy4", "happy5"),
     "surprise": ("happy2", "disgust2", "happy5", "anger1"),
     "others": ("anger1", "happy1", "disgust1", "happy4"),
 }
-# Videos by the code in their folders' names (sheet naming rule2).
+# Code in folder names -> video (sheet naming rule2).
 _VIDEOS = {
     "0101": "disgust1",
     "0102": "disgust2",
@@ -37,12 +37,12 @@ def _name(subject: str, emotion: str, rng: np.random.Generator, used: Counter[st
     video = videos[rng.integers(len(videos))]
     used[video] += 1
     name = f"{video}_{used[video]}"
-    acted = {"positive": "happiness", "negative": video[:-1]}.get(emotion, emotion)
-    return ClipName(name, PurePosixPath("selectedpic", "selectedpic", subject, name), acted)
+    performed = {"positive": "happiness", "negative": video[:-1]}.get(emotion, emotion)
+    return ClipName(name, PurePosixPath("selectedpic", "selectedpic", subject, name), performed)
 
 
 def _sheets(plans: Sequence[ClipPlan]) -> dict[str, Rows]:
-    """No header row; sheets go by position. Macro clips that run to their last frame have offset 0."""
+    """No header row, and sheets are identified by position. Macro clips that end at their last frame have offset 0."""
     coding: Rows = []
     for plan in plans:
         onset, apex, offset = plan.span

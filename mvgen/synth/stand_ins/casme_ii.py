@@ -1,4 +1,4 @@
-"""Stand-ins of CASME II."""
+"""Layout of stand-ins of CASME II."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _name(subject: str, emotion: str, rng: np.random.Generator, used: Counter[st
 
 
 def _sheets(plans: Sequence[ClipPlan]) -> dict[str, Rows]:
-    """Two columns without a name or a cell."""
+    """One sheet; two of its columns are empty."""
     rows: Rows = [
         [
             *("Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units"),

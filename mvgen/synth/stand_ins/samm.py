@@ -1,4 +1,4 @@
-"""Stand-ins of SAMM."""
+"""Layout of stand-ins of SAMM."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def _name(subject: str, emotion: str, rng: np.random.Generator, used: Counter[st
     inducement = int(rng.integers(1, 8))
     used[str(inducement)] += 1
     name = f"{subject}_{inducement}_{used[str(inducement)]}"
-    acted = {"other": "others"}.get(emotion.lower(), emotion.lower())
-    return ClipName(name, PurePosixPath("SAMM", subject, name), acted)
+    performed = {"other": "others"}.get(emotion.lower(), emotion.lower())
+    return ClipName(name, PurePosixPath("SAMM", subject, name), performed)
 
 
 def _sheets(plans: Sequence[ClipPlan]) -> dict[str, Rows]:
-    """Thirteen rows about the coding come before the header."""
+    """One sheet; thirteen rows about the coding precede the header."""
     introduction: Rows = [
         ["Micro-movement coding"],
         ["Frames count from the start of the recording, at 200 frames per second."],

@@ -1,4 +1,4 @@
-"""Stand-ins of SMIC: its short clips, which have no workbook."""
+"""Layout of stand-ins of SMIC: its short clips, which have no workbook."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def _name(subject: str, emotion: str, rng: np.random.Generator, used: Counter[st
     used[code] += 1
     name = f"{subject}_{code}_{used[code]:02d}"
     negative = ("disgust", "fear", "sadness", "anger")
-    acted = {"positive": "happiness", "negative": negative[rng.integers(4)]}.get(emotion, emotion)
-    return ClipName(name, PurePosixPath("SMIC_all_raw", "HS", subject, "micro", emotion, name), acted)
+    performed = {"positive": "happiness", "negative": negative[rng.integers(4)]}.get(emotion, emotion)
+    return ClipName(name, PurePosixPath("SMIC_all_raw", "HS", subject, "micro", emotion, name), performed)
 
 
 LAYOUT = Layout(

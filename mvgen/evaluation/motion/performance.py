@@ -1,8 +1,8 @@
-"""What the faces of the motion benchmark do: acts, how they come and go, and paths of heads. No pixels here.
+"""Performances of the motion benchmark: expressions, their timing, and head motion. No pixels here.
 
 Convention: a head's motion is one row (yaw, pitch, roll, dx, dy, scale) about the eyes of the onset frame: degrees as
 in `mvgen.scans.imaging.rotation`, shifts of the eyes in pixels of the frames, v down. A point X of the onset frame's
-head, world units from its eyes, goes to scale * R X + shift. The onset frame's own row is (0, 0, 0, 0, 0, 1).
+head, world units from its eyes, moves to scale * R X + shift. The row of the onset frame is (0, 0, 0, 0, 0, 1).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mvgen.scans.imaging.rotation import rotation
 Floats = NDArray[np.floating]
 
 # Name -> groups of FACS action units; a later group comes a little later, as parts of real expressions do.
-ACTS: dict[str, tuple[tuple[str, ...], ...]] = {
+EXPRESSIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     "smile": (("12",),),
     "dimple L": (("L14",),),
     "brow raise": (("1", "2"),),
@@ -31,18 +31,18 @@ ACTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "still": (),
 }
 STILL = "still"
-_LAG = 0.2  # of the rise, by which a group comes later than the one before
+_LAG = 0.2  # delay of each group after the one before, as a share of the rise
 
-# Largest turn (degrees) and shift (pixels of a 256-pixel crop) of a head over a clip.
+# Head motion -> largest turn (degrees) and shift (pixels of a 256-pixel crop) over a clip.
 HEADS: dict[str, tuple[float, float]] = {"still": (0.0, 0.0), "drifting": (0.7, 1.0), "turning": (3.0, 4.0)}
 # The joint between skull and neck, inter-ocular distances from the eyes.
 NECK = np.array([0.0, -1.2, -1.2])
-_NEARER = 0.1  # how much of a shift goes along the optical axis, where it is a change of size
+_NEARER = 0.1  # share of a shift along the optical axis, where it changes the scale
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When an act happens. onset, apex, offset : frames; frames : of the clip; fps : frames per second"""
+    """Timing of an expression. onset, apex, offset : frames; frames : of the clip; fps : frames per second"""
 
     frames: int
     onset: int
@@ -52,7 +52,7 @@ class Timing:
 
     @classmethod
     def draw(cls, generator: np.random.Generator, frames: int, fps: float) -> Timing:
-        """An act that starts somewhere after the start of the clip and is over before its end."""
+        """An expression that starts after the first frame and ends before the last."""
         onset = round(frames * generator.uniform(0.12, 0.22))
         apex = onset + max(2, round(frames * generator.uniform(0.27, 0.38)))
         offset = min(frames - 2, apex + max(2, round(frames * generator.uniform(0.3, 0.4))))
@@ -60,9 +60,9 @@ class Timing:
 
 
 def curves(timing: Timing, groups: int) -> Floats:
-    """(T, G), strength of each group of an act in every frame: zero up to the onset, one at the apex, zero at the end.
+    """(T, G), strength of each group of an expression: zero up to the onset, one at the apex, zero at the end.
 
-    A group that comes later starts and ends later, and is at one at the apex too.
+    Later groups start and end later, and are at one at the apex too.
     """
     time = np.arange(timing.frames, dtype=np.float64)
     columns = []
@@ -77,9 +77,9 @@ def curves(timing: Timing, groups: int) -> Floats:
 
 
 def head_path(generator: np.random.Generator, timing: Timing, turn: float, shift: float, eye_pixels: float) -> Floats:
-    """(T, 6), where a head goes; see above.
+    """(T, 6), head motion; see above.
 
-    turn, shift : how far it turns and its neck shifts, at most, from where it is in the onset frame: degrees and
+    turn, shift : largest turn of the head and shift of the neck from the onset frame: degrees and
         pixels of a 256-pixel crop; eye_pixels : inter-ocular distance in the frames, pixels
     """
     unit = eye_pixels / 80.0  # frames' pixels in a pixel of a 256-pixel crop
@@ -95,8 +95,8 @@ def head_path(generator: np.random.Generator, timing: Timing, turn: float, shift
     return np.array(moved)
 
 
-def placed(row: Floats, eye_pixels: float) -> tuple[Floats, Floats]:
-    """A row of a path as (3, 3) scale times rotation, and (3,) shift, world units, of points counted from the eyes."""
+def pose(row: Floats, eye_pixels: float) -> tuple[Floats, Floats]:
+    """A row of a path as (3, 3) scale times rotation, and (3,) shift, world units, for points relative to the eyes."""
     turn = row[5] * rotation(*row[:3])
     return turn, np.array([row[3], -row[4], 0.0]) / eye_pixels
 
@@ -104,16 +104,16 @@ def placed(row: Floats, eye_pixels: float) -> tuple[Floats, Floats]:
 def pixel_motion(row: Floats, eye_pixels: float) -> Floats:
     """(2, 4) matrix of a row of a path: pixel (u, v) and depth (world units) of the onset frame -> pixel of the frame.
 
-    u, v count from the eyes of the onset frame; the last column is the shift: M @ (u, v, depth, 1).
+    u, v are relative to the eyes of the onset frame; the last column is the shift: M @ (u, v, depth, 1).
     """
-    turn, _ = placed(row, eye_pixels)
+    turn, _ = pose(row, eye_pixels)
     flip = np.array([1.0, -1.0])
     plane = flip[:, None] * turn[:2, :2] * flip
     return np.column_stack([plane, flip * turn[:2, 2] * eye_pixels, row[3:5]])
 
 
 def _wander(generator: np.random.Generator, timing: Timing, count: int) -> Floats:
-    """(T, count) smooth paths, zero in the onset frame: a steady way and two slow waves each."""
+    """(T, count) smooth paths, zero in the onset frame: a constant velocity and two slow waves each."""
     seconds = (np.arange(timing.frames) - timing.onset) / timing.fps
     length = timing.frames / timing.fps
     rate = generator.uniform([0.3, 0.7], [0.7, 1.3], (count, 2)) / length

@@ -20,6 +20,7 @@ from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import PublishError
 from mvgen.core.files import disk_errors
 from mvgen.forget.store import Departure, check_reason, unknown
+from mvgen.forget.tombstones import Tombstone, bury, forgotten_bytes, parse_forgotten, unite
 from mvgen.publish import metrics
 from mvgen.publish.card import dataset_card
 from mvgen.publish.formats import parquet, webdataset
@@ -33,7 +34,6 @@ from mvgen.publish.targets.address import parse_target
 from mvgen.publish.targets.base import FileRecord, Target
 from mvgen.sources.base import subject_key
 from mvgen.store import layout
-from mvgen.store.forgotten import Tombstone, bury, forgotten_bytes, parse_forgotten, unite
 from mvgen.store.manifest import Failure, ViewRow, counts
 
 _READ: dict[str, Callable[[Path], Iterator[Sample]]] = {
@@ -192,7 +192,7 @@ def _statement(there: _Publication, about: Mapping[str, Any], rows: list[ViewRow
     """What is said of the publication, as far as it was said before."""
     said, source = there.croissant, about["source"]
     words = " ".join(said["rai:personalSensitiveInformation"])
-    permission = re.search(r"Permission, as the publisher attests it: (.*)\.$", words, re.DOTALL)
+    permission = re.search(r"Permission, in the publisher's words: (.*)\.$", words, re.DOTALL)
     readers = said["rai:dataReleaseMaintenancePlan"]
     visibility = next((name for name, text in READERS.items() if text in readers), there.target.visibility)
     # Of those who could not be built it is not known whose they were.

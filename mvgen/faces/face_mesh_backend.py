@@ -1,4 +1,4 @@
-"""What runs MediaPipe's face landmark network: OpenVINO on a CPU, torch on a GPU."""
+"""Backends of MediaPipe's face landmark network: OpenVINO on a CPU, torch on a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Arrays = NDArray[np.float32]
 INPUT_SIZE = 192
 
 
-class MeshEngine(Protocol):
+class MeshBackend(Protocol):
     """Runs the network."""
 
     def __call__(self, images: Arrays) -> tuple[Arrays, Arrays]:
@@ -23,17 +23,17 @@ class MeshEngine(Protocol):
         ...
 
 
-def get_engine(weights: Path, device: str) -> MeshEngine:
-    """What runs the network on "cpu" or "cuda"."""
+def get_backend(weights: Path, device: str) -> MeshBackend:
+    """The backend for "cpu" or "cuda"."""
     if device == "cpu":
-        return OpenVinoMeshEngine(weights)
-    from mvgen.faces.face_mesh_torch import TorchMeshEngine
+        return OpenVinoMeshBackend(weights)
+    from mvgen.faces.face_mesh_torch import TorchMeshBackend
 
-    return TorchMeshEngine(weights, device)
+    return TorchMeshBackend(weights, device)
 
 
-class OpenVinoMeshEngine:
-    """OpenVINO reads the file as it is; with as many threads as torch has when it is made."""
+class OpenVinoMeshBackend:
+    """OpenVINO, which reads the file as it is; with as many threads as torch has when it is made."""
 
     def __init__(self, weights: Path) -> None:
         import torch
@@ -45,7 +45,7 @@ class OpenVinoMeshEngine:
         settings = {
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
-            # Where a CPU has narrower numbers they would be the default.
+            # On CPUs with bf16 it would be the default.
             "INFERENCE_PRECISION_HINT": "f32",
             # Every worker process of a build would be pinned to the same core.
             "ENABLE_CPU_PINNING": False,

@@ -1,4 +1,4 @@
-"""Small clips with motion that is known: patches of a textured face move along one of four ways, there and back."""
+"""Small clips with known motion: part of a texture moves in one of four directions, and back."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from recognizer.records import Sample
 
 # Motion of a class, as shares of its strength: right, down, left, up.
 DIRECTIONS = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))
-_CENTRE, _SPREAD = (0.5, 0.66), 0.16  # of the part that moves, shares of the side: about the mouth
+_CENTRE, _SPREAD = (0.5, 0.66), 0.16  # of the moving part, as shares of the side: around the mouth
 
 
-def acted_sample(label: int = 0, seed: int = 0, frames: int = 16, size: int = 96, strength: float = 2.0) -> Sample:
-    """A clip that moves the way of its class.
+def synthetic_sample(label: int = 0, seed: int = 0, frames: int = 16, size: int = 96, strength: float = 2.0) -> Sample:
+    """A clip that moves in the direction of its class.
 
-    seed : of the texture, and of landmarks near a mean face's; strength : pixels at the apex
+    seed : of the texture, and of landmarks near those of a mean face; strength : pixels at the apex
     """
     import cv2
 

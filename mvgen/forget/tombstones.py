@@ -7,21 +7,20 @@ out which digest is whose.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import SourceError, StoreError
-from mvgen.core.files import disk_errors, write_atomically
+from mvgen.core.files import disk_errors, parse_json, read_regular, write_atomically
 from mvgen.core.records import Clip
 from mvgen.sources.base import subject_key
 from mvgen.sources.marks import MARK
 from mvgen.store import layout
+from mvgen.store.checks import inside, record_of
 from mvgen.store.manifest import Failure, ViewRow, digest_of, failure_lines, read_failures, read_table
 from mvgen.store.shards import Share, read_shares, write_share
 from mvgen.store.state import read_markers
@@ -45,25 +44,21 @@ def bury(dataset: str, key: str, salt: str, reason: str) -> Tombstone:
 
 def read_forgotten(out: Path) -> tuple[Tombstone, ...]:
     """Tombstones of a store, none where nobody left. Raises StoreError for a file that cannot be read."""
-    path = out / layout.FORGOTTEN
-    if not path.is_file():
+    path = inside(out, layout.FORGOTTEN)
+    if not path.exists():
         return ()
     try:
-        return parse_forgotten(path.read_bytes())
-    except (ValueError, KeyError, TypeError) as error:
+        return parse_forgotten(read_regular(path))
+    except (OSError, ValueError) as error:
         raise StoreError(f"{path} is damaged ({error}); restore it from a copy, it says who has left") from None
 
 
 def parse_forgotten(content: bytes) -> tuple[Tombstone, ...]:
-    """Tombstones in the content of a file. Raises ValueError, KeyError or TypeError for a damaged one."""
-    return unite([Tombstone(**{name: str(value) for name, value in one.items()}) for one in _entries(content)])
-
-
-def _entries(content: bytes) -> list[dict[str, Any]]:
-    entries = json.loads(content)["forgotten"]
-    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+    """Tombstones in the content of a file. Raises ValueError for a damaged one."""
+    values = parse_json(content)
+    if not isinstance(values, dict) or not isinstance(values.get("forgotten"), list):
         raise ValueError("it holds no list of tombstones")
-    return entries
+    return unite([record_of(Tombstone, one) for one in values["forgotten"]])
 
 
 def forgotten_bytes(tombstones: Sequence[Tombstone]) -> bytes:
