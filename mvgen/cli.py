@@ -19,6 +19,7 @@ COMMANDS = {
     "reconstruct": "Reconstruct single photographs: depth, mesh and side views.",
     "report": "Write an HTML page about a finished dataset: counts, quality, and a viewer.",
     "refine": "Change which views of a finished dataset are kept: another attention threshold.",
+    "forget": "Remove a subject from a dataset, or from a publication of it.",
     "verify": "Check a finished dataset: every byte, the labels, the split and the geometry.",
     "publish": "Publish a finished dataset, or only its recipe where its licence forbids more.",
     "rebuild": "Build the dataset of a recipe again, and compare every byte.",

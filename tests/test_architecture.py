@@ -13,7 +13,20 @@ ROOT = Path(__file__).parents[1]
 
 # From low to high: a room imports what stands before it.
 ROOMS = [
-    *("core", "sources", "engine", "faces", "morphable", "depth", "motion", "render", "views", "store", "pipeline"),
+    *(
+        "core",
+        "sources",
+        "engine",
+        "faces",
+        "morphable",
+        "depth",
+        "motion",
+        "render",
+        "views",
+        "store",
+        "forget",
+        "pipeline",
+    ),
     *("dataset", "build", "scans", "synth", "training", "evaluation", "verify", "publish", "report"),
     *("commands", "cli"),
 ]

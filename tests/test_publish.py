@@ -26,6 +26,7 @@ from mvgen.build.build import build
 from mvgen.cli import run
 from mvgen.core.config import file_digest
 from mvgen.core.errors import LicenceError, PublishError
+from mvgen.publish.forget import forget_published
 from mvgen.publish.formats.columns import COLUMNS, DEPTH_STEP, DEPTH_ZERO
 from mvgen.publish.formats.samples import depth_png, plan_shards, read_samples
 from mvgen.publish.formats.webdataset import sample_key
@@ -436,6 +437,20 @@ def test_s3_is_sent_missing_files_only(built: Path, bucket: str, monkeypatch: py
     client().pipe_file(f"{bucket}/x/README.md", b"x" * len(whole["README.md"]))
     assert plan.write().sent == {"README.md"}
     assert read_back(f"{bucket}/x") == whole
+
+
+@pytest.mark.slow
+def test_a_subject_leaves_what_lies_in_s3(built: Path, rows: list[ViewRow], bucket: str) -> None:
+    place, subject = f"{bucket}/deep/er", rows[0].subject
+    plan_publishing(built / "out", f"s3://{place}", pixels=True, permission=WORDS).write()
+    assert forget_published(f"s3://{place}", subject, "asked to").clips == (rows[0].clip,)
+    there = read_back(place)
+    assert not [name for name, content in there.items() if rows[0].clip.encode() in content]
+    assert layout.FORGOTTEN in there
+    assert json.loads(there[layout.DATASET])["counts"]["clips"] == len({row.clip for row in rows}) - 1
+    assert forget_published(f"s3://{place}", subject, "asked to").before
+    with pytest.raises(PublishError, match="is empty"):
+        forget_published(f"s3://{bucket}/nothing", subject, "asked to")
 
 
 @pytest.mark.slow

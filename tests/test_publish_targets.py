@@ -40,6 +40,8 @@ class Repository:
             repo_info=checked("repo_info", lambda *_, **__: SimpleNamespace(private=self.private, gated=self.gated)),
             list_repo_tree=checked("list_repo_tree", self._tree),
             upload_folder=checked("upload_folder", self._upload),
+            hf_hub_download=checked("hf_hub_download", self._download),
+            delete_files=checked("delete_files", self._delete),
         )
 
     def _create(self, repository: str, *, repo_type: str, private: bool, exist_ok: bool) -> None:
@@ -66,6 +68,17 @@ class Repository:
         for name in allow_patterns:
             self.files[name] = (folder_path / name).read_bytes()
             self.commits.append(name)
+
+    def _download(self, repository: str, name: str, *, repo_type: str, local_dir: Path) -> str:
+        path = local_dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.files[name])
+        return str(path)
+
+    def _delete(self, repository: str, names: list[str], *, repo_type: str, commit_message: str) -> None:
+        for name in names:
+            del self.files[name]
+        self.commits.append("delete")
 
 
 def checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

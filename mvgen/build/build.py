@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from mvgen.build.failures import source_failures
 from mvgen.build.work import WORKER_STAGE, Plan, Progress, Stages, at_work, build_clips, observe_clips
-from mvgen.core.config import BuildConfig
+from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.errors import SourceError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.records import Clip
 from mvgen.engine.local import WorkerPool
+from mvgen.forget.tombstones import Leavers, Tombstone, bury_all, kept_annotations, read_forgotten, unite
 from mvgen.store import layout
+from mvgen.store.about import read_about
 from mvgen.store.finish import copy_annotations, finish
 from mvgen.store.manifest import Failure, Marker, clip_digest, read_failures, read_table
 from mvgen.store.refine import redecide
@@ -63,11 +65,14 @@ def build(
     progress: Progress | None = None,
     retry_failed: bool = False,
     shard: Shard | None = None,
+    *,
+    forgotten: Sequence[Tombstone] = (),
 ) -> Summary:
     """Build a dataset, or resume a build.
 
     retry_failed : build clips again that failed before
     shard : build only a share of the clips; `mvgen.build.merge` joins all shards
+    forgotten : people who have left, beside those that the folder knows of: nothing of them is built or kept
     Raises SourceError or StoreError before anything is written when the source or the output folder cannot be used,
     StoreError when the disk is full, EngineError when a worker cannot start. Finished clips stay, and the same call
     resumes the build.
@@ -82,36 +87,38 @@ def build(
     clips = listing.clips[: config.source.limit]
     _check_clips(clips, listing)
     identity = _identity(config, listing, clips)
-    chosen = clips if shard is None else shard.of(clips)
+    who = Leavers.of_clips(unite(read_forgotten(out), forgotten), listing.dataset, clips)
+    staying = [clip for clip in clips if not who.left(clip.subject_key)]
+    if len(staying) < len(clips):
+        progress.note(f"clips left out because their subjects have left: {len(clips) - len(staying)}")
+    chosen = [clip for clip in (clips if shard is None else shard.of(clips)) if not who.left(clip.subject_key)]
     if shard is not None:
         check_shards(out, shard)
 
     if (out / layout.DATASET).is_file():
         check_folder(out, identity, ignore=frozenset({"software", "weights"}))
-        markers = _check_unchanged(out, clips)
-        if not (retry_failed and any(marker.failure for marker in markers.values())):
+        markers = _check_unchanged(out, staying)
+        again = retry_failed and any(marker.failure for marker in markers.values())
+        if not again and _knows(out, who.tombstones):
             return replace(_summary(out), nothing_to_do=True)
         if shard is not None:
             raise StoreError(f"{out} is finished: leave out --shard to try its failed clips again")
 
-    software = stages.software(config)
-    identity |= {"software": software, "weights": stages.weights(config)}
+    identity |= {"software": (software := stages.software(config)), "weights": stages.weights(config)}
     check_folder(out, identity)
-    lost = source_failures(listing, config.source.root)
+    lost = who.stay(source_failures(listing, config.source.root))
     splits = assign_splits((clip.subject_key for clip in clips), config.split.test_share, config.split.seed)
     plan = Plan(stages, config, software, out / layout.ATTENTION, splits)
     spent: defaultdict[str, float] = defaultdict(float)
     with at_work(config.run) as pool, locked(out, shared=shard is not None):
         with taking_turns(out, _PREPARING):
             check_folder(out, identity)  # another shard may have begun meanwhile
-            begin(out, identity)
-            for name in (layout.DATASET, layout.REFINING):
-                (out / name).unlink(missing_ok=True)
-            copy_annotations(out, listing.annotation_files)
+            _prepare(out, identity, listing, who, staying)
             if shard is not None:
-                write_share(out, Share(shard, tuple(map(clip_key, chosen)), tuple(lost)))
+                keys = tuple(None if who.left(clip.subject_key) else clip_key(clip) for clip in shard.of(clips))
+                write_share(out, Share(shard, keys, tuple(lost)))
             done = _finished_clips(out, chosen, config, retry_failed)
-            training = [clip for clip in clips if clip.label and splits[clip.subject_key] == "train"]
+            training = [clip for clip in staying if clip.label and splits[clip.subject_key] == "train"]
             done |= _fit_attention(training, plan, progress, pool, spent)
         todo = [clip for clip in chosen if clip.id not in done]
         progress.start(len(chosen), len(chosen) - len(todo))
@@ -124,6 +131,20 @@ def build(
     new = sum(not marker.failure for marker in built.values())
     summary = _summary(out, None if shard is None else ends)
     return replace(summary, built=new, seconds=dict(spent), wall=time.perf_counter() - began)
+
+
+def _prepare(out: Path, identity: Mapping[str, Any], listing: Listing, who: Leavers, staying: Sequence[Clip]) -> None:
+    """Write down what is built, take away what says that it is finished, and what is left of people who have left."""
+    if {one.digest for one in read_forgotten(out)} - {one.digest for one in who.tombstones}:
+        raise StoreError(f"a subject was removed from {out} since this build began; run the same line again")
+    begin(out, identity)
+    for name in (layout.DATASET, layout.REFINING, layout.FORGETTING, f".{layout.FORGETTING}.tmp"):
+        (out / name).unlink(missing_ok=True)
+    annotations: Sequence[Path] = listing.annotation_files
+    if who.tombstones:
+        bury_all(out, who.tombstones, listing.dataset, [clip.directory for clip in staying])
+        annotations = kept_annotations(annotations)
+    copy_annotations(out, annotations)
 
 
 def _fit_attention(
@@ -140,6 +161,14 @@ def _fit_attention(
     for marker in failed.values():
         progress.note(f"{marker.clip} is not used for it: {marker.failure.reason if marker.failure else ''}")
     return failed
+
+
+def _knows(out: Path, forgotten: Sequence[Tombstone]) -> bool:
+    """Whether a finished store is without those who have left, and says so."""
+    if not forgotten:
+        return True
+    listed: object = read_about(out)["files"].get(layout.FORGOTTEN)
+    return read_forgotten(out) == forgotten and listed == file_digest(out / layout.FORGOTTEN)
 
 
 def _identity(config: BuildConfig, listing: Listing, clips: Sequence[Clip]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from mvgen.core.config import file_digest
 from mvgen.core.errors import StoreError
 from mvgen.core.files import disk_errors, write_atomically
+from mvgen.forget.tombstones import bury_all, kept_annotations, leavers_of, read_forgotten, unite, without
 from mvgen.store import layout
 from mvgen.store.about import check_identity
 from mvgen.store.checks import inside
@@ -43,19 +44,29 @@ def merge(parts: Sequence[Path], out: Path) -> Merged:
     """
     found = _read_parts(parts)
     identity = _one_identity(parts)
+    forgotten = unite(*(read_forgotten(place) for place in (*parts, out)))
+    if forgotten:
+        rows = [row for _, (_, marker) in _markers(found).items() for row in marker.rows]
+        who = leavers_of(out, forgotten, identity["source"]["name"], rows, [share for _, share in found])
+        found = [(part, without(share, who)) for part, share in found]
     shares = _whole(found, parts)
     keys = dealt(shares)
-    if clips_digest(keys) != identity["source"]["clips"]:
+    # Where somebody left, their places in the list are empty.
+    if not forgotten and clips_digest(keys) != identity["source"]["clips"]:
         raise StoreError("the sources of the shards list different clips; build all shards from one source")
     markers = _markers(found)
     elsewhere = [part for part in parts if part.resolve() != out.resolve()]
     if elsewhere:
         check_folder(out, identity)
-        _check_common_files(parts)
+        _check_common_files(parts, bool(forgotten))
     with locked(out):
         begin(out, identity)
+        if forgotten:
+            for name in (layout.DATASET, layout.FORGETTING, f".{layout.FORGETTING}.tmp"):
+                (out / name).unlink(missing_ok=True)
+            bury_all(out, forgotten, identity["source"]["name"])
         for part in elsewhere:
-            _copy(part, out, _common_files(part))
+            _copy(part, out, _common_files(part, bool(forgotten)))
         for name, *_ in keys:
             part, marker = markers[name]
             if part in elsewhere and read_marker(out, name) != marker:
@@ -116,20 +127,21 @@ def _markers(found: Sequence[tuple[Path, Share]]) -> dict[str, tuple[Path, Marke
     markers: dict[str, tuple[Path, Marker]] = {}
     lines = []
     for part, share in found:
-        there = {name: marker for name, *_ in share.clips if (marker := read_marker(part, name)) is not None}
+        names = [key[0] for key in share.clips if key is not None]
+        there = {name: marker for name in names if (marker := read_marker(part, name)) is not None}
         markers |= {name: (part, marker) for name, marker in there.items()}
-        if len(there) < len(share.clips):
-            lines.append(f"shard {share.shard} in {part}: {len(there)} of {len(share.clips)} clips")
+        if len(there) < len(names):
+            lines.append(f"shard {share.shard} in {part}: {len(there)} of {len(names)} clips")
     if lines:
         raise StoreError("finish these shards before merging:\n  " + "\n  ".join(lines))
     return markers
 
 
-def _check_common_files(parts: Sequence[Path]) -> None:
+def _check_common_files(parts: Sequence[Path], forgotten: bool) -> None:
     """Raise StoreError where shards have fitted different attention heads, or copied other annotations."""
-    first = _common_files(parts[0])
+    first = _common_files(parts[0], forgotten)
     for part in parts[1:]:
-        lines = differences(dict(first), dict(_common_files(part)))
+        lines = differences(dict(first), dict(_common_files(part, forgotten)))
         if lines:
             raise StoreError(
                 f"{parts[0]} and {part} differ in files that all shards share:\n  "
@@ -139,9 +151,10 @@ def _check_common_files(parts: Sequence[Path]) -> None:
             )
 
 
-def _common_files(part: Path) -> Mapping[str, str]:
-    """Files that every shard has, with their digests."""
-    paths = [part / layout.ATTENTION, *sorted((part / layout.ANNOTATIONS).glob("**/*"))]
+def _common_files(part: Path, forgotten: bool) -> Mapping[str, str]:
+    """Files that every shard has, with their digests. forgotten : somebody has left"""
+    annotations = sorted((part / layout.ANNOTATIONS).glob("**/*"))
+    paths = [part / layout.ATTENTION, *(kept_annotations(annotations) if forgotten else annotations)]
     files = [inside(part, path.relative_to(part).as_posix()) for path in paths if path.is_file()]
     return {path.relative_to(part).as_posix(): file_digest(path) for path in files}
 

@@ -71,23 +71,34 @@ def pixel_parts(
     def put(shard: Shard, path: Path, _: Mapping[str, FileRecord]) -> None:
         write(path, read_samples(out, shard.rows))
 
+    sizes = {path: (out / path).stat().st_size for row in rows for path in row.files()}
+    shards = plan_shards(rows, sizes, shard_bytes)
+    return (
+        part_of(CARD, dataset_card(facts).encode()),
+        part_of(layout.DATASET, dataset),
+        *(
+            [part_of(layout.FORGOTTEN, (out / layout.FORGOTTEN).read_bytes())]
+            if layout.FORGOTTEN in about["files"]
+            else []
+        ),
+        *(Part(shard_name(shard, digest, suffix), shard.size, partial(put, shard), exact=False) for shard in shards),
+        *closing_parts(facts),
+    )
+
+
+def closing_parts(facts: Statement) -> tuple[Part, Part]:
+    """What describes all that was published before."""
+
     def describe(path: Path, files: Mapping[str, FileRecord]) -> None:
         path.write_text(croissant(facts, files), encoding="utf-8")
 
     def list_all(path: Path, files: Mapping[str, FileRecord]) -> None:
         path.write_bytes(manifest_bytes({name: file.sha256 for name, file in files.items()}))
 
-    sizes = {path: (out / path).stat().st_size for row in rows for path in row.files()}
-    shards = plan_shards(rows, sizes, shard_bytes)
-    return (
-        part_of(CARD, dataset_card(facts).encode()),
-        part_of(layout.DATASET, dataset),
-        *(Part(_name(shard, digest, suffix), shard.size, partial(put, shard), exact=False) for shard in shards),
-        Part(CROISSANT, None, describe),
-        Part(MANIFEST, None, list_all),
-    )
+    return Part(CROISSANT, None, describe), Part(MANIFEST, None, list_all)
 
 
-def _name(shard: Shard, digest: str, suffix: str) -> str:
+def shard_name(shard: Shard, digest: str, suffix: str) -> str:
+    """Name of a file of views. digest : of `dataset.json`"""
     # Readers cache unpacked files by name: the dataset's digest keeps two datasets apart.
     return f"data/{shard.split}-{shard.index:05d}-of-{shard.count:05d}-{digest[:_DIGITS]}{suffix}"

@@ -35,11 +35,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Parts for a target. guarded : check after the first part that the public cannot read the target"""
+    """Parts for a target.
+
+    guarded : check after the first part that the public cannot read the target
+    stale : files of an earlier publication there, which go when all parts are there; None for a target of its own
+    """
 
     target: Target
     parts: tuple[Part, ...]
     guarded: bool = False
+    stale: frozenset[str] | None = None
 
     @property
     def names(self) -> frozenset[str]:
@@ -55,8 +60,9 @@ class Plan:
         files: dict[str, FileRecord] = {}
         sent = set()
         with disk_errors(self.target.disk):
-            self.target.begin()
-            self.target.refuse_others(self.names)
+            if self.stale is None:
+                self.target.begin()
+                self.target.refuse_others(self.names)
             with self.target.staging_folder() as folder:
                 for part in self.parts:
                     path = folder / part.name
@@ -71,6 +77,8 @@ class Plan:
                         note(part.name, record.size, part.name in sent)
                     if self.guarded and len(files) == 1:
                         self.target.guard(part.name)
+            if self.stale:
+                self.target.remove(sorted(self.stale - self.names))
         return Outcome(files, frozenset(sent))
 
 

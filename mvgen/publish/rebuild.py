@@ -12,6 +12,7 @@ from mvgen.build.work import Progress, Stages
 from mvgen.core.config import WEIGHTS, BuildConfig, file_digest
 from mvgen.core.errors import ConfigError, RecipeError
 from mvgen.core.settings import SETTINGS, by_part, from_identity
+from mvgen.forget.tombstones import Leavers, kept_annotations
 from mvgen.publish.recipe import Recipe
 from mvgen.store import layout
 from mvgen.store.manifest import clip_digest
@@ -87,14 +88,22 @@ def rebuild(
     software = software_differences(recipe, stages.software(config))
     for line in software:
         progress.note(f"software differs from the recipe's, so bytes may differ: {line}")
-    summary = build(config, stages, progress)
+    if recipe.forgotten:
+        progress.note(
+            f"subjects who have left the recipe's dataset: {len(recipe.forgotten)}; they are left out here too. "
+            "Where they were for training, the attention head is fitted without them, and what follows from it differs"
+        )
+    summary = build(config, stages, progress, forgotten=recipe.forgotten)
     return summary, compare(config.run.out, manifest, software)
 
 
 def check_source(recipe: Recipe, listing: Listing) -> None:
     """Raise RecipeError, naming them, when clips or annotations differ from those of the recipe."""
-    annotations = {path.name: file_digest(path) for path in listing.annotation_files}
-    clips = {clip.id: clip_digest(clip) for clip in listing.clips[: recipe.config["source"]["limit"]]}
+    listed = listing.clips[: recipe.config["source"]["limit"]]
+    who = Leavers.of_clips(recipe.forgotten, listing.dataset, listed)
+    files = kept_annotations(listing.annotation_files) if recipe.forgotten else listing.annotation_files
+    annotations = {path.name: file_digest(path) for path in files}
+    clips = {clip.id: clip_digest(clip) for clip in listed if not who.left(clip.subject_key)}
     lines = _changes("annotations", recipe.source.annotations, annotations)
     lines += _changes("clip", recipe.source.clips, clips)
     if lines:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mvgen.core.errors import RecipeError
 from mvgen.core.records import Redistribution
+from mvgen.forget.tombstones import Tombstone
 
 RECIPE = "recipe.json"
 MANIFEST = "manifest-sha256.txt"
@@ -53,6 +54,7 @@ class Recipe(BaseModel):
     config, software : settings and versions that the bytes depend on; weights : network -> sha256
     counts : of `dataset.json`; metrics : see `metrics.describe`
     permission : of the source's owner, in the publisher's words, or None
+    forgotten : tombstones of people who have left: digest, salt, reason
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +62,7 @@ class Recipe(BaseModel):
     schema_version: Literal[2] = 2
     config: dict[str, dict[str, Any]]
     counts: dict[str, Any]
+    forgotten: tuple[Tombstone, ...] = ()
     metrics: dict[str, Any]
     permission: str | None
     result: RecipeResult

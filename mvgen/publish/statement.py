@@ -11,7 +11,7 @@ from mvgen.publish.targets.base import Visibility
 
 Format = Literal["parquet", "webdataset"]
 
-_READERS: dict[Visibility, str] = {
+READERS: dict[Visibility, str] = {
     "private": "people with access from the owner of this place",
     "gated": "people whom its owner admits one by one",
     "public": "everyone",
@@ -66,7 +66,7 @@ class Statement:
     @property
     def readers(self) -> str:
         """Who can read it, in words."""
-        return _READERS[self.visibility]
+        return READERS[self.visibility]
 
     @property
     def limits(self) -> tuple[str, ...]:

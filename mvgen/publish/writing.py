@@ -9,6 +9,7 @@ from typing import Any
 
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import PublishError
+from mvgen.forget.tombstones import read_forgotten
 from mvgen.publish import metrics
 from mvgen.publish.card import recipe_card
 from mvgen.publish.licence import access_to, check_permission, check_pixels_allowed, terms_of
@@ -91,6 +92,7 @@ def recipe_files(out: Path, about: Mapping[str, Any], permission: str | None) ->
     recipe = Recipe(
         config=about["config"],
         counts=about["counts"],
+        forgotten=read_forgotten(out),
         metrics=metrics.describe(rows, failures),
         permission=permission,
         result=RecipeResult(files=manifest.count(b"\n"), manifest=hashlib.sha256(manifest).hexdigest()),

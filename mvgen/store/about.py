@@ -19,6 +19,8 @@ def read_about(out: Path) -> dict[str, Any]:
     if not path.is_file():
         if (out / layout.REFINING).is_file():
             raise StoreError(f"{out} is being refined, or that was interrupted; run `mvgen refine` again to finish it")
+        if (out / layout.FORGETTING).is_file():
+            raise StoreError(f"a subject is leaving {out}, or that was interrupted; run `mvgen forget` again to end it")
         if (out / layout.BUILD).is_file():
             raise StoreError(f"{out} is an unfinished build; run the line that began it again to finish it")
         raise StoreError(

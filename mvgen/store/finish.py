@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,22 @@ def finish(out: Path, identity: Mapping[str, Any], markers: Sequence[Marker], lo
 
     identity : what the build depends on, as `state.begin` wrote it down
     markers : of every clip, in the source's order; lost : clips that the source itself gave up
-    `source.digest` is the sha256 over the digests of all clips: see `manifest.clip_digest`.
+    `source.digest` : see `source_digest`
     """
     rows = [row for marker in markers for row in marker.rows]
     failures = [*lost, *(marker.failure for marker in markers if marker.failure)]
-    digest = digest_of([[one.clip, one.source] for one in markers])
+    digest = source_digest(markers)
     with disk_errors(out):
         about = describe(out, {**identity, "source": {**identity["source"], "digest": digest}}, rows, failures)
         shutil.rmtree(out / layout.TURNS, ignore_errors=True)
         write_atomically(out / layout.DATASET, canonical_json(about).encode())
         # Last, because a merge that is stopped before its end has to find them again.
         shutil.rmtree(out / layout.SHARDS, ignore_errors=True)
+
+
+def source_digest(markers: Iterable[Marker]) -> str:
+    """sha256 over the ids and digests of all clips, sorted: see `manifest.clip_digest`."""
+    return digest_of(sorted([one.clip, one.source] for one in markers))
 
 
 def describe(
@@ -47,7 +52,7 @@ def describe(
         write_atomically(out / layout.TABLE, staged.read_bytes())
         write_atomically(out / layout.FAILURES, failure_lines(failures).encode())
         write_atomically(out / layout.SHEET, contact_sheet(out, rows))
-        whole = [layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION]
+        whole = [layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION, layout.FORGOTTEN]
         paths = [out / name for name in whole] + sorted((out / layout.ANNOTATIONS).glob("**/*"))
         shutil.rmtree(out / layout.PARTIAL)
         return {

@@ -1,4 +1,4 @@
-"""Colour frames of a store: how they are encoded, and read back.
+"""Colour frames of a store: how they are encoded and marked, and read back.
 
 PNG files are written fast: one filter for all rows, and ISA-L's deflate.
 
@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,13 +38,35 @@ _MOST_BYTES = 8 << 30  # of the decoded frames of one view
 _LEVEL = 1  # of ISA-L's 0 to 3: 2 and 3 take longer and are no smaller on filtered rows
 
 
-def encode_frame(pixels: Image, image_format: str, grey: bool, quality: int) -> bytes:
-    """Encode one frame, (S, S, 3) uint8 RGB, as JPEG (4:4:4: chroma blocks are motion too), PNG or BMP."""
+# What the files of rendered views say of themselves, as XMP: no camera saw the face from there. IPTC's code for that is
+# worded for generative models, of which there is none here; but it is what readers of metadata show as synthetic, and
+# the neighbouring codes (composite, algorithmicallyEnhanced) would pass for a photograph. The packet says the rest.
+# Source: https://cv.iptc.org/newscodes/digitalsourcetype, edition of 2024-10-23.
+SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeSynthetic"
+_PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+ xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmp:CreatorTool="mvgen"
+ Iptc4xmpExt:DigitalSourceType="{SYNTHETIC}">
+<dc:description><rdf:Alt><rdf:li xml:lang="x-default">A view rendered by mvgen from a frontal recording; no camera saw \
+the face from here.</rdf:li></rdf:Alt></dc:description>
+</rdf:Description></rdf:RDF></x:xmpmeta>
+<?xpacket end="r"?>""".encode()
+# Files that have room for it. Source: XMP Specification Part 3, sections 1.1.3 (JPEG) and 1.1.5 (PNG).
+MARKED = (".jpg", ".jpeg", ".png")
+
+
+def encode_frame(pixels: Image, image_format: str, grey: bool, quality: int, rendered: bool = False) -> bytes:
+    """Encode one frame, (S, S, 3) uint8 RGB, as JPEG (4:4:4: chroma blocks are motion too), PNG or BMP.
+
+    rendered : the file says that it is a synthetic picture; a BMP has no room for that
+    """
     picture = np.ascontiguousarray(pixels[..., 0] if grey else pixels)
     if image_format == "PNG":
-        return png_bytes(picture)
+        return png_bytes(picture, _png_mark() if rendered else b"")
     if image_format == "JPEG":
-        return _jpeg_bytes(picture, quality)
+        content = _jpeg_bytes(picture, quality)
+        return _marked_jpeg(content) if rendered else content
     from PIL import Image as Pillow
 
     buffer = io.BytesIO()
@@ -59,6 +82,29 @@ def _jpeg_bytes(picture: Image, quality: int) -> bytes:
         picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return cv2.imencode(".jpg", picture, options)[1].tobytes()
+
+
+@cache
+def _jpeg_mark() -> bytes:
+    """The packet as an APP1 segment."""
+    content = b"http://ns.adobe.com/xap/1.0/\0" + _PACKET
+    return b"\xff\xe1" + struct.pack(">H", 2 + len(content)) + content
+
+
+@cache
+def _png_mark() -> bytes:
+    return _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + _PACKET)
+
+
+def _marked_jpeg(content: bytes) -> bytes:
+    """A JPEG file with the mark behind its first segment, which JFIF wants to be first."""
+    end = 4 + struct.unpack(">H", content[4:6])[0]
+    return content[:end] + _jpeg_mark() + content[end:]
+
+
+def says_synthetic(head: bytes) -> bool:
+    """Whether a frame's file, by its first kilobytes, says that it is rendered."""
+    return (_png_mark() if head.startswith(_SIGNATURE) else _jpeg_mark()) in head
 
 
 def read_frames(root: Path, row: ViewRow) -> Image:
@@ -119,15 +165,15 @@ def _opened(path: Path) -> Iterator[PictureFile]:
         ) from None
 
 
-def png_bytes(pixels: Image) -> bytes:
-    """A PNG file of a picture, (H, W, 3) RGB or (H, W) grey, uint8. Equal pictures give equal bytes."""
+def png_bytes(pixels: Image, mark: bytes = b"") -> bytes:
+    """A PNG file of a picture, (H, W, 3) RGB or (H, W) grey, uint8. Equal pictures give equal bytes. mark : a chunk"""
     from isal import isal_zlib
 
     height, width = pixels.shape[:2]
     channels = 3 if pixels.ndim == 3 else 1
     header = struct.pack(">IIBBBBB", width, height, 8, _RGB if channels == 3 else _GREY, 0, 0, 0)
     rows = isal_zlib.compress(_filtered(pixels.reshape(height, width * channels), channels), _LEVEL)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
+    return _SIGNATURE + _chunk(b"IHDR", header) + mark + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
 
 
 def _filtered(rows: Image, channels: int) -> Image:

@@ -7,6 +7,7 @@ geometry/<clip id>.npz                   what the views were made from; geometry
 .build.json  .done/<clip id>.json        what the folder is being built from; one marker per finished clip
 .partial/  .lock                         only while a build runs; .refining.json, only while `mvgen refine` does
 .turns/                                  only while a build runs: who is at what
+.forgotten.json                          who has left, by digest; .forgetting.json, only while `mvgen forget` runs
 .shards/<i>-of-<n>.json                  what each shard of a build holds, until `mvgen merge` puts them together
 """
 
@@ -26,6 +27,8 @@ ANNOTATIONS = "annotations"
 ATTENTION = "geometry/attention.safetensors"
 BUILD = ".build.json"
 REFINING = ".refining.json"
+FORGOTTEN = ".forgotten.json"
+FORGETTING = ".forgetting.json"
 DONE = ".done"
 PARTIAL = ".partial"
 LOCK = ".lock"

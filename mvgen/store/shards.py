@@ -53,10 +53,13 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a shard takes on. clips : in the source's order; lost : what the source gave up, the same in every shard"""
+    """What a shard takes on. lost : what the source gave up, the same in every shard
+
+    clips : in the source's order; None stands for a clip of somebody who has left
+    """
 
     shard: Shard
-    clips: tuple[ClipKey, ...]
+    clips: tuple[ClipKey | None, ...]
     lost: tuple[Failure, ...]
 
 
@@ -90,7 +93,7 @@ def check_shards(out: Path, shard: Shard) -> None:
 
 
 def dealt(shares: Sequence[Share]) -> list[ClipKey]:
-    """The clips of all shards of a build, given by number, in the source's order."""
+    """The clips of all shards of a build, given by number, in the source's order; without those who have left."""
     rounds = zip_longest(*(share.clips for share in shares))
     return [key for each in rounds for key in each if key is not None]
 
@@ -108,7 +111,7 @@ def _read(path: Path) -> Share:
         shard = record_of(Shard, values["shard"])
         if not 1 <= shard.number <= shard.count <= _MOST_SHARDS:
             raise ValueError(f"there is no shard {shard}")
-        clips = tuple(_clip_key(key) for key in values["clips"])
+        clips = tuple(None if key is None else _clip_key(key) for key in values["clips"])
         return Share(shard, clips, tuple(record_of(Failure, failure) for failure in values["lost"]))
     except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}); {remedy}") from None

@@ -18,7 +18,7 @@ from mvgen.store import layout
 from mvgen.store.checks import inside, refuse_links_out
 from mvgen.store.manifest import Marker
 
-_OURS = {layout.LOCK, layout.TURNS, f".{layout.BUILD}.tmp"}
+_OURS = {layout.LOCK, layout.TURNS, layout.FORGOTTEN, f".{layout.BUILD}.tmp"}
 
 
 def check_folder(out: Path, identity: Mapping[str, Any], ignore: frozenset[str] = frozenset()) -> bool:

@@ -44,8 +44,9 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
         rows = []
         for view in built.views():
             folder = layout.frames_directory(view.yaw, clip.directory)
+            quality, rendered = config.render.jpeg_quality, view.yaw is not None
             frames = [
-                files.write(folder / name, encode_frame(pixels, layout.encoder(name), grey, config.render.jpeg_quality))
+                files.write(folder / name, encode_frame(pixels, layout.encoder(name), grey, quality, rendered))
                 for name, pixels in zip(names, view.colour, strict=True)
             ]
             maps = files.write(layout.maps_path(view.yaw, clip.directory), npz_bytes(map_arrays(view)))

@@ -4,6 +4,8 @@ findings  problems, and how to fix them
 table     compares the table, `dataset.json` and the build records with one another
 files     compares every file with its digest
 labels    compares the table with the source's workbook
+forgotten  looks for traces of subjects who have left
+provenance  looks for rendered frames that do not say that they are synthetic
 sample    reads a sample of views; geometry checks them
 """
 
@@ -23,7 +25,9 @@ from mvgen.store.checks import row_problems
 from mvgen.store.manifest import ViewRow, read_failures, read_rows
 from mvgen.verify.files import check_clips, check_digests, check_extra, check_listed, expected_files
 from mvgen.verify.findings import WHOLE, Finding
+from mvgen.verify.forgotten import check_forgotten, read_tombstones
 from mvgen.verify.labels import check_labels
+from mvgen.verify.provenance import check_provenance
 from mvgen.verify.table import check_about, check_config, check_records, check_rows
 
 __all__ = ["Finding", "Verification", "verify"]
@@ -81,10 +85,13 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     sound = [row for row in rows if not any(row_problems(row))]
     found += check_clips(out, sound)
     damaged = {finding.clip for finding in found if finding.clip is not None}
+    found += check_provenance(out, [row for row in sound if row.clip not in damaged])
     found += check_records(out, about, rows, failures)
     clips = {row.clip for row in rows} | {failure.clip for failure in failures}
     found += check_extra(out, expected_files(about["files"], sound, clips))
-    if not whole:  # the workbook is as it was copied
+    tombstones, unread = read_tombstones(out)
+    found += [*unread, *check_forgotten(out, str(about["source"].get("name")), tombstones, rows, failures)]
+    if not whole and not tombstones:  # the workbook is as it was copied; it names everybody, so nobody may have left
         found += check_labels(out, stored_config(about).source, sound)
     chosen = draw(sound, sample, seed, damaged)
     if chosen:

@@ -14,7 +14,7 @@ from mvgen.store.manifest import ViewRow
 from mvgen.verify.findings import WHOLE, Finding, of_clip
 
 _REPORT = PurePosixPath(layout.REPORT).parts[0]  # made from a dataset, but not part of it
-_LEFT = (layout.PARTIAL, layout.LOCK, layout.REFINING)
+_LEFT = (layout.PARTIAL, layout.LOCK, layout.REFINING, layout.FORGETTING, layout.FORGOTTEN)
 # Files of every dataset besides those of its clips.
 _WHOLE = (layout.TABLE, layout.FAILURES, layout.SHEET, layout.ATTENTION)
 _THREADS = 4  # hashing waits for the disk as often as for the processor
@@ -26,7 +26,7 @@ def check_listed(files: Mapping[str, object]) -> Iterator[Finding]:
         below = PurePosixPath(name).parts[:1] == (layout.ANNOTATIONS,)
         if name not in files:
             yield Finding(layout.DATASET, f"it has no digest of {name}", WHOLE)
-        elif unsafe(name) or not (name in _WHOLE or below) or not isinstance(files[name], str):
+        elif unsafe(name) or not (name in (*_WHOLE, layout.FORGOTTEN) or below) or not isinstance(files[name], str):
             yield Finding(layout.DATASET, f"it lists {name}, which is not a file of a dataset", WHOLE)
 
 
@@ -63,7 +63,7 @@ def check_extra(out: Path, expected: Collection[str]) -> Iterator[Finding]:
             yield Finding(path, "it is a link, which no build makes", "put what it leads to in its place, or remove it")
         elif path not in expected:
             left = PurePosixPath(path).parts[0] in _LEFT
-            problem = "it is left from an unfinished build or refinement" if left else "it is not part of the dataset"
+            problem = "it is left from a command that did not end" if left else "it is not part of the dataset"
             yield Finding(path, problem, "run that command again" if left else "remove it, or move it elsewhere")
 
 

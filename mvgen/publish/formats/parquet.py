@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from mvgen.core.records import Label
 from mvgen.publish.formats.columns import COLUMNS, Kind
-from mvgen.publish.formats.samples import Sample
+from mvgen.publish.formats.samples import Sample, row_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,6 +67,24 @@ def write_parquet(path: Path, samples: Iterable[Sample]) -> None:
     with pq.ParquetWriter(path, schema, **options) as writer:
         for group in _groups(samples):
             writer.write_table(pa.Table.from_pylist([_record(sample) for sample in group], schema=schema))
+
+
+def read_parquet(path: Path) -> Iterator[Sample]:
+    """Samples of a file, in their order. Raises KeyError or ValueError for one of another version."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=1):
+            for record in batch.to_pylist():
+                label = None if record["label"] is None else _CLASSES[record["label"]]
+                yield Sample(
+                    row=row_of(record, label),
+                    frames=tuple(frame["bytes"] for frame in record["frames"]),
+                    depth=record["depth"]["bytes"],
+                    valid=record["valid"]["bytes"],
+                    maps=record["maps"],
+                    geometry=record["geometry"],
+                )
 
 
 def _groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

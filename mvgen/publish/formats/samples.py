@@ -14,8 +14,15 @@ from numpy.typing import NDArray
 from mvgen.core.errors import PublishError
 from mvgen.core.records import Mask
 from mvgen.publish.formats.columns import DEPTH_STEP, DEPTH_ZERO
+from mvgen.sources.base import subject_key
 from mvgen.store.arrays import read_maps
 from mvgen.store.manifest import ViewRow
+
+# Facts that are called as in the row.
+_SAME = (
+    *("clip", "view", "yaw", "subject", "name", "emotion", "split", "apex_estimated", "fps"),
+    *("visible_attention", "valid_fraction", "registered", "left_out", "head_pixels", "head_degrees", "kept"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,35 @@ class Sample:
             "fps": row.fps,
             "visible_attention": row.visible_attention,
             "valid_fraction": row.valid_fraction,
+            "registered": row.registered,
+            "left_out": row.left_out,
+            "head_pixels": row.head_pixels,
+            "head_degrees": row.head_degrees,
             "kept": row.kept,
             "frame_names": row.frame_names,
         }
+
+
+def row_of(facts: Mapping[str, Any], label: str | None) -> ViewRow:
+    """The row that `Sample.facts` were made from, as far as they tell. Raises KeyError where one is missing."""
+    known = {name: facts[name] for name in _SAME}
+    known |= {f"{name}_index": facts[name] for name in ("onset", "apex", "offset")}
+    blank: dict[str, Any] = {
+        **dict.fromkeys(("dataset", "frames_directory", "maps", "maps_sha256", "geometry", "geometry_sha256"), ""),
+        **dict.fromkeys(("onset", "apex", "offset")),
+    }
+    names = list(facts["frame_names"])
+    return ViewRow(
+        **known,
+        **blank,
+        label=label,
+        subject_key=subject_key(facts["subject"]),
+        frames=len(names),
+        frame_names=names,
+        frames_sha256=[],
+        faces=1,
+        notes=[],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from mvgen.core.config import canonical_json
 from mvgen.core.records import Label
-from mvgen.publish.formats.samples import Sample
+from mvgen.publish.formats.samples import Sample, row_of
 from mvgen.store.manifest import ViewRow
 
 SUFFIX = ".tar"
@@ -41,6 +43,32 @@ def write_tar(path: Path, samples: Iterable[Sample]) -> None:
                 archive.addfile(entry, io.BytesIO(content))
     with path.open("ab") as file:
         file.write(_END)
+
+
+def read_tar(path: Path) -> Iterator[Sample]:
+    """Samples of a file, in their order. Raises KeyError or ValueError for one of another version."""
+    with tarfile.open(path) as archive:
+        for _, group in groupby(archive, lambda entry: entry.name.partition(".")[0]):
+            files = {entry.name.partition(".")[2]: _content(archive, entry) for entry in group}
+            facts = json.loads(files["json"])
+            frames = sorted(
+                (name for name in files if name[:1].isdigit()), key=lambda name: int(name.partition(".")[0])
+            )
+            yield Sample(
+                row=row_of(facts, facts["label_name"]),
+                frames=tuple(files[name] for name in frames),
+                depth=files["depth.png"],
+                valid=files["valid.png"],
+                maps=files["maps.npz"],
+                geometry=files.get("geometry.npz"),
+            )
+
+
+def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(entry)
+    if file is None:
+        raise ValueError(f"{entry.name} is no file")
+    return file.read()
 
 
 def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:

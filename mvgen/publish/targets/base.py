@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,18 @@ class Target(ABC):
     @abstractmethod
     def begin(self) -> None:
         """Create the target, or read its present state. Raises PublishError where that fails."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Find a place where something was published; nothing is changed. Raises PublishError where there is none."""
+
+    @abstractmethod
+    def fetch(self, name: str, folder: Path) -> Path:
+        """A local copy of a file that is there, under its name below a folder. It may not be written to."""
+
+    @abstractmethod
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files that are there, in one new revision where the place has those."""
 
     @abstractmethod
     def names(self) -> frozenset[str]:

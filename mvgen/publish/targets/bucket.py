@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +40,23 @@ class Bucket(Target):
             self._system.call_s3("head_bucket", Bucket=self.place.partition("/")[0])
             found = self._system.find(self.place, detail=True)
         self._files = {path[len(self.place) + 1 :]: entry["size"] for path, entry in found.items()}
+
+    def open(self) -> None:
+        self.begin()
+        if not self._files:
+            raise PublishError(f"{self.address} is empty")
+
+    def fetch(self, name: str, folder: Path) -> Path:
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with _bucket_errors(self.address):
+            self._system.get_file(f"{self.place}/{name}", str(copy))
+        return copy
+
+    def remove(self, names: Sequence[str]) -> None:
+        with _bucket_errors(self.address):
+            for name in names:
+                self._system.rm_file(f"{self.place}/{name}")
 
     def names(self) -> frozenset[str]:
         return frozenset(self._files)

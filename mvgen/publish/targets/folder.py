@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -41,6 +41,20 @@ class Folder(Target):
 
     def begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def open(self) -> None:
+        if not self.folder.is_dir():
+            raise PublishError(f"{self.folder} is no folder")
+
+    def fetch(self, name: str, folder: Path) -> Path:
+        there = self.folder / name
+        if not there.resolve().is_relative_to(self.folder.resolve()) or not there.is_file():
+            raise PublishError(f"{there} is missing, or lies elsewhere; publish the dataset again")
+        return there
+
+    def remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
 
     def names(self) -> frozenset[str]:
         paths = (path.relative_to(self.folder) for path in self.folder.rglob("*") if not path.is_dir())

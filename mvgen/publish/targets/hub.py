@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -42,8 +42,6 @@ class Hub(Target):
 
     def begin(self) -> None:
         api = self._api = self._api or _api()
-        from huggingface_hub.hf_api import RepoFile
-
         public = self.visibility == "public"
         with _hub_errors(self.address):
             api.create_repo(self.repository, repo_type=_KIND, private=not public, exist_ok=True)
@@ -56,8 +54,33 @@ class Hub(Target):
                 raise PublishError(f"{self.address} exists and is private or gated; leave out --public")
             if not public:
                 api.update_repo_settings(self.repository, gated="manual", private=True, repo_type=_KIND)
-            tree = api.list_repo_tree(self.repository, recursive=True, repo_type=_KIND)
-            self._files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+            self._list()
+
+    def open(self) -> None:
+        self._api = self._api or _api()
+        with _hub_errors(self.address):
+            self._list()
+            self.visibility = "public" if self._is_public() else "gated"
+
+    def _list(self) -> None:
+        from huggingface_hub.hf_api import RepoFile
+
+        assert self._api is not None
+        tree = self._api.list_repo_tree(self.repository, recursive=True, repo_type=_KIND)
+        self._files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+    def fetch(self, name: str, folder: Path) -> Path:
+        assert self._api is not None
+        with _hub_errors(self.address):
+            return Path(self._api.hf_hub_download(self.repository, name, repo_type=_KIND, local_dir=folder))
+
+    def remove(self, names: Sequence[str]) -> None:
+        assert self._api is not None
+        if names:
+            with _hub_errors(self.address):
+                self._api.delete_files(
+                    self.repository, list(names), repo_type=_KIND, commit_message="Remove what is replaced"
+                )
 
     def names(self) -> frozenset[str]:
         return frozenset(self._files) - _OF_THE_HUB
