@@ -268,8 +268,14 @@ def test_flow_images_of_a_class_per_folder_are_read(tmp_path: Path) -> None:
     assert reader.classes == ("happy", "sad")
     assert [(entry.subject, entry.label) for entry in reader.entries] == [("sub01", 0), ("006", 1), ("sub01", 1)]
     sample = reader.read(0)
-    np.testing.assert_allclose(sample.apex_flow[0, 0], [1, -1])
     assert sample.flow.shape == (0, 16, 16, 2)
+    assert not sample.apex_flow.any()
+    fixed = FlowImageReader(tmp_path, stretch="fixed").read(0)
+    np.testing.assert_allclose(fixed.apex_flow[0, 0], [1, -1])
+    assert fixed.strain is not None
+    assert not fixed.strain.any()
+    plain = FlowImageReader(tmp_path, stretch="none", channels="vus").read(0)
+    np.testing.assert_allclose(plain.apex_flow[0, 0], [-128, 127])
 
 
 def test_flow_images_of_a_tree_of_subjects_are_read_once(tmp_path: Path) -> None:
@@ -295,7 +301,7 @@ def test_flow_images_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         FlowImageReader(tmp_path)
     _images(tmp_path, {"a/s1_1.png": (0, 0), "b/s2_1.png": (0, 0)})
     with pytest.raises(RecogniserError, match="class 'b', asked for are a"):
-        FlowImageReader(tmp_path, ("a",))
+        FlowImageReader(tmp_path, {"a": ()})
     Image.new("RGB", (8, 9)).save(tmp_path / "a/s1_1.png")
     with pytest.raises(RecogniserError, match="not square"):
         FlowImageReader(tmp_path).read(0)
