@@ -66,6 +66,9 @@ def test_a_sample_is_what_the_store_holds(store: Path) -> None:
     assert (sample.onset, sample.apex, sample.offset) == (item["onset"], item["apex"], item["offset"])
     assert CLASSES[sample.label] == item["label_name"]
     assert sample.clip == item["clip_id"]
+    assert sample.signals is not None
+    np.testing.assert_array_equal(sample.signals[:, :6], item["signals"]["head"].numpy())
+    np.testing.assert_array_equal(sample.signals[:, 6:], item["signals"]["actions"].numpy())
 
 
 def test_beside_the_face_a_sample_is_black(store: Path) -> None:
@@ -392,5 +395,13 @@ def test_costly_samples_are_read_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.flow, again.flow)
     np.testing.assert_allclose(first.flow, reader.read(4).flow, atol=1 / 256 + 1e-6)
     assert (again.clip, again.label, again.apex, again.landmarks) == (first.clip, first.label, 1, None)
+    assert again.signals is None
     next(tmp_path.iterdir()).write_bytes(b"damaged")
     np.testing.assert_array_equal(KeptReader(reader, tmp_path).read(4).flow, first.flow)
+
+
+def test_signals_are_kept_with_a_sample(store: Path, tmp_path: Path) -> None:
+    reader = StoreReader(store, ClassRule())
+    KeptReader(reader, tmp_path).read(0)
+    kept = KeptReader(reader, tmp_path).read(0)
+    np.testing.assert_array_equal(kept.signals, reader.read(0).signals)
