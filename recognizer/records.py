@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask
+
+# What data give and a system reads: pictures over time, or only the motion from the onset to the apex.
+Needs = Literal["frames", "motion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,10 @@ class Sample:
     onset, apex, offset : positions in frames, 0 <= onset <= apex <= offset < T
     landmarks : (68, 2) float32, pixels of this view, see `mvgen.core.landmarks68`; None where unknown
     label : the class, from 0
-    magnification : factor for the motion of a training copy; None leaves it to the system. Systems without
-        magnification ignore it
+    strain : (S, S) float32, optical strain of apex_flow as the data give it; None where they do not, see `ops.motion`
+    signals : (T, K) float32, head pose and facial actions of each frame; None where they are not known
+    magnification : how much a training copy's motion is to be magnified; None leaves that to the system. Systems that
+        magnify nothing do not look at it
     """
 
     frames: Image
@@ -38,3 +44,5 @@ class Sample:
     subject: str
     view: str
     magnification: float | None = None
+    strain: NDArray[np.float32] | None = None
+    signals: NDArray[np.float32] | None = None

@@ -100,7 +100,10 @@ def test_verify_finds_what_was_brought_back(built: Path, tmp_path: Path) -> None
     (out / layout.FORGOTTEN).write_bytes((out / layout.FORGOTTEN).read_bytes().replace(b"consent", b"Consent"))
     found = {finding.file: finding.problem for finding in verify(out).findings}
     assert found[layout.FORGOTTEN] == "it was changed after the build"
-    assert found[f"{layout.ANNOTATIONS}/notes.csv"] in ("it is of somebody who has left", "it is not part of the dataset")
+    assert found[f"{layout.ANNOTATIONS}/notes.csv"] in (
+        "it is of somebody who has left",
+        "it is not part of the dataset",
+    )
     (out / layout.FORGOTTEN).unlink()
     assert (layout.FORGOTTEN, "it is missing") in {(one.file, one.problem) for one in verify(out).findings}
 

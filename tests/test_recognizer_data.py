@@ -66,6 +66,9 @@ def test_a_sample_is_what_the_store_holds(store: Path) -> None:
     assert (sample.onset, sample.apex, sample.offset) == (item["onset"], item["apex"], item["offset"])
     assert CLASSES[sample.label] == item["label_name"]
     assert sample.clip == item["clip_id"]
+    assert sample.signals is not None
+    np.testing.assert_array_equal(sample.signals[:, :6], item["signals"]["head"].numpy())
+    np.testing.assert_array_equal(sample.signals[:, 6:], item["signals"]["actions"].numpy())
 
 
 def test_beside_the_face_a_sample_is_black(store: Path) -> None:
@@ -268,8 +271,14 @@ def test_flow_images_of_a_class_per_folder_are_read(tmp_path: Path) -> None:
     assert reader.classes == ("happy", "sad")
     assert [(entry.subject, entry.label) for entry in reader.entries] == [("sub01", 0), ("006", 1), ("sub01", 1)]
     sample = reader.read(0)
-    np.testing.assert_allclose(sample.apex_flow[0, 0], [1, -1])
     assert sample.flow.shape == (0, 16, 16, 2)
+    assert not sample.apex_flow.any()
+    fixed = FlowImageReader(tmp_path, stretch="fixed").read(0)
+    np.testing.assert_allclose(fixed.apex_flow[0, 0], [1, -1])
+    assert fixed.strain is not None
+    assert not fixed.strain.any()
+    plain = FlowImageReader(tmp_path, stretch="none", channels="vus").read(0)
+    np.testing.assert_allclose(plain.apex_flow[0, 0], [-128, 127])
 
 
 def test_flow_images_of_a_tree_of_subjects_are_read_once(tmp_path: Path) -> None:
@@ -294,8 +303,8 @@ def test_flow_images_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecogniserError, match="contains no flow image"):
         FlowImageReader(tmp_path)
     _images(tmp_path, {"a/s1_1.png": (0, 0), "b/s2_1.png": (0, 0)})
-    with pytest.raises(RecogniserError, match="class 'b', which is none of a"):
-        FlowImageReader(tmp_path, ("a",))
+    with pytest.raises(RecogniserError, match="class 'b', asked for are a"):
+        FlowImageReader(tmp_path, {"a": ()})
     Image.new("RGB", (8, 9)).save(tmp_path / "a/s1_1.png")
     with pytest.raises(RecogniserError, match="not square"):
         FlowImageReader(tmp_path).read(0)
@@ -386,5 +395,13 @@ def test_costly_samples_are_read_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.flow, again.flow)
     np.testing.assert_allclose(first.flow, reader.read(4).flow, atol=1 / 256 + 1e-6)
     assert (again.clip, again.label, again.apex, again.landmarks) == (first.clip, first.label, 1, None)
+    assert again.signals is None
     next(tmp_path.iterdir()).write_bytes(b"damaged")
     np.testing.assert_array_equal(KeptReader(reader, tmp_path).read(4).flow, first.flow)
+
+
+def test_signals_are_kept_with_a_sample(store: Path, tmp_path: Path) -> None:
+    reader = StoreReader(store, ClassRule())
+    KeptReader(reader, tmp_path).read(0)
+    kept = KeptReader(reader, tmp_path).read(0)
+    np.testing.assert_array_equal(kept.signals, reader.read(0).signals)

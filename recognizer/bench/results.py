@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from recognizer.bench.compare import compare, seeds_resampled
 from recognizer.bench.units import Data, Prediction, Unit
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
 from recognizer.evaluation import metrics
@@ -40,9 +41,10 @@ class _Tested:
 def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Prediction]]) -> dict[str, Any]:
     """Results of a benchmark as plain values: see `results.json`.
 
-    Figures are means over the seeds, with their spread (standard deviation) and a 95 % bootstrap interval over subjects
-    and their clips. The gain of a system is its accuracy on the headline views when trained on more than frontal views,
-    minus that when trained on frontal views only, over the same draws; its share is relative to the oracle's gain.
+    Figures are means over the seeds, with their spread (standard deviation) and the middle 95 % of a bootstrap over
+    subjects, their clips and seeds. The gain of a system is the accuracy on the headline views when trained on more
+    than the front, less that when trained on the front only, over the same draws; its share, the part of the oracle's
+    gain. `compared` says whether systems differ, see `compare`.
     """
     clips = {entry.clip: entry for entry in data.entries}
     predicted = {each.clip for predictions in found.values() for each in predictions}
@@ -51,10 +53,14 @@ def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Pre
     drawn = metrics.draws([*tested.values()])
     groups = _groups(data.entries)
     systems = []
+    compared: dict[tuple[str, str], dict[str, Counts]] = {}
     for number, row in enumerate(config.systems):
         trained = row.train or config.train
         counted = {views: _count(config, data, found, number, views, groups, [*tested]) for views in trained}
         systems.append(_system(row, counted, headline(groups), drawn))
+        asked = [name for name in groups if name == headline(groups) or name.startswith("dataset ")]
+        for views, one in counted.items():
+            compared[row.title, views] = {name: one[name].clips for name in asked}
     kinds = [kind for kind in ("source", "built", "true") if kind in groups]
     return {
         "title": config.title,
@@ -76,6 +82,7 @@ def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Pre
         "headline": headline(groups),
         "groups": list(groups),
         "systems": systems,
+        "compared": compare(compared, [*tested.values()], drawn),
         "published": {name: dict(columns) for name, columns in config.published.items()},
     }
 
@@ -149,7 +156,7 @@ def _system(row: SystemConfig, tested: Mapping[Views, dict[str, _Tested]], group
 def _figures(tested: _Tested, drawn: Counts) -> dict[str, Any]:
     """All figures of one group: mean and spread over the seeds, interval over subjects and their clips."""
     each = [metrics.figures(folds) for folds in tested.seeds]
-    again = metrics.resampled(tested.clips.sum(axis=0), drawn)
+    again = seeds_resampled(tested.clips, drawn)
     bootstrapped = {"accuracy": metrics.accuracy, "uf1": metrics.uf1, "uar": metrics.uar}
     found: dict[str, Any] = {"views": int(tested.seeds[0].sum())}
     for name in metrics.NAMES:
@@ -165,7 +172,7 @@ def _gain(tested: Mapping[Views, _Tested], drawn: Counts) -> dict[str, Any]:
     if "source" not in tested:
         return {}
     mean = {views: _mean_accuracy(one) for views, one in tested.items()}
-    again = {views: metrics.accuracy(metrics.resampled(one.clips.sum(axis=0), drawn)) for views, one in tested.items()}
+    again = {views: metrics.accuracy(seeds_resampled(one.clips, drawn)) for views, one in tested.items()}
     found: dict[str, Any] = {}
     for views in tested:
         if views != "source":

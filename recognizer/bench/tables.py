@@ -86,6 +86,8 @@ def main_rows(results: Results) -> tuple[tuple[str, ...], _Rows]:
 def _tables(results: Results) -> list[tuple[str, tuple[str, ...], _Rows]]:
     header, rows = main_rows(results)
     tables = [("Accuracy", header, rows), _details(results)]
+    if results["compared"]:
+        tables.append(_compared(results))
     if any(group.startswith(("yaw", "true yaw")) for group in results["groups"]):
         tables.append(_by_view(results))
     return [*tables, *_confusions(results)]
@@ -96,8 +98,8 @@ def _details(results: Results) -> tuple[str, tuple[str, ...], _Rows]:
     rows: _Rows = []
     for system in results["systems"]:
         for views, groups in system["trained_on"].items():
-            for group in ("source", "built", "all", "true"):
-                if group not in groups:
+            for group in groups:
+                if group not in ("source", "built", "all", "true") and not group.startswith("dataset "):
                     continue
                 found = groups[group]
                 low, high = found["accuracy"]["interval"]
@@ -105,6 +107,23 @@ def _details(results: Results) -> tuple[str, tuple[str, ...], _Rows]:
                 cells = (str(found["views"]), spread[0], f"{_number(low)} to {_number(high)}", *spread[1:])
                 rows.append((system["label"], TRAINED_ON[views], group, *cells))
     return "All figures (mean ± spread over seeds)", header, rows
+
+
+def _compared(results: Results) -> tuple[str, tuple[str, ...], _Rows]:
+    header = ("systems", "trained on", "tested on", "UF1 difference", "95 %", "p", "p, Holm")
+    rows: _Rows = [
+        (
+            f"{pair['first']} less {pair['second']}",
+            TRAINED_ON[pair["trained_on"]],
+            pair["group"],
+            _points(pair["uf1"]),
+            " to ".join(_points(end) for end in pair["interval"]),
+            f"{pair['p']:.4f}",
+            f"{pair['p_holm']:.4f}",
+        )
+        for pair in results["compared"]
+    ]
+    return "Systems compared, paired by subject (points)", header, rows
 
 
 def _by_view(results: Results) -> tuple[str, tuple[str, ...], _Rows]:
@@ -138,7 +157,7 @@ def _summary(results: Results) -> str:
     parts = [
         f"{data['clips']} clips of {data['subjects']} subjects; views: {views}",
         f"protocol {protocol['name']}, {protocol['folds']} folds, {side} apart; {len(results['seeds'])} seeds",
-        "accuracy unless said otherwise; 95 % intervals by bootstrap over subjects and their clips",
+        "accuracy unless said otherwise; 95 % intervals by bootstrap over subjects, their clips and seeds",
     ]
     if results["labels_shuffled"]:
         parts.append("LABELS SHUFFLED: these are figures of chance")

@@ -43,6 +43,7 @@ from recognizer.readers.base import Entry, Reader
 from recognizer.readers.config import open_data
 from recognizer.systems import SYSTEMS
 from recognizer.systems.base import FeatureSystem, NeuralSystem, System
+from recognizer.systems.needs import check_needs
 
 _DIGITS = 6  # of a stored probability
 
@@ -99,6 +100,7 @@ class Data:
 def open_bench_data(config: BenchConfig, folder: Path) -> Data:
     """Open the data of a benchmark and split it. Raises RecogniserError for data that the protocol cannot use."""
     reader = open_data(config.data, folder / "samples")
+    check_needs(reader, (open_system(row) for row in config.systems))
     entries = reader.entries
     if config.shuffle_labels:
         other = shuffled_labels(entries, config.protocol.seed)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recognizer.commands.options import DeviceOption, PrecisionOption, device_of
+from recognizer.commands.options import DeviceOption, FlowImagesOption, PrecisionOption, device_of
 
 
 def bench(
@@ -17,9 +17,10 @@ def bench(
     data: Annotated[
         list[Path] | None, typer.Option(help="dataset instead of the YAML's; repeat it for a composite")
     ] = None,
-    truth: Annotated[Path | None, typer.Option(help="true side views of the dataset, if it is a stand-in")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="only the system with this label, repeatable")] = None,
-    seeds: Annotated[int | None, typer.Option(help="number of seeds, instead of the YAML's", min=1)] = None,
+    flow_images: FlowImagesOption = None,
+    truth: Annotated[Path | None, typer.Option(help="true side views of the dataset's stand-in")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="only the systems of this label, repeatable")] = None,
+    seeds: Annotated[int | None, typer.Option(help="how many, instead of the YAML's", min=1)] = None,
     epochs: Annotated[int | None, typer.Option(help="of every network, instead of the YAML's", min=1)] = None,
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="shuffle the labels of the clips: accuracy must fall to chance")
@@ -40,6 +41,7 @@ def bench(
     Examples:
       recognizer bench configs/bench/novel_view_small.yaml --data out --truth truth --out runs/novel-view --workers 2
       recognizer bench configs/bench/strcn_table2_casme_ii.yaml --data casme-ii --out runs/loso
+      recognizer bench configs/bench/megc_442.yaml --flow-images norm_u_v_os --out runs/megc-442
       recognizer bench configs/bench/novel_view.yaml --data out --out runs/chance --shuffle-labels
     """
     from mvgen.core.console import print_table
@@ -48,7 +50,7 @@ def bench(
     from recognizer.config import choose_systems, load_bench
 
     overrides: dict[str, Any] = {}
-    places = {"stores": tuple(data) if data else None, "truth": truth}
+    places = {"stores": tuple(data) if data else None, "truth": truth, "flow_images": flow_images}
     overrides["data"] = {name: value for name, value in places.items() if value is not None}
     if seeds is not None:
         overrides["seeds"] = seeds

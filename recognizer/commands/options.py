@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 DataOption = Annotated[
     Path, typer.Option(help="dataset that `mvgen build` wrote, folder of flow images, or root of --source")
 ]
+TrainingDataOption = Annotated[
+    Path | None, typer.Option(help="dataset that `mvgen build` wrote, folder of flow images, or root of --source")
+]
 SourceOption = Annotated[
     str | None, typer.Option(help="read DATA as this release, through mvgen's own stages; see `mvgen datasets`")
 ]
@@ -23,7 +26,10 @@ AnglesOption = Annotated[
 TruthOption = Annotated[
     Path | None, typer.Option(help="true side views of the stand-in, which `mvgen synth --truth` wrote")
 ]
-DeviceOption = Annotated[str, typer.Option(help="where the networks run", metavar="auto|cpu|cuda")]
+FlowImagesOption = Annotated[
+    Path | None, typer.Option(help="folder of precomputed onset-to-apex flow images, instead of a dataset")
+]
+DeviceOption = Annotated[str, typer.Option(help="where networks run", metavar="auto|cpu|cuda")]
 PrecisionOption = Annotated[
     str, typer.Option(help="auto is bfloat16 on GPUs that support it", metavar="auto|float32|bfloat16")
 ]
@@ -38,6 +44,21 @@ def data_of(data: Path, source: str | None, angles: str | None, truth: Path | No
         return DataConfig(source=source, root=data, size=size)
     settings: dict[str, Any] = {"angles": angles, "truth": truth}
     return data_at(data, **{name: value for name, value in settings.items() if value is not None})
+
+
+def asked_data(
+    data: Path | None, flow_images: Path | None, source: str | None, angles: str | None, truth: Path | None
+) -> DataConfig:
+    """The data of --data or --flow-images. Raises a usage error for neither, both, or what does not go together."""
+    from recognizer.readers.config import DataConfig
+
+    if (data is None) == (flow_images is None):
+        raise typer.BadParameter("give the data once: --data, or --flow-images")
+    if data is not None:
+        return data_of(data, source, angles, truth)
+    if any(value is not None for value in (source, angles, truth)):
+        raise typer.BadParameter("flow images have no --source, --angles or --truth")
+    return DataConfig(flow_images=flow_images)
 
 
 def device_of(device: str, precision: str = "auto", compile_network: bool = False) -> Device:

@@ -9,12 +9,13 @@ import typer
 
 from recognizer.commands.options import (
     AnglesOption,
-    DataOption,
     DeviceOption,
+    FlowImagesOption,
     PrecisionOption,
     SourceOption,
+    TrainingDataOption,
     TruthOption,
-    data_of,
+    asked_data,
     device_of,
     settings_of,
 )
@@ -23,8 +24,9 @@ from recognizer.commands.options import (
 def train(
     *,
     system: Annotated[str, typer.Option(help="which recogniser; see `recognizer systems`")],
-    data: DataOption,
     out: Annotated[Path, typer.Option(help="folder for the weights, checkpoint and curves")],
+    data: TrainingDataOption = None,
+    flow_images: FlowImagesOption = None,
     source: SourceOption = None,
     angles: AnglesOption = None,
     truth: TruthOption = None,
@@ -57,6 +59,7 @@ def train(
       recognizer train --system multiview --data out --out runs/multiview
       recognizer train --system tscnn --data out --views source --out runs/frontal --set epochs=50 --set batch=64
       recognizer train --system lbp-top --data CASME2 --source casme-ii --split all --out runs/lbp
+      recognizer train --system ststnet --flow-images norm_u_v_os --split all --out runs/ststnet
       recognizer train --system multiview --data out --angles -40:40:20 --option no_snn=true --out runs/no-snn
     """
     from recognizer.learning.train import TrainingRun, run_training
@@ -65,7 +68,7 @@ def train(
         system=system,
         options=settings_of(option, "--option"),
         training=settings_of(training, "--set"),
-        data=data_of(data, source, angles, truth),
+        data=asked_data(data, flow_images, source, angles, truth),
         views=views,
         split=split,
         validation=validation,
@@ -74,5 +77,5 @@ def train(
     )
     chosen = device_of(device, precision, compile_network)
     weights = run_training(run, out, chosen, workers=workers, say=print)
-    print(f"{weights}; test them with: recognizer eval --weights {weights} --data {data}")
+    print(f"{weights}; test it with: recognizer eval --weights {weights} --data {data or flow_images}")
     return 0

@@ -14,6 +14,7 @@ from recognizer.learning.data import prepare
 from recognizer.learning.fit import Device
 from recognizer.learning.weights import Trained
 from recognizer.readers.base import Entry, Reader
+from recognizer.systems.needs import check_needs
 
 SPLITS = ("test", "train", "all")
 
@@ -31,6 +32,7 @@ def evaluate(trained: Trained, reader: Reader, split: str, device: Device, worke
         raise RecogniserError(
             f"the data have the classes {', '.join(reader.classes)}, the weights {', '.join(trained.classes)}"
         )
+    check_needs(reader, [trained.system])
     entries = reader.entries
     chosen = [i for i, entry in enumerate(entries) if split == "all" or entry.split in (None, split)]
     if not chosen:

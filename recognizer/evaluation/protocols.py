@@ -18,7 +18,7 @@ from recognizer.errors import RecogniserError
 from recognizer.readers.base import Entry
 
 Name = Literal[
-    "clip-holdout", "lovo", "subject-holdout", "subject-folds", "loso", "megc", "novel-view", "stored"
+    "clip-holdout", "lovo", "subject-holdout", "subject-folds", "loso", "megc", "hde", "novel-view", "stored"
 ]  # fmt: skip
 Views = Literal["source", "kept", "all", "true"]
 
@@ -38,8 +38,9 @@ class Protocol:
     name : clip-holdout (a share of the clips, each class in proportion), subject-holdout (a share of the subjects),
         lovo (each clip, or each of `folds` groups of clips, once), loso (each subject once), subject-folds (each of
         `folds` groups of subjects once), novel-view (as subject-folds, for training and testing on different views),
-        megc (leave one subject out of several datasets), stored (the store's own split)
-    share : of a holdout that is for testing
+        megc (leave one subject out of several datasets, the composite evaluation CDE), hde (leave one dataset out),
+        stored (the store's own split)
+    share : of the test side of a holdout
     folds : how many; lovo without them leaves one clip out at a time
     seed : of the split; independent of the training seeds, so that all systems and seeds share the same folds
     """
@@ -200,17 +201,15 @@ def _tests(clips: Sequence[Entry], protocol: Protocol) -> dict[str, set[str]]:
     if protocol.name == "subject-holdout":
         sides = assign_splits((clip.subject for clip in clips), protocol.share, protocol.seed)
         return {"holdout": {clip.clip for clip in clips if sides[clip.subject] == "test"}}
-    if protocol.name == "megc" and len({clip.dataset for clip in clips}) < 2:
-        raise RecogniserError("the composite protocol needs several datasets; list their stores, or use loso")
-    if protocol.name in ("loso", "megc"):
-        return {name: {clip.clip for clip in clips if clip.subject == name} for name in _subjects(clips)}
+    datasets = sorted({clip.dataset for clip in clips})
+    if protocol.name in ("megc", "hde") and len(datasets) < 2:
+        raise RecogniserError(f"protocol {protocol.name} needs several datasets; list their stores, or use loso")
+    if protocol.name in ("loso", "megc", "hde"):
+        owner = {clip.clip: clip.dataset if protocol.name == "hde" else clip.subject for clip in clips}
+        return {name: {clip for clip, own in owner.items() if own == name} for name in sorted({*owner.values()})}
     if protocol.name == "lovo" and protocol.folds is None:
         return {clip.clip: {clip.clip} for clip in clips}
     return _grouped(clips, protocol)
-
-
-def _subjects(clips: Sequence[Entry]) -> list[str]:
-    return sorted({clip.subject for clip in clips})
 
 
 def _grouped(clips: Sequence[Entry], protocol: Protocol) -> dict[str, set[str]]:

@@ -132,7 +132,7 @@ def train_network(  # noqa: PLR0917 (what, how, on what, into what, from what se
         for group in optimiser.param_groups:
             group["lr"] = training.rate * training.decay**epoch
         seed_everything(_mixed(seed, epoch))
-        figures = {"loss": _epoch(model, optimiser, own, training, _mixed(seed, epoch), device)}
+        figures = {"loss": _epoch(system, model, optimiser, own, training, _mixed(seed, epoch), device)}
         if not np.isfinite(figures["loss"]):
             raise RecogniserError(
                 f"{system.name}: the loss is not finite in epoch {epoch + 1}; lower the learning rate"
@@ -232,8 +232,9 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _optimiser(network: nn.Module, training: Training) -> torch.optim.Optimizer:
-    if training.optimiser == "adam":
-        return torch.optim.Adam(network.parameters(), lr=training.rate, weight_decay=training.weight_decay)
+    if training.optimiser != "sgd":
+        kind = torch.optim.Adam if training.optimiser == "adam" else torch.optim.AdamW
+        return kind(network.parameters(), lr=training.rate, weight_decay=training.weight_decay)
     return torch.optim.SGD(
         network.parameters(),
         lr=training.rate,
@@ -291,6 +292,7 @@ def _parts(order: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
 
 
 def _epoch(  # noqa: PLR0917
+    system: NeuralSystem[Any],
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     data: Rows | _Resident,
@@ -305,8 +307,12 @@ def _epoch(  # noqa: PLR0917
     for chosen in _parts(order, training.batch):
         labels = torch.from_numpy(data.labels[chosen]).to(device.name)
         with device.autocast():
-            logits = network(_take(data, chosen))
-        loss = training_loss(logits.float(), labels, training.loss)
+            inputs = _take(data, chosen)
+            loss = system.loss(network, inputs, labels)
+            logits = network(inputs) if loss is None else None
+        if logits is not None:
+            loss = training_loss(logits.float(), labels, training.loss)
+        assert loss is not None
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

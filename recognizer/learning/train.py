@@ -27,6 +27,7 @@ from recognizer.learning.weights import Trained, save_trained
 from recognizer.readers.base import Reader
 from recognizer.readers.config import DataConfig, open_data
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, System, get_system
+from recognizer.systems.needs import check_needs
 
 Say = Callable[[str], None]
 
@@ -67,6 +68,7 @@ def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 
     views: Views = run.views  # type: ignore[assignment]
     system = get_system(run.system, **run.options)
     reader = open_data(run.data, out / "samples")
+    check_needs(reader, [system])
     fold = _fold(reader, run.split)
     learned = training_entries(reader.entries, fold, views)
     _check_classes(reader, learned)

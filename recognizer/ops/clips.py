@@ -39,6 +39,7 @@ def expression(sample: Sample, least: int = 2) -> Sample:
         sample,
         frames=sample.frames[sample.onset : sample.offset + 1],
         flow=sample.flow[sample.onset : sample.offset],
+        signals=None if sample.signals is None else sample.signals[sample.onset : sample.offset + 1],
         onset=0,
         apex=sample.apex - sample.onset,
         offset=count - 1,
@@ -52,7 +53,10 @@ def select(sample: Sample, kept: NDArray[np.intp]) -> Sample:
     """
     onset, apex, offset = (int(np.searchsorted(kept, at)) for at in (sample.onset, sample.apex, sample.offset))
     flow = np.add.reduceat(sample.flow, kept[:-1], axis=0)
-    return replace(sample, frames=sample.frames[kept], flow=flow, onset=onset, apex=apex, offset=offset)
+    signals = None if sample.signals is None else sample.signals[kept]
+    return replace(
+        sample, frames=sample.frames[kept], flow=flow, signals=signals, onset=onset, apex=apex, offset=offset
+    )
 
 
 def resampled(values: NDArray[np.generic], count: int) -> Values:

@@ -28,6 +28,7 @@ def mirrored(sample: Sample) -> Sample:
         frames=sample.frames[:, :, ::-1],
         flow=sample.flow[:, :, ::-1] * turn,
         apex_flow=sample.apex_flow[:, ::-1] * turn,
+        strain=None if sample.strain is None else sample.strain[:, ::-1],
         valid=None if sample.valid is None else sample.valid[:, ::-1],
         landmarks=None if sample.landmarks is None else sample.landmarks[MIRROR] * turn + width,
     )
@@ -49,8 +50,9 @@ def turned(sample: Sample, degrees: float) -> Sample:
     return replace(
         sample,
         frames=np.stack([moved(frame) for frame in sample.frames]),
-        flow=np.stack([moved(field) @ turn.T for field in sample.flow]),
+        flow=np.stack([moved(field) @ turn.T for field in sample.flow]) if len(sample.flow) else sample.flow,
         apex_flow=moved(sample.apex_flow) @ turn.T,
+        strain=None if sample.strain is None else moved(sample.strain),
         valid=None if sample.valid is None else moved(sample.valid.astype(np.uint8), cv2.INTER_NEAREST) > 0,
         landmarks=None
         if sample.landmarks is None

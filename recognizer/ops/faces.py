@@ -15,13 +15,19 @@ from recognizer.records import Sample
 _VIEW = re.compile(r"yaw([+-][\d.]+)(?:pitch([+-][\d.]+))?")
 
 
+def angles_of(view: str) -> tuple[float, float]:
+    """Yaw and pitch, degrees, of a view's name; 0 and 0 of one that tells no angle."""
+    angles = _VIEW.fullmatch(view)
+    yaw, pitch = (float(angle or 0) for angle in angles.groups()) if angles else (0.0, 0.0)
+    return yaw, pitch
+
+
 def mean_landmarks(size: int, view: str) -> NDArray[np.float32]:
     """(68, 2) float32 pixels, landmarks of a mean face in a canonical crop.
 
     view : name by `angles.view_name`; a name without an angle is the frontal view
     """
-    angles = _VIEW.fullmatch(view)
-    yaw, pitch = (float(angle or 0) for angle in angles.groups()) if angles else (0.0, 0.0)
+    yaw, pitch = angles_of(view)
     return replace(crop_camera(size), yaw=yaw, pitch=pitch).project(CANONICAL)[:, :2].astype(np.float32)
 
 

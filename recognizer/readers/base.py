@@ -13,7 +13,7 @@ import numpy as np
 
 from mvgen.core.records import Floats, Image, Label, Mask
 from recognizer.errors import RecogniserError
-from recognizer.records import Sample
+from recognizer.records import Needs, Sample
 
 Kind = Literal["source", "built", "true"]
 
@@ -71,10 +71,12 @@ class Reader(ABC):
     """Entries of some data, and their samples. Readers can be pickled.
 
     classes : names, in the order of the labels; entries : in a fixed order
+    gives : what a sample holds: "frames", or only the "motion" from onset to apex
     """
 
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
+    gives: Needs = "frames"
 
     @abstractmethod
     def read(self, index: int) -> Sample:

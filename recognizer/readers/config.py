@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mvgen.core.records import Variant
 from mvgen.store import layout
 from recognizer.errors import RecogniserError
+from recognizer.readers.flow_images import DATASETS, FlowImageReader, Stretch
 
 if TYPE_CHECKING:
     from recognizer.readers.base import Reader
@@ -34,8 +35,17 @@ class DataConfig(BaseModel):
     variant: Variant = Field(default="auto", description="which of the release's trees to read")
     size: int = Field(default=256, description="side of a release's crops, pixels")
     flow_images: Path | None = Field(default=None, description="folder of precomputed onset-to-apex flow images")
+    stretch: Stretch = Field(
+        default="image", description="how motion became grey levels of flow images, see `readers.flow_images`"
+    )
+    channels: Literal["uvs", "usv", "vus", "vsu", "suv", "svu"] = Field(
+        default="uvs", description="which of u, v and strain the red, green and blue channel of flow images are"
+    )
+    datasets: dict[str, str] = Field(
+        default=dict(DATASETS), description="dataset -> regular expression of its subjects' names, in flow images"
+    )
     classes: dict[str, tuple[str, ...]] | None = Field(
-        default=None, description="class -> the release's words for it; mvgen's three labels by default"
+        default=None, description="class -> the release's words for it, or its folders of flow images"
     )
     classes_by: Literal["emotion", "name"] = Field(
         default="emotion", description="whether the words are emotions or clip names"
@@ -71,9 +81,7 @@ def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
     rule = ClassRule(config.classes, config.classes_by)
     chosen: dict[str, Any] = config.model_dump(include={"exclude", "least_frames", "face_only"})
     if config.flow_images is not None:
-        from recognizer.readers.flow_images import FlowImageReader
-
-        return FlowImageReader(config.flow_images, None if config.classes is None else tuple(config.classes))
+        return FlowImageReader(config.flow_images, config.classes, config.stretch, config.channels, config.datasets)
     if config.source is not None:
         from mvgen.core.settings import load_config
         from recognizer.readers.source import SourceReader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class KeptReader(Reader):
     """
 
     def __init__(self, reader: Reader, folder: Path) -> None:
-        self.classes, self.entries = reader.classes, reader.entries
+        self.classes, self.entries, self.gives = reader.classes, reader.entries, reader.gives
         self._reader, self._folder = reader, folder
 
     def read(self, index: int) -> Sample:
@@ -38,7 +39,8 @@ class KeptReader(Reader):
         flow, apex_flow = (np.float32(FLOW_STEP) * arrays[name] for name in ("flow", "apex_flow"))
         onset, apex, offset = arrays["times"].tolist()
         landmarks = arrays["landmarks"] if len(arrays["landmarks"]) else None
-        return sample_of(entry, arrays["frames"], flow, apex_flow, arrays["valid"], (onset, apex, offset), landmarks)
+        sample = sample_of(entry, arrays["frames"], flow, apex_flow, arrays["valid"], (onset, apex, offset), landmarks)
+        return replace(sample, signals=arrays["signals"] if len(arrays["signals"]) else None)
 
 
 def _arrays(sample: Sample) -> dict[str, np.ndarray]:
@@ -50,6 +52,7 @@ def _arrays(sample: Sample) -> dict[str, np.ndarray]:
         "valid": everywhere if sample.valid is None else sample.valid,
         "times": np.array([sample.onset, sample.apex, sample.offset]),
         "landmarks": np.zeros((0, 2), np.float32) if sample.landmarks is None else sample.landmarks,
+        "signals": np.zeros((0, 0), np.float32) if sample.signals is None else sample.signals,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,9 @@ class StoreReader(Reader):
         if self.face_only:
             frames = on_face(frames, surface)
         apex_flow = item["apex_flow"].permute(1, 2, 0).numpy()
-        return sample_of(entry, frames, flow, apex_flow, item["valid"].numpy(), times, landmarks)
+        signals = np.concatenate([item["signals"][name].numpy() for name in ("head", "actions")], axis=1)
+        sample = sample_of(entry, frames, flow, apex_flow, item["valid"].numpy(), times, landmarks)
+        return replace(sample, signals=np.asarray(signals, np.float32))
 
     def _scene(self, row: ViewRow) -> Scene:
         """The scene of a clip without its frames; the last one is cached, as views of a clip are read in a row."""

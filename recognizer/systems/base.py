@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from recognizer.records import Sample
+from recognizer.records import Needs, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,7 @@ class Training:
     steps: int | None = None
     batch: int = 32
     rate: float = 1e-2
-    optimiser: Literal["adam", "sgd"] = "sgd"
+    optimiser: Literal["adam", "adamw", "sgd"] = "sgd"
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -67,12 +67,14 @@ class System(ABC, Generic[Options]):
     """A published recogniser.
 
     name : as on the command line; source : paper and tables
-    Choices : the frozen dataclass of its options; options : the chosen values
+    Choices : the frozen dataclass of its options; options : those chosen
+    needs : "frames", or "motion" for a system that reads nothing but the motion from the onset to the apex
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
     Choices: ClassVar[type[Any]] = NoOptions
+    needs: ClassVar[Needs] = "frames"
 
     def __init__(self, options: Options | None = None) -> None:
         self.options: Options = self.Choices() if options is None else options
@@ -93,6 +95,10 @@ class NeuralSystem(System[Options]):
     """A system with a neural network."""
 
     training: ClassVar[Training]
+
+    def loss(self, network: nn.Module, inputs: dict[str, Tensor], labels: Tensor) -> Tensor | None:
+        """The loss of a batch in training, for a system that has one of its own; None takes that of `training`."""
+        return None
 
     @abstractmethod
     def network(self, classes: int) -> nn.Module:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognizer.ops.clips import expression, resized_flow
+from recognizer.ops.motion import strain_of
 from recognizer.records import Sample
 from recognizer.systems.base import Count, FeatureSystem, Inputs
 from recognizer.systems.support_vectors import polynomial_machine
@@ -35,9 +36,10 @@ class BiWoof(FeatureSystem[Choices]):
     name = "bi-woof"
     source = "Liong et al. 2018; STRCN, table II"
     Choices = Choices
+    needs = "motion"
 
     def prepare(self, sample: Sample) -> Inputs:
-        flow = resized_flow(expression(sample).apex_flow[None], self.options.size, self.options.size)[0]
+        flow = resized_flow(expression(sample, least=1).apex_flow[None], self.options.size, self.options.size)[0]
         return {"features": bi_woof(flow, self.options.blocks, self.options.bins)}
 
     def classifier(self, seed: int) -> Any:
@@ -58,12 +60,6 @@ def bi_woof(flow: NDArray[np.float32], blocks: int, bins: int) -> NDArray[np.flo
     rows, columns = np.indices(magnitude.shape) // side
     place = (rows * blocks + columns) * bins + sector
     histograms = np.bincount(place.ravel(), weights=magnitude.ravel(), minlength=blocks * blocks * bins)
-    strain = _strain(flow).reshape(blocks, side, blocks, side).mean(axis=(1, 3))
+    strain = strain_of(flow).reshape(blocks, side, blocks, side).mean(axis=(1, 3))
     weighted = histograms.reshape(-1, bins) * strain.reshape(-1, 1)
     return (weighted / max(float(weighted.sum()), 1e-12)).astype(np.float32).ravel()
-
-
-def _strain(flow: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, S), magnitude of the symmetric part of the flow's gradient."""
-    (across_y, across_x), (down_y, down_x) = (np.gradient(flow[..., part]) for part in range(2))
-    return np.asarray(np.sqrt(across_x**2 + down_y**2 + (across_y + down_x) ** 2 / 2), np.float32)

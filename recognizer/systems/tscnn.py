@@ -28,7 +28,7 @@ from recognizer.records import Sample
 from recognizer.systems.base import Count, Inputs, NeuralSystem, Share, Training
 from recognizer.systems.fer2013 import EXPRESSIONS, read_fer2013
 
-_TURNS = (5.0, -5.0, 10.0, -10.0)
+TURNS = (5.0, -5.0, 10.0, -10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,8 @@ class Tscnn(NeuralSystem[Choices]):
         }
 
     def expand(self, sample: Sample) -> Iterator[Sample]:
-        """The sample and its mirror image, each upright and rotated by 5 and 10 degrees in both directions."""
-        return islice(copies(sample, _TURNS), self.options.copies)
+        """The sample and its mirror image, each upright and turned by 5 and 10 degrees either way."""
+        return islice(copies(sample, TURNS), self.options.copies)
 
     def network(self, classes: int) -> nn.Module:
         return Network(self.options, classes)

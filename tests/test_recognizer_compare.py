@@ -1,0 +1,88 @@
+"""Paired tests between systems."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recognizer.bench.compare import compare, holm, seeds_resampled, swap_test
+from recognizer.bench.tables import latex, markdown
+from recognizer.evaluation import metrics
+
+
+def answers(right: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(K, 2, 2) counts of clips of two classes that are recognised or not."""
+    counts = np.zeros((len(labels), 2, 2), np.int64)
+    counts[np.arange(len(labels)), labels, np.where(right, labels, 1 - labels)] = 1
+    return counts
+
+
+SUBJECTS = np.repeat(np.arange(20), 5)
+LABELS = np.arange(100) % 2
+
+
+def test_systems_that_agree_do_not_differ() -> None:
+    right = np.random.default_rng(0).random(100) < 0.7
+    assert swap_test(answers(right, LABELS), answers(right, LABELS), SUBJECTS) == 1
+
+
+def test_a_system_that_is_better_on_every_subject_is_found() -> None:
+    better, worse = np.arange(100) % 5 != 0, np.arange(100) % 5 > 2
+    assert swap_test(answers(better, LABELS), answers(worse, LABELS), SUBJECTS) < 0.001
+
+
+def test_one_subject_is_one_observation_however_many_its_clips() -> None:
+    better, worse = np.ones(100, bool), np.ones(100, bool)
+    worse[:40] = False
+    two = np.repeat([0, 1], [40, 60])
+    assert swap_test(answers(better, LABELS), answers(worse, LABELS), two) > 0.4  # two of the four swaps are as far
+
+
+def test_chance_is_called_a_difference_as_often_as_it_says() -> None:
+    draw = np.random.default_rng(1)
+    found = []
+    for _ in range(200):
+        one, other = (answers(draw.random(100) < 0.6, LABELS) for _ in range(2))
+        found.append(swap_test(one, other, SUBJECTS, swaps=199))
+    assert 0.01 < np.mean(np.array(found) <= 0.05) < 0.11
+
+
+def test_holm_corrects_in_the_order_of_size() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_seeds_widen_the_interval_they_disagree_in() -> None:
+    right = np.arange(100) % 2 == 0
+    agree = np.stack([answers(right, LABELS)] * 2)
+    differ = np.stack([answers(np.ones(100, bool), LABELS), answers(np.zeros(100, bool), LABELS)])
+    drawn = metrics.draws([f"s{number}" for number in SUBJECTS])
+    widths = [np.ptp(metrics.interval(metrics.accuracy(seeds_resampled(counts, drawn)))) for counts in (agree, differ)]
+    assert widths[1] > 2 * widths[0]
+    np.testing.assert_array_equal(seeds_resampled(agree[:1], drawn), metrics.resampled(agree[0], drawn))
+
+
+def test_pairs_are_of_one_kind_of_training_and_stand_in_the_tables() -> None:
+    better, worse = answers(np.ones(100, bool), LABELS)[None], answers(np.arange(100) % 2 == 0, LABELS)[None]
+    drawn = metrics.draws([f"s{number}" for number in SUBJECTS])
+    tested = {
+        ("good", "source"): {"source": better, "dataset one": better},
+        ("bad", "source"): {"source": worse, "dataset one": worse},
+        ("good", "kept"): {"source": better, "dataset one": better},
+    }
+    pairs = compare(tested, [f"s{number}" for number in SUBJECTS], drawn)
+    assert [(pair["first"], pair["second"], pair["trained_on"], pair["group"]) for pair in pairs] == [
+        ("good", "bad", "source", "source"),
+        ("good", "bad", "source", "dataset one"),
+    ]
+    assert pairs[0]["interval"][0] > 0
+    assert pairs[0]["p"] == pairs[0]["p_holm"] < 0.001
+    results = {
+        "title": "", "about": "", "data": {"clips": 1, "subjects": 1, "views": {}},
+        "protocol": {"name": "megc", "folds": 1, "by_subject": True}, "seeds": [0], "labels_shuffled": False,
+        "groups": ["source"], "systems": [], "published": {}, "headline": "source", "classes": [], "compared": pairs,
+    }  # fmt: skip
+    for written in (markdown(results), latex(results)):
+        assert "good less bad" in written
+        assert "dataset one" in written
