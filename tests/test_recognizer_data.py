@@ -10,7 +10,16 @@ import pytest
 from factories import astronaut, known_tools
 from fake_build import resting_fit
 from PIL import Image
-from recognizer_trees import CLASSES, Copies, CopyingNetwork, Nearest, PatternReader, TinyNetwork, make_store
+from recognizer_trees import (
+    CLASSES,
+    Copies,
+    CopyingNetwork,
+    Nearest,
+    PatternReader,
+    TinyNetwork,
+    install_systems,
+    make_store,
+)
 
 from mvgen.core.camera import Camera, crop_camera
 from mvgen.core.errors import AnglesError, StoreError
@@ -31,6 +40,8 @@ from recognizer.readers.source import frontal_sample, read_video
 from recognizer.readers.store import StoreReader
 from recognizer.readers.truth import TruthReader, clip_directory, eye_midpoint, side_crop, turned_fit
 from recognizer.records import Sample
+
+install_systems()
 
 
 @pytest.fixture(scope="module")
