@@ -127,7 +127,7 @@ def read_yaml(path: Path, what: str, loader: type[yaml.SafeLoader] = yaml.SafeLo
     except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{what} {path} is not valid YAML: {reason_of(error)}") from None
     if loaded is not None and not isinstance(loaded, dict):
-        raise ConfigError(f"{what} {path} holds a {type(loaded).__name__}, not `name: value` lines")
+        raise ConfigError(f"{what} {path} contains a {type(loaded).__name__}, not `name: value` lines")
     return loaded or {}
 
 

@@ -42,7 +42,7 @@ def check_about(
 ) -> Iterator[Finding]:
     """Check `dataset.json`, with the content `text`, against the table."""
     if canonical_json(about) != text:
-        yield Finding(layout.DATASET, "it is not written as mvgen writes it", WHOLE)
+        yield Finding(layout.DATASET, "it is not formatted as mvgen writes it", WHOLE)
     others = sorted({row.dataset for row in rows} - {about["source"]["name"]})
     if others:
         yield Finding(layout.DATASET, f"its source is {about['source']['name']}, {layout.TABLE} has {others[0]}", WHOLE)
@@ -133,7 +133,7 @@ def _check_markers(
         elif list(markers[clip].rows) != some:
             yield of_clip(str(path), f"it says something else than {layout.TABLE}", clip)
         elif (out / path).read_bytes() != markers[clip].to_json().encode():
-            yield of_clip(str(path), "it is not written as mvgen writes it", clip)
+            yield of_clip(str(path), "it is not formatted as mvgen writes it", clip)
     for clip, marker in markers.items():
         if clip not in of_clips and marker.failure not in failures:
             yield of_clip(str(layout.marker_path(clip)), f"neither {layout.TABLE} nor {layout.FAILURES} has it", clip)

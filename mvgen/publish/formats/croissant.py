@@ -122,7 +122,7 @@ def _responsible(facts: Statement) -> dict[str, Any]:
         "rai:dataCollectionMissingData": f"Clips that could not be built: {sum(facts.metrics['failures'].values())}.",
         "rai:dataPreprocessingProtocol": [
             "One crop for each clip, found by face detection.",
-            "Every frame is registered onto the onset frame by the parts of the face that expressions do not move.",
+            "Every frame is registered onto the onset frame by the motion of the head, fitted beside facial actions.",
             "The face's depth is estimated; the clip is projected onto it as texture and rendered from every angle.",
         ],
         "rai:dataImputationProtocol": "Surface that the source did not see well is filled from the other side of the "

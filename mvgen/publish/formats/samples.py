@@ -21,7 +21,8 @@ from mvgen.store.manifest import ViewRow
 # Facts that are called as in the row.
 _SAME = (
     *("clip", "view", "yaw", "subject", "name", "emotion", "split", "apex_estimated", "fps"),
-    *("visible_attention", "valid_fraction", "registered", "left_out", "head_pixels", "head_degrees", "kept"),
+    *("visible_attention", "valid_fraction", "registered", "left_out", "head_pixels", "head_degrees"),
+    *("residual", "largest_jump", "face_seen", "blur", "exposure", "occlusion", "kept"),
 )
 
 
@@ -62,6 +63,12 @@ class Sample:
             "left_out": row.left_out,
             "head_pixels": row.head_pixels,
             "head_degrees": row.head_degrees,
+            "residual": row.residual,
+            "largest_jump": row.largest_jump,
+            "face_seen": row.face_seen,
+            "blur": row.blur,
+            "exposure": row.exposure,
+            "occlusion": row.occlusion,
             "kept": row.kept,
             "frame_names": row.frame_names,
         }
