@@ -176,3 +176,11 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     missing = [name for name in named if not (ROOT / name).exists() and name != "mvgen/annotations"]
     missing += [name for name in linked if not (page.parent / name).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "api").glob("*.md")), ids=lambda page: page.name)
+def test_modules_that_the_api_pages_show_exist(page: Path) -> None:
+    for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE):
+        whole, above = (ROOT.joinpath(*parts) for parts in (name.split("."), name.split(".")[:-1]))
+        # A module, a package, or something in a module.
+        assert whole.is_dir() or whole.with_suffix(".py").is_file() or above.with_suffix(".py").is_file(), name
