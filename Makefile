@@ -17,7 +17,7 @@ help:
 	@echo "make demo    builds the embedded demonstration dataset into demo/dataset"
 	@echo "make lint    ruff, its formatter and mypy; changes nothing"
 	@echo "make format  formats the code and mends what ruff can"
-	@echo "make fast    the tests that are not marked slow: under a minute on two cores"
+	@echo "make fast    the tests that are not marked slow: a minute and a half on two cores"
 	@echo "make test    lint and all tests: about six minutes on two cores (JOBS=8 for more)"
 	@echo "make docs    the documentation into build/site/index.html; a warning is an error"
 

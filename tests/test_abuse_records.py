@@ -33,6 +33,8 @@ from mvgen.store.refine import refine
 from mvgen.store.shards import Shard
 from mvgen.verify import verify
 
+pytestmark = pytest.mark.slow
+
 DEEP = "[" * 5000 + "]" * 5000
 
 

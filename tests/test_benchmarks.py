@@ -14,6 +14,8 @@ import pytest
 from benchmarks.common import Report, read_rows
 from mvgen.core.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = [path for path in sorted(ROOT.glob("benchmarks/*/*.py")) if "__main__" in path.read_text()]
 

@@ -11,6 +11,8 @@ from mvgen.scans import open_corpus
 from mvgen.scans.corpora.ict import IctHeads
 from mvgen.scans.corpora.landmark_vertices import ICT_VERTICES
 
+pytestmark = pytest.mark.slow
+
 VERTICES = 26719
 UNIT = 6.2  # centimetres between the eyes
 

@@ -9,6 +9,8 @@ from recognizer.bench.compare import compare, holm, seeds_resampled, swap_test
 from recognizer.bench.tables import latex, markdown
 from recognizer.evaluation import metrics
 
+pytestmark = pytest.mark.slow
+
 
 def answers(right: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(K, 2, 2) counts of clips of two classes that are recognised or not."""

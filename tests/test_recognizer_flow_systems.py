@@ -31,6 +31,8 @@ from recognizer.systems.base import Training
 from recognizer.systems.htnet import four_squares
 from recognizer.systems.needs import check_needs, motion_systems
 
+pytestmark = pytest.mark.slow
+
 # Quiet copies of the three datasets: what is planted is easy to see.
 EASY = tuple(replace(style, subjects=4, clips=(8, 8, 8), noise=0.05, head=0.05, misplaced=0.005) for style in STYLES)
 SMALL: dict[str, dict[str, Any]] = {

@@ -30,6 +30,8 @@ from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.model import face_model
 from mvgen.scans.imaging.rotation import rotation
 
+pytestmark = pytest.mark.slow
+
 SIZE, METRE = 96, 0.063
 CAMERA = crop_camera(SIZE)
 HEAD = head_depth(CAMERA)
