@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -60,18 +59,6 @@ class Surface:
     depth: NDArray[np.float32]
     face: Mask
     motion: NDArray[np.float32]
-
-
-class PerformingHead(Protocol):
-    """A head that performs an expression. eyes : (2,) pixel of the middle of the eyes in the onset frame."""
-
-    eyes: Floats
-
-    def surface(self) -> Surface:
-        """Ground truth of the onset frame."""
-
-    def frame(self, strengths: Floats, head: Floats) -> NDArray[np.float32]:
-        """A clean frame (H, W, 3), sRGB in [0, 1]; strengths : (G,) of the groups; head : (6,), see `performance`."""
 
 
 def balance(fields: Sequence[Floats], seen: Mask, largest: float) -> tuple[list[float], float]:

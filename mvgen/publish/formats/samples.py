@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import PublishError
 from mvgen.core.records import Mask
-from mvgen.publish.formats.columns import DEPTH_STEP, DEPTH_ZERO
+from mvgen.publish.formats.columns import COLUMNS, DEPTH_STEP, DEPTH_ZERO
 from mvgen.sources.base import subject_key
 from mvgen.store.arrays import read_maps
 from mvgen.store.manifest import ViewRow
@@ -43,35 +43,9 @@ class Sample:
     def facts(self) -> dict[str, str | int | float | bool | list[str] | None]:
         """The columns other than files, by name; `label` is the name of the class."""
         row = self.row
-        return {
-            "clip": row.clip,
-            "view": row.view,
-            "yaw": row.yaw,
-            "subject": row.subject,
-            "name": row.name,
-            "emotion": row.emotion,
-            "label": row.label,
-            "split": row.split,
-            "onset": row.onset_index,
-            "apex": row.apex_index,
-            "offset": row.offset_index,
-            "apex_estimated": row.apex_estimated,
-            "fps": row.fps,
-            "visible_attention": row.visible_attention,
-            "valid_fraction": row.valid_fraction,
-            "registered": row.registered,
-            "left_out": row.left_out,
-            "head_pixels": row.head_pixels,
-            "head_degrees": row.head_degrees,
-            "residual": row.residual,
-            "largest_jump": row.largest_jump,
-            "face_seen": row.face_seen,
-            "blur": row.blur,
-            "exposure": row.exposure,
-            "occlusion": row.occlusion,
-            "kept": row.kept,
-            "frame_names": row.frame_names,
-        }
+        known = {name: getattr(row, name) for name in (*_SAME, "label", "frame_names")}
+        known |= {"onset": row.onset_index, "apex": row.apex_index, "offset": row.offset_index}
+        return {column.name: known[column.name] for column in COLUMNS if column.name in known}
 
 
 def row_of(facts: Mapping[str, Any], label: str | None) -> ViewRow:
