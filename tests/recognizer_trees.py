@@ -66,10 +66,9 @@ class PatternReader(Reader):
                 for view, yaw in views:
                     kind = "source" if yaw is None else "built"
                     name = f"{person}-{clip}"
-                    split = "test" if subject % 4 == 0 else "train"
-                    found.append(
-                        Entry(dataset, name, person, clip % 3, view, kind, yaw, yaw != 15.0, split, f"{name} {view}")
-                    )
+                    split, key = "test" if subject % 4 == 0 else "train", f"{name} {view}"
+                    kept = yaw != 15.0
+                    found.append(Entry(dataset, name, name, person, clip % 3, view, kind, yaw, kept, split, key))
         self.entries = tuple(found)
         self.strength = strength
         self.reads = 0

@@ -152,6 +152,11 @@ CHANGES: list[dict[str, Any]] = [
     {"head_pixels": float("inf")},
     {"visible_attention": 7.0},
     {"label": "joy"},
+    {"kind": "mini"},
+    {"action_units": ["12", ""]},
+    {"action_units": ["12", "12"]},
+    {"objective_class": ""},
+    {"expression": ".."},
     {"split": "exam"},
 ]
 

@@ -51,6 +51,15 @@ def test_the_adapter_lists_exactly_what_was_planned(tmp_path: Path, layout: str)
         for plan in plans
     ]
     assert found == sorted(planned)
+    by_folder = {plan.directory: plan for plan in plans}
+    for clip in listing.clips:
+        plan = by_folder[clip.directory]
+        numbers = {re.sub(r"AU", "", unit) for unit in clip.action_units}
+        none = layout == "smic" or (layout == "casme2" and plan.emotion == "others")
+        assert numbers == (set() if none else set(plan.action_units))
+        assert (clip.objective_class is not None) == (layout in ("casme-ii", "samm"))
+        assert clip.kind == ("macro" if plan.macro else "micro")
+        assert clip.expression == (f"{clip.subject}__{clip.name}" if layout == "smic" else clip.id)
     assert {clip.label for clip in listing.clips} >= {"negative", "positive", "surprise"}
     assert read_frames(listing.clips[0]).shape == (6, 32, 32, 3)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -112,6 +113,37 @@ def test_clips_can_be_left_out_by_name_length_and_class(store: Path) -> None:
     assert len(reader.entries) == 4 * 2 * 4
     by_name = ClassRule({"clip": ("clip",)}, by="name")
     assert {entry.label for entry in StoreReader(store, by_name).entries} == {0}
+
+
+def test_class_sets_come_from_what_a_release_says_of_a_clip() -> None:
+    rows = [SimpleNamespace(emotion=e, label=label, objective_class=o, name="x") for e, label, o in SAID]
+    found = {}
+    for chosen in ("three", "emotion", "objective", "strcn-four"):
+        rule = ClassRule(chosen).over(rows)
+        found[chosen] = [None if (at := rule.of(row)) is None else rule.names[at] for row in rows]
+    assert found == {
+        "three": ["negative", "positive", None, "negative", None],
+        "emotion": ["disgust", "happiness", "others", "repression", "others"],
+        "objective": ["IV", "II", "VII", None, None],
+        "strcn-four": ["negative", "positive", "other", "other", "other"],
+    }
+    assert ClassRule("strcn-four").over(rows).names == ("negative", "positive", "other")
+
+
+SAID = (
+    ("Disgust", "negative", "IV"),
+    ("happiness", "positive", "2"),
+    ("Other", None, "7"),
+    ("repression", "negative", "VIII"),
+    ("others", None, None),
+)
+
+
+def test_a_set_of_classes_is_the_same_in_all_stores(store: Path) -> None:
+    reader = open_data(DataConfig(stores=(store,), classes="emotion", exclude=("clip3",)))
+    assert reader.classes == ("negative", "positive")
+    with pytest.raises(RecogniserError, match="flow images have no classes 'objective'"):
+        open_data(DataConfig(flow_images=store, classes="objective"))
 
 
 def test_a_store_of_another_schema_is_refused(store: Path, tmp_path: Path) -> None:
@@ -234,7 +266,7 @@ def test_a_clip_of_a_source_goes_through_the_stages_of_a_build(tmp_path: Path) -
     (clip,) = get_source("folder").read(tmp_path).clips
     tools = known_tools()
     config = load_config(None, {"camera": {"size": 64}}).changed(camera={"angles": ()})
-    entry = Entry("folder", clip.id, "s1", 0, "source", "source", None, True, None, "")
+    entry = Entry("folder", clip.id, clip.id, "s1", 0, "source", "source", None, True, None, "")
     sample = frontal_sample(clip, entry, config, tools, face_only=True)
     assert sample.frames.shape == (2, 64, 64, 3)
     assert sample.flow.shape == (1, 64, 64, 2)

@@ -203,3 +203,16 @@ def test_the_demo_joins_a_stand_in_and_a_photograph(tmp_path: Path) -> None:
     assert {clip.dataset for clip in listing.clips} == {"demo"}
     assert listing.redistribution == "open"
     assert listing.annotation_files == (tmp_path / "casme2/CAS(ME)^2code_final.xlsx",)
+
+
+def test_a_table_may_give_action_units_objective_class_and_kind(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_frames(tmp_path / "s1" / name, ["f1.jpg", "f2.jpg"])
+    table = tmp_path / "labels.csv"
+    table.write_text("clip,emotion,action_units,objective_class,kind\ns1/a,happy,6+L12,II,Micro\ns1/b,sad,,,\n")
+    first, second = get_source("folder").read(tmp_path).clips
+    assert (first.action_units, first.objective_class, first.kind) == (("6", "L12"), "II", "micro")
+    assert (second.action_units, second.objective_class, second.kind) == ((), None, None)
+    table.write_text("clip,kind\ns1/a,mini\n")
+    with pytest.raises(SourceError, match=r"labels\.csv, line 2: unknown kind 'mini'; known: micro, macro"):
+        get_source("folder").read(tmp_path)

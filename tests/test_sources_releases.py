@@ -17,6 +17,7 @@ from mvgen.sources import SOURCES, Listing, get_source, summarise
 from mvgen.sources.base import subject_key
 from mvgen.sources.casme2 import Casme2
 from mvgen.sources.frames import frame_number, read_frames
+from mvgen.sources.labels import action_units
 from mvgen.sources.spans import settle_span
 from mvgen.synth.layouts import xlsx_bytes
 
@@ -70,6 +71,23 @@ def comparable(clips: tuple[Clip, ...]) -> list[Clip]:
         dataclasses.replace(clip, frames=tuple(dataclasses.replace(frame, path=Path()) for frame in clip.frames))
         for clip in clips
     ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "units"),
+    [
+        ("4+L10 + R12", ("4", "L10", "R12")),
+        ("AU4+AU7", ("AU4", "AU7")),
+        ("10or11", ("10or11",)),
+        ("1 or 2, 12;12", ("1or2", "12")),
+        (4.0, ("4",)),
+        ("NULL", ()),
+        ("?", ()),
+        (None, ()),
+    ],
+)
+def test_a_cell_of_action_units_is_read_unit_by_unit(cell: object, units: tuple[str, ...]) -> None:
+    assert action_units(cell) == units
 
 
 def test_frame_numbers_are_integers_of_the_stem() -> None:

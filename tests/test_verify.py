@@ -355,7 +355,9 @@ def test_a_table_with_other_columns_is_found(store: Path) -> None:
     import pyarrow.parquet as pq
 
     table = pq.read_table(store / layout.TABLE)
-    pq.write_table(table.set_column(11, "onset_index", table["fps"]), store / layout.TABLE)
+    pq.write_table(
+        table.set_column(table.column_names.index("onset_index"), "onset_index", table["fps"]), store / layout.TABLE
+    )
     about = json.loads((store / layout.DATASET).read_text())
     about["files"][layout.TABLE] = file_digest(store / layout.TABLE)
     (store / layout.DATASET).write_text(canonical_json(about))

@@ -22,6 +22,8 @@ Floats = NDArray[np.floating]
 Redistribution = Literal["forbidden", "gated", "open"]
 Label = Literal["negative", "positive", "surprise"]
 Split = Literal["train", "test"]
+# How long an expression lasts: up to half a second, or longer.
+Kind = Literal["micro", "macro"]
 # Form of a release's frames: as they were filmed, or cropped to the face by its authors.
 Variant = Literal["auto", "raw", "cropped"]
 
@@ -53,6 +55,10 @@ class Clip:
     subject : subject id exactly as the release writes it; `subject_key` is the same without prefixes and padding
     name : clip name as the release writes it; unique within its subject
     emotion : emotion as released; `label` is the 3-class label, None where the release's emotion has none
+    action_units : one text each, as released: "L4", "12", "10or11"; empty if none are given
+    objective_class : by action units, as released; None if not given
+    kind : micro or macro, None if not known
+    filmed_as : id that all clips of one expression share, where several cameras filmed it; None elsewhere
     onset, apex, offset : frame numbers as the release counts (inclusive), repaired where `notes` says so, or None
     fps : frames per second
     directory : the clip's folder relative to the source's root; the store keeps it
@@ -76,11 +82,20 @@ class Clip:
     licence: str
     redistribution: Redistribution
     notes: tuple[str, ...] = ()
+    action_units: tuple[str, ...] = ()
+    objective_class: str | None = None
+    kind: Kind | None = None
+    filmed_as: str | None = None
 
     @property
     def id(self) -> str:
         """Unique within a dataset, safe as a file name: the release's folder with `/` as `__`."""
         return "__".join(self.directory.parts)
+
+    @property
+    def expression(self) -> str:
+        """Id of the expression; clips that share it must be on one side of every split."""
+        return self.filmed_as or self.id
 
     def position(self, number: int | None, default: int) -> int:
         """Index into `frames` of a frame number, or of the nearest frame that exists; `default` for None."""

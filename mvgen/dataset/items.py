@@ -37,6 +37,8 @@ class ViewItem(TypedDict):
     signals : of the frontal clip, the same for all its views
     valid : (S, S) bool, seen in the source; depth : (S, S) float32, world units, NaN where there is no surface
     label : index into LABELS, -1 for none; label_name : "" for none; emotion : as the source writes it
+    action_units, objective_class, kind : see `ViewRow`; "" for none
+    expression : the same in all clips of one expression, which several cameras may have filmed
     yaw, pitch : degrees, NaN for the frontal clip; view : the view's name, see `angles.view_name`
     onset, apex, offset : positions in the clip, from 0; fps : frames per second
     visible_attention : in [0, 1]; kept : see `ViewRow.kept`
@@ -51,9 +53,13 @@ class ViewItem(TypedDict):
     label: int
     label_name: str
     emotion: str
+    action_units: tuple[str, ...]
+    objective_class: str
+    kind: str
     dataset: str
     subject: str
     clip_id: str
+    expression: str
     split: str
     view: str
     yaw: float
@@ -92,9 +98,13 @@ def view_item(  # noqa: PLR0917
         label=-1 if row.label is None else LABELS.index(row.label),
         label_name=row.label or "",
         emotion=row.emotion,
+        action_units=tuple(row.action_units),
+        objective_class=row.objective_class or "",
+        kind=row.kind or "",
         dataset=row.dataset,
         subject=row.subject_key,
         clip_id=row.clip,
+        expression=row.expression,
         split=row.split,
         view=row.view,
         yaw=float("nan") if row.yaw is None else row.yaw,

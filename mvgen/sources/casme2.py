@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from mvgen.core.errors import SourceError
 from mvgen.core.records import Label
+from mvgen.sources.labels import expression_kind
 from mvgen.sources.release import Findings, Release, Row, make_row, written
 from mvgen.sources.trees import FoundTree, Tree, clip_folders
 from mvgen.sources.workbook import Sheet, text
@@ -84,9 +85,10 @@ ROOT/rawpic/s15/15_0401.../img001.jpg        long videos)
             if identity not in subjects:
                 findings.dropped(where, f"subject {identity} is not in sheet {subjects_sheet.name!r}")
                 continue
-            numbers = {"onset": cells[2], "apex": cells[3], "offset": cells[4]}
+            values = {"onset": cells[2], "apex": cells[3], "offset": cells[4], "units": cells[5]}
             video = codes.get(name.lower().split("_")[0], name) if found.tree.long else ""
-            rows.append(make_row(where, subjects[identity], name, text(cells[6]), numbers, folder=video))
+            kind = expression_kind(cells[7])
+            rows.append(make_row(where, subjects[identity], name, text(cells[6]), values, kind=kind, folder=video))
         if coding.rows and all(row.fault for row in rows):
             reason = rows[0].fault if rows else findings.problems[0].reason
             raise SourceError(

@@ -66,14 +66,16 @@ ROOT/CASME2_RAW_selected/sub01/EP02_01f/img46.jpg     (raw; or Cropped/sub01/EP0
             "apex": ("ApexFrame", "ApexFrame1"),
             "offset": ("OffsetFrame",),
             "emotion": ("Estimated Emotion", "Emotion"),
+            "units": ("Action Units", "AU"),
+            "objective": ("Objective Classes", "Objective Class"),
         }
         rows = []
-        for record in find_table(workbook, sheets, columns):
+        for record in find_table(workbook, sheets, columns, optional=("units", "objective")):
             where = f"row {record.line} of {workbook.name}"
             subject, name = text(record.cells["subject"]), text(record.cells["name"])
             if not name or not subject.lower().removeprefix("sub").isdecimal():
                 findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
                 continue
             subject = f"sub{int(subject.lower().removeprefix('sub')):02d}"
-            rows.append(make_row(where, subject, name, text(record.cells["emotion"]), record.cells))
+            rows.append(make_row(where, subject, name, text(record.cells["emotion"]), record.cells, kind="micro"))
         return rows

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import cast
 
 from mvgen.core.errors import ClipError, SourceError
-from mvgen.core.records import Clip, Frame, Label
+from mvgen.core.records import Clip, Frame, Kind, Label
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_frames, list_video
+from mvgen.sources.labels import action_units
 from mvgen.sources.spans import NO_APEX, settle_span
 from mvgen.sources.workbook import number, read_sheets, text
 
-COLUMNS = ("clip", "subject", "emotion", "label", "onset", "apex", "offset", "fps")
+COLUMNS = (
+    *("clip", "subject", "emotion", "label", "onset", "apex", "offset", "fps"),
+    *("action_units", "objective_class", "kind"),
+)
 LABELS = ("negative", "positive", "surprise")
 DEFAULT_FPS = 30.0
 # The emotions of the releases, for tables that have no label column, with other words for them.
@@ -51,6 +55,9 @@ class LabelRow:
     apex: int | None = None
     offset: int | None = None
     fps: float | None = None
+    action_units: tuple[str, ...] = ()
+    objective_class: str | None = None
+    kind: Kind | None = None
 
 
 class Folder(Source):
@@ -65,7 +72,7 @@ class Folder(Source):
     tree = """
 ROOT/any/name/video.mp4         (.mp4 .avi .mov .mkv .webm), or
 ROOT/any/name/frame001.jpg      (.jpg .jpeg .png .bmp), and optionally
-ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
+ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps,action_units,objective_class,kind
 """
 
     def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
@@ -145,6 +152,9 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
             licence=self.licence,
             redistribution=self.redistribution,
             notes=notes + ((repair,) if repair else ()),
+            action_units=row.action_units,
+            objective_class=row.objective_class,
+            kind=row.kind,
         )
 
 
@@ -182,15 +192,7 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
     """
     (sheet,) = read_sheets(path)[:1]
     header = [text(cell).lower() for cell in sheet.rows[0]]
-    for name in header:
-        if name not in COLUMNS:
-            close = difflib.get_close_matches(name, COLUMNS, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise SourceError(f"table {path}: unknown column {name!r}; {hint}Known: {', '.join(COLUMNS)}")
-    if "clip" not in header:
-        raise SourceError(f"table {path} has no column 'clip'; known columns: {', '.join(COLUMNS)}")
-    if len(set(header)) < len(header):
-        raise SourceError(f"table {path} has the same column twice: {', '.join(header)}")
+    _check_header(path, header)
     rows: dict[str, LabelRow] = {}
     for line, cells in enumerate(sheet.rows[1:], start=2):
         row = dict(zip(header, map(text, cells), strict=False))
@@ -202,11 +204,12 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
             raise SourceError(f"table {path}, line {line}: the clip is missing")
         if clip in rows:
             raise SourceError(f"table {path}, line {line}: clip {clip!r} is already in {rows[clip].where}")
-        label = row.get("label", "").lower() or None
-        if label is not None and label not in LABELS:
-            raise SourceError(
-                f"table {path}, line {line}: unknown label {label!r}; known: {', '.join(LABELS)}, or blank"
-            )
+        for column, known in (("label", LABELS), ("kind", ("micro", "macro"))):
+            row[column] = row.get(column, "").lower()
+            if row[column] not in ("", *known):
+                raise SourceError(
+                    f"table {path}, line {line}: unknown {column} {row[column]!r}; known: {', '.join(known)}, or blank"
+                )
         try:
             onset, apex, offset = (number(row.get(what)) for what in ("onset", "apex", "offset"))
             fps = float(row["fps"]) if row.get("fps") else None
@@ -214,11 +217,34 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
             raise SourceError(f"table {path}, line {line}: {error}") from None
         if fps is not None and not 0 < fps < 1e5:
             raise SourceError(f"table {path}, line {line}: fps {fps:g} is out of range")
-        subject, emotion = row.get("subject") or None, row.get("emotion") or None
-        rows[clip] = LabelRow(where, subject, emotion, cast("Label | None", label), onset, apex, offset, fps)
+        rows[clip] = LabelRow(
+            where,
+            row.get("subject") or None,
+            row.get("emotion") or None,
+            cast("Label | None", row["label"] or None),
+            onset,
+            apex,
+            offset,
+            fps,
+            action_units(row.get("action_units")),
+            row.get("objective_class") or None,
+            cast("Kind | None", row["kind"] or None),
+        )
     if not rows:
         raise SourceError(f"table {path} is empty: there is no row below its header")
     return rows
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    for name in header:
+        if name not in COLUMNS:
+            close = difflib.get_close_matches(name, COLUMNS, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise SourceError(f"table {path}: unknown column {name!r}; {hint}Known: {', '.join(COLUMNS)}")
+    if "clip" not in header:
+        raise SourceError(f"table {path} has no column 'clip'; known columns: {', '.join(COLUMNS)}")
+    if len(set(header)) < len(header):
+        raise SourceError(f"table {path} has the same column twice: {', '.join(header)}")
 
 
 def _find_table(root: Path, annotations: Path | None) -> Path | None:

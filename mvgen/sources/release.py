@@ -11,13 +11,14 @@ from typing import ClassVar
 
 from mvgen.core.errors import ClipError, SourceError
 from mvgen.core.names import unstorable
-from mvgen.core.records import Clip, Label, Redistribution
+from mvgen.core.records import Clip, Kind, Label, Redistribution
 from mvgen.sources import SOURCES, get_source
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import list_frames
+from mvgen.sources.labels import action_units
 from mvgen.sources.spans import NO_APEX, gaps, settle_span
 from mvgen.sources.trees import FoundTree, Tree, clip_folders, find_trees, folders, subject_folders
-from mvgen.sources.workbook import WORKBOOK_SUFFIXES, Sheet, find_workbook, number, read_sheets, text
+from mvgen.sources.workbook import WORKBOOK_SUFFIXES, Sheet, find_workbook, is_blank, number, read_sheets, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Row:
 
     where : row and workbook, in words
     folder : name by which the folder of its frames is looked up; in trees of clips, the name of the clip
+    action_units, objective_class, kind, filmed_as : as in `records.Clip`
     fault : why the row cannot be used; empty if it can
     """
 
@@ -38,6 +40,10 @@ class Row:
     apex: int | None = None
     offset: int | None = None
     fault: str = ""
+    action_units: tuple[str, ...] = ()
+    objective_class: str | None = None
+    kind: Kind | None = None
+    filmed_as: str | None = None
 
 
 @dataclass(slots=True)
@@ -232,6 +238,10 @@ class Release(Source):
             licence=self.licence,
             redistribution=self.redistribution,
             notes=tuple(notes),
+            action_units=row.action_units,
+            objective_class=row.objective_class,
+            kind=row.kind,
+            filmed_as=row.filmed_as,
         )
 
     def _others(self) -> list[Source]:
@@ -247,22 +257,46 @@ class Release(Source):
 
 
 def make_row(
-    where: str, subject: str, name: str, emotion: str, numbers: Mapping[str, object], *, folder: str = ""
+    where: str,
+    subject: str,
+    name: str,
+    emotion: str,
+    cells: Mapping[str, object],
+    *,
+    kind: Kind | None = None,
+    folder: str = "",
+    filmed_as: str | None = None,
 ) -> Row:
     """A row from cells.
 
-    numbers : cells of onset, apex and offset; an invalid frame number becomes the fault of the row
+    cells : of onset, apex, offset, action units ("units") and objective class ("objective"), as far as the release has
+        them; an invalid frame number becomes the fault of the row
     folder : name of the folder of frames; the clip's name by default
     """
     values: dict[str, int | None] = dict.fromkeys(("onset", "apex", "offset"))
     faults = []
     for what in values:
         try:
-            values[what] = number(numbers.get(what))
+            values[what] = number(cells.get(what))
         except ValueError as error:
             faults.append(f"{what}: {error}")
     onset, apex, offset = values.values()
-    return Row(where, subject, name, folder or name, emotion, onset, apex, offset, "; ".join(faults))
+    objective = text(cells.get("objective"))
+    return Row(
+        where,
+        subject,
+        name,
+        folder or name,
+        emotion,
+        onset,
+        apex,
+        offset,
+        "; ".join(faults),
+        action_units=action_units(cells.get("units")),
+        objective_class=None if is_blank(objective) else objective,
+        kind=kind,
+        filmed_as=filmed_as,
+    )
 
 
 def written(cells: Iterable[object]) -> str:

@@ -61,13 +61,17 @@ ROOT/SAMM/006/006_1_2/006_05562.jpg     (raw; or SAMM_CROP/006/006_1_2/...)
             "apex": ("Apex Frame",),
             "offset": ("Offset Frame",),
             "emotion": ("Estimated Emotion",),
+            "units": ("Action Units",),
+            "objective": ("Objective Classes", "Objective Class"),
         }
         rows = []
-        for record in find_table(workbook, sheets, columns):
+        for record in find_table(workbook, sheets, columns, optional=("units", "objective")):
             where = f"row {record.line} of {workbook.name}"
             subject, name = text(record.cells["subject"]), text(record.cells["name"])
             if not name or not subject.isdecimal():
                 findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
                 continue
-            rows.append(make_row(where, subject.zfill(3), name, text(record.cells["emotion"]), record.cells))
+            rows.append(
+                make_row(where, subject.zfill(3), name, text(record.cells["emotion"]), record.cells, kind="micro")
+            )
         return rows

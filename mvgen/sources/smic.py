@@ -135,7 +135,18 @@ ROOT/SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image000001.jpg
             times[name.lower()] += 1
             # A video may hold several expressions; each is a clip.
             unique = name if times[name.lower()] == 1 else f"{name}_{times[name.lower()]}"
-            rows.append(make_row(where, f"s{int(subject):02d}", unique, emotion, record.cells, folder=_unpadded(name)))
+            rows.append(
+                make_row(
+                    where,
+                    f"s{int(subject):02d}",
+                    unique,
+                    emotion,
+                    record.cells,
+                    kind="micro",
+                    folder=_unpadded(name),
+                    filmed_as=_filmed_as(subject, unique),
+                )
+            )
         return rows
 
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:
@@ -189,8 +200,15 @@ def _short_rows(root: Path, found: FoundTree) -> list[Row]:
         except OSError:
             frames = ()  # reported as a failure when the row is turned into a clip
         ends = {"onset": frames[0].number, "offset": frames[-1].number} if frames else {}
-        rows.append(make_row(where, clip.parents[2].name, clip.name, clip.parent.name, ends))
+        subject = clip.parents[2].name
+        shared = _filmed_as(subject_key(subject), clip.name)
+        rows.append(make_row(where, subject, clip.name, clip.parent.name, ends, kind="micro", filmed_as=shared))
     return rows
+
+
+def _filmed_as(subject: str, name: str) -> str:
+    """Id of an expression: the cameras' clips of it are called the same."""
+    return f"s{subject}__{_unpadded(name)}"
 
 
 def _unpadded(name: str) -> str:

@@ -61,10 +61,15 @@ def text(cell: object) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(cell)).strip()
 
 
+def is_blank(written: str) -> bool:
+    """Whether a cell's text is one of the releases' words for nothing."""
+    return written.lower() in _BLANK
+
+
 def number(cell: object) -> int | None:
     """A frame number, None for a blank cell, `/` or NULL. Raises ValueError for any other non-integer."""
     written = text(cell)
-    if written.lower() in _BLANK:
+    if is_blank(written):
         return None
     if not re.fullmatch(r"-?\d+(\.0+)?", written):
         raise ValueError(f"{written[:40]!r} is not a frame number")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from mvgen.core.angles import view_name
 from mvgen.core.errors import StoreError
 from mvgen.core.names import unstorable
-from mvgen.core.records import Label, Split
+from mvgen.core.records import Kind, Label, Split
 from mvgen.store import layout
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def row_problems(row: ViewRow) -> Iterator[str]:
         or row.clip != "__".join(directory.parts)
     ):
         yield "its files are not where this view of this clip belongs"
-    for name in (row.clip, *directory.parts):
+    for name in (row.clip, row.expression, *directory.parts):
         if reason := unstorable(name):
             yield f"{name!r} {reason}"
     yield from _number_problems(row)
@@ -102,6 +102,12 @@ def row_problems(row: ViewRow) -> Iterator[str]:
         yield f"split {row.split!r} is unknown"
     if row.label is not None and row.label not in get_args(Label):
         yield f"label {row.label!r} is unknown"
+    if row.kind is not None and row.kind not in get_args(Kind):
+        yield f"kind {row.kind!r} is neither micro nor macro"
+    if "" in row.action_units or len(set(row.action_units)) < len(row.action_units):
+        yield "an action unit is empty, or is there twice"
+    if row.objective_class == "":
+        yield "its objective class is empty"
 
 
 def _frame_problems(row: ViewRow) -> Iterator[str]:

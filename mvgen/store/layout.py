@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 
 from mvgen.core.angles import view_name
 
-SCHEMA = 5
+SCHEMA = 6
 DATASET = "dataset.json"
 TABLE = "clips.parquet"
 FAILURES = "failures.jsonl"

@@ -26,7 +26,9 @@ _MOST = 100_000_000  # values in a table, texts in lists among them: what a comp
 class ViewRow:
     """One row of `clips.parquet`: one view of one clip.
 
-    dataset, clip, subject, subject_key, name, emotion, label, split : as in `records.Clip`; label None = no class
+    dataset, clip, expression, subject, subject_key, name, emotion, label, split : as in `records.Clip`; label None =
+        no class. Clips with one expression are of one expression, seen by several cameras
+    action_units, objective_class, kind : as in `records.Clip`
     onset, apex, offset : frame numbers as the release counts; None = unknown
     onset_index, apex_index, offset_index : the same as positions in `frame_names`, from 0
     apex_estimated : the release names no apex; it is the frame of largest change from onset
@@ -48,11 +50,15 @@ class ViewRow:
 
     dataset: str
     clip: str
+    expression: str
     subject: str
     subject_key: str
     name: str
     emotion: str
     label: str | None
+    action_units: list[str]
+    objective_class: str | None
+    kind: str | None
     split: str
     onset: int | None
     apex: int | None
@@ -201,7 +207,7 @@ def read_rows(path: Path) -> list[ViewRow]:
             if sum(group.column(index).num_values for group in groups for index in range(group.num_columns)) > _MOST:
                 raise ValueError(f"it has more than {_MOST} values")
             rows = [ViewRow(**row) for row in table.read().to_pylist()]
-        if any(None in texts for row in rows for texts in (row.frame_names, row.frames_sha256, row.notes)):
+        if any(None in texts for row in rows for texts in _texts(row)):
             raise ValueError("a text in a list is missing")
         return rows
     except FileNotFoundError:
@@ -210,6 +216,10 @@ def read_rows(path: Path) -> list[ViewRow]:
         raise StoreError(
             f"{path} is not a table of this version of mvgen: {reason_of(error)}; build the dataset again"
         ) from None
+
+
+def _texts(row: ViewRow) -> tuple[list[str], ...]:
+    return row.frame_names, row.frames_sha256, row.action_units, row.notes
 
 
 def _check_columns(there: pa.Schema) -> None:
@@ -251,8 +261,9 @@ def clip_digest(clip: Clip) -> str:
         for frame in clip.frames
     ]
     about = [clip.dataset, clip.id, clip.subject, clip.subject_key, clip.name, clip.emotion, clip.label]
+    labels = [list(clip.action_units), clip.objective_class, clip.kind, clip.expression]
     times = [clip.onset, clip.apex, clip.offset, clip.fps]
-    return digest_of([about, times, list(clip.notes), frames])
+    return digest_of([about, labels, times, list(clip.notes), frames])
 
 
 def digest_of(value: Any) -> str:

@@ -43,7 +43,9 @@ def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> It
 
 
 def _differences(row: ViewRow, clip: Clip) -> Iterator[str]:
-    names = ["subject", "subject_key", "name", "emotion", "label"]
+    names = ["expression", "subject", "subject_key", "name", "emotion", "label", "objective_class", "kind"]
+    if row.action_units != list(clip.action_units):
+        yield f"action_units are {row.action_units}, but the annotations say {list(clip.action_units)}"
     # Where frames are missing, which is reported elsewhere, annotated frames are replaced by the nearest that are left.
     if [frame.name for frame in clip.frames] == row.frame_names:
         names += ["onset"]

@@ -27,7 +27,7 @@ def load_tools(size: int, device: str) -> tuple[BuildConfig, Tools]:
 
 def sample_of_video(clip: Clip, face_only: bool, config: BuildConfig, tools: Tools) -> Sample:
     """The registered frontal view of an unlabelled clip."""
-    entry = Entry("video", clip.id, clip.subject_key, 0, "source", "source", None, True, None, "")
+    entry = Entry("video", clip.id, clip.expression, clip.subject_key, 0, "source", "source", None, True, None, "")
     return frontal_sample(clip, entry, config, tools, face_only)
 
 

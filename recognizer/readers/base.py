@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
-from mvgen.core.records import Floats, Image, Label, Mask
+from mvgen.core.records import Clip, Floats, Image, Mask
+from mvgen.dataset.classes import ClassSet, class_names, class_of
+from mvgen.store.manifest import ViewRow
 from recognizer.errors import RecogniserError
 from recognizer.records import Needs, Sample
 
@@ -23,6 +25,7 @@ class Entry:
     """One view of one clip.
 
     clip, subject : ids, unique in all data; label : index into the reader's classes
+    expression : id that the clips of one expression share, which several cameras may have filmed
     view : its name; yaw : degrees, None for a frontal clip
     kind : the registered frontal clip, a view built from it, or a true side view
     kept : whether the view sees enough of the expression for training
@@ -32,6 +35,7 @@ class Entry:
 
     dataset: str
     clip: str
+    expression: str
     subject: str
     label: int
     view: str
@@ -46,25 +50,29 @@ class Entry:
 class ClassRule:
     """Rule for the class of a clip.
 
-    words : class -> the release's words for it, in lower case; None takes mvgen's three labels
+    chosen : a set of `mvgen.dataset.classes`, or class -> the release's words for it, in lower case
     by : whether the words are emotions, or prefixes of clip names (`anger1_1` has "anger")
+    names : the classes, in the order of their numbers; see `over`
     """
 
-    words: Mapping[str, Sequence[str]] | None = None
+    chosen: ClassSet | Mapping[str, Sequence[str]] = "three"
     by: Literal["emotion", "name"] = "emotion"
+    names: tuple[str, ...] = ()
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The classes, in the order of their numbers."""
-        return get_args(Label) if self.words is None else tuple(self.words)
+    def over(self, clips: Iterable[ViewRow | Clip]) -> ClassRule:
+        """The rule with its names: those of a set that some of the clips belong to. Names that are known stay."""
+        chosen = self.chosen
+        names = self.names or (class_names(clips, chosen) if isinstance(chosen, str) else tuple(chosen))
+        return replace(self, names=names)
 
-    def of(self, label: str | None, emotion: str, name: str) -> int | None:
-        """The class of a clip, None if it belongs to none."""
-        if self.words is None:
-            return None if label is None else self.names.index(label)
-        found = re.match(r"[a-z]*", name.lower())
-        word = emotion.lower() if self.by == "emotion" or found is None else found[0]
-        return next((index for index, words in enumerate(self.words.values()) if word in words), None)
+    def of(self, clip: ViewRow | Clip) -> int | None:
+        """The number of a clip's class, None if it belongs to none."""
+        if isinstance(self.chosen, str):
+            name = class_of(clip, self.chosen)
+            return self.names.index(name) if name in self.names else None
+        found = re.match(r"[a-z]*", clip.name.lower())
+        word = clip.emotion.lower() if self.by == "emotion" or found is None else found[0]
+        return next((index for index, words in enumerate(self.chosen.values()) if word in words), None)
 
 
 class Reader(ABC):
@@ -112,7 +120,8 @@ class Joined(Reader):
 
 
 def _named(entry: Entry) -> Entry:
-    return replace(entry, clip=f"{entry.dataset}/{entry.clip}", subject=f"{entry.dataset}/{entry.subject}")
+    clip, expression, subject = (f"{entry.dataset}/{one}" for one in (entry.clip, entry.expression, entry.subject))
+    return replace(entry, clip=clip, expression=expression, subject=subject)
 
 
 def excluded(clip: str, patterns: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mvgen.core.records import Variant
+from mvgen.dataset.classes import ClassSet
 from mvgen.store import layout
 from recognizer.errors import RecogniserError
 from recognizer.readers.flow_images import DATASETS, FlowImageReader, Stretch
@@ -44,8 +45,10 @@ class DataConfig(BaseModel):
     datasets: dict[str, str] = Field(
         default=dict(DATASETS), description="dataset -> regular expression of its subjects' names, in flow images"
     )
-    classes: dict[str, tuple[str, ...]] | None = Field(
-        default=None, description="class -> the release's words for it, or its folders of flow images"
+    classes: ClassSet | dict[str, tuple[str, ...]] = Field(
+        default="three",
+        description="a set of classes: three, emotion, objective, strcn-four; or class -> the release's words for it. "
+        "Of flow images: class -> its folders, by default every folder is one",
     )
     classes_by: Literal["emotion", "name"] = Field(
         default="emotion", description="whether the words are emotions or clip names"
@@ -81,7 +84,12 @@ def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
     rule = ClassRule(config.classes, config.classes_by)
     chosen: dict[str, Any] = config.model_dump(include={"exclude", "least_frames", "face_only"})
     if config.flow_images is not None:
-        return FlowImageReader(config.flow_images, config.classes, config.stretch, config.channels, config.datasets)
+        if isinstance(config.classes, str) and config.classes != "three":
+            raise RecogniserError(
+                f"flow images have no classes {config.classes!r}; give class -> its folders, or leave classes out"
+            )
+        folders = None if isinstance(config.classes, str) else config.classes
+        return FlowImageReader(config.flow_images, folders, config.stretch, config.channels, config.datasets)
     if config.source is not None:
         from mvgen.core.settings import load_config
         from recognizer.readers.source import SourceReader
@@ -96,8 +104,10 @@ def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
             **chosen,
         )
         return KeptReader(reader, keep) if keep else reader
-    from recognizer.readers.store import StoreReader
+    from recognizer.readers.store import StoreReader, chosen_rows
 
+    rows = (row for out in config.stores for row in chosen_rows(out, config.exclude, config.least_frames))
+    rule = rule.over(rows)  # so that all stores have the same classes
     stores = [StoreReader(out, rule, config.angles, **chosen) for out in config.stores]
     readers: list[Reader] = [KeptReader(one, keep) if keep and config.angles else one for one in stores]
     if config.truth is not None:

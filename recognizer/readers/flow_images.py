@@ -84,6 +84,7 @@ class FlowImageReader(Reader):
             Entry(
                 dataset=next((name for name, names in datasets.items() if re.fullmatch(names, subject)), root.name),
                 clip=f"{subject}/{path.stem.strip()}",
+                expression=f"{subject}/{path.stem.strip()}",
                 subject=subject,
                 label=labels[path.parent.name],
                 view="source",

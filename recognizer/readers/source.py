@@ -42,20 +42,23 @@ class SourceReader(Reader):
         face_only: bool = True,
     ) -> None:
         listing = get_source(name).read(root, annotations=annotations, variant=variant)
+        usable = [one for one in listing.clips if len(one.frames) >= least_frames and not excluded(one.id, exclude)]
+        rule = rule.over(usable)
         self.classes, self.face_only = rule.names, face_only
         self._config = config.changed(camera={"angles": ()})
         settings = self._config.identity()
         self._clips: list[Clip] = []
         entries = []
-        for clip in listing.clips:
-            label = rule.of(clip.label, clip.emotion, clip.name)
-            if label is None or len(clip.frames) < least_frames or excluded(clip.id, exclude):
+        for clip in usable:
+            label = rule.of(clip)
+            if label is None:
                 continue
             self._clips.append(clip)
             entries.append(
                 Entry(
                     dataset=clip.dataset,
                     clip=clip.id,
+                    expression=clip.expression,
                     subject=clip.subject_key,
                     label=label,
                     view="source",

@@ -18,6 +18,12 @@ from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face,
 from recognizer.records import Sample
 
 
+def chosen_rows(out: Path, exclude: Sequence[str] = (), least_frames: int = 1) -> list[ViewRow]:
+    """The rows of a store without clips that are excluded or too short. Raises StoreError if it cannot be read."""
+    rows = read_table(out / layout.TABLE)
+    return [row for row in rows if row.frames >= least_frames and not excluded(row.clip, exclude)]
+
+
 class StoreReader(Reader):
     """Views of a finished store.
 
@@ -39,10 +45,10 @@ class StoreReader(Reader):
         least_frames: int = 1,
         face_only: bool = True,
     ) -> None:
-        self.root, self.classes, self.face_only = out, rule.names, face_only
         self._config = stored_config(read_about(out))
-        rows = [row for row in read_table(out / layout.TABLE) if row.frames >= least_frames]
-        rows = [row for row in rows if not excluded(row.clip, exclude)]
+        rows = chosen_rows(out, exclude, least_frames)
+        rule = rule.over(rows)
+        self.root, self.classes, self.face_only = out, rule.names, face_only
         self._scenes: tuple[str, Scene] | None = None
         self._stored = open_dataset(out)
         self._position = {(row.clip, row.view): index for index, row in enumerate(self._stored.rows)}
@@ -50,7 +56,7 @@ class StoreReader(Reader):
         self._places: list[tuple[ViewRow, tuple[float, float] | None, int]] = []
         entries = []
         for row in rows:
-            label = rule.of(row.label, row.emotion, row.name)
+            label = rule.of(row)
             if label is None:
                 continue
             if angles is None or row.yaw is None:
@@ -74,6 +80,7 @@ class StoreReader(Reader):
         return Entry(
             dataset=row.dataset,
             clip=row.clip,
+            expression=row.expression,
             subject=row.subject_key,
             label=label,
             view=view_name(yaw, pitch),

@@ -21,13 +21,13 @@ from mvgen.core.errors import StoreError
 from mvgen.core.records import FaceFit, Floats, Image, Mask
 from mvgen.dataset.views import landmarks_at, read_scene
 from mvgen.pipeline.frontal import side_clip
-from mvgen.store import layout
 from mvgen.store.about import read_about, stored_config
 from mvgen.store.arrays import read_arrays
 from mvgen.store.geometry import read_geometry
-from mvgen.store.manifest import ViewRow, digest_of, read_table
+from mvgen.store.manifest import ViewRow, digest_of
 from recognizer.errors import RecogniserError
-from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
+from recognizer.readers.base import ClassRule, Entry, Reader, on_face, sample_of
+from recognizer.readers.store import chosen_rows
 from recognizer.records import Sample
 
 _SCHEMA = 1
@@ -63,6 +63,8 @@ class TruthReader(Reader):
         least_frames: int = 1,
         face_only: bool = True,
     ) -> None:
+        rows = chosen_rows(out, exclude, least_frames)
+        rule = rule.over(rows)
         self.root, self.truth, self.classes, self.noise, self.face_only = out, truth, rule.names, noise, face_only
         self._config = stored_config(read_about(out))
         if self._config.registration.method == "paper":
@@ -74,12 +76,10 @@ class TruthReader(Reader):
         cameras = {one["directory"]: _camera(one["camera"]) for one in index["clips"]}
         self._places: list[_Place] = []
         entries = []
-        for row in read_table(out / layout.TABLE):
-            label = rule.of(row.label, row.emotion, row.name)
+        for row in rows:
+            label = rule.of(row)
             camera = cameras.get(clip_directory(row))
             if row.yaw is not None or label is None or camera is None:
-                continue
-            if row.frames < least_frames or excluded(row.clip, exclude):
                 continue
             for yaw in index["angles"]:
                 self._places.append(_Place(row, camera, yaw))
@@ -94,6 +94,7 @@ class TruthReader(Reader):
         return Entry(
             dataset=row.dataset,
             clip=row.clip,
+            expression=row.expression,
             subject=row.subject_key,
             label=label,
             view=f"true {view_name(yaw)}",

@@ -20,7 +20,8 @@ from mvgen.store.manifest import ViewRow
 
 # Facts that are called as in the row.
 _SAME = (
-    *("clip", "view", "yaw", "subject", "name", "emotion", "split", "apex_estimated", "fps"),
+    *("clip", "view", "yaw", "expression", "subject", "name", "emotion", "split", "apex_estimated", "fps"),
+    *("action_units", "objective_class", "kind"),
     *("visible_attention", "valid_fraction", "registered", "left_out", "head_pixels", "head_degrees"),
     *("residual", "largest_jump", "face_seen", "blur", "exposure", "occlusion", "kept"),
 )
