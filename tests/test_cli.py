@@ -120,6 +120,7 @@ def test_every_setting_is_one_flag_described_by_the_config(capsys: pytest.Captur
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_a_flag_sets_its_setting(setting: Setting, line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"principal": ["2", "3"], "angles": ["-9:9:9"], "background": ["#123456"], "jpeg-quality": ["99"]}
+    given["cameras"] = ["VIS,NIR"]
     words: list[str] = given.get(setting.flag, [])
     if not words:
         kind, default = setting.field.annotation, setting.field.default

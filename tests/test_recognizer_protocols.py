@@ -2,8 +2,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import pytest
+from factories import write_frames
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from recognizer_trees import CLASSES, PatternReader
 
 from recognizer.errors import RecogniserError
@@ -18,8 +23,11 @@ from recognizer.evaluation.protocols import (
     training_entries,
 )
 from recognizer.readers.base import Entry
+from recognizer.readers.config import DataConfig, open_data
 
 ENTRIES = PatternReader(subjects=8, clips=6, datasets=2).entries
+SPLITS = ("train", "test")
+EMOTIONS = (("negative", "ne"), ("positive", "po"), ("surprise", "sur"))
 PROTOCOLS = [
     Protocol("clip-holdout"),
     Protocol("lovo", folds=6),
@@ -70,6 +78,59 @@ def test_the_stored_split_is_the_stores_own() -> None:
 def test_a_clip_with_views_on_both_sides_is_a_leak() -> None:
     with pytest.raises(RecogniserError, match="clip p00-0 has views on both sides"):
         check_apart(ENTRIES, [0, 20], [1, 40], by_subject=False)
+    with pytest.raises(RecogniserError, match="expression e0 has views on both sides"):
+        check_apart(filmed([(0, 0, 2)]), [0], [2], by_subject=False)
+
+
+def filmed(expressions: list[tuple[int, int, int]]) -> list[Entry]:
+    """Entries of expressions, each (subject, label, cameras), in two views."""
+    return [
+        Entry("set", f"c{camera}/{number}", f"e{number}", f"p{subject}", label, view, kind, yaw, True, split, "")
+        for number, (subject, label, cameras) in enumerate(expressions)
+        for camera in range(cameras)
+        for view, kind, yaw, split in (
+            ("source", "source", None, SPLITS[subject % 2]),
+            ("yaw-15", "built", -15.0, SPLITS[subject % 2]),
+        )
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+@settings(max_examples=25)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(1, 3)), max_size=20),
+    st.integers(0, 9),
+)
+def test_no_expression_is_on_two_sides_under_any_protocol(expressions: list[tuple[int, int, int]], seed: int) -> None:
+    entries = filmed([*product((0, 1, 2, 3), (0, 1, 2), (2,)), *expressions])
+    for protocol in PROTOCOLS:
+        try:
+            folds = make_folds(entries, CLASSES, replace(protocol, seed=seed))
+        except RecogniserError as error:
+            if "leak" in str(error):
+                raise
+            continue
+        for fold in folds:
+            train, test = training_entries(entries, fold, "all"), entries_to_test(entries, fold)
+            assert not {entries[i].expression for i in train} & {entries[i].expression for i in test}
+            assert len(train) + len(test) == len(entries)
+            if len({entries[i].expression for i in train}) > 1:
+                rest, chosen = hold_out(entries, train, 0.3, by_subject=False, seed=seed)
+                assert not {entries[i].expression for i in rest} & {entries[i].expression for i in chosen}
+
+
+def test_the_cameras_of_smic_are_on_one_side_under_every_protocol_by_clip(tmp_path: Path) -> None:
+    for subject, (emotion, code), camera, number in product((11, 12), EMOTIONS, ("HS", "VIS", "NIR"), (1, 2)):
+        name = f"s{subject}_{code}_{number:02d}"
+        write_frames(tmp_path / f"SMIC_all_raw/{camera}/s{subject}/micro/{emotion}/{name}", ["i1.bmp", "i2.bmp"])
+    entries = open_data(DataConfig(source="smic", root=tmp_path, cameras="HS,VIS,NIR")).entries
+    assert len(entries) == 3 * len({entry.expression for entry in entries}) == 36
+    for protocol in PROTOCOLS[:3]:
+        for fold in make_folds(entries, CLASSES, protocol):
+            assert all(
+                len({entry.clip in fold.test for entry in entries if entry.expression == one}) == 1
+                for one in {entry.expression for entry in entries}
+            )
 
 
 def test_a_subject_on_both_sides_is_a_leak_where_subjects_are_to_be_apart() -> None:

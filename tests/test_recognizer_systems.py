@@ -21,6 +21,7 @@ from recognizer.evaluation.synthetic_samples import DIRECTIONS, synthetic_sample
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, get_system
 from recognizer.systems.listing import describe_systems
+from recognizer.systems.microexp import _around
 
 # Other tests may have put systems of their own beside the published ones.
 PUBLISHED = [name for name in SYSTEMS if SYSTEMS.get(name).__module__.startswith("recognizer.")]
@@ -128,6 +129,19 @@ def test_a_depth_that_is_the_papers_refuses_shorter_clips() -> None:
     assert system.prepare(synthetic_sample(frames=20, size=72))["clip"].shape == (1, 18, 24, 24)
     with pytest.raises(RecogniserError, match="16 frames from onset to offset, at least 18 are needed"):
         system.prepare(synthetic_sample(frames=16, size=72))
+
+
+def test_frames_around_an_expression_fill_the_depth_of_a_paper() -> None:
+    sample = replace(synthetic_sample(frames=24, size=72), onset=1, apex=3, offset=5)
+    taken = _around(sample, 18)
+    np.testing.assert_array_equal(taken, sample.frames[:18])
+    late = replace(sample, onset=14, apex=15, offset=17)
+    np.testing.assert_array_equal(_around(late, 18), sample.frames[6:24])
+    np.testing.assert_array_equal(_around(replace(sample, onset=10, apex=11, offset=12), 18), sample.frames[2:20])
+    system = get_system("microexp-fusenet-late", depth=18, fit="around")
+    assert all(part.shape[1] == 18 for part in system.prepare(sample).values())
+    with pytest.raises(RecogniserError, match="24 frames, 25 are needed; build the data with --video-frames 25"):
+        get_system("microexp-stcnn", depth=25, fit="around").prepare(sample)
 
 
 def test_only_the_expression_counts() -> None:

@@ -251,7 +251,7 @@ def test_a_store_is_trained_on_and_tested_apart(store: Path, tmp_path: Path) -> 
     assert found["clips"] == 3
     assert list(found["views"]) == ["all views", "source", "yaw-45", "yaw+00", "yaw+45"]
     assert found["views"]["all views"]["views"] == 12
-    with pytest.raises(RecogniserError, match="leak: the weights were trained on 9 of these clips"):
+    with pytest.raises(RecogniserError, match="leak: the weights were trained on 9 of these expressions"):
         evaluate(trained, reader, "all", DEVICE)
     assert evaluate(trained, reader, "train", DEVICE)["clips"] == 9
     before = weights.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from factories import write_frames, write_stand_in, write_table
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mvgen.core.config import SourceConfig
 from mvgen.core.errors import ClipError, SourceError
 from mvgen.core.records import Clip, Frame
 from mvgen.sources import SOURCES, Listing, get_source, summarise
@@ -300,7 +302,8 @@ def test_smic_short_trees_need_no_workbook_and_each_camera_has_its_rate(tmp_path
     write_frames(tmp_path / "SMIC_all_raw/HS/s1/non_micro/s1_nonmicro_01", names)
     write_frames(tmp_path / "SMIC_all_raw/VIS/s11/micro/surprise/s11_sur_01", names)
     write_frames(tmp_path / "SMIC_all_cropped/HS/s1/micro/negative/s1_ne_01", names)
-    listing = get_source("smic").read(tmp_path)
+    assert [clip.fps for clip in get_source("smic").read(tmp_path).clips] == [100.0]
+    listing = get_source("smic", SourceConfig(cameras="vis, HS")).read(tmp_path)
     assert [(clip.directory.as_posix(), clip.fps, clip.label) for clip in listing.clips] == [
         ("SMIC_all_raw/HS/s1/micro/negative/s1_ne_01", 100.0, "negative"),
         ("SMIC_all_raw/VIS/s11/micro/surprise/s11_sur_01", 25.0, "surprise"),
@@ -311,6 +314,59 @@ def test_smic_short_trees_need_no_workbook_and_each_camera_has_its_rate(tmp_path
     assert [(problem.where, problem.action) for problem in listing.problems] == [("all clips", "repaired")]
     cropped = get_source("smic").read(tmp_path, variant="cropped")
     assert [clip.directory.parts[0] for clip in cropped.clips] == ["SMIC_all_cropped"]
+
+
+def test_clips_of_one_expression_by_several_cameras_say_so(tmp_path: Path) -> None:
+    for camera, name in (("HS", "s11_ne_01"), ("VIS", "s11_ne_01"), ("NIR", "s11_ne_01"), ("HS", "s11_ne_02")):
+        write_frames(tmp_path / f"SMIC_all_raw/{camera}/s11/micro/negative/{name}", ["image1.bmp", "image2.bmp"])
+    clips = get_source("smic", SourceConfig(cameras="HS,VIS,NIR")).read(tmp_path).clips
+    assert Counter(clip.expression for clip in clips) == {"s11__s11_ne_01": 3, "s11__s11_ne_02": 1}
+    shutil.rmtree(tmp_path / "SMIC_all_raw/HS")
+    with pytest.raises(SourceError, match="holds no HS clips of SMIC; give --cameras NIR,VIS"):
+        get_source("smic").read(tmp_path)
+
+
+def test_macro_or_micro_expressions_can_be_left_out(tmp_path: Path) -> None:
+    plans = write_stand_in(tmp_path, "casme2", subjects=4, clips=5, frames=40)
+    for kind in ("micro", "macro"):
+        listing = get_source("casme2", SourceConfig(kind=kind)).read(tmp_path)
+        assert {clip.name for clip in listing.clips if clip.subject == "s15"} == {
+            plan.name for plan in plans if plan.macro == (kind == "macro") and plan.subject == 0
+        }
+        assert {clip.kind for clip in listing.clips} == {kind}
+        assert all(problem.action == "repaired" for problem in listing.problems)
+    write_stand_in(tmp_path / "samm", "samm")
+    with pytest.raises(SourceError, match="SAMM has no clip that is called macro; leave out --kind"):
+        get_source("samm", SourceConfig(kind="macro")).read(tmp_path / "samm")
+    with pytest.raises(SourceError, match="samm has no --cameras to choose"):
+        get_source("samm", SourceConfig(cameras="VIS")).read(tmp_path / "samm")
+
+
+def test_frames_around_an_expression_come_from_its_long_video(tmp_path: Path) -> None:
+    rows = [(1, "anger1_1", 3, 4, 6, "negative"), (1, "anger1_2", 50, 52, 55, "negative")]
+    write_casme2(tmp_path, *rows, tree="")
+    write_frames(tmp_path / "rawpic/s15/15_0401girlcrashing", [f"img{n:03d}.jpg" for n in range(1, 61)])
+    source = get_source("casme2", SourceConfig(video_frames=20))
+    first, second = source.read(tmp_path).clips
+    assert [frame.number for frame in first.frames] == list(range(1, 21))
+    assert [frame.number for frame in second.frames] == list(range(41, 61))
+    assert (second.onset, second.apex, second.offset) == (50, 52, 55)
+    assert first.id != second.id
+    assert first.expression == second.expression == "rawpic__s15__15_0401girlcrashing"
+    view = tmp_path / "store/views/source"
+    for clip in (first, second):
+        (view / clip.directory).mkdir(parents=True)
+        for frame in clip.frames:
+            shutil.copy(frame.path, view / clip.directory)
+    stored = source.read(view, annotations=tmp_path).clips
+    assert comparable(stored) == comparable((first, second))
+    whole = get_source("casme2", SourceConfig(video_frames=96)).read(tmp_path).clips
+    assert [len(clip.frames) for clip in whole] == [60, 60]
+    shutil.move(tmp_path / "rawpic", tmp_path / "selectedpic")
+    with pytest.raises(SourceError, match="holds no long videos of CAS"):
+        source.read(tmp_path)
+    with pytest.raises(SourceError, match="folder has no --video-frames to choose"):
+        get_source("folder", SourceConfig(video_frames=96)).read(tmp_path)
 
 
 def test_smic_long_videos_read_their_workbook_and_its_text_rows(tmp_path: Path) -> None:

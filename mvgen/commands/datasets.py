@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from mvgen.commands.settings import takes_settings
 from mvgen.core.console import print_table
 from mvgen.core.records import Variant
-from mvgen.sources import describe_sources, get_source, summarise
+from mvgen.core.settings import by_part, load_config
+from mvgen.sources import Listing, describe_sources, get_source, summarise
 
 
+@takes_settings("cameras", "kind", "video_frames")
 def datasets(
     name: Annotated[str | None, typer.Argument(help="dataset to describe or check", show_default=False)] = None,
     root: Annotated[Path | None, typer.Option(help="folder of the release: check it")] = None,
     annotations: Annotated[Path | None, typer.Option(help="workbook, or its folder, if not in ROOT")] = None,
     variant: Annotated[Variant, typer.Option(help="form of the release's frames to read")] = "auto",
+    **flags: Any,
 ) -> int:
     """List the datasets that can be read, or check one on disk.
 
@@ -27,21 +31,21 @@ def datasets(
     Examples:
       mvgen datasets
       mvgen datasets casme2
-      mvgen datasets casme2 --root CASME2
+      mvgen datasets casme2 --root CASME2 --kind micro
     """
     if name is None:
         if root is not None:
             raise typer.BadParameter("--root needs the name of a dataset: mvgen datasets NAME --root DIR")
         _list()
         return 0
-    source = get_source(name)
+    source = get_source(name, load_config(None, by_part({"dataset": name, **flags})).source)
     if root is None and not source.embedded:
         print(f"{source.title}\nfps: {source.rate}\nlicence: {source.licence} ({source.redistribution})")
         print(f"access: {source.access}\n{source.expectation()}")
         if source.citation:
             print(f"cite:\n{source.citation.strip()}")
         return 0
-    _check(name, root, annotations, variant)
+    _check(source.read(root, annotations=annotations, variant=variant))
     return 0
 
 
@@ -56,8 +60,7 @@ def _list() -> None:
         print(f"warning: {problem}", file=sys.stderr)
 
 
-def _check(name: str, root: Path | None, annotations: Path | None, variant: Variant) -> None:
-    listing = get_source(name).read(root, annotations=annotations, variant=variant)
+def _check(listing: Listing) -> None:
     summary = summarise(listing)
     print(f"{listing.title}: {listing.version}")
     print(f"{summary.clips} clips, {summary.frames} frames, {len(summary.subjects)} subjects\n")

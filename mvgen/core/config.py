@@ -24,6 +24,7 @@ Geometry = Literal["clip", "model", "per-frame"]
 
 # As text, which its field parses, so that the help shows it in this form.
 _SWEEP: Any = "-45:45:10"
+_CAMERAS: Any = "HS"
 
 # The parts that have weights.
 WEIGHTS = ("geometry", "flow")
@@ -53,7 +54,20 @@ class SourceConfig(_Part):
     variant: Literal["auto", "raw", "cropped"] = Field(
         default="auto", description="form of the release's frames to read"
     )
+    cameras: tuple[Literal["HS", "VIS", "NIR"], ...] = Field(
+        default=_CAMERAS, description="cameras of SMIC to read: HS, VIS, NIR; its clips are one expression seen thrice"
+    )
+    kind: Literal["both", "micro", "macro"] = Field(default="both", description="expressions to read")
+    video_frames: Annotated[int, Field(ge=2)] | None = Field(
+        default=None,
+        description="read the long videos (rawpic of CAS(ME)², SMIC-E), and at least N frames around each expression",
+    )
     limit: Annotated[int, Field(ge=1)] | None = Field(default=None, description="build the first N clips only")
+
+    @field_validator("cameras", mode="before")
+    @classmethod
+    def _read_cameras(cls, value: Any) -> Any:
+        return tuple(part.strip().upper() for part in value.split(",")) if isinstance(value, str) else value
 
 
 class SplitConfig(_Part):

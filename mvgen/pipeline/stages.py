@@ -59,7 +59,7 @@ class PipelineStages:
 
         for registry, name in _chosen(config):
             registry.check(name)
-        source = get_source(config.source.dataset)
+        source = get_source(config.source.dataset, config.source)
         return source.read(config.source.root, annotations=config.source.annotations, variant=config.source.variant)
 
     def software(self, config: BuildConfig) -> dict[str, str | None]:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import get_args
 
+from mvgen.core.config import SourceConfig
 from mvgen.core.errors import SourceError
 from mvgen.core.records import Redistribution
 from mvgen.core.registry import Registry
@@ -68,9 +69,12 @@ SOURCES = Registry[type[Source]](
 )
 
 
-def get_source(name: str) -> Source:
-    """The source with a name. Raises SourceError with the nearest name for an unknown one."""
-    source: Source = SOURCES.make(name)
+def get_source(name: str, chosen: SourceConfig | None = None) -> Source:
+    """The source with a name; chosen : which of its clips it reads, see `Source`.
+
+    Raises SourceError with the nearest name for an unknown one.
+    """
+    source: Source = SOURCES.make(name) if chosen is None else SOURCES.make(name, chosen)
     if source.redistribution not in get_args(Redistribution):
         known = ", ".join(get_args(Redistribution))
         raise SourceError(f"dataset {name!r}: redistribution {source.redistribution!r} is none of {known}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
+from mvgen.core.config import SourceConfig
 from mvgen.core.errors import SourceError
 from mvgen.core.names import printable, unstorable
 from mvgen.core.records import Clip, Redistribution, Variant
@@ -76,6 +77,8 @@ class Source(ABC):
     tree : the expected contents of the root, a few lines
     stand_in : whether `mvgen synth --layout NAME` can make a stand-in of it
     embedded : whether it is part of mvgen and needs no root
+    cameras, videos : whether several cameras filmed it, whether it has long videos
+    chosen : which of its clips are read; root, annotations and variant of it are given to `read`
     """
 
     name: ClassVar[str]
@@ -88,6 +91,11 @@ class Source(ABC):
     tree: ClassVar[str]
     stand_in: ClassVar[bool] = False
     embedded: ClassVar[bool] = False
+    cameras: ClassVar[bool] = False
+    videos: ClassVar[bool] = False
+
+    def __init__(self, chosen: SourceConfig | None = None) -> None:
+        self.chosen = SourceConfig(dataset=self.name) if chosen is None else chosen
 
     def read(self, root: Path | None, *, annotations: Path | None = None, variant: Variant = "auto") -> Listing:
         """List the clips under a root.
@@ -105,8 +113,14 @@ class Source(ABC):
             raise SourceError(f"root {root} is a file, not the folder of {self.title}.\n{self.expectation()}")
         if annotations is not None and not annotations.exists():
             raise SourceError(f"annotations {annotations} do not exist; give the workbook, or the folder that holds it")
+        for what, given, has in (
+            ("cameras", self.chosen.cameras != SourceConfig().cameras, self.cameras),
+            ("video-frames", self.chosen.video_frames is not None, self.videos),
+        ):
+            if given and not has:
+                raise SourceError(f"--dataset {self.name} has no --{what} to choose; leave it out")
         try:
-            listing = self._read(root, annotations, variant)
+            listing = self._of_kind(self._read(root, annotations, variant))
             return _without_unstorable(_marked(listing, find_mark(_beside(root, annotations))))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -117,6 +131,15 @@ class Source(ABC):
     @abstractmethod
     def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
         """Implementation of `read`; root is a folder and annotations exist."""
+
+    def _of_kind(self, listing: Listing) -> Listing:
+        """The clips of the chosen kind. Raises SourceError where there are none."""
+        if self.chosen.kind == "both":
+            return listing
+        clips = tuple(clip for clip in listing.clips if clip.kind == self.chosen.kind)
+        if not clips and not listing.failures:
+            raise SourceError(f"{self.title} has no clip that is called {self.chosen.kind}; leave out --kind")
+        return replace(listing, clips=clips, version=f"{listing.version}, {self.chosen.kind}-expressions")
 
     def recognises(self, root: Path) -> bool:
         """Whether a folder looks like this release, judging by the names of its workbook and trees."""

@@ -28,6 +28,7 @@ class Casme2(Release):
     title = "CAS(ME)²"
     rate = "30"
     fps = 30.0
+    videos = True
     licence = "CAS(ME)² release agreement: research only, no redistribution"
     access = "signed release agreement, http://casme.psych.ac.cn (CAS(ME)²)"
     citation = """

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from mvgen.core.errors import ClipError, SourceError
 from mvgen.core.names import unstorable
-from mvgen.core.records import Clip, Kind, Label, Redistribution
+from mvgen.core.records import Clip, Frame, Kind, Label, Redistribution
 from mvgen.sources import SOURCES, get_source
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import list_frames
@@ -125,10 +125,11 @@ class Release(Source):
 
     def find_tree(self, root: Path, variant: Variant) -> FoundTree:
         """The tree to read, in the root or in the one folder it was unpacked into."""
+        trees = [tree for tree in self.trees if tree.long or not self.chosen.video_frames]
         for base in (root, *folders(root)):
-            found = find_trees(base, self.trees)
+            found = find_trees(base, trees)
             if not found and base == root and not any(other.recognises(root) for other in self._others()):
-                found = find_trees(base, self.trees, inside=True)
+                found = find_trees(base, trees, inside=True)
             wanted = [one for one in found if variant in ("auto", one.tree.variant)]
             if wanted:
                 return wanted[0]
@@ -137,6 +138,8 @@ class Release(Source):
                 raise SourceError(
                     f"root {root} holds no {variant} frames of {self.title}, only {have}; leave out --variant"
                 )
+        if self.chosen.video_frames and self.recognises(root):
+            raise SourceError(f"root {root} holds no long videos of {self.title}; leave out --video-frames")
         raise SourceError(self._refusal(root, f"root {root} holds none of the folders of {self.title}"))
 
     def find_annotations(self, root: Path, found: FoundTree, annotations: Path | None, findings: Findings) -> Path:
@@ -173,6 +176,8 @@ class Release(Source):
         times = Counter(keys)
         seen: dict[tuple[str, str], str] = {}
         for row, key in zip(rows, keys, strict=True):
+            if row.kind is not None and self.chosen.kind not in ("both", row.kind):
+                continue
             if (earlier := seen.setdefault((key[0], row.name.lower()), row.where)) != row.where:
                 findings.dropped(row.where, f"{row.subject}/{row.name} is already in {earlier}")
                 continue
@@ -192,6 +197,9 @@ class Release(Source):
                     raise ClipError("source", f"no folder for this clip in {found.folder.name}")
                 # A view of a store holds the span of a long video in the clip's own folder.
                 clip = self._clip(row, directory, own if own.is_dir() else place, found, findings)
+                if self.chosen.video_frames and row.filmed_as is None:
+                    # Frames around one expression may be those of another of the same video.
+                    clip = replace(clip, filmed_as="__".join(place.relative_to(findings.root).parts))
             except ClipError as error:
                 reason = f"{row.fault or error.reason} ({row.where})"
                 findings.failures.append(ClipFailure("__".join(directory.parts), reason, place or found.folder))
@@ -212,7 +220,7 @@ class Release(Source):
         if found.tree.long:
             if row.onset is None or not row.offset:
                 raise ClipError("source", "a clip of a long video needs onset and offset")
-            frames = tuple(frame for frame in frames if row.onset <= frame.number <= row.offset)
+            frames = _around(frames, row.onset, row.offset, self.chosen.video_frames or 0)
         span = settle_span(row.onset, row.apex, row.offset, frames)
         notes = [*span.notes, *filter(None, [gaps(frames)])]
         for note in notes:
@@ -254,6 +262,16 @@ class Release(Source):
             if other.recognises(root):
                 return f"{what}: it looks like {other.title}. Use --dataset {other.name}."
         return f"{what}.\n{self.expectation()}"
+
+
+def _around(frames: Sequence[Frame], onset: int, offset: int, least: int) -> tuple[Frame, ...]:
+    """The frames of a video from onset to offset, with as many on either side as make `least`, if it has them."""
+    inside = [index for index, frame in enumerate(frames) if onset <= frame.number <= offset]
+    if not inside:
+        return ()
+    count = min(max(len(inside), least), len(frames))
+    first = min(max(inside[0] - (count - len(inside)) // 2, 0), len(frames) - count)
+    return tuple(frames[first : first + count])
 
 
 def make_row(

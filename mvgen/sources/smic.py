@@ -27,13 +27,15 @@ _CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
 class Smic(Release):
     """Short clips need no workbook: they are cut at onset and offset, and their emotion is their folder's name.
 
-    The long tree (SMIC-E) has a workbook per camera. Neither marks apexes. All cameras present are read.
+    The long tree (SMIC-E) has a workbook per camera. Neither marks apexes. HS is read unless other cameras are
+    chosen: clips of several that are called the same are of one expression.
     """
 
     name = "smic"
     title = "SMIC"
     rate = "100 (HS), 25 (VIS, NIR)"
     fps = 100.0
+    cameras = videos = True
     has_apex = False
     licence = "SMIC release agreement: research only, no redistribution"
     access = "signed release agreement, https://www.oulu.fi/cmvs (SMIC)"
@@ -63,9 +65,18 @@ ROOT/SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image000001.jpg
 
     def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
         found = _cameras(root)
-        wanted = [one for one in found if variant in ("auto", one.tree.variant)]
         if not found:
             raise SourceError(self._refusal(root, f"root {root} holds none of the folders of {self.title}"))
+        filmed = sorted({one.tree.names[0] for one in found})
+        if missing := sorted({*self.chosen.cameras} - {*filmed}):
+            raise SourceError(
+                f"root {root} holds no {missing[0]} clips of {self.title}; give --cameras {','.join(filmed)}"
+            )
+        found = [one for one in found if one.tree.names[0] in self.chosen.cameras]
+        if self.chosen.video_frames and not any(one.tree.long for one in found):
+            raise SourceError(f"root {root} holds no long videos of {self.title}; leave out --video-frames")
+        wanted = [one for one in found if variant in ("auto", one.tree.variant)]
+        wanted = [one for one in wanted if one.tree.long or not self.chosen.video_frames]
         if not wanted:
             have = ", ".join(sorted({one.tree.variant for one in found}))
             raise SourceError(
@@ -144,7 +155,8 @@ ROOT/SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image000001.jpg
                     record.cells,
                     kind="micro",
                     folder=_unpadded(name),
-                    filmed_as=_filmed_as(subject, unique),
+                    # Frames around one expression may be those of another of the same video.
+                    filmed_as=_filmed_as(subject, name if self.chosen.video_frames else unique),
                 )
             )
         return rows

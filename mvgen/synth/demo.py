@@ -47,7 +47,7 @@ ROOT/{_PHOTOGRAPH}/      img1.jpg ..., one still clip
     def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
         if annotations is None:
             annotations = next(iter(store_annotations(root)), None)
-        stand_in = Casme2().read(root / _STAND_IN, annotations=annotations, variant=variant)
+        stand_in = Casme2(self.chosen).read(root / _STAND_IN, annotations=annotations, variant=variant)
         # The folder source reads the other part: a folder of loose frames is one clip, named after the folder.
         still = Folder().read(root / _PHOTOGRAPH)
         clips = [self._adopt(clip, PurePosixPath(_STAND_IN) / clip.directory) for clip in stand_in.clips]

@@ -26,7 +26,7 @@ def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> It
         return
     folder = out / layout.frames_directory(None, PurePosixPath())
     try:
-        listing = get_source(source.dataset).read(folder, variant=source.variant)
+        listing = get_source(source.dataset, source).read(folder, variant=source.variant)
     except Exception as error:  # a workbook of a stranger: whatever it leads to is found
         said = str(error) if isinstance(error, MvgenError) else f"{type(error).__name__}: {error}"
         problem = f"{view_name(None)} cannot be read with it: {said}"

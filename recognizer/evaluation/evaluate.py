@@ -37,16 +37,16 @@ def evaluate(trained: Trained, reader: Reader, split: str, device: Device, worke
     chosen = [i for i, entry in enumerate(entries) if split == "all" or entry.split in (None, split)]
     if not chosen:
         raise RecogniserError(f"the data have no clip in the split {split!r}; test on others with --split")
-    known = set(trained.about.get("clips", ()))
-    seen = sorted({entries[index].clip for index in chosen} & known)
+    known = {*trained.about.get("expressions", ()), *trained.about.get("clips", ())}
+    tested = [entries[index] for index in chosen]
+    seen = sorted({entry.expression for entry in tested if known & {entry.expression, entry.clip}})
     if seen and split != "train":
         raise RecogniserError(
-            f"leak: the weights were trained on {len(seen)} of these clips, {seen[0]} for example; test on others, or "
+            f"leak: the weights were trained on {len(seen)} of these expressions, such as {seen[0]}; test others, or "
             "get the results on training clips with --split train"
         )
     inputs = prepare(reader, trained.system, chosen, workers=workers)
     predicted = trained.scores(inputs.inputs, device).argmax(axis=1)
-    tested = [entries[index] for index in chosen]
     views = list(dict.fromkeys(entry.view for entry in sorted(tested, key=_order)))
     groups = {"all views": np.ones(len(tested), bool)} if len(views) > 1 else {}
     groups |= {view: np.array([entry.view == view for entry in tested]) for view in views}

@@ -1,4 +1,5 @@
-"""Which clips are for training and which for testing. All views of a clip are always on one side.
+"""Which clips are for training and which for testing. All views of a clip, and all clips that cameras filmed of one
+expression, are always on one side.
 
 Under all protocols except the two by clip, all clips of a subject are on one side as well. `check_apart` refuses other
 splits, and is called again right before a system is trained. No model is ever chosen by its results on a test fold.
@@ -35,11 +36,11 @@ TRAINING_VIEWS: dict[Views, Callable[[Entry], bool]] = {
 class Protocol:
     """How clips are split.
 
-    name : clip-holdout (a share of the clips, each class in proportion), subject-holdout (a share of the subjects),
-        lovo (each clip, or each of `folds` groups of clips, once), loso (each subject once), subject-folds (each of
-        `folds` groups of subjects once), novel-view (as subject-folds, for training and testing on different views),
-        megc (leave one subject out of several datasets, the composite evaluation CDE), hde (leave one dataset out),
-        stored (the store's own split)
+    name : clip-holdout (a share of the expressions, each class in proportion), subject-holdout (a share of the
+        subjects), lovo (each expression, or each of `folds` groups of them, once), loso (each subject once),
+        subject-folds (each of `folds` groups of subjects once), novel-view (as subject-folds, for training and testing
+        on different views), megc (leave one subject out of several datasets, the composite evaluation CDE), hde (leave
+        one dataset out), stored (the store's own split)
     share : of the test side of a holdout
     folds : how many; lovo without them leaves one clip out at a time
     seed : of the split; independent of the training seeds, so that all systems and seeds share the same folds
@@ -94,11 +95,12 @@ def check_apart(entries: Sequence[Entry], train: Collection[int], test: Collecti
     """Refuse a split with a leak.
 
     train, test : indices into entries, one for each view
-    Raises RecogniserError naming a clip, or a subject under a protocol by subject, that is on both sides.
+    Raises RecogniserError naming a clip or an expression, or a subject under a protocol by subject, on both sides.
     """
-    sides = [{entries[index].clip for index in side} for side in (train, test)]
-    if both := sorted(sides[0] & sides[1]):
-        raise RecogniserError(f"leak: clip {both[0]} has views on both sides of a split; all of them belong on one")
+    for what in ("clip", "expression"):
+        sides = [{getattr(entries[index], what) for index in side} for side in (train, test)]
+        if both := sorted(sides[0] & sides[1]):
+            raise RecogniserError(f"leak: {what} {both[0]} has views on both sides of a split; all belong on one")
     people = [{entries[index].subject for index in side} for side in (train, test)]
     if by_subject and (both := sorted(people[0] & people[1])):
         raise RecogniserError(f"leak: subject {both[0]} has clips on both sides of a split that is by subject")
@@ -125,7 +127,7 @@ def hold_out(
 
     Raises RecogniserError for too few subjects or clips.
     """
-    groups = {index: entries[index].subject if by_subject else entries[index].clip for index in train}
+    groups = {index: entries[index].subject if by_subject else entries[index].expression for index in train}
     if len(set(groups.values())) < 2:
         raise RecogniserError("a validation split needs two training subjects or clips; train for fixed epochs instead")
     sides = assign_splits(groups.values(), share, seed)
@@ -189,35 +191,40 @@ def _tests(clips: Sequence[Entry], protocol: Protocol) -> dict[str, set[str]]:
     if protocol.name == "clip-holdout":
         from sklearn.model_selection import train_test_split
 
-        labels = [clip.label for clip in clips]
-        names = [clip.clip for clip in clips]
+        labels = {clip.expression: clip.label for clip in reversed(clips)}
+        names = list(dict.fromkeys(clip.expression for clip in clips))
         try:
             _, test = train_test_split(
-                names, test_size=protocol.share, stratify=labels, random_state=protocol.seed
+                names, test_size=protocol.share, stratify=[labels[one] for one in names], random_state=protocol.seed
             )  # fmt: skip
         except ValueError as error:
             raise RecogniserError(f"{len(names)} clips are too few to hold out {protocol.share:.0%}: {error}") from None
-        return {"holdout": set(test)}
+        return {"holdout": {clip.clip for clip in clips if clip.expression in {*test}}}
     if protocol.name == "subject-holdout":
         sides = assign_splits((clip.subject for clip in clips), protocol.share, protocol.seed)
         return {"holdout": {clip.clip for clip in clips if sides[clip.subject] == "test"}}
     datasets = sorted({clip.dataset for clip in clips})
     if protocol.name in ("megc", "hde") and len(datasets) < 2:
         raise RecogniserError(f"protocol {protocol.name} needs several datasets; list their stores, or use loso")
-    if protocol.name in ("loso", "megc", "hde"):
-        owner = {clip.clip: clip.dataset if protocol.name == "hde" else clip.subject for clip in clips}
+    by: dict[Name, Literal["subject", "dataset", "expression"]] = {
+        "loso": "subject",
+        "megc": "subject",
+        "hde": "dataset",
+    }
+    if protocol.folds is None:
+        by["lovo"] = "expression"
+    if protocol.name in by:
+        owner = {clip.clip: getattr(clip, by[protocol.name]) for clip in clips}
         return {name: {clip for clip, own in owner.items() if own == name} for name in sorted({*owner.values()})}
-    if protocol.name == "lovo" and protocol.folds is None:
-        return {clip.clip: {clip.clip} for clip in clips}
     return _grouped(clips, protocol)
 
 
 def _grouped(clips: Sequence[Entry], protocol: Protocol) -> dict[str, set[str]]:
-    """Fold -> its test clips, for groups of clips or subjects with the classes spread as evenly as possible."""
+    """Fold -> its test clips, for groups of expressions or subjects with the classes spread as evenly as possible."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = protocol.folds or 5
-    groups = [clip.subject if protocol.by_subject else clip.clip for clip in clips]
+    groups = [clip.subject if protocol.by_subject else clip.expression for clip in clips]
     if folds < 2 or len(set(groups)) < folds:
         what = "subjects" if protocol.by_subject else "clips"
         raise RecogniserError(

@@ -80,6 +80,7 @@ def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 
         "validation": run.validation,
         "patience": run.patience,
         "clips": sorted({reader.entries[index].clip for index in learned}),
+        "expressions": sorted({reader.entries[index].expression for index in learned}),
     }
     keys = [reader.entries[index].key for index in learned]
     identity = {

@@ -34,6 +34,9 @@ class DataConfig(BaseModel):
     root: Path | None = Field(default=None, description="folder of the release")
     annotations: Path | None = Field(default=None, description="workbook, or its folder, when it is not in ROOT")
     variant: Variant = Field(default="auto", description="which of the release's trees to read")
+    cameras: str | None = Field(default=None, description="cameras of SMIC to read, as for `mvgen build`")
+    kind: Literal["both", "micro", "macro"] = Field(default="both", description="expressions of a release to read")
+    video_frames: int | None = Field(default=None, description="as for `mvgen build`")
     size: int = Field(default=256, description="side of a release's crops, pixels")
     flow_images: Path | None = Field(default=None, description="folder of precomputed onset-to-apex flow images")
     stretch: Stretch = Field(
@@ -94,11 +97,13 @@ def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
         from mvgen.core.settings import load_config
         from recognizer.readers.source import SourceReader
 
+        read = {"dataset": config.source, **config.model_dump(include={"cameras", "kind", "video_frames"})}
+        read = {name: value for name, value in read.items() if value is not None}
         reader = SourceReader(
             config.source,
             config.root,
             rule,
-            load_config(None, {"source": {"dataset": config.source}, "camera": {"size": config.size}}),
+            load_config(None, {"source": read, "camera": {"size": config.size}}),
             annotations=config.annotations,
             variant=config.variant,
             **chosen,

@@ -24,7 +24,7 @@ from recognizer.records import Sample
 class SourceReader(Reader):
     """Frontal clips of a release, with face, registration and flow as in a build, but without views and attention.
 
-    config : settings of a build; only size, device, weights, registration and flow are used
+    config : settings of a build; only size, device, weights, registration, flow, and what is read of the source
     Raises SourceError if the root is not the release.
     """
 
@@ -41,7 +41,7 @@ class SourceReader(Reader):
         least_frames: int = 1,
         face_only: bool = True,
     ) -> None:
-        listing = get_source(name).read(root, annotations=annotations, variant=variant)
+        listing = get_source(name, config.source).read(root, annotations=annotations, variant=variant)
         usable = [one for one in listing.clips if len(one.frames) >= least_frames and not excluded(one.id, exclude)]
         rule = rule.over(usable)
         self.classes, self.face_only = rule.names, face_only

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
+from mvgen.core.records import Image
+from recognizer.errors import RecogniserError
 from recognizer.ops.clips import expression, grey, resampled, resized, standardised
 from recognizer.records import Sample
 from recognizer.systems.base import Training
@@ -21,7 +23,7 @@ FILTERS = 32
 KERNEL = (15, 3, 3)
 POOL = 3
 
-Fit = Literal["resample", "first"]
+Fit = Literal["resample", "first", "around"]
 Depth = Annotated[int, Field(ge=17)]
 Size = Annotated[int, Field(ge=5)]
 
@@ -30,13 +32,27 @@ TRAINING = Training(epochs=100, batch=8, rate=1e-2)
 
 
 def grey_clip(sample: Sample, depth: int, fit: Fit) -> NDArray[np.uint8]:
-    """Grey frames from onset to offset, (T, S, S) uint8.
+    """Grey frames, (T, S, S) uint8, from onset to offset unless `fit` is "around".
 
     fit : "first" takes the first `depth` frames and refuses shorter clips, as in the paper; "resample" takes all
-        frames, which `fixed_size` then resamples
+        frames, which `fixed_size` then resamples; "around" takes `depth` frames with the expression in their middle, of
+        clips that hold what was filmed before and after it
     """
     face = expression(sample, least=depth if fit == "first" else 2)
+    if fit == "around":
+        return grey(_around(sample, depth))
     return grey(face.frames[:depth] if fit == "first" else face.frames)
+
+
+def _around(sample: Sample, depth: int) -> Image:
+    spare = len(sample.frames) - depth
+    if spare < 0:
+        raise RecogniserError(
+            f"clip {sample.clip}, view {sample.view}: {len(sample.frames)} frames, {depth} are needed; build the data "
+            f"with --video-frames {depth}, or leave the clip out"
+        )
+    first = min(max((sample.onset + sample.offset + 1 - depth) // 2, 0), spare)
+    return sample.frames[first : first + depth]
 
 
 def fixed_size(clip: NDArray[np.uint8], depth: int, size: int) -> NDArray[np.float32]:
