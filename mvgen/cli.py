@@ -22,6 +22,7 @@ COMMANDS = {
     "forget": "Remove a subject from a dataset, or from a publication of it.",
     "verify": "Check a finished dataset: every byte, the labels, the split and the geometry.",
     "publish": "Publish a finished dataset, or only its recipe where its licence forbids more.",
+    "export": "Write a finished dataset in a form that published code reads: flow images, MEB, ME-VQA.",
     "rebuild": "Build the dataset of a recipe again, and compare every byte.",
     "datasets": "List the datasets that can be read, or check one on disk.",
     "synth": "Make a synthetic stand-in of a licensed release, with ground truth.",

@@ -6,6 +6,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+import mvgen
 from mvgen.core.code_digest import files_digest, stage_digests
 
 # Files and folders of this package that the bytes of samples, prepared inputs and trained systems depend on.
@@ -16,6 +17,7 @@ TRAINING_CODE = (*INPUT_CODE, "evaluation/protocols.py", "learning/fit.py", "ben
 
 @cache
 def code_digest(names: tuple[str, ...]) -> str:
-    """sha256 of some files and folders of this package, and of the stages of mvgen."""
-    digests = (*stage_digests().values(), files_digest(Path(__file__).parent, names))
+    """sha256 of some files and folders of this package, of the stages of mvgen, and of its readers of stores."""
+    reading = files_digest(Path(mvgen.__file__).parent, ("dataset",))
+    digests = (*stage_digests().values(), reading, files_digest(Path(__file__).parent, names))
     return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -27,7 +27,7 @@ ROOMS = [
         "forget",
         "pipeline",
     ),
-    *("dataset", "build", "scans", "synth", "training", "evaluation", "verify", "publish", "report"),
+    *("dataset", "build", "scans", "synth", "training", "evaluation", "verify", "publish", "export", "report"),
     *("commands", "cli"),
 ]
 PACKAGES = ("mvgen", "recognizer")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recognizer.ops.motion import strain_of, stretched
+from mvgen.dataset.motion_images import grey_levels, strain_of
 
 Fields = NDArray[np.float32]
 CLASSES: Mapping[str, tuple[str, ...]] = {"negative": ("0",), "positive": ("1",), "surprise": ("2",)}
@@ -107,8 +107,7 @@ def write_flow_tree(root: Path, styles: tuple[Style, ...] = STYLES, seed: int = 
 
 def flow_image(flow: Fields) -> NDArray[np.uint8]:
     """(S, S, 3) uint8, u, v and strain of a flow (S, S, 2), each from its least value to its greatest."""
-    channels = np.stack([flow[..., 0], flow[..., 1], strain_of(flow)])
-    return np.moveaxis(np.rint(stretched(channels) * 255), 0, -1).astype(np.uint8)
+    return grey_levels(np.stack([flow[..., 0], flow[..., 1], strain_of(flow)]))
 
 
 def _person(draw: np.random.Generator, style: Style) -> _Person:

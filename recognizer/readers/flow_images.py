@@ -1,7 +1,7 @@
 """Folders of precomputed onset-to-apex flow images, as distributed with published code.
 
     ROOT/<class>/<clip>.png                          or, for leave-one-subject-out
-    ROOT/<subject>/u_train|u_test/<class>/<clip>.png
+    ROOT/<subject>/u_train|u_test/<class>/<clip>.png      or <clip>@<view>.png, as `mvgen export` writes other views
 
 An image is one motion: its channels are u, motion to the right, v, motion down, and the optical strain. What a grey
 level means depends on how the images were stretched, which only who made them knows, see `Stretch`. A sample has one
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.config import file_digest
+from mvgen.core.files import parse_json
 from mvgen.core.names import IMAGE_SUFFIXES
 from mvgen.store.manifest import digest_of
 from recognizer.errors import RecogniserError
@@ -80,26 +81,31 @@ class FlowImageReader(Reader):
             raise RecogniserError(f"{root} has the class {unknown[0]!r}, asked for are {', '.join(sorted(labels))}")
         self._paths = [path for path, _ in found]
         self._stretch, self._order = stretch, [channels.index(channel) for channel in "uvs"]
-        self.entries = tuple(
-            Entry(
-                dataset=next((name for name, names in datasets.items() if re.fullmatch(names, subject)), root.name),
-                clip=f"{subject}/{path.stem.strip()}",
-                expression=f"{subject}/{path.stem.strip()}",
-                subject=subject,
-                label=labels[path.parent.name],
-                view="source",
-                kind="source",
-                yaw=None,
-                kept=True,
-                split=None,
-                key=digest_of([file_digest(path), stretch, channels]),
+        shared = _expressions(root)
+        entries = []
+        for path, subject in found:
+            clip, _, view = path.stem.strip().partition("@")
+            angle = re.match(r"yaw([+-]\d+(?:\.\d+)?)", view)
+            entries.append(
+                Entry(
+                    dataset=next((name for name, names in datasets.items() if re.fullmatch(names, subject)), root.name),
+                    clip=f"{subject}/{clip}",
+                    expression=f"{subject}/{shared.get(clip, clip)}",
+                    subject=subject,
+                    label=labels[path.parent.name],
+                    view=view or "source",
+                    kind="built" if view else "source",
+                    yaw=float(angle[1]) if angle else None,
+                    kept=True,
+                    split=None,
+                    key=digest_of([file_digest(path), stretch, channels]),
+                )
             )
-            for path, subject in found
-        )
-        names = [entry.clip for entry in self.entries]
+        self.entries = tuple(entries)
+        names = [(entry.clip, entry.view) for entry in self.entries]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise RecogniserError(f"{root} has two images of {twice[0]}; a clip belongs to one class only")
+            raise RecogniserError(f"{root} has two images of {twice[0][0]}; a clip belongs to one class only")
 
     def read(self, index: int) -> Sample:
         from PIL import Image as Picture
@@ -126,6 +132,23 @@ def _motion(levels: NDArray[np.float32], stretch: Stretch) -> tuple[NDArray[np.f
         return motion - np.float32(128), strain
     zero = np.median(motion, axis=(0, 1)) if stretch == "image" else np.float32(127.5)
     return (motion - zero) / np.float32(127.5), strain / np.float32(255)
+
+
+def _expressions(root: Path) -> dict[str, str]:
+    """Clip -> its expression, which several cameras may have filmed; empty for trees that `mvgen export` did not write.
+
+    Raises RecogniserError for a damaged file.
+    """
+    path = root / "export.json"
+    if not path.is_file():
+        return {}
+    try:
+        found = parse_json(path.read_bytes())["expressions"]
+        if not all(isinstance(one, str) for pair in found.items() for one in pair):
+            raise ValueError("an expression is no text")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RecogniserError(f"{path} is damaged: {error}; export the tree again") from None
+    return dict(found)
 
 
 def _images(root: Path) -> list[Path]:
