@@ -171,7 +171,7 @@ def test_a_validation_split_is_apart_from_the_training(share: float, by_subject:
 
 
 def test_shuffled_labels_are_the_same_labels_on_other_clips() -> None:
-    labels = {entry.clip: entry.label for entry in ENTRIES}
+    labels = {entry.clip: (entry.label, ()) for entry in ENTRIES}
     shuffled = shuffled_labels(ENTRIES, 0)
     assert Counter(shuffled.values()) == Counter(labels.values())
     assert sum(shuffled[clip] == label for clip, label in labels.items()) < 0.6 * len(labels)

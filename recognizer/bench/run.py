@@ -15,12 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.engine import local
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
+from recognizer.bench.action_units import summarise_units, units_markdown
 from recognizer.bench.results import summarise
 from recognizer.bench.tables import latex, markdown
 from recognizer.bench.units import (
@@ -91,6 +94,12 @@ def run_bench(
             found[unit] = outcome.result
             title, hits = config.systems[unit.system].title, _hits(data.entries, outcome.result)
             say(f"[{len(found)}/{len(units)}] {title}, {_unit_text(unit)}: {hits}")
+        if any(entry.units for entry in data.entries):
+            results = summarise_units(config, data, found)
+            with disk_errors(out):
+                write_atomically(out / "results.md", units_markdown(results).encode())
+                write_atomically(out / _RESULTS, canonical_json(results).encode())
+            return results
         results = summarise(config, data, found)
         _write(out, results)
     return results
@@ -101,6 +110,10 @@ def _unit_text(unit: Unit) -> str:
 
 
 def _hits(entries: Any, predictions: tuple[Prediction, ...]) -> str:
+    if any(entry.units for entry in entries):
+        units = {(entry.clip, entry.view): np.array(entry.units) for entry in entries}
+        right = [(np.array(each.scores) > 0.5) == units[each.clip, each.view] for each in predictions]
+        return f"{np.mean(right):.0%} of the action units of {len(predictions)} test views"
     labels = {(entry.clip, entry.view): entry.label for entry in entries}
     hits = sum(max(range(len(each.scores)), key=each.scores.__getitem__) == labels[each.clip, each.view]
                for each in predictions)  # fmt: skip

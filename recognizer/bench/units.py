@@ -104,7 +104,9 @@ def open_bench_data(config: BenchConfig, folder: Path) -> Data:
     entries = reader.entries
     if config.shuffle_labels:
         other = shuffled_labels(entries, config.protocol.seed)
-        entries = tuple(replace(entry, label=other[entry.clip]) for entry in entries)
+        entries = tuple(
+            replace(entry, label=label, units=units) for entry in entries for label, units in (other[entry.clip],)
+        )
     folds = make_folds(entries, reader.classes, config.protocol)
     for views in {views for system in config.systems for views in system.train or config.train}:
         training_entries(entries, folds[0], views)
@@ -164,7 +166,7 @@ def run_unit(plan: Plan, data: Data, unit: Unit, plain: Prepared, copies: Prepar
     train = training_entries(data.entries, fold, unit.views)
     test = entries_to_test(data.entries, fold)
     check_apart(data.entries, train, test, by_subject=by_subject)
-    labels = np.array([entry.label for entry in data.entries])
+    labels = np.array([entry.units or entry.label for entry in data.entries])
     system, classes = open_system(row), len(data.reader.classes)
     tested = Rows(plain.inputs, plain.rows(test), labels[test])
     if isinstance(system, FeatureSystem):
@@ -219,7 +221,7 @@ def _train(  # noqa: PLR0917
 
 
 def _rows(inputs: Prepared, entries: Sequence[int], labels: np.ndarray) -> Rows:
-    return Rows(inputs.inputs, inputs.rows(entries), np.repeat(labels[list(entries)], inputs.copies))
+    return Rows(inputs.inputs, inputs.rows(entries), np.repeat(labels[list(entries)], inputs.copies, axis=0))
 
 
 class Board:
@@ -279,7 +281,10 @@ def bench_identity(config: BenchConfig, data: Data, code: str) -> dict[str, Any]
         del system["published"]
         system["package"] = SYSTEMS.package(system["name"])
     views = digest_of(
-        [[entry.clip, entry.view, entry.subject, entry.label, entry.kept, entry.key] for entry in data.entries]
+        [
+            [entry.clip, entry.expression, entry.view, entry.subject, entry.label, entry.units, entry.kept, entry.key]
+            for entry in data.entries
+        ]
     )
     # Plain JSON types, because it is compared with the content of a file.
     return json.loads(

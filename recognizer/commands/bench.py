@@ -45,6 +45,7 @@ def bench(
       recognizer bench configs/bench/novel_view.yaml --data out --out runs/chance --shuffle-labels
     """
     from mvgen.core.console import print_table
+    from recognizer.bench.action_units import unit_rows
     from recognizer.bench.run import run_bench
     from recognizer.bench.tables import gain_lines, main_rows
     from recognizer.config import choose_systems, load_bench
@@ -66,8 +67,9 @@ def bench(
         tensorboard=tensorboard,
     )
     print()
-    print_table(*main_rows(results))
-    for line in gain_lines(results):
+    units = results.get("task") == "action-units"
+    print_table(*(unit_rows(results) if units else main_rows(results)))
+    for line in [] if units else gain_lines(results):
         print(line)
-    print(f"\n{out / 'results.md'}, results.tex and results.json beside it")
+    print(f"\n{out / 'results.md'}, {'' if units else 'results.tex and '}results.json beside it")
     return 0

@@ -137,11 +137,11 @@ def hold_out(
     return rest, chosen
 
 
-def shuffled_labels(entries: Sequence[Entry], seed: int) -> dict[str, int]:
-    """Clip -> label, permuted over the clips: better results than chance then show a leak."""
+def shuffled_labels(entries: Sequence[Entry], seed: int) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Clip -> label and units, permuted over the clips: better results than chance then show a leak."""
     clips = _clips(entries)
     order = np.random.default_rng([seed, len(clips)]).permutation(len(clips))
-    return {clip.clip: clips[other].label for clip, other in zip(clips, order, strict=True)}
+    return {clip.clip: (clips[other].label, clips[other].units) for clip, other in zip(clips, order, strict=True)}
 
 
 def _clips(entries: Sequence[Entry]) -> list[Entry]:
@@ -149,7 +149,7 @@ def _clips(entries: Sequence[Entry]) -> list[Entry]:
     clips: dict[str, Entry] = {}
     for entry in entries:
         first = clips.setdefault(entry.clip, entry)
-        if (first.label, first.subject) != (entry.label, entry.subject):
+        if (first.label, first.units, first.subject) != (entry.label, entry.units, entry.subject):
             raise RecogniserError(
                 f"views {first.view} and {entry.view} of clip {entry.clip} differ in class or subject"
             )
@@ -161,11 +161,11 @@ def _of(clips: Sequence[Entry], names: Collection[str]) -> list[int]:
 
 
 def _check_classes(clips: Sequence[Entry], classes: Sequence[str]) -> None:
-    counts = Counter(clip.label for clip in clips)
+    counts = Counter(label for clip in clips for label in clip.classes)
     empty = [name for number, name in enumerate(classes) if not counts[number]]
     if empty:
         raise RecogniserError(f"class {empty[0]!r} has no clip; leave it out of `classes`, or give data that have it")
-    if len(classes) < 2:
+    if len(classes) < 2 and not any(clip.units for clip in clips):
         raise RecogniserError(f"there is one class only, {classes[0]!r}; recognition needs two or more")
 
 
@@ -173,7 +173,7 @@ def _check_fold(fold: Fold, clips: Sequence[Entry], classes: Sequence[str]) -> N
     if not fold.test or not fold.train:
         side = "test" if not fold.test else "training"
         raise RecogniserError(f"fold {fold.name} has no {side} clip; use other folds, or more data")
-    known = {clip.label for clip in clips if clip.clip in fold.train}
+    known = {label for clip in clips if clip.clip in fold.train for label in clip.classes}
     missing = [name for number, name in enumerate(classes) if number not in known]
     if missing:
         raise RecogniserError(

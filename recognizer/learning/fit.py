@@ -36,7 +36,8 @@ _SCORED_AT_ONCE = 64
 class Rows:
     """Samples to train on or to score.
 
-    inputs : name -> (M, ...); rows : indices into M; labels : one for each row
+    inputs : name -> (M, ...); rows : indices into M; labels : (N,) one for each row, or (N, C) 0 or 1 for each class
+        where a sample may belong to several
     """
 
     inputs: Mapping[str, NDArray[np.floating]]
@@ -153,25 +154,41 @@ def train_network(  # noqa: PLR0917 (what, how, on what, into what, from what se
 
 def train_classifier(system: FeatureSystem[Any], data: Rows, seed: int) -> Any:
     """Fit the classifier of a system of hand-crafted features."""
+    features = data.inputs["features"][data.rows]
+    if data.labels.ndim == 2:
+        return [_one_class(system, features, labels, seed) for labels in data.labels.T]
     seed_everything(seed)
-    return system.classifier(seed).fit(data.inputs["features"][data.rows], data.labels)
+    return system.classifier(seed).fit(features, data.labels)
+
+
+def _one_class(system: FeatureSystem[Any], features: NDArray[np.floating], labels: NDArray[np.int64], seed: int) -> Any:
+    """A classifier for 0 or 1."""
+    seed_everything(seed)
+    if len(set(labels.tolist())) > 1:
+        return system.classifier(seed).fit(features, labels)
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier().fit(features, labels)
 
 
 @torch.inference_mode()
 def scores(network: nn.Module, data: Rows, device: Device) -> NDArray[np.float64]:
-    """(N, C) probability of each class; the labels of the data are not used."""
+    """(N, C) probability of each class; of the labels of the data only the shape is used."""
     network.eval()
     found = []
     for start in range(0, len(data.rows), _SCORED_AT_ONCE):
         chosen = data.rows[start : start + _SCORED_AT_ONCE]
         with device.autocast():
             logits = network(_tensors(data.inputs, chosen, device))
-        found.append(torch.softmax(logits.double(), dim=-1).cpu().numpy())
+        several = data.labels.ndim == 2
+        found.append((logits.double().sigmoid() if several else logits.double().softmax(dim=-1)).cpu().numpy())
     return np.concatenate(found)
 
 
 def classifier_scores(classifier: Any, features: NDArray[np.floating], classes: int) -> NDArray[np.float64]:
-    """(N, C): 1 for the predicted class, 0 for the others, since margins are not probabilities."""
+    """(N, C): 1 for the predicted class or classes, 0 for the others, since margins are not probabilities."""
+    if isinstance(classifier, list):
+        return np.stack([np.asarray(one.predict(features), np.float64) for one in classifier], axis=1)
     return np.eye(classes)[np.asarray(classifier.predict(features), np.int64)]
 
 
@@ -308,7 +325,7 @@ def _epoch(  # noqa: PLR0917
         labels = torch.from_numpy(data.labels[chosen]).to(device.name)
         with device.autocast():
             inputs = _take(data, chosen)
-            loss = system.loss(network, inputs, labels)
+            loss = system.loss(network, inputs, labels) if labels.dim() == 1 else None
             logits = network(inputs) if loss is None else None
         if logits is not None:
             loss = training_loss(logits.float(), labels, training.loss)
@@ -323,14 +340,24 @@ def _epoch(  # noqa: PLR0917
 def training_loss(logits: Tensor, labels: Tensor, kind: Literal["cross_entropy", "balanced"]) -> Tensor:
     """Cross entropy of logits (B, C); "balanced" weights samples inversely to the size of their class in the batch.
 
+    labels : (B,), or (B, C) 0 or 1, for which it is the binary cross entropy of every class, whatever the kind
     Source of the balanced loss: STRCN, equation 10; the total weight of every class in the batch is the same.
     """
-    each = nn.functional.cross_entropy(logits, labels, reduction="none")
+    each = _losses(logits, labels)
+    if labels.dim() == 2:
+        return each.mean()
     if kind == "cross_entropy":
         return each.mean()
     counts = torch.bincount(labels, minlength=logits.shape[-1])
     weights = 1 / counts[labels]
     return (each * weights).sum() / weights.sum()
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B,) loss of each sample."""
+    if labels.dim() == 1:
+        return nn.functional.cross_entropy(logits, labels, reduction="none")
+    return nn.functional.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(dim=-1)
 
 
 @torch.inference_mode()
@@ -341,6 +368,7 @@ def _validate(network: nn.Module, data: Rows | _Resident, device: Device) -> dic
         labels = torch.from_numpy(data.labels[chosen]).to(device.name)
         with device.autocast():
             logits = network(_take(data, chosen)).float()
-        losses.append(nn.functional.cross_entropy(logits, labels, reduction="none"))
-        hits.append((logits.argmax(dim=-1) == labels).float())
+        losses.append(_losses(logits, labels))
+        right = ((logits > 0) == labels).float().mean(dim=-1) if labels.dim() == 2 else logits.argmax(dim=-1) == labels
+        hits.append(right.float())
     return {"validation_loss": float(torch.cat(losses).mean()), "validation_accuracy": float(torch.cat(hits).mean())}

@@ -69,6 +69,8 @@ def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 
     system = get_system(run.system, **run.options)
     reader = open_data(run.data, out / "samples")
     check_needs(reader, [system])
+    if any(entry.units for entry in reader.entries):
+        raise RecogniserError("action units are recognised by `recognizer bench` only; choose other `classes`")
     fold = _fold(reader, run.split)
     learned = training_entries(reader.entries, fold, views)
     _check_classes(reader, learned)

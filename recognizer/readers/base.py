@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -13,11 +14,13 @@ import numpy as np
 
 from mvgen.core.records import Clip, Floats, Image, Mask
 from mvgen.dataset.classes import ClassSet, class_names, class_of
+from mvgen.dataset.units import unit_numbers
 from mvgen.store.manifest import ViewRow
 from recognizer.errors import RecogniserError
 from recognizer.records import Needs, Sample
 
 Kind = Literal["source", "built", "true"]
+Chosen = ClassSet | Literal["action-units"] | Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Entry:
     kept : whether the view sees enough of the expression for training
     split : of the subject in its store; None if there is none
     key : digest of all that the sample depends on
+    units : where classes are action units, 0 or 1 for each; label is then the first that is 1, or how many there are
     """
 
     dataset: str
@@ -44,35 +48,70 @@ class Entry:
     kept: bool
     split: str | None
     key: str
+    units: tuple[int, ...] = ()
+
+    @property
+    def classes(self) -> frozenset[int]:
+        """The classes that the clip belongs to."""
+        return (
+            frozenset(index for index, there in enumerate(self.units) if there)
+            if self.units
+            else frozenset({self.label})
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRule:
-    """Rule for the class of a clip.
+    """Rule for the class of a clip, or for its action units.
 
-    chosen : a set of `mvgen.dataset.classes`, or class -> the release's words for it, in lower case
+    chosen : a set of `mvgen.dataset.classes`, or class -> the release's words for it, in lower case, or "action-units"
     by : whether the words are emotions, or prefixes of clip names (`anger1_1` has "anger")
     names : the classes, in the order of their numbers; see `over`
+    least : expressions that have to show an action unit for it to be a class
     """
 
-    chosen: ClassSet | Mapping[str, Sequence[str]] = "three"
+    chosen: Chosen = "three"
     by: Literal["emotion", "name"] = "emotion"
     names: tuple[str, ...] = ()
+    least: int = 10
 
     def over(self, clips: Iterable[ViewRow | Clip]) -> ClassRule:
-        """The rule with its names: those of a set that some of the clips belong to. Names that are known stay."""
+        """The rule with its names: those of a set that some of the clips belong to. Names that are known stay.
+
+        Raises RecogniserError where no action unit is shown by enough expressions.
+        """
+        if self.names:
+            return self
+        if self.chosen == "action-units":
+            return replace(self, names=self._units(clips))
         chosen = self.chosen
-        names = self.names or (class_names(clips, chosen) if isinstance(chosen, str) else tuple(chosen))
-        return replace(self, names=names)
+        return replace(self, names=class_names(clips, chosen) if isinstance(chosen, str) else tuple(chosen))
+
+    def _units(self, clips: Iterable[ViewRow | Clip]) -> tuple[str, ...]:
+        shown = {(clip.dataset, clip.expression, unit) for clip in clips for unit in unit_numbers(clip.action_units)}
+        times = Counter(unit for _, _, unit in shown)
+        found = sorted(unit for unit, often in times.items() if often >= self.least)
+        if not found:
+            raise RecogniserError(
+                f"no action unit is named for {self.least} expressions; lower `least_positives`, or give more data"
+            )
+        return tuple(f"AU{unit}" for unit in found)
 
     def of(self, clip: ViewRow | Clip) -> int | None:
-        """The number of a clip's class, None if it belongs to none."""
+        """The number of a clip's class, None if it belongs to none; of its first action unit, see `Entry.units`."""
+        if self.chosen == "action-units":
+            return (*self.units(clip), 1).index(1) if clip.action_units else None
         if isinstance(self.chosen, str):
             name = class_of(clip, self.chosen)
             return self.names.index(name) if name in self.names else None
         found = re.match(r"[a-z]*", clip.name.lower())
         word = clip.emotion.lower() if self.by == "emotion" or found is None else found[0]
         return next((index for index, words in enumerate(self.chosen.values()) if word in words), None)
+
+    def units(self, clip: ViewRow | Clip) -> tuple[int, ...]:
+        """0 or 1 for each action unit that is a class; empty for other classes."""
+        shown = unit_numbers(clip.action_units)
+        return tuple(int(int(name[2:]) in shown) for name in self.names) if self.chosen == "action-units" else ()
 
 
 class Reader(ABC):

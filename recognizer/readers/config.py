@@ -48,13 +48,17 @@ class DataConfig(BaseModel):
     datasets: dict[str, str] = Field(
         default=dict(DATASETS), description="dataset -> regular expression of its subjects' names, in flow images"
     )
-    classes: ClassSet | dict[str, tuple[str, ...]] = Field(
+    classes: ClassSet | Literal["action-units"] | dict[str, tuple[str, ...]] = Field(
         default="three",
-        description="a set of classes: three, emotion, objective, strcn-four; or class -> the release's words for it. "
+        description="a set of classes: three, emotion, objective, strcn-four; action-units, of which a clip has any "
+        "number; or class -> the release's words for it. "
         "Of flow images: class -> its folders, by default every folder is one",
     )
     classes_by: Literal["emotion", "name"] = Field(
         default="emotion", description="whether the words are emotions or clip names"
+    )
+    least_positives: Annotated[int, Field(ge=1)] = Field(
+        default=10, description="action units: leave out those that fewer expressions show"
     )
     exclude: tuple[str, ...] = Field(
         default=(), description="clips to leave out: endings of their ids, where * matches anything"
@@ -84,7 +88,7 @@ def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
     kinds = [bool(config.stores), config.source is not None, config.flow_images is not None]
     if sum(kinds) != 1:
         raise RecogniserError("give one kind of data: stores, a source with its root, or flow_images")
-    rule = ClassRule(config.classes, config.classes_by)
+    rule = ClassRule(config.classes, config.classes_by, least=config.least_positives)
     chosen: dict[str, Any] = config.model_dump(include={"exclude", "least_frames", "face_only"})
     if config.flow_images is not None:
         if isinstance(config.classes, str) and config.classes != "three":

@@ -67,6 +67,7 @@ class SourceReader(Reader):
                     kept=True,
                     split=None,
                     key=digest_of([clip_digest(clip), settings, face_only]),
+                    units=rule.units(clip),
                 )
             )
         self.entries = tuple(entries)

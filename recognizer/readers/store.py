@@ -47,7 +47,7 @@ class StoreReader(Reader):
     ) -> None:
         self._config = stored_config(read_about(out))
         rows = chosen_rows(out, exclude, least_frames)
-        rule = rule.over(rows)
+        self._rule = rule = rule.over(rows)
         self.root, self.classes, self.face_only = out, rule.names, face_only
         self._scenes: tuple[str, Scene] | None = None
         self._stored = open_dataset(out)
@@ -89,6 +89,7 @@ class StoreReader(Reader):
             kept=yaw is None or share >= self._config.attention.threshold,
             split=row.split,
             key=digest_of([files, row.onset_index, row.apex_index, row.offset_index, self.face_only]),
+            units=self._rule.units(row),
         )
 
     def read(self, index: int) -> Sample:

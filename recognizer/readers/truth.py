@@ -64,7 +64,7 @@ class TruthReader(Reader):
         face_only: bool = True,
     ) -> None:
         rows = chosen_rows(out, exclude, least_frames)
-        rule = rule.over(rows)
+        self._rule = rule = rule.over(rows)
         self.root, self.truth, self.classes, self.noise, self.face_only = out, truth, rule.names, noise, face_only
         self._config = stored_config(read_about(out))
         if self._config.registration.method == "paper":
@@ -103,6 +103,7 @@ class TruthReader(Reader):
             kept=True,
             split=row.split,
             key=digest_of([row.files(), row.onset_index, row.apex_index, yaw, size, self.noise, self.face_only]),
+            units=self._rule.units(row),
         )
 
     def read(self, index: int) -> Sample:
