@@ -46,7 +46,7 @@ def bench(
     """
     from mvgen.core.console import print_table
     from recognizer.bench.run import run_bench
-    from recognizer.bench.tables import gain_lines, main_rows
+    from recognizer.bench.tables import gain_lines, main_table
     from recognizer.config import choose_systems, load_bench
 
     overrides: dict[str, Any] = {}
@@ -66,8 +66,9 @@ def bench(
         tensorboard=tensorboard,
     )
     print()
-    print_table(*main_rows(results))
-    for line in gain_lines(results):
+    table = main_table(results)
+    print_table(table.header, table.rows)
+    for line in (*table.notes, *gain_lines(results)):
         print(line)
     print(f"\n{out / 'results.md'}, results.tex and results.json beside it")
     return 0
