@@ -23,7 +23,7 @@ from recognizer.bench.run import run_bench
 from recognizer.bench.tables import gain_lines, latex, markdown
 from recognizer.bench.units import Data, Prediction, Unit
 from recognizer.cli import app
-from recognizer.config import BenchConfig, load_bench
+from recognizer.config import BenchConfig, figures_of, load_bench, notes_of
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.protocols import Protocol, make_folds
 
@@ -259,6 +259,13 @@ def test_the_benchmarks_of_the_papers_are_read(path: Path) -> None:
     settings = load_bench(path)
     assert settings.title
     assert all(system.name for system in settings.systems)
+    for system in settings.systems:
+        accuracy = figures_of(system.published).get("accuracy")
+        assert accuracy is None or 0 < float(accuracy) < 1
+        if system.confusion is not None:  # agrees with the figure beside it, or it is said that it does not
+            counts = np.array(system.confusion.counts)
+            agrees = accuracy is not None and round(np.trace(counts) / counts.sum(), 4) == accuracy
+            assert agrees or "contradicts" in " ".join(notes_of(system.published).values())
 
 
 @pytest.mark.parametrize(
