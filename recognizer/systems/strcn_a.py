@@ -58,7 +58,8 @@ class Network(nn.Module):
         return self.layers(pixels.transpose(2, 3))
 
     def _learned(self) -> Tensor:
-        if self.mask[0] < 0:
+        # Exporters trace values that are not known yet.
+        if not torch.compiler.is_compiling() and self.mask[0] < 0:
             raise RuntimeError("the mask has not been learned: call initialise with the training inputs first")
         return self.mask
 
