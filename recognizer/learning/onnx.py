@@ -6,9 +6,10 @@ Its inputs are what the system's `prepare` gives, by name, each with a leading b
 
 from __future__ import annotations
 
+import io
 import json
-import logging
 import warnings
+from contextlib import redirect_stderr
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,7 @@ def _converted(trained: Trained, inputs: dict[str, NDArray[np.float32]]) -> byte
     network = _Named(trained.model, tuple(inputs)).to("cpu").eval()
     batch = tuple({0: torch.export.Dim("batch")} for _ in inputs)
     try:
-        logging.disable()  # on failure torch logs the whole graph
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # on failure torch prints the whole graph
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 network,
@@ -108,8 +108,6 @@ def _converted(trained: Trained, inputs: dict[str, NDArray[np.float32]]) -> byte
         raise RecogniserError(
             f"{trained.system.name} has no ONNX form: {first}; use its weights with `recognizer predict`"
         ) from None
-    finally:
-        logging.disable(logging.NOTSET)
     assert program is not None
     model = program.model_proto
     for node in (*model.graph.node, *(node for function in model.functions for node in function.node)):
