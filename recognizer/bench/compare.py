@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from recognizer.evaluation.metrics import Counts, Floats
 SWAPS = 2000
 Measure = Callable[[Floats | Counts], Floats]
 MEASURES: dict[str, Measure] = {"uf1": metrics.uf1, "uar": metrics.uar}
-Tested = Mapping[tuple[str, str], Mapping[str, Counts]]
+Key = tuple[str, str]  # system, trained on
+Tested = Mapping[Key, Mapping[str, Counts]]
 
 
 def compare(tested: Tested, subjects: Sequence[str], drawn: Counts) -> list[dict[str, Any]]:
@@ -28,13 +29,11 @@ def compare(tested: Tested, subjects: Sequence[str], drawn: Counts) -> list[dict
     """
     found: list[dict[str, Any]] = []
     for trained in dict.fromkeys(views for _, views in tested):
-        systems = {name: groups for (name, views), groups in tested.items() if views == trained}
+        keys = [key for key in tested if key[1] == trained]
         pairs = [
-            ({"trained_on": trained, "first": one, "second": two}, one, two) for one, two in combinations(systems, 2)
+            ({"trained_on": trained, "first": one[0], "second": two[0]}, one, two) for one, two in combinations(keys, 2)
         ]
-        found += _in_groups(
-            [(about, systems[first], systems[second]) for about, first, second in pairs], subjects, drawn
-        )
+        found += _in_groups(tested, pairs, subjects, drawn)
     return found
 
 
@@ -42,23 +41,24 @@ def compare_trainings(tested: Tested, subjects: Sequence[str], drawn: Counts) ->
     """Every two kinds of training views of the same system, the later less the earlier; otherwise see `compare`."""
     pairs = []
     for system in dict.fromkeys(name for name, _ in tested):
-        trained = {views: groups for (name, views), groups in tested.items() if name == system}
-        for second, first in combinations(trained, 2):
-            pairs.append(({"system": system, "first": first, "second": second}, trained[first], trained[second]))
-    return _in_groups(pairs, subjects, drawn)
+        keys = [key for key in tested if key[0] == system]
+        pairs += [
+            ({"system": system, "first": one[1], "second": two[1]}, one, two) for two, one in combinations(keys, 2)
+        ]
+    return _in_groups(tested, pairs, subjects, drawn)
 
 
 def _in_groups(
-    pairs: Sequence[tuple[dict[str, str], Mapping[str, Counts], Mapping[str, Counts]]],
-    subjects: Sequence[str],
-    drawn: Counts,
+    tested: Tested, pairs: Sequence[tuple[dict[str, str], Key, Key]], subjects: Sequence[str], drawn: Counts
 ) -> list[dict[str, Any]]:
-    """The pairs, (what they are, counts of the first, of the second), group by group."""
+    """The pairs, (what they are, first, second), group by group."""
     names = np.unique([*subjects], return_inverse=True)[1]
+    keys = dict.fromkeys(key for _, *both in pairs for key in both)
     found: list[dict[str, Any]] = []
-    for group in dict.fromkeys(group for _, first, _ in pairs for group in first):
+    for group in dict.fromkeys(group for key in keys for group in tested[key]):
+        sides = {key: _Side(tested[key][group], seeds_resampled(tested[key][group], drawn)) for key in keys}
         rows = [
-            about | {"group": group, **_differences(first[group], second[group], names, drawn)}
+            about | {"group": group, **_differences(sides[first], sides[second], names)}
             for about, first, second in pairs
         ]
         for measure in MEASURES:
@@ -68,16 +68,22 @@ def _in_groups(
     return found
 
 
-def _differences(one: Counts, other: Counts, subjects: Counts, drawn: Counts) -> dict[str, Any]:
-    again, again_other = seeds_resampled(one, drawn), seeds_resampled(other, drawn)
+class _Side(NamedTuple):
+    """counts : (R, K, C, C) of each seed and clip; again : (B, C, C) of each draw"""
+
+    counts: Counts
+    again: Floats
+
+
+def _differences(one: _Side, other: _Side, subjects: Counts) -> dict[str, Any]:
     found = {}
     for name, measure in MEASURES.items():
-        low, high = metrics.interval(measure(again) - measure(again_other))
-        difference = _known(measure(one.sum(axis=(0, 1)))) - _known(measure(other.sum(axis=(0, 1))))
+        low, high = metrics.interval(measure(one.again) - measure(other.again))
+        difference = _known(measure(one.counts.sum(axis=(0, 1)))) - _known(measure(other.counts.sum(axis=(0, 1))))
         found[name] = {
             "difference": round(difference, 6),
             "interval": [None if np.isnan(end) else round(end, 6) for end in (low, high)],
-            "p": round(swap_test(one.sum(axis=0), other.sum(axis=0), subjects, measure), 6),
+            "p": round(swap_test(one.counts.sum(axis=0), other.counts.sum(axis=0), subjects, measure), 6),
         }
     return found
 
