@@ -11,6 +11,7 @@ from mvgen.core.console import run_app
 from recognizer.commands.bench import bench
 from recognizer.commands.data import data
 from recognizer.commands.eval import evaluate
+from recognizer.commands.export import export
 from recognizer.commands.predict import predict
 from recognizer.commands.saliency import saliency
 from recognizer.commands.systems import systems
@@ -42,6 +43,7 @@ app.command("eval")(evaluate)
 app.command("bench")(bench)
 app.command("predict")(predict)
 app.command("saliency")(saliency)
+app.command("export")(export)
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from mvgen.core.errors import ConfigError
 from mvgen.core.settings import read_yaml
@@ -34,6 +34,45 @@ class Selection(BaseModel):
     )
 
 
+class Published(BaseModel):
+    """A published figure, and what has to be known about it."""
+
+    model_config = _STRICT
+
+    value: float | str
+    note: Annotated[str, Field(min_length=1)] = Field(description="printed below the table")
+
+
+class Confusion(BaseModel):
+    """A published confusion matrix. counts : rows are the true classes, in the order of the data's classes"""
+
+    model_config = _STRICT
+
+    counts: Annotated[tuple[tuple[Annotated[int, Field(ge=0)], ...], ...], Field(min_length=1)]
+    note: str = ""
+
+    @field_validator("counts")
+    @classmethod
+    def _square(cls, value: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+        if any(len(row) != len(value) for row in value):
+            raise ValueError("a confusion matrix has as many columns as rows")
+        return value
+
+
+Figure = float | str | Published
+Measured = Literal["accuracy", "uf1", "uar", "macro_f1", "micro_f1"]
+
+
+def figures_of(published: Mapping[str, Figure]) -> dict[str, float | str]:
+    """Column -> published figure, without its note."""
+    return {name: one.value if isinstance(one, Published) else one for name, one in published.items()}
+
+
+def notes_of(published: Mapping[str, Figure]) -> dict[str, str]:
+    """Column -> note at the published figure, where it has one."""
+    return {name: one.note for name, one in published.items() if isinstance(one, Published)}
+
+
 class SystemConfig(BaseModel):
     """One row of the table: a system, its options, and its published results."""
 
@@ -44,7 +83,10 @@ class SystemConfig(BaseModel):
     options: dict[str, Any] = Field(default={}, description="options of the system")
     training: dict[str, Any] = Field(default={}, description="epochs, batch, rate ... instead of the paper's")
     train: tuple[Views, ...] | None = Field(default=None, description="training views instead of the benchmark's")
-    published: dict[str, float | str] = Field(default={}, description="column -> result in the paper, for comparison")
+    published: dict[str, Figure] = Field(
+        default={}, description="column -> result in the paper, for comparison; or {value, note}"
+    )
+    confusion: Confusion | None = Field(default=None, description="the paper's confusion matrix, printed beside ours")
 
     @property
     def title(self) -> str:
@@ -66,8 +108,11 @@ class BenchConfig(BaseModel):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(default=(0, 1, 2), description="of training")
     selection: Selection = Selection()
     systems: Annotated[tuple[SystemConfig, ...], Field(min_length=1)]
-    published: dict[str, dict[str, float | str]] = Field(
+    published: dict[str, dict[str, Figure]] = Field(
         default={}, description="published results of other work, not measured here: name -> column -> result"
+    )
+    beside: dict[str, Measured] = Field(
+        default={}, description="published column -> the measured figure that means the same, printed beside it"
     )
     shuffle_labels: bool = Field(
         default=False, description="shuffle the labels of the clips: accuracy above chance then shows a leak"
@@ -86,6 +131,14 @@ class BenchConfig(BaseModel):
         if twice:
             raise ValueError(f"two systems have the label {twice[0]!r}; give one of them another label")
         return value
+
+    @model_validator(mode="after")
+    def _beside_a_column(self) -> Self:
+        columns = {column for row in (*(s.published for s in self.systems), *self.published.values()) for column in row}
+        unknown = sorted(set(self.beside) - columns)
+        if unknown:
+            raise ValueError(f"beside: no published column is called {unknown[0]!r}")
+        return self
 
 
 def load_bench(path: Path, overrides: Mapping[str, Any] | None = None) -> BenchConfig:

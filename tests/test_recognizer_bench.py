@@ -23,7 +23,7 @@ from recognizer.bench.run import run_bench
 from recognizer.bench.tables import gain_lines, latex, markdown
 from recognizer.bench.units import Data, Prediction, Unit
 from recognizer.cli import app
-from recognizer.config import BenchConfig, load_bench
+from recognizer.config import BenchConfig, figures_of, load_bench, notes_of
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.protocols import Protocol, make_folds
 
@@ -138,6 +138,9 @@ def test_gain_and_the_share_of_the_oracles_are_those_computed_by_hand() -> None:
     assert gain["kept"]["mean"] == pytest.approx(1 / 6, abs=1e-6)
     assert gain["true"]["mean"] == 0.5
     assert gain["kept"]["share_of_oracle"]["mean"] == pytest.approx(1 / 3, abs=1e-6)
+    assert gain["kept"]["uar"]["mean"] == pytest.approx(1 / 6, abs=1e-6)
+    assert gain["true"]["uf1"]["mean"] == pytest.approx(1 - (4 / 7 + 2 / 5) / 2, abs=1e-6)
+    assert gain["kept"]["uf1"]["share_of_oracle"]["mean"] == pytest.approx((2 / 3 - 17 / 35) / (18 / 35), abs=1e-5)
     assert results["systems"][0]["trained_on"]["kept"]["true"]["confusion"] == [[2, 1], [1, 2]]
     lines = gain_lines(results)
     assert "multi-view training against frontal training, on true views: +16.7 points" in lines[0]
@@ -164,12 +167,24 @@ def test_an_oracle_that_gains_nothing_leaves_no_share() -> None:
 def test_tables_show_what_was_published_beside_what_was_measured() -> None:
     same = {"source": [0] * 6, "yaw+15": [0] * 6}
     settings, data, found = _fixed({"source": same, "true": same})
-    settings = settings.model_copy(update={"published": {"Others & co.": {"paper": "0.33 / 0.51"}}, "title": "50 %"})
-    results = summarise(settings, data, found)
+    system = {
+        "name": "nearest",
+        "published": {"F": 0.5},
+        "confusion": {"counts": [[2, 1], [0, 3]], "note": "all views"},
+    }
+    other = {"F": {"value": "0.33 / 0.51", "note": "on 50 % of the clips"}}
+    changes = {"published": {"Others & co.": other}, "beside": {"F": "uf1"}, "systems": [system], "title": "50 %"}
+    results = summarise(BenchConfig(**{**settings.model_dump(), **changes}), data, found)
     text, tex = markdown(results), latex(results)
-    assert "| nearest | 0.500 / 0.500 | 0.500 / 0.500 | 0.5 |" in text
-    assert "| Others & co. | - | - | 0.33 / 0.51 |" in text
-    assert r"Others \& co. & - & - & 0.33 / 0.51 \\" in tex
+    assert "| UF1, source: frontal / oracle | UF1, true: frontal / oracle | published: F |" in text
+    assert "| nearest | 0.500 / 0.500 | 0.500 / 0.500 | 0.333 / 0.333 | 0.333 / 0.333 | 0.5 |" in text
+    assert "| Others & co. | - | - | - | - | 0.33 / 0.51 [1] |" in text
+    assert r"Others \& co. & - & - & - & - & 0.33 / 0.51 [1] \\" in tex
+    for written in (text, tex.replace("\\", "")):
+        assert "[1] on 50 % of the clips" in written
+        assert "Confusion of nearest as published, 5 of 6 right (83.3%)" in written
+        assert "Gain over frontal training" in written
+        assert "Trainings compared" in written
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") >= 3
     assert set(plots(results)) == {"accuracy_over_yaw.png", "confusion.png"}
     assert plots(results) == plots(results)
@@ -244,6 +259,13 @@ def test_the_benchmarks_of_the_papers_are_read(path: Path) -> None:
     settings = load_bench(path)
     assert settings.title
     assert all(system.name for system in settings.systems)
+    for system in settings.systems:
+        accuracy = figures_of(system.published).get("accuracy")
+        assert accuracy is None or 0 < float(accuracy) < 1
+        if system.confusion is not None:  # agrees with the figure beside it, or it is said that it does not
+            counts = np.array(system.confusion.counts)
+            agrees = accuracy is not None and round(np.trace(counts) / counts.sum(), 4) == accuracy
+            assert agrees or "contradicts" in " ".join(notes_of(system.published).values())
 
 
 @pytest.mark.parametrize(
@@ -251,6 +273,8 @@ def test_the_benchmarks_of_the_papers_are_read(path: Path) -> None:
     [
         ("systems: [{name: nearest}]\nsysems: 1", ConfigError, "sysems"),
         ("systems: []", ConfigError, "systems"),
+        ("systems: [{name: nearest}]\nbeside: {F1: uf1}", ConfigError, "no published column is called 'F1'"),
+        ("systems: [{name: nearest, confusion: {counts: [[1, 2]]}}]", ConfigError, "as many columns as rows"),
         ("systems: [{name: nearest}, {name: nearest}]", ConfigError, "two systems have the label 'nearest'"),
         ("systems: [{name: neares}]", RecogniserError, "did you mean 'nearest'"),
         ("systems: [{name: tiny-network, training: {epoch: 3}}]", RecogniserError, "has no 'epoch'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recognizer.bench.compare import compare, holm, seeds_resampled, swap_test
+from recognizer.bench.compare import compare, compare_trainings, holm, seeds_resampled, shares_interval, swap_test
 from recognizer.bench.tables import latex, markdown
 from recognizer.evaluation import metrics
 
@@ -55,6 +55,24 @@ def test_holm_corrects_in_the_order_of_size() -> None:
     assert holm([]) == []
 
 
+def test_shares_are_the_percentiles_of_the_draws_where_the_oracle_always_gains() -> None:
+    draw = np.random.default_rng(0)
+    oracle = draw.uniform(1, 2, 2000)
+    shares = draw.normal(0.8, 0.1, 2000)
+    np.testing.assert_allclose(shares_interval(shares * oracle, oracle), np.percentile(shares, [2.5, 97.5]), atol=2e-3)
+    assert shares_interval(oracle / 2, oracle) == (0.5, 0.5)
+
+
+def test_a_share_of_a_gain_that_may_be_none_has_no_bound() -> None:
+    draw = np.random.default_rng(0)
+    oracle = draw.normal(1, 0.45, 4000)  # at or below zero in about one draw of eighty
+    gain = 0.8 * oracle + draw.normal(0, 0.2, 4000)
+    low, high = shares_interval(gain, oracle)
+    kept = np.percentile((gain / oracle)[oracle > 0], [2.5, 97.5])
+    assert low < kept[0] < 0.8 < kept[1] < high < np.inf  # what draws that were left out would have narrowed
+    assert shares_interval(gain, oracle - 0.5) == (-np.inf, np.inf)
+
+
 def test_seeds_widen_the_interval_they_disagree_in() -> None:
     right = np.arange(100) % 2 == 0
     agree = np.stack([answers(right, LABELS)] * 2)
@@ -65,26 +83,37 @@ def test_seeds_widen_the_interval_they_disagree_in() -> None:
     np.testing.assert_array_equal(seeds_resampled(agree[:1], drawn), metrics.resampled(agree[0], drawn))
 
 
-def test_pairs_are_of_one_kind_of_training_and_stand_in_the_tables() -> None:
+def test_pairs_are_of_one_training_or_of_one_system_and_stand_in_the_tables() -> None:
     better, worse = answers(np.ones(100, bool), LABELS)[None], answers(np.arange(100) % 2 == 0, LABELS)[None]
-    drawn = metrics.draws([f"s{number}" for number in SUBJECTS])
+    subjects = [f"s{number}" for number in SUBJECTS]
+    drawn = metrics.draws(subjects)
     tested = {
         ("good", "source"): {"source": better, "dataset one": better},
         ("bad", "source"): {"source": worse, "dataset one": worse},
         ("good", "kept"): {"source": better, "dataset one": better},
     }
-    pairs = compare(tested, [f"s{number}" for number in SUBJECTS], drawn)
+    pairs = compare(tested, subjects, drawn)
     assert [(pair["first"], pair["second"], pair["trained_on"], pair["group"]) for pair in pairs] == [
         ("good", "bad", "source", "source"),
         ("good", "bad", "source", "dataset one"),
     ]
-    assert pairs[0]["interval"][0] > 0
-    assert pairs[0]["p"] == pairs[0]["p_holm"] < 0.001
+    for measure in ("uf1", "uar"):
+        assert pairs[0][measure]["interval"][0] > 0
+        assert pairs[0][measure]["p"] == pairs[0][measure]["p_holm"] < 0.001
+    trainings = compare_trainings({**tested, ("good", "kept"): tested["bad", "source"]}, subjects, drawn)
+    assert [(pair["system"], pair["first"], pair["second"], pair["group"]) for pair in trainings] == [
+        ("good", "kept", "source", "source"),
+        ("good", "kept", "source", "dataset one"),
+    ]
+    assert trainings[0]["uf1"]["interval"][1] < 0
+    assert trainings[0]["uf1"]["p_holm"] < 0.001
     results = {
         "title": "", "about": "", "data": {"clips": 1, "subjects": 1, "views": {}},
         "protocol": {"name": "megc", "folds": 1, "by_subject": True}, "seeds": [0], "labels_shuffled": False,
-        "groups": ["source"], "systems": [], "published": {}, "headline": "source", "classes": [], "compared": pairs,
+        "groups": ["source"], "systems": [], "published": {}, "published_notes": {}, "beside": {}, "headline": "source",
+        "classes": [], "compared": pairs, "compared_trainings": trainings,
     }  # fmt: skip
     for written in (markdown(results), latex(results)):
         assert "good less bad" in written
+        assert "multi-view less frontal" in written
         assert "dataset one" in written

@@ -19,6 +19,7 @@ from recognizer.config import BenchConfig
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.flow_tree import CLASSES, STYLES, write_flow_tree
 from recognizer.evaluation.protocols import Protocol, make_folds
+from recognizer.evaluation.synthetic_samples import synthetic_sample
 from recognizer.learning.data import prepare
 from recognizer.learning.fit import Device, Rows, scores, train_classifier, train_network
 from recognizer.ops.copies import mirrored, turned
@@ -28,6 +29,7 @@ from recognizer.readers.flow_images import FlowImageReader
 from recognizer.records import Sample
 from recognizer.systems import SYSTEMS, FeatureSystem, NeuralSystem, get_system
 from recognizer.systems.base import Training
+from recognizer.systems.causalnet import Look, directions
 from recognizer.systems.htnet import four_squares
 from recognizer.systems.needs import check_needs, motion_systems
 
@@ -37,6 +39,7 @@ pytestmark = pytest.mark.slow
 EASY = tuple(replace(style, subjects=4, clips=(8, 8, 8), noise=0.05, head=0.05, misplaced=0.005) for style in STYLES)
 SMALL: dict[str, dict[str, Any]] = {
     "htnet": {"dim": 24, "blocks": (1, 1, 1)},
+    "causalnet": {"dim": 24, "blocks": (1, 1, 1)},
     "tscnn-dynamic": {"size": 16, "copies": 1},
     "motion-views": {"members": 1, "dropout": 0.2},
 }
@@ -47,6 +50,7 @@ TRAINING: dict[str, Training] = {
     "dual-inception": Training(epochs=8, batch=16, rate=1e-3, optimiser="adam"),
     "rcn-a": Training(epochs=12, batch=16, rate=5e-3, optimiser="adam"),
     "htnet": Training(epochs=20, batch=16, rate=1e-3, optimiser="adam"),
+    "causalnet": Training(epochs=8, batch=16, rate=1e-3, optimiser="adam"),
     "tscnn-dynamic": Training(epochs=8, batch=16, rate=1e-3, optimiser="adam"),
     "motion-views": Training(epochs=15, batch=16, rate=5e-3, optimiser="adamw"),
 }
@@ -215,16 +219,49 @@ def test_published_networks_have_the_parameters_of_their_tables() -> None:
     assert _parameters("rcn-a") == rcn
 
 
-def test_htnet_has_the_parameters_of_its_code() -> None:
+def _tower(blocks: tuple[int, int, int]) -> int:
     def block(width: int, heads: int) -> int:
         inner = width // heads * heads
-        return (
-            3 * width * inner + _dense(inner, width) + _dense(width, 4 * width) + _dense(4 * width, width) + 4 * width
-        )
+        attention = 3 * width * inner + _dense(inner, width)
+        return attention + _dense(width, 4 * width) + _dense(4 * width, width) + 4 * width
 
-    levels = 2 * block(256, 3) + 2 * block(512, 6) + 8 * block(1024, 12) + 3  # one learned position each
+    levels = sum(many * block(256 * 2**level, 3 * 2**level) + 1 for level, many in enumerate(blocks))  # and positions
     aggregations = sum(9 * low * high + high + 2 * high for low, high in ((256, 512), (512, 1024)))
-    assert _parameters("htnet") == _dense(147, 256) + levels + aggregations + 2 * 1024 + _dense(1024, 3)
+    return _dense(147, 256) + levels + aggregations
+
+
+def test_htnet_has_the_parameters_of_its_code() -> None:
+    assert _parameters("htnet") == _tower((2, 2, 8)) + 2 * 1024 + _dense(1024, 3)
+
+
+def test_causalnet_has_the_parameters_of_its_code() -> None:
+    look = _dense(256, 256) + _dense(256, 512) + _dense(256, 256)
+    dense = _dense(256, 1024) + _dense(1024, 256)
+    positions = 9 * (512 + look + dense)
+    causes = 512 + 2 * look + dense + 4 * _dense(256, 256)
+    assert _parameters("causalnet") == 2 * _tower((3, 3, 9)) + positions + causes + _dense(3072, 2048) + _dense(2048, 3)
+
+
+def test_a_token_of_causalnet_does_not_see_the_one_across_the_diagonal() -> None:
+    torch.manual_seed(0)
+    look = Look(16, 16, 0.5)
+    asked = torch.randn(1, 4, 16)
+    changed = asked.clone()
+    changed[:, 3] += 1  # across from the first
+    before, after = look(asked, asked), look(asked, changed)
+    torch.testing.assert_close(after[:, 0], before[:, 0])
+    assert not torch.allclose(after[:, 1:3], before[:, 1:3])
+
+
+def test_causalnet_reads_contraction_relaxation_and_their_directions() -> None:
+    sample = synthetic_sample(label=0, frames=9, size=64)
+    pictures = get_system("causalnet").prepare(sample)["motion"]
+    assert pictures.shape == (4, 3, 28, 28)
+    assert pictures[0, 0].argmax() == pytest.approx(pictures[1, 0].argmin(), abs=56)  # there and back again
+    right, left = (directions(np.full((2, 2, 2), (way, 0), np.float32))[:, 0, 0] for way in (1, -1))
+    np.testing.assert_allclose([right, left], [[255, 0, 0], [0, 255, 255]], atol=1e-3)
+    ends_at_apex = replace(sample, frames=sample.frames[:5], flow=sample.flow[:4], offset=4)
+    assert not get_system("causalnet").prepare(ends_at_apex)["motion"][1].any()
 
 
 def test_mmnet_has_the_parameters_of_its_code() -> None:

@@ -37,6 +37,7 @@ def test_figures_agree_with_scikit_learn() -> None:
         found = metrics.figures(confusion_matrix(labels, said, labels=range(4))[None])
         assert found.accuracy == pytest.approx(accuracy_score(labels, said))
         assert found.uf1 == pytest.approx(f1_score(labels, said, average="macro"))
+        assert found.micro_f1 == pytest.approx(f1_score(labels, said, average="micro"))
         assert found.uar == pytest.approx(recall_score(labels, said, labels=np.unique(labels), average="macro"))
 
 

@@ -8,11 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from factories import AstronautDetector, astronaut
 from numpy.typing import NDArray
 from torch import nn
 
 from mvgen.core.camera import EYE_DISTANCE
 from mvgen.core.landmarks68 import MOUTH, five_points
+from mvgen.faces.crop import crop_frames, track_face
+from mvgen.faces.face_mesh import FaceMesh
+from mvgen.faces.landmarks import ibug_landmarks
+from recognizer.errors import RecogniserError
 from recognizer.evaluation.synthetic_samples import synthetic_sample
 from recognizer.ops.alignment import LocalWeightedMean, aligned_face
 from recognizer.ops.clips import expression, resampled, resampled_flow, resized_flow, select
@@ -23,8 +28,10 @@ from recognizer.ops.magnification import magnified
 from recognizer.ops.recurrent_convolution import RecurrentConvolution
 from recognizer.ops.spiking import SpikingBranch
 from recognizer.ops.texture import UNIFORM, lbp_sip, lbp_top
+from recognizer.systems import get_system
 from recognizer.systems.bi_woof import bi_woof
 from recognizer.systems.mdmo import POINTS, mdmo, regions
+from recognizer.systems.microexp_fusenet import boxes_of
 from recognizer.systems.strcn_a import Choices, Network
 from recognizer.systems.strcn_g import apex_of
 
@@ -111,6 +118,18 @@ def test_a_box_around_points_stays_in_the_picture() -> None:
     assert (rows, columns) == (slice(14, 16), slice(14, 16))
 
 
+def test_the_eye_crop_of_fusenet_holds_the_brows_of_a_photographed_face() -> None:
+    face = track_face(astronaut()[None], 256, AstronautDetector())
+    found = FaceMesh("cpu").find(crop_frames(astronaut()[None], face))
+    landmarks = ibug_landmarks(found)[0].astype(np.float32)
+    assert landmarks.shape == (68, 2)
+    for part, points in (("eyes", np.r_[17:27, 36:48]), ("mouth", np.r_[48:68])):
+        rows, columns = boxes_of(landmarks, 256)[part]
+        x, y = landmarks[points].T
+        assert ((columns.start <= x) & (x < columns.stop)).all(), part
+        assert ((rows.start <= y) & (y < rows.stop)).all(), part
+
+
 def test_local_weighted_mean_of_an_affine_map_is_that_map() -> None:
     points = mean_landmarks(100, "source").astype(np.float64)
     matrix, shift = np.array([[1.1, 0.2], [-0.1, 0.9]]), np.array([3.0, -2.0])
@@ -173,6 +192,21 @@ def test_magnification_makes_a_known_motion_larger() -> None:
         expected = 0.1 * abs(1 + factor * gain)
         assert np.sqrt(2 * (found**2).mean()) == pytest.approx(expected, rel=0.12)
     np.testing.assert_allclose(displacement(magnified(grating(motion), 0.0)), motion, atol=1e-3)
+
+
+def test_bands_of_magnification_are_chosen_and_may_begin_at_rest() -> None:
+    motion = (0.1 * np.sin(2 * np.pi * np.arange(96) / 16)).astype(np.float32)
+    turn = np.exp(-2j * np.pi / 16)
+    for slow, fast in ((0.4, 1.0), (0.0, 0.05)):
+        low = [share / (1 - (1 - share) * turn) for share in (slow, fast)]
+        found = displacement(magnified(grating(motion), 8, slow, fast))[32:]
+        gain = abs(1 + 8 * (low[1] - low[0]))
+        assert np.sqrt(2 * ((found - found.mean()) ** 2).mean()) == pytest.approx(0.1 * gain, rel=0.15)
+    sample = synthetic_sample(size=64)
+    narrow, usual = (get_system("strcn-a", **band).prepare(sample)["clip"] for band in ({"fast": 0.1}, {}))
+    assert np.abs(np.diff(narrow, axis=1)).mean() < np.abs(np.diff(usual, axis=1)).mean()
+    with pytest.raises(RecogniserError, match="slow must be less than fast"):
+        get_system("strcn-g", slow=0.5)
 
 
 def test_magnification_leaves_the_first_frame_and_what_is_still() -> None:

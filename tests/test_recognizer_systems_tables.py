@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from recognizer.errors import RecogniserError
 from recognizer.systems import NeuralSystem, get_system
 
 Shape = tuple[int, ...]
@@ -27,6 +29,12 @@ def shapes(system: Any, inputs: dict[str, Shape], kinds: tuple[type[nn.Module], 
         logits = network({name: torch.zeros(2, *shape) for name, shape in inputs.items()})
     assert logits.shape == (2, 3)
     return seen
+
+
+def parameters(system: Any) -> int:
+    assert isinstance(system, NeuralSystem)
+    with torch.device("meta"):
+        return sum(weights.numel() for weights in system.network(classes=3).parameters())
 
 
 LAYERS = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.AvgPool2d, nn.MaxPool3d, nn.Dropout, nn.Flatten, nn.Linear)
@@ -80,6 +88,27 @@ def test_microexp_fusenet_late_is_table_3() -> None:
     assert shapes(system, PARTS, LAYERS) == [*stream, *stream, ("Linear", (3,))]
     with torch.device("meta"):
         assert system.network(3).classify.in_features == 256  # type: ignore[attr-defined]
+
+
+def test_microexp_has_the_parameters_of_its_layers_in_keras() -> None:
+    convolution = 32 * (3 * 3 * 15 + 1)
+
+    def dense(*units: int) -> int:
+        return sum((before + 1) * after for before, after in itertools.pairwise(units))
+
+    expected = {
+        "microexp-stcnn": convolution + dense(345600, 128, 3),
+        "microexp-fusenet-intermediate": 2 * convolution + dense(172800, 1024, 128, 3),
+        "microexp-fusenet-late": 2 * (convolution + dense(86400, 1024, 128)) + dense(256, 3),
+    }
+    assert {name: parameters(get_system(name)) for name in expected} == expected
+
+
+def test_kernels_of_microexp_are_those_of_table_9() -> None:
+    found = shapes(get_system("microexp-stcnn", kernel=7, kernel_depth=19), {"clip": (1, 96, 64, 64)}, LAYERS)
+    assert found[:2] == [("Conv3d", (32, 78, 58, 58)), ("MaxPool3d", (32, 26, 19, 19))]
+    with pytest.raises(RecogniserError, match="a kernel of 3 x 3 x 19 leaves nothing to pool of 64 x 64 x 18"):
+        get_system("microexp-stcnn", depth=18, kernel_depth=19)
 
 
 def test_the_kernel_of_microexp_is_3_by_3_by_15_with_32_filters() -> None:
@@ -151,6 +180,12 @@ def test_tscnn_is_figure_1() -> None:
     found = shapes(get_system("tscnn"), inputs, LAYERS)
     features = 2 * 4608 + 512
     assert found == [*stream(48), *stream(16), *stream(48), ("Dropout", (features,)), ("Linear", (3,))]
+
+
+def test_a_slope_of_tscnn_belongs_to_a_channel() -> None:
+    convolutions = 25 * (1 + 9 + 4) * 64 + 3 * 64 + 25 * 64 * (64 + 64 + 128) + 25 * 128 * 128 + 2 * 64 + 2 * 128
+    slopes = 3 * 64 + 2 * 64 + 2 * 128
+    assert parameters(get_system("tscnn")) == convolutions + slopes + (2 * 4608 + 512) * 3 + 3
 
 
 @pytest.mark.parametrize("streams", [{"static"}, {"local"}, {"dynamic"}, {"local", "dynamic"}])

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from recognizer.bench.compare import compare, seeds_resampled
+from recognizer.bench.compare import MEASURES, compare, compare_trainings, seeds_resampled, shares_interval
 from recognizer.bench.units import Data, Prediction, Unit
-from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
+from recognizer.config import BenchConfig, SystemConfig, figures_of, notes_of, open_system, training_of
 from recognizer.evaluation import metrics
 from recognizer.evaluation.metrics import Counts, Floats
 from recognizer.evaluation.protocols import Views
@@ -42,9 +42,9 @@ def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Pre
     """Results of a benchmark as plain values: see `results.json`.
 
     Figures are means over the seeds, with their spread (standard deviation) and the middle 95 % of a bootstrap over
-    subjects, their clips and seeds. The gain of a system is the accuracy on the headline views when trained on more
-    than the front, less that when trained on the front only, over the same draws; its share, the part of the oracle's
-    gain. `compared` says whether systems differ, see `compare`.
+    subjects, their clips and seeds. The gain of a system is the accuracy, UF1 or UAR on the headline views when trained
+    on more than the front, less that when trained on the front only, over the same draws; its share, the part of the
+    oracle's gain. `compared` says whether systems differ, `compared_trainings` whether trainings do, see `compare`.
     """
     clips = {entry.clip: entry for entry in data.entries}
     predicted = {each.clip for predictions in found.values() for each in predictions}
@@ -57,8 +57,8 @@ def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Pre
     for number, row in enumerate(config.systems):
         trained = row.train or config.train
         counted = {views: _count(config, data, found, number, views, groups, [*tested]) for views in trained}
-        systems.append(_system(row, counted, headline(groups), drawn))
         asked = [name for name in groups if name == headline(groups) or name.startswith("dataset ")]
+        systems.append(_system(row, counted, asked, drawn))
         for views, one in counted.items():
             compared[row.title, views] = {name: one[name].clips for name in asked}
     kinds = [kind for kind in ("source", "built", "true") if kind in groups]
@@ -83,7 +83,10 @@ def summarise(config: BenchConfig, data: Data, found: Mapping[Unit, Sequence[Pre
         "groups": list(groups),
         "systems": systems,
         "compared": compare(compared, [*tested.values()], drawn),
-        "published": {name: dict(columns) for name, columns in config.published.items()},
+        "compared_trainings": compare_trainings(compared, [*tested.values()], drawn),
+        "beside": dict(config.beside),
+        "published": {name: figures_of(columns) for name, columns in config.published.items()},
+        "published_notes": {name: notes_of(columns) for name, columns in config.published.items()},
     }
 
 
@@ -136,20 +139,27 @@ def _count(  # noqa: PLR0917
     return {name: _Tested(counts[name], by_clip[name]) for name in groups}
 
 
-def _system(row: SystemConfig, tested: Mapping[Views, dict[str, _Tested]], group: str, drawn: Counts) -> dict[str, Any]:
+def _system(
+    row: SystemConfig, tested: Mapping[Views, dict[str, _Tested]], asked: Sequence[str], drawn: Counts
+) -> dict[str, Any]:
+    """Figures and gains of a system. asked : the headline's group, then those of the datasets"""
     system = open_system(row)
     training = training_of(row, system)
+    gains = {group: _gain({views: groups[group] for views, groups in tested.items()}, drawn) for group in asked}
     return {
         "label": row.title,
         "system": row.name,
         "options": asdict(system.options),
         "training": None if training is None else asdict(training),
-        "published": dict(row.published),
+        "published": figures_of(row.published),
+        "published_notes": notes_of(row.published),
+        "published_confusion": None if row.confusion is None else row.confusion.model_dump(),
         "trained_on": {
             views: {name: _figures(counts, drawn) for name, counts in groups.items()}
             for views, groups in tested.items()
         },
-        "gain": _gain({views: groups[group] for views, groups in tested.items()}, drawn),
+        "gain": gains[asked[0]],
+        "gain_by_dataset": {group: gains[group] for group in asked[1:]},
     }
 
 
@@ -167,39 +177,29 @@ def _figures(tested: _Tested, drawn: Counts) -> dict[str, Any]:
     return found | {"confusion": tested.seeds.sum(axis=(0, 1)).tolist()}
 
 
-def _gain(tested: Mapping[Views, _Tested], drawn: Counts) -> dict[str, Any]:
-    """Gain in accuracy by training on more than frontal views, and its share of the oracle's gain."""
+def _gain(tested: Mapping[Views, _Tested], drawn: Counts) -> dict[Views, dict[str, Any]]:
+    """Gains by training on more than frontal views, and shares of the oracle's: of accuracy, and of UF1 and UAR."""
     if "source" not in tested:
         return {}
-    mean = {views: _mean_accuracy(one) for views, one in tested.items()}
-    again = {views: metrics.accuracy(seeds_resampled(one.clips, drawn)) for views, one in tested.items()}
-    found: dict[str, Any] = {}
-    for views in tested:
-        if views != "source":
-            low, high = metrics.interval(again[views] - again["source"])
-            found[views] = {"mean": _plain(mean[views] - mean["source"]), "interval": [_plain(low), _plain(high)]}
-    for views in ("kept", "all"):
-        if views in tested and "true" in tested:
-            share = _share(mean[views] - mean["source"], mean["true"] - mean["source"])
-            drawn_share = _shares(again[views] - again["source"], again["true"] - again["source"])
-            found[views]["share_of_oracle"] = {
-                "mean": _plain(share),
-                "interval": [_plain(end) for end in metrics.interval(drawn_share)],
-            }
+    counts = {views: seeds_resampled(one.clips, drawn) for views, one in tested.items()}
+    found: dict[Views, dict[str, Any]] = {views: {} for views in tested if views != "source"}
+    for name, measure in {"accuracy": metrics.accuracy, **MEASURES}.items():
+        mean = {views: float(measure(one.seeds.sum(axis=1)).mean()) for views, one in tested.items()}
+        again = {views: measure(one) for views, one in counts.items()}
+        gain = {views: (mean[views] - mean["source"], again[views] - again["source"]) for views in found}
+        for views, (value, draws) in gain.items():
+            one: dict[str, Any] = {"mean": _plain(value), "interval": [_plain(end) for end in metrics.interval(draws)]}
+            if views != "true" and "true" in gain:
+                one["share_of_oracle"] = _share(value, draws, *gain["true"])
+            found[views].update(one if name == "accuracy" else {name: one})
     return found
 
 
-def _mean_accuracy(tested: _Tested) -> float:
-    return float(metrics.accuracy(tested.seeds.sum(axis=1)).mean())
-
-
-def _share(gain: float, oracle: float) -> float:
-    """Share of the oracle's gain; NaN if the oracle gains nothing."""
-    return gain / oracle if oracle > 0 else math.nan
-
-
-def _shares(gain: Floats, oracle: Floats) -> Floats:
-    return np.divide(gain, oracle, out=np.full(gain.shape, np.nan), where=oracle > 0)
+def _share(gain: float, draws: Floats, oracle: float, oracle_draws: Floats) -> dict[str, Any]:
+    """Share of the oracle's gain, and its interval, where None is an open end; no share if the oracle gains nothing."""
+    if not oracle > 0:
+        return {"mean": None, "interval": [None, None]}
+    return {"mean": _plain(gain / oracle), "interval": [_plain(end) for end in shares_interval(draws, oracle_draws)]}
 
 
 def _plain(value: float | np.floating) -> float | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mvgen.core.config import canonical_json
 from mvgen.core.device import one_thread
+from mvgen.core.errors import ConfigError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store.manifest import digest_of
 from recognizer.config import BenchConfig, SystemConfig, open_system, training_of
@@ -101,6 +102,12 @@ def open_bench_data(config: BenchConfig, folder: Path) -> Data:
     """Open the data of a benchmark and split it. Raises RecogniserError for data that the protocol cannot use."""
     reader = open_data(config.data, folder / "samples")
     check_needs(reader, (open_system(row) for row in config.systems))
+    for row in config.systems:
+        if row.confusion is not None and len(row.confusion.counts) != len(reader.classes):
+            raise ConfigError(
+                f"{row.title}: the published confusion has {len(row.confusion.counts)} classes, the data have "
+                f"{len(reader.classes)}; correct `confusion`, or `data.classes`"
+            )
     entries = reader.entries
     if config.shuffle_labels:
         other = shuffled_labels(entries, config.protocol.seed)
@@ -276,9 +283,9 @@ def read_unit(plan: Plan, unit: Unit) -> tuple[Prediction, ...] | None:
 
 def bench_identity(config: BenchConfig, data: Data, code: str) -> dict[str, Any]:
     """All that the results of a benchmark depend on; data count by their digests, not by their paths."""
-    settings = config.model_dump(mode="json", exclude={"data", "title", "about", "published"})
+    settings = config.model_dump(mode="json", exclude={"data", "title", "about", "published", "beside"})
     for system in settings["systems"]:
-        del system["published"]
+        del system["published"], system["confusion"]
         system["package"] = SYSTEMS.package(system["name"])
     views = digest_of(
         [

@@ -47,7 +47,7 @@ def bench(
     from mvgen.core.console import print_table
     from recognizer.bench.action_units import unit_rows
     from recognizer.bench.run import run_bench
-    from recognizer.bench.tables import gain_lines, main_rows
+    from recognizer.bench.tables import gain_lines, main_table
     from recognizer.config import choose_systems, load_bench
 
     overrides: dict[str, Any] = {}
@@ -68,8 +68,12 @@ def bench(
     )
     print()
     units = results.get("task") == "action-units"
-    print_table(*(unit_rows(results) if units else main_rows(results)))
-    for line in [] if units else gain_lines(results):
+    if units:
+        print_table(*unit_rows(results))
+    else:
+        table = main_table(results)
+        print_table(table.header, table.rows)
+    for line in [] if units else [*table.notes, *gain_lines(results)]:
         print(line)
     print(f"\n{out / 'results.md'}, {'' if units else 'results.tex and '}results.json beside it")
     return 0

@@ -18,8 +18,8 @@ Counts = NDArray[np.integer]
 Floats = NDArray[np.floating]
 
 DRAWS = 2000
-_TAIL = 2.5  # percent on each side of a 95 % interval
-NAMES = ("accuracy", "uf1", "uar", "macro_f1")
+TAIL = 2.5  # percent on each side of a 95 % interval
+NAMES = ("accuracy", "uf1", "uar", "macro_f1", "micro_f1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,15 @@ class Figures:
     uf1 : mean over the classes of 2 TP / (2 TP + FP + FN), counts pooled over all folds
     uar : mean over the classes of TP / N, counts pooled over all folds
     macro_f1 : mean over the folds of the mean F1 over the classes that occur in the fold
+    micro_f1 : F1 of the hits, false alarms and misses of all classes together, as STRCN's section IV-B defines its F1.
+        Every view has one class, so that it is the same number as the accuracy
     """
 
     accuracy: float
     uf1: float
     uar: float
     macro_f1: float
+    micro_f1: float
 
 
 def accuracy(counts: Floats | Counts) -> Floats:
@@ -56,6 +59,13 @@ def uar(counts: Floats | Counts) -> Floats:
     return _mean(_ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1)))
 
 
+def micro_f1(counts: Floats | Counts) -> Floats:
+    """(..., C, C) -> (...,) F1 of the counts of all classes together; NaN for an empty matrix."""
+    hits = np.trace(counts, axis1=-2, axis2=-1)
+    misses = counts.sum(axis=(-2, -1)) - hits  # a miss of one class is a false alarm of another
+    return _ratio(2 * hits, 2 * hits + misses + misses)
+
+
 def figures(folds: Floats | Counts) -> Figures:
     """Figures of (F, C, C) counts, one matrix for each fold."""
     pooled = folds.sum(axis=0)
@@ -65,6 +75,7 @@ def figures(folds: Floats | Counts) -> Figures:
         uf1=float(uf1(pooled)),
         uar=float(uar(pooled)),
         macro_f1=float(uf1(filled).mean()) if len(filled) else float("nan"),
+        micro_f1=float(micro_f1(pooled)),
     )
 
 
@@ -90,7 +101,7 @@ def interval(values: Floats) -> tuple[float, float]:
     known = values[np.isfinite(values)]
     if not len(known):
         return float("nan"), float("nan")
-    low, high = np.percentile(known, [_TAIL, 100 - _TAIL])
+    low, high = np.percentile(known, [TAIL, 100 - TAIL])
     return float(low), float(high)
 
 

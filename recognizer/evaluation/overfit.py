@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "tscnn": {"size": 24},
     "tscnn-dynamic": {"size": 24},
     "htnet": {"dim": 24, "blocks": (1, 1, 1)},
+    "causalnet": {"dim": 24, "blocks": (1, 1, 1)},
     "mmnet": {"size": 64, "maps": 32},
     "cnn-frame": {"size": 32, "frames": 6},
     "cnn-lstm": {"size": 32, "frames": 6},

@@ -2,7 +2,8 @@
 
 Source: Wu et al., Eulerian Video Magnification for Revealing Subtle Changes in the World, SIGGRAPH 2012; STRCN, eq. 3
 and section IV-A. The interval [0.05, 0.4] and the wavelength 16 that STRCN gives are the coefficients of the two
-recursive low passes and the cut-off wavelength of Wu et al.'s released code; per frame, not hertz.
+recursive low passes and the cut-off wavelength of Wu et al.'s released code; per frame, not hertz. The band [1, 5] of
+table V has no such filter.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-_SLOW, _FAST = 0.05, 0.4
+SLOW, FAST = 0.05, 0.4
 _WAVELENGTH = 16.0
 _SMALLEST = 4  # pixels, side of the image below the coarsest band
 
 
-def magnified(frames: NDArray[np.generic], factor: float, slow: float = _SLOW, fast: float = _FAST) -> Floats:
+def magnified(frames: NDArray[np.generic], factor: float, slow: float = SLOW, fast: float = FAST) -> Floats:
     """A clip with its motion magnified.
 
     frames : (T, H, W) or (T, H, W, 3), in [0, 255]; factor : alpha
-    slow, fast : coefficients of the low-pass filters whose difference is the magnified band, in (0, 1]
+    slow, fast : coefficients of the low-pass filters whose difference is the magnified band, in [0, 1]. A filter of 0
+        keeps the first frame, one of 1 is no filter
     Returns the same shape, float32 in [0, 255]; the first frame is unchanged. For bands of the Laplacian pyramid too
     fine for the factor it is reduced to alpha = lambda / (8 delta) - 1, with delta = 16 / (8 (1 + factor)).
     """

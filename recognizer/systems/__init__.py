@@ -32,6 +32,7 @@ SYSTEMS = Registry[type[System[Any]]](
         ("dual-inception", "recognizer.systems.dual_inception:DualInception"),
         ("rcn-a", "recognizer.systems.rcn_a:RcnA"),
         ("htnet", "recognizer.systems.htnet:HTNet"),
+        ("causalnet", "recognizer.systems.causalnet:CausalNet"),
         ("mmnet", "recognizer.systems.mmnet:MMNet"),
         ("motion-views", "recognizer.systems.motion_views:MotionViews"),
         ("cnn-frame", "recognizer.systems.cnn_frame:CnnFrame"),

@@ -68,7 +68,7 @@ class System(ABC, Generic[Options]):
 
     name : as on the command line; source : paper and tables
     Choices : the frozen dataclass of its options; options : those chosen
-    needs : "frames", or "motion" for a system that reads nothing but the motion from the onset to the apex
+    needs : "frames", or "motion" for a system that can do with nothing but the motion from the onset to the apex
     """
 
     name: ClassVar[str]

@@ -28,7 +28,7 @@ class Network(nn.Module):
 
 class CnnFrame(FrameBaseline):
     name = "cnn-frame"
-    source = "after Takalkar and Xu 2017; STRCN, table II"
+    source = "after Takalkar and Xu 2017, layers of this project; STRCN, table II"
 
     def network(self, classes: int) -> nn.Module:
         return Network(self.options, classes)

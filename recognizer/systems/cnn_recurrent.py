@@ -28,7 +28,7 @@ class Network(nn.Module):
 
 class CnnLstm(FrameBaseline):
     name = "cnn-lstm"
-    source = "STRCN, table II, CNN-LSTM"
+    source = "after STRCN, table II, CNN-LSTM, layers of this project"
 
     def network(self, classes: int) -> nn.Module:
         return Network(nn.LSTM, self.options, classes)
@@ -36,7 +36,7 @@ class CnnLstm(FrameBaseline):
 
 class CnnGru(FrameBaseline):
     name = "cnn-gru"
-    source = "STRCN, table II, CNN-GRU"
+    source = "after STRCN, table II, CNN-GRU, layers of this project"
 
     def network(self, classes: int) -> nn.Module:
         return Network(nn.GRU, self.options, classes)

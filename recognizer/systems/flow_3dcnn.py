@@ -62,7 +62,7 @@ def _stream() -> nn.Sequential:
 
 class Flow3dCnn(NeuralSystem[Choices]):
     name = "flow-3dcnn"
-    source = "after Li et al. 2019"
+    source = "after Li et al. 2019, layers of this project"
     Choices = Choices
     training = Training(epochs=60, batch=32, rate=1e-3, optimiser="adam", weight_decay=5e-4)
 

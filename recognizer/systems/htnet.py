@@ -100,33 +100,42 @@ def _feed_forward(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, 4 * channels, 1), nn.GELU(), nn.Conv2d(4 * channels, channels, 1))
 
 
-class Network(nn.Module):
-    """`motion` (B, 3, 28, 28), put together of four squares, -> logits."""
+class Tower(nn.Module):
+    """A picture (B, 3, 28, 28), put together of four squares, -> one token (B, 4 dim, 1, 1)."""
 
-    def __init__(self, choices: Choices, classes: int) -> None:
+    def __init__(self, dim: int, heads: int, blocks: tuple[int, int, int]) -> None:
         super().__init__()
-        widths = [choices.dim * 2**level for level in range(3)]
+        widths = [dim * 2**level for level in range(3)]
         self.patches = nn.Conv2d(3, widths[0], _PATCH, stride=_PATCH)
-        self.levels = nn.ModuleList(
-            Level(width, choices.heads * 2**level, choices.blocks[level]) for level, width in enumerate(widths)
-        )
+        self.levels = nn.ModuleList(Level(width, heads * 2**level, blocks[level]) for level, width in enumerate(widths))
         self.aggregations = nn.ModuleList(
             nn.Sequential(nn.Conv2d(low, high, 3, padding=1), ChannelNorm(high), nn.MaxPool2d(3, 2, padding=1))
             for low, high in pairwise(widths)
         )
-        self.classify = nn.Sequential(
-            ChannelNorm(widths[-1]), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes)
-        )
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        tokens = self.patches(inputs["motion"])
+    def forward(self, picture: Tensor) -> Tensor:
+        tokens = self.patches(picture)
         for number, level in enumerate(self.levels):
             side = tokens.shape[-1]
             alone = level(tokens.movedim(1, -1).flatten(0, 2)[..., None, None])
             tokens = alone.flatten(1).unflatten(0, (-1, side, side)).movedim(-1, 1)
             if number < len(self.aggregations):
                 tokens = self.aggregations[number](tokens)
-        return self.classify(tokens)
+        return tokens
+
+
+class Network(nn.Module):
+    """`motion` (B, 3, 28, 28), put together of four squares, -> logits."""
+
+    def __init__(self, choices: Choices, classes: int) -> None:
+        super().__init__()
+        self.tower = Tower(choices.dim, choices.heads, choices.blocks)
+        self.classify = nn.Sequential(
+            ChannelNorm(4 * choices.dim), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * choices.dim, classes)
+        )
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.classify(self.tower(inputs["motion"]))
 
 
 class HTNet(FlowNetwork[Choices]):
@@ -137,17 +146,18 @@ class HTNet(FlowNetwork[Choices]):
 
     def prepare(self, sample: Sample) -> Inputs:
         motion = stretched(motion_of(sample, self.size)) * np.float32(self.white)
-        scale = self.size / sample.apex_flow.shape[0]
-        places = np.array(_FALLBACK) if sample.landmarks is None else _corners(sample.landmarks) * scale
-        return {"motion": four_squares(motion, places)}
+        return {"motion": four_squares(motion, places_of(sample, self.size))}
 
     def network(self, classes: int) -> nn.Module:
         return Network(self.options, classes)
 
 
-def _corners(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(4, 2) eyes and corners of the mouth of landmarks (68, 2)."""
-    return np.asarray(five_points(landmarks)[[0, 1, 3, 4]], np.float64)
+def places_of(sample: Sample, size: int) -> NDArray[np.float64]:
+    """(4, 2) eyes and corners of the mouth in a picture of side `size`; the code's own where no face was found."""
+    if sample.landmarks is None:
+        return np.array(_FALLBACK)
+    corners = five_points(sample.landmarks)[[0, 1, 3, 4]]
+    return np.asarray(corners, np.float64) * (size / sample.apex_flow.shape[0])
 
 
 def four_squares(motion: NDArray[np.float32], places: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from recognizer.records import Sample
 from recognizer.systems.base import Training
 
 FILTERS = 32
-KERNEL = (15, 3, 3)
+KERNEL = (15, 3, 3)  # depth, height, width
 POOL = 3
 
 Fit = Literal["resample", "first", "around"]
@@ -60,13 +60,13 @@ def fixed_size(clip: NDArray[np.uint8], depth: int, size: int) -> NDArray[np.flo
     return standardised(resampled(resized(clip, size, size), depth))[None]
 
 
-def convolution(dropout: float) -> nn.Sequential:
-    """The first four layers of every stream: (B, 1, D, S, S) -> (B, 32, (D-14)//3, (S-2)//3, (S-2)//3)."""
+def convolution(dropout: float, kernel: tuple[int, int, int] = KERNEL) -> nn.Sequential:
+    """The first four layers of every stream, and flattening: (B, 1, D, S, S) -> (B, `flattened`)."""
     return nn.Sequential(
-        nn.Conv3d(1, FILTERS, KERNEL), nn.ReLU(inplace=True), nn.MaxPool3d(POOL), nn.Dropout(dropout), nn.Flatten()
+        nn.Conv3d(1, FILTERS, kernel), nn.ReLU(inplace=True), nn.MaxPool3d(POOL), nn.Dropout(dropout), nn.Flatten()
     )
 
 
-def flattened(depth: int, size: int) -> int:
+def flattened(depth: int, size: int, kernel: tuple[int, int, int] = KERNEL) -> int:
     """Number of outputs of `convolution`."""
-    return FILTERS * ((depth - KERNEL[0] + 1) // POOL) * ((size - KERNEL[1] + 1) // POOL) ** 2
+    return FILTERS * ((depth - kernel[0] + 1) // POOL) * ((size - kernel[1] + 1) // POOL) ** 2

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mvgen.core.landmarks68 import EYE_LEFT, EYE_RIGHT, MOUTH
+from mvgen.core.landmarks68 import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, MOUTH
 from recognizer.ops.faces import box_around, landmarks_of
 from recognizer.records import Sample
 from recognizer.systems.base import Inputs, NeuralSystem, Share
 from recognizer.systems.microexp import TRAINING, Depth, Fit, Size, convolution, fixed_size, flattened, grey_clip
 
-_PARTS = {"eyes": slice(EYE_LEFT.start, EYE_RIGHT.stop), "mouth": MOUTH}
+# The paper crops "the eye portion (including both eyes)" by 68 landmarks. It holds the brows, which AU 1, 2 and 4 move.
+_PARTS = {"eyes": np.r_[BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT], "mouth": np.r_[MOUTH]}
 # Around the landmarks, as a share of the part's width: room for motion of lids, brows and corners of the mouth.
 _MARGIN = 0.15
 
@@ -72,17 +75,20 @@ class Late(nn.Module):
         return self.classify(torch.cat([self.eyes(inputs["eyes"]), self.mouth(inputs["mouth"])], dim=1))
 
 
+def boxes_of(landmarks: NDArray[np.float32], size: int) -> dict[str, tuple[slice, slice]]:
+    """Part -> rows and columns of it, for landmarks (68, 2) in a picture of side `size`."""
+    return {part: box_around(landmarks[members], _MARGIN, size) for part, members in _PARTS.items()}
+
+
 class _FuseNet(NeuralSystem[Choices]):
     Choices = Choices
     training = TRAINING
 
     def prepare(self, sample: Sample) -> Inputs:
         clip = grey_clip(sample, self.options.depth, self.options.fit)
-        points, size = landmarks_of(sample), clip.shape[1]
-        boxes = {part: box_around(points[members], _MARGIN, size) for part, members in _PARTS.items()}
         return {
             part: fixed_size(clip[:, rows, columns], self.options.depth, self.options.size)
-            for part, (rows, columns) in boxes.items()
+            for part, (rows, columns) in boxes_of(landmarks_of(sample), clip.shape[1]).items()
         }
 
 

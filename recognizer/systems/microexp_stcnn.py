@@ -11,20 +11,46 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from recognizer.records import Sample
-from recognizer.systems.base import Inputs, NeuralSystem, Share
-from recognizer.systems.microexp import TRAINING, Depth, Fit, Size, convolution, fixed_size, flattened, grey_clip
+from recognizer.systems.base import Count, Inputs, NeuralSystem, Share
+from recognizer.systems.microexp import (
+    KERNEL,
+    POOL,
+    TRAINING,
+    Depth,
+    Fit,
+    Size,
+    convolution,
+    fixed_size,
+    flattened,
+    grey_clip,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
     """size : side of the frames, pixels; depth : frames, 96 for CAS(ME)² and 18 for SMIC in the paper
     fit : how a clip is brought to that depth, see `microexp.grey_clip`; dropout : probability
+    kernel, kernel_depth : of the convolution, pixels and frames; table IX varies them
     """
 
     size: Size = 64
     depth: Depth = 96
     fit: Fit = "resample"
     dropout: Share = 0.5
+    kernel: Count = KERNEL[1]
+    kernel_depth: Count = KERNEL[0]
+
+    def __post_init__(self) -> None:
+        if self.size < self.kernel + POOL - 1 or self.depth < self.kernel_depth + POOL - 1:
+            raise ValueError(
+                f"a kernel of {self.kernel} x {self.kernel} x {self.kernel_depth} leaves nothing to pool of "
+                f"{self.size} x {self.size} x {self.depth}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Depth, height and width of the kernel."""
+        return self.kernel_depth, self.kernel, self.kernel
 
 
 class Network(nn.Module):
@@ -32,9 +58,11 @@ class Network(nn.Module):
 
     def __init__(self, choices: Choices, classes: int) -> None:
         super().__init__()
-        self.convolution = convolution(choices.dropout)
+        self.convolution = convolution(choices.dropout, choices.shape)
         self.dense = nn.Sequential(
-            nn.Linear(flattened(choices.depth, choices.size), 128), nn.ReLU(inplace=True), nn.Dropout(choices.dropout)
+            nn.Linear(flattened(choices.depth, choices.size, choices.shape), 128),
+            nn.ReLU(inplace=True),
+            nn.Dropout(choices.dropout),
         )
         self.classify = nn.Linear(128, classes)
 

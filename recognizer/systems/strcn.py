@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from recognizer.ops.clips import expression, select
+from recognizer.ops.magnification import FAST, SLOW, magnified
 from recognizer.records import Sample
 from recognizer.systems.base import Count, NeuralSystem, Training
 
@@ -28,6 +29,7 @@ _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
 class Choices:
     """maps : feature maps of every layer, M in table I; figure 5 shows that more are better; their number is not given
     magnification : alpha, outside training
+    slow, fast : the magnified band, table V's filter interval, see `ops.magnification`; slow is less than fast
     copies : number of training copies; the paper's fifty are ten factors by five shares of the frames, fewer are
         spread evenly over those, and 1 is the sample itself
     """
@@ -35,6 +37,12 @@ class Choices:
     maps: Count = 32
     magnification: Annotated[float, Field(ge=0)] = 8.0
     copies: Annotated[int, Field(ge=1, le=50)] = 50
+    slow: Annotated[float, Field(ge=0, le=1)] = SLOW
+    fast: Annotated[float, Field(gt=0, le=1)] = FAST
+
+    def __post_init__(self) -> None:
+        if self.slow >= self.fast:
+            raise ValueError(f"the band from {self.slow} to {self.fast} is empty; slow must be less than fast")
 
 
 Chosen = TypeVar("Chosen", bound=Choices)
@@ -45,9 +53,10 @@ class Strcn(NeuralSystem[Chosen]):
 
     training = Training(epochs=30, batch=20, rate=1e-3, momentum=0.9, weight_decay=5e-4, decay=0.8, loss="balanced")
 
-    def factor(self, sample: Sample) -> float:
-        """The magnification factor of a sample."""
-        return self.options.magnification if sample.magnification is None else sample.magnification
+    def magnified(self, sample: Sample, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Frames of a sample, magnified by its own factor if it has one: the same shape, float32 in [0, 255]."""
+        factor = self.options.magnification if sample.magnification is None else sample.magnification
+        return magnified(frames, factor, self.options.slow, self.options.fast)
 
     def expand(self, sample: Sample) -> Iterator[Sample]:
         """Copies magnified by 5 to 14, with all, 90 %, 80 %, 70 % and 60 % of the frames, chosen at random.

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from recognizer.ops.alignment import aligned_face
 from recognizer.ops.clips import channels_first, expression, resampled, resized
-from recognizer.ops.magnification import magnified
 from recognizer.ops.recurrent_convolution import recurrent_network
 from recognizer.records import Sample
 from recognizer.systems.base import Inputs
@@ -59,7 +58,8 @@ class Network(nn.Module):
         return self.layers(pixels.transpose(2, 3))
 
     def _learned(self) -> Tensor:
-        if self.mask[0] < 0:
+        # Exporters trace values that are not known yet.
+        if not torch.compiler.is_compiling() and self.mask[0] < 0:
             raise RuntimeError("the mask has not been learned: call initialise with the training inputs first")
         return self.mask
 
@@ -71,7 +71,7 @@ class StrcnA(Strcn[Choices]):
 
     def prepare(self, sample: Sample) -> Inputs:
         face = expression(sample)
-        frames = magnified(aligned_face(face, face.frames), self.factor(sample))
+        frames = self.magnified(sample, aligned_face(face, face.frames))
         clip = resampled(resized(frames, _HEIGHT, _WIDTH), _FRAMES)
         return {"clip": channels_first(clip / np.float32(255) - np.float32(0.5))}
 

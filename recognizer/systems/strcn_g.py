@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from mvgen.motion.flow import flow_between
 from recognizer.ops.alignment import aligned_face
 from recognizer.ops.clips import expression, grey, resized
-from recognizer.ops.magnification import magnified
 from recognizer.ops.recurrent_convolution import recurrent_network
 from recognizer.records import Sample
 from recognizer.systems.base import Inputs
@@ -58,7 +57,7 @@ class StrcnG(Strcn[Choices]):
 
     def prepare(self, sample: Sample) -> Inputs:
         face = expression(sample)
-        clip = magnified(aligned_face(face, grey(face.frames)), self.factor(sample))
+        clip = self.magnified(sample, aligned_face(face, grey(face.frames)))
         pair = np.rint(resized(clip[[0, apex_of(clip)]], self.options.height, self.options.width)).astype(np.uint8)
         onset, apex = np.repeat(pair[..., None], 3, axis=-1)  # the flow method takes colour frames
         flow = flow_between(onset, apex)

@@ -4,7 +4,7 @@ Source: Song et al., Recognizing Spontaneous Micro-Expression Using a Three-Stre
 sections 2 and 3.2. The order of five convolutions and three poolings is given in figure 1 only; here pooling follows
 the first, the third and the fifth convolution. "Dense 1" is the flattened map, "Dense 2" the concatenation of the
 three, as in the text. All streams share weights except the first convolution, whose number of channels differs; the
-dropout probability is not given.
+dropout probability is not given. PReLU has a slope for each channel, as where it comes from (He et al., ICCV 2015).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Network(nn.Module):
 
 
 def _convolution(channels: int, filters: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, filters, 5, padding=2), nn.PReLU())
+    return nn.Sequential(nn.Conv2d(channels, filters, 5, padding=2), nn.PReLU(filters))
 
 
 def _eighth(side: int) -> int:
