@@ -44,7 +44,7 @@ def parse_about(path: Path) -> dict[str, Any]:
     try:
         stored_config(about)
     except ConfigError as error:
-        raise StoreError(f"{path} holds what are no settings of this mvgen: {error}; build the dataset again") from None
+        raise StoreError(f"{path} has a config that this mvgen cannot use: {error}; build the dataset again") from None
     return about
 
 
