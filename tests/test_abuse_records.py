@@ -373,6 +373,7 @@ def test_damaged_records_are_named_with_the_next_step_and_nothing_is_changed(
         *[("source", None), ("source", []), ("source", {}), ("source", {"name": 7}), ("config", {"attention": 1})],
         *[("config", {}), ("files", ["a"]), ("views", {"a": 1}), ("views", [1]), ("counts", {}), ("software", 1)],
         *[("weights", {"depth": 1}), ("more", 1)],
+        ("config", {"attention": {"threshold": 0.5}, "camera": {"sise": 64}}),
     ],
 )
 def test_parts_of_another_kind_in_dataset_json_are_refused_by_all_who_read_it(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from factories import write_frames, write_stand_in
 from fake_build import FakeStages, make_config, make_source
+from PIL import Image
 
 from mvgen.build.build import build
 from mvgen.core.angles import parse_angles
-from mvgen.core.errors import AnglesError, ConfigError, LicenceError, StoreError
+from mvgen.core.errors import AnglesError, ClipError, ConfigError, LicenceError, StoreError
 from mvgen.core.settings import load_config
 from mvgen.publish.licence import check_permission
 from mvgen.publish.targets.folder import Folder
 from mvgen.sources import get_source
+from mvgen.sources.frames import read_frames
+from mvgen.store import layout
 from mvgen.training.depth import load_training_config
 from recognizer.config import load_bench
 
@@ -58,12 +62,47 @@ def test_linked_folders_and_pictures_that_are_not_read_are_told(tmp_path: Path) 
     write_frames(elsewhere, ["1.png", "2.png"])
     (root / "linked").symlink_to(elsewhere)
     (root / "scans").mkdir()
-    (root / "scans/1.tif").write_bytes(b"")
+    (root / "scans/1.gif").write_bytes(b"")
     listing = get_source("folder").read(root)
     assert [clip.id for clip in listing.clips] == ["clip"]
     told = {problem.where: problem.reason for problem in listing.problems}
     assert "is not followed" in told["linked"]
-    assert "1.tif are not read; convert them to .png" in told["scans"]
+    assert "1.gif are not read; convert them to .png" in told["scans"]
+
+
+def test_a_clip_of_a_release_in_pictures_that_are_not_read_is_told(tmp_path: Path) -> None:
+    write_stand_in(tmp_path / "root", "casme-ii", subjects=1, clips=1, frames=3)
+    for frame in sorted((tmp_path / "root").rglob("img*.jpg")):
+        frame.rename(frame.with_suffix(".gif"))
+    listing = get_source("casme-ii").read(tmp_path / "root")
+    said = " ".join([*(problem.reason for problem in listing.problems), *(one.reason for one in listing.failures)])
+    assert ".gif are not read; convert them to .png" in said
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".tiff", ".webp"])
+def test_frames_of_other_formats_are_read_as_they_are_and_stored_as_png(tmp_path: Path, suffix: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 8, 8, 3), dtype=np.uint8)
+    (tmp_path / "clip").mkdir()
+    for number, each in enumerate(pixels):
+        Image.fromarray(each).save(tmp_path / f"clip/img{number}{suffix}", lossless=True)
+    (clip,) = get_source("folder").read(tmp_path).clips
+    np.testing.assert_array_equal(read_frames(clip), pixels)
+    assert layout.stored_name(clip.frames[0].name, "source") == "img0.png"
+
+
+def test_a_frame_of_several_pictures_or_of_fractions_is_refused(tmp_path: Path) -> None:
+    pages = [Image.new("L", (8, 8), grey) for grey in (0, 9)]
+    for name, reason in (("pages", "several pictures"), ("parts", "fractions")):
+        (tmp_path / name).mkdir()
+        for number in (1, 2):
+            path = tmp_path / name / f"{number}.tif"
+            if name == "pages":
+                pages[0].save(path, save_all=True, append_images=pages[1:])
+            else:
+                Image.fromarray(np.ones((8, 8), np.float32)).save(path)
+        (clip,) = get_source("folder").read(tmp_path / name).clips
+        with pytest.raises(ClipError, match=reason):
+            read_frames(clip)
 
 
 @pytest.mark.parametrize("words", ["", "  ", ".", "yes", ". . . .", "1 2 3", "ok ok"])
@@ -84,7 +123,7 @@ def test_a_release_that_is_read_as_a_folder_keeps_its_terms(tmp_path: Path, belo
 
 @pytest.mark.parametrize("below", ["", "a/b"])
 def test_faces_are_not_put_into_a_git_work_tree(tmp_path: Path, below: str) -> None:
-    Folder(tmp_path / below).guard("README.md")
+    Folder(tmp_path / below).refuse_exposed()
     (tmp_path / ".git").mkdir()
     with pytest.raises(LicenceError, match="lies in the git work tree"):
-        Folder(tmp_path / below).guard("README.md")
+        Folder(tmp_path / below).refuse_exposed()

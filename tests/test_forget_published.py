@@ -182,6 +182,7 @@ def test_what_is_left_of_a_publication_is_what_the_store_would_publish(
     # The card says the same of the people, and of who gave permission.
     card, wanted = ((folder / CARD).read_text() for folder in (place, tmp_path / "wanted"))
     assert card == wanted
+    assert f"Subjects who have left this dataset since it was first made: 1. Reasons given: {REASON}" in card
     line = ["sha256sum", "--check", "--strict", "--quiet", MANIFEST]
     assert subprocess.run(line, cwd=place, check=False).returncode == 0
     before = tree_bytes(place)

@@ -217,6 +217,7 @@ def test_damaged_recipes_are_refused(recipe: Path, tmp_path: Path) -> None:
         (whole.replace('"schema_version": 2', '"schema_version": 1'), "schema_version"),
         (whole.replace('"files":', '"flies":'), "result"),
         ("[]", "damaged"),
+        ("[" * 100_000, "damaged: its brackets nest too deep"),
     ):
         (recipe / RECIPE).write_text(text)
         with pytest.raises(RecipeError, match=message):

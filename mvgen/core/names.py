@@ -7,7 +7,9 @@ import unicodedata
 # A file system takes 255 bytes; the marker of a clip has the clip's name and up to ten bytes more.
 LONGEST = 240
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+# Pictures of other programs, which frames may well be; a folder of nothing else is not left out without a word.
+UNREAD_SUFFIXES = (".gif", ".jp2", ".ppm", ".pgm", ".pbm", ".heic", ".avif", ".dng", ".raw")
 
 _UNPRINTED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, undecodable bytes, line breaks
 

@@ -12,7 +12,7 @@ import yaml
 from mvgen.core.records import Label
 from mvgen.publish.formats.columns import COLUMNS
 from mvgen.publish.recipe import CROISSANT, MANIFEST, RECIPE, Recipe
-from mvgen.publish.statement import Statement
+from mvgen.publish.statement import Statement, departures
 from mvgen.store import layout
 
 # Size categories of dataset hubs, by rows.
@@ -29,6 +29,7 @@ def recipe_card(recipe: Recipe) -> str:
         "tags": ["mvgen", "recipe", "multi-view", "micro-expression"],
     }
     title = _plain(source.title)
+    left = departures([one.reason for one in recipe.forgotten])
     parts = [
         _front_matter(front),
         f"# Recipe of a multi-view {title}",
@@ -46,6 +47,7 @@ def recipe_card(recipe: Recipe) -> str:
         f"every clip of the source. `{MANIFEST}` lists the sha256 of all {recipe.result.files} files of the dataset, "
         "in the format of `sha256sum --check`.",
         f"## Results\n\n{_outcome(recipe.metrics)}",
+        *([f"## Withdrawals\n\n{_plain(left)}"] if left else []),
         f"## Made with\n\n{_software(recipe.software, recipe.weights)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -94,6 +96,7 @@ def dataset_card(facts: Statement) -> str:
         f"## Results\n\n{_outcome(facts.metrics)}",
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*facts.limits, *facts.biases)),
         f"## People\n\n{facts.people}",
+        *([f"## Withdrawals\n\n{_plain(facts.departures)}"] if facts.departures else []),
         f"## Made with\n\n{_software(facts.software, facts.weights)}",
     ]
     if facts.citation:

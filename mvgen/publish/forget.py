@@ -7,18 +7,17 @@ same line goes on. What the manifest lists is what counts; other files of views 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import PublishError
-from mvgen.core.files import disk_errors
+from mvgen.core.files import disk_errors, parse_json, read_regular
 from mvgen.forget.store import Departure, check_reason, unknown
 from mvgen.forget.tombstones import Tombstone, bury, forgotten_bytes, parse_forgotten, unite
 from mvgen.publish import metrics
@@ -121,7 +120,7 @@ def _fetch(target: Target, folder: Path) -> _Publication:
         )
     if MANIFEST not in names:
         raise PublishError(f"{target.address} holds no store and no publication of mvgen: it has no {MANIFEST}")
-    listed = parse_manifest(target.fetch(MANIFEST, folder).read_bytes())
+    listed = parse_manifest(read_regular(target.fetch(MANIFEST, folder)))
     views = sorted(
         (name for name in listed if _VIEWS.fullmatch(name)), key=lambda name: (_split(name) != "train", name)
     )
@@ -131,10 +130,10 @@ def _fetch(target: Target, folder: Path) -> _Publication:
             raise PublishError(f"{name} of {target.address} is damaged: it is not what {MANIFEST} lists")
     try:
         about, croissant = (
-            json.loads(target.fetch(name, folder).read_text(encoding="utf-8")) for name in (layout.DATASET, CROISSANT)
+            parse_json(read_regular(target.fetch(name, folder))) for name in (layout.DATASET, CROISSANT)
         )
         held = layout.FORGOTTEN in names
-        tombstones = parse_forgotten(target.fetch(layout.FORGOTTEN, folder).read_bytes()) if held else ()
+        tombstones = parse_forgotten(read_regular(target.fetch(layout.FORGOTTEN, folder))) if held else ()
         return _Publication(target, about, croissant, tombstones, shards)
     except (ValueError, KeyError, TypeError) as error:
         raise PublishError(f"{target.address} is damaged: {error}; publish the dataset again") from None
@@ -147,7 +146,7 @@ def _plan(there: _Publication, stay: Mapping[str, list[ViewRow]], key: str, tomb
     about = _about(there.about, rows, stones)
     dataset = canonical_json(about).encode()
     digest = hashlib.sha256(dataset).hexdigest()
-    said = _statement(there, about, rows, digest)
+    said = _statement(there, about, rows, digest, tombstones)
     names = [name for name, some in stay.items() if some]
     totals = Counter(_split(name) for name in names)
     parts: list[Part] = []
@@ -188,7 +187,9 @@ def _about(about: Mapping[str, Any], rows: list[ViewRow], stones: bytes) -> dict
     }
 
 
-def _statement(there: _Publication, about: Mapping[str, Any], rows: list[ViewRow], digest: str) -> Statement:
+def _statement(
+    there: _Publication, about: Mapping[str, Any], rows: list[ViewRow], digest: str, tombstones: Sequence[Tombstone]
+) -> Statement:
     """What is said of the publication, as far as it was said before."""
     said, source = there.croissant, about["source"]
     words = " ".join(said["rai:personalSensitiveInformation"])
@@ -213,4 +214,5 @@ def _statement(there: _Publication, about: Mapping[str, Any], rows: list[ViewRow
         visibility=visibility,
         format="parquet" if there.suffix == parquet.SUFFIX else "webdataset",
         suffix=there.suffix,
+        withdrawn=tuple(one.reason for one in tombstones),
     )

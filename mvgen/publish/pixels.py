@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mvgen.forget.tombstones import read_forgotten
 from mvgen.publish import metrics
 from mvgen.publish.card import dataset_card
 from mvgen.publish.formats import parquet, webdataset
@@ -66,6 +67,7 @@ def pixel_parts(
         visibility=target.visibility,
         format=kind,
         suffix=suffix,
+        withdrawn=tuple(one.reason for one in read_forgotten(out)),
     )
 
     def put(shard: Shard, path: Path, _: Mapping[str, FileRecord]) -> None:

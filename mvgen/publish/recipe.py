@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mvgen.core.errors import RecipeError
+from mvgen.core.files import parse_json, read_regular, reason_of
 from mvgen.core.records import Redistribution
 from mvgen.forget.tombstones import Tombstone
 
@@ -81,15 +82,19 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, str]]:
     if not file.is_file():
         raise RecipeError(f"{path} is not a recipe: it has no {file.name}; make one with `mvgen publish OUT --to DIR`")
     try:
-        recipe = Recipe.model_validate_json(file.read_bytes())
+        content = read_regular(file)
+        parse_json(content)  # refuses what nests too deep
+        recipe = Recipe.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise RecipeError(
             f"{file} is damaged or of another version of mvgen: {where + ': ' if where else ''}{first['msg']}"
         ) from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{file} is damaged: {reason_of(error)}; download it again") from None
     try:
-        content = (folder / MANIFEST).read_bytes()
+        content = read_regular(folder / MANIFEST)
     except OSError as error:
         raise RecipeError(f"{folder / MANIFEST} cannot be read: {error.strerror}; it belongs to the recipe") from None
     if hashlib.sha256(content).hexdigest() != recipe.result.manifest:

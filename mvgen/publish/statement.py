@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,7 +41,7 @@ class Statement:
     terms : redistribution terms of the source; access : how to get it; citation : BibTeX
     stand_in : whether the source is a stand-in
     permission : of the source's owner, in the publisher's words; creator : who publishes; url : where
-    suffix : of the shards
+    suffix : of the shards; withdrawn : of each subject who has left, the reason
     """
 
     source: Mapping[str, Any]
@@ -58,6 +59,7 @@ class Statement:
     visibility: Visibility
     format: Format
     suffix: str
+    withdrawn: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -77,6 +79,11 @@ class Statement:
         return _BIASES
 
     @property
+    def departures(self) -> str:
+        """Who has left, in words; empty where nobody has."""
+        return departures(self.withdrawn)
+
+    @property
     def people(self) -> str:
         """Whose faces these are, in words."""
         if self.stand_in:
@@ -85,3 +92,15 @@ class Statement:
             "The faces are those of the source's subjects and can be recognised. Their consent covers only the uses "
             "in the source's terms; do not show them to others, and do not try to identify them."
         )
+
+
+def departures(reasons: Sequence[str]) -> str:
+    """How many subjects have left a dataset and why, in words; empty where nobody has."""
+    if not reasons:
+        return ""
+    counts = Counter(reasons)
+    said = "; ".join(reason + (f" ({count})" if count > 1 else "") for reason, count in sorted(counts.items()))
+    return (
+        f"Subjects who have left this dataset since it was first made: {len(reasons)}. Reasons given: {said}. Nothing "
+        "of them is in it. Who holds an earlier copy should replace it with this one."
+    )

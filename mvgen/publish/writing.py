@@ -82,6 +82,8 @@ def plan_publishing(
         parts = tuple(part_of(name, content) for name, content in recipe_files(out, about, permission).items())
     plan = Plan(target, parts, guarded=pixels and terms_of(source) != "open")
     target.check(out, plan.names)
+    if plan.guarded:
+        target.refuse_exposed()
     return plan
 
 

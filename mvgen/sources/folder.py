@@ -13,7 +13,7 @@ from typing import cast
 from mvgen.core.errors import ClipError, SourceError
 from mvgen.core.records import Clip, Frame, Kind, Label
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
-from mvgen.sources.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_frames, list_video
+from mvgen.sources.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_frames, list_video, unread
 from mvgen.sources.labels import action_units
 from mvgen.sources.spans import NO_APEX, settle_span
 from mvgen.sources.workbook import number, read_sheets, text
@@ -268,14 +268,8 @@ def _left_out(place: Path, here: PurePosixPath, folders: list[str], files: list[
         if (place / name).is_symlink():
             reason = "a link to a folder is not followed; put the folder there"
             yield Problem((here / name).as_posix(), "dropped", reason)
-    unread = [name for name in files if name.lower().endswith(_UNREAD)]
-    if unread and not any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
-        reason = f"{len(unread)} pictures such as {unread[0]} are not read; convert them to .png"
+    if reason := unread(files):
         yield Problem(here.as_posix(), "dropped", reason)
-
-
-# Pictures of other programs, which frames may well be; a folder of nothing else is not left out without a word.
-_UNREAD = (".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm")
 
 
 def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath, Path]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import ClipError
-from mvgen.core.names import IMAGE_SUFFIXES
+from mvgen.core.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from mvgen.core.records import Clip, Frame, Image
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def frame_number(name: str) -> int | None:
 def list_frames(folder: Path) -> tuple[tuple[Frame, ...], tuple[tuple[str, str], ...]]:
     """Frames of a folder in the order of their numbers, never of their names.
 
-    Returns (frames, dropped); dropped contains (file name, reason). Files other than images are ignored.
+    Returns (frames, dropped); dropped contains (file name, reason). Files other than images are ignored, but for
+    pictures that cannot be read where there are no others.
     Raises OSError when the folder cannot be read.
     """
     frames: dict[int, Frame] = {}
@@ -56,7 +57,17 @@ def list_frames(folder: Path) -> tuple[tuple[Frame, ...], tuple[tuple[str, str],
             dropped.append((name, f"frame {number} is already there as {frames[number].name}"))
         else:
             frames[number] = Frame(path=folder / name, number=number, name=name)
+    if reason := unread(names):
+        dropped.append((".", reason))
     return tuple(frames[number] for number in sorted(frames)), tuple(dropped)
+
+
+def unread(names: Sequence[str]) -> str:
+    """Why pictures of a folder are not read, where it has no others; empty if there is nothing to say."""
+    left = [name for name in names if name.lower().endswith(UNREAD_SUFFIXES)]
+    if not left or any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
+        return ""
+    return f"{len(left)} pictures such as {left[0]} are not read; convert them to .png"
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -113,6 +124,10 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
         with PillowImage.open(path) as image:
             if image.width * image.height > LARGEST_PICTURE:
                 raise ClipError("source", f"the frame is too large: {image.width}x{image.height} pixels", path)
+            if getattr(image, "n_frames", 1) > 1:
+                raise ClipError("source", "the file holds several pictures; write each to a file of its own", path)
+            if image.mode == "F":
+                raise ClipError("source", "the frame has fractions as pixels; convert it to 8 or 16 bits", path)
             if image.mode.startswith("I"):
                 wide = np.asarray(image).astype(np.int64)
                 grey = (np.clip(wide, 0, 65535) >> 8).astype(np.uint8)

@@ -217,6 +217,8 @@ class Release(Source):
             frames, dropped = list_frames(place)
         except OSError as error:
             raise ClipError("source", f"the folder cannot be read: {error.strerror}", place) from None
+        for name, reason in dropped:
+            findings.dropped((place / name).relative_to(findings.root).as_posix(), reason)
         if found.tree.long:
             if row.onset is None or not row.offset:
                 raise ClipError("source", "a clip of a long video needs onset and offset")
@@ -226,8 +228,6 @@ class Release(Source):
         for note in notes:
             if note != NO_APEX or self.has_apex:
                 findings.repaired(row.where, f"{row.subject}/{row.name}: {note}")
-        for name, reason in dropped:
-            findings.dropped((place / name).relative_to(findings.root).as_posix(), reason)
         if row.emotion.lower() not in self.labels:
             findings.repaired(row.where, f"unknown emotion {row.emotion!r}: kept without a 3-class label")
         return Clip(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mvgen.core.config import BuildConfig
-from mvgen.core.errors import StoreError
+from mvgen.core.errors import ConfigError, StoreError
 from mvgen.core.files import read_json
 from mvgen.core.settings import from_identity
 from mvgen.store import layout
@@ -41,6 +41,10 @@ def parse_about(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} is damaged: missing, unknown or of another type: {', '.join(wrong)}; build the dataset again"
         )
+    try:
+        stored_config(about)
+    except ConfigError as error:
+        raise StoreError(f"{path} has a config that this mvgen cannot use: {error}; build the dataset again") from None
     return about
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mvgen.core.config import canonical_json
-from mvgen.core.errors import ConfigError, StoreError
+from mvgen.core.errors import StoreError
 from mvgen.store import layout
 from mvgen.store.about import stored_config
 from mvgen.store.checks import row_problems
@@ -26,15 +26,6 @@ _OF_A_VIEW = frozenset(
     }
 )
 _OF_A_CLIP = tuple(field.name for field in fields(ViewRow) if field.name not in _OF_A_VIEW)
-
-
-def check_config(about: Mapping[str, Any]) -> list[Finding]:
-    """Check that this version could build with the settings."""
-    try:
-        stored_config(about)
-    except ConfigError as error:
-        return [Finding(layout.DATASET, f"its {error}", WHOLE)]
-    return []
 
 
 def check_about(

@@ -76,6 +76,9 @@ class Target(ABC):
     def put(self, path: Path, name: str, file: FileRecord) -> None:
         """Move or send a local file there."""
 
+    def refuse_exposed(self) -> None:  # noqa: B027
+        """Raise LicenceError for a place whose content is passed on, as far as can be told before anything is there."""
+
     @abstractmethod
     def guard(self, name: str) -> None:
         """Raise LicenceError if the target is public. name : a harmless file that is there, to test with"""

@@ -72,12 +72,15 @@ class Folder(Target):
         os.replace(path, target)
 
     def guard(self, name: str) -> None:
+        pass  # its owner decides who can read it
+
+    def refuse_exposed(self) -> None:
         """Raise LicenceError in a git work tree, at its top or below: what lies there is pushed with the rest."""
         place = self.folder.resolve()
         tree = next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
         if tree is not None:
             raise LicenceError(
-                f"{self.folder} lies in the git work tree {tree}; nothing that shows a face was written. "
+                f"{self.folder} lies in the git work tree {tree}; nothing was written. "
                 "Choose a folder outside it for --to"
             )
 
