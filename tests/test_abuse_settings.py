@@ -8,7 +8,7 @@ import pytest
 from factories import write_frames, write_stand_in
 from fake_build import FakeStages, make_config, make_source
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.angles import parse_angles
 from mvgen.core.errors import AnglesError, ConfigError, LicenceError, StoreError
 from mvgen.core.settings import load_config

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fake_build import FakeStages, make_source
 
-import mvgen.build.build
+import mvgen.building.build
 import mvgen.commands.build
 from mvgen import __version__
 from mvgen.cli import COMMANDS, run
@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parent.parent
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A command line of a small build, on stages without networks."""
     root = make_source(tmp_path / "root")
-    monkeypatch.setattr(mvgen.build.build, "_real_stages", lambda: FakeStages(root))
+    monkeypatch.setattr(mvgen.building.build, "_real_stages", lambda: FakeStages(root))
     return ["build", "--dataset", "fake", "--angles", "-45:45:45", "--root", str(root), "--out", str(tmp_path / "out")]
 
 

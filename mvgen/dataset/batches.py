@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from mvgen.core.errors import StoreError
-from mvgen.dataset.items import SignalItem, ViewItem
-
-
+from mvgen.dataset.items import ViewItem
 
 Transform = Callable[[ViewItem], Any]
 
@@ -23,28 +21,30 @@ def finished(item: ViewItem, frames: int | None, transform: Transform | None) ->
 
 
 def around_apex(item: ViewItem, frames: int) -> ViewItem:
-    """The frames nearest to the apex, as many as asked for; a shorter clip is followed by its last frame, standing still.
+    """As many frames as asked for, those nearest to the apex; a shorter clip is followed by its last frame.
 
     frames : of the result, 2 or more
     Onset and offset become the first and last frame of the result where they are outside of it. `length` counts the
-    frames that are the clip's own. Flow is from each frame to the next, so frames are never skipped.
+    frames that are the clip's own; behind them nothing moves. No frame is skipped: flow is from each to the next.
     """
     if frames < 2:
         raise StoreError(f"frames={frames}: motion needs 2 frames or more")
     whole = item["length"]
     first = min(max(item["apex"] - frames // 2, 0), max(whole - frames, 0))
     last = min(first + frames, whole)
-    signals = item["signals"]
-    cut = {name: _extended(signals[name][first:last], frames) for name in ("head", "actions", "deviation")}  # type: ignore[literal-required]
-    places = {name: min(max(item[name] - first, 0), frames - 1) for name in ("onset", "apex", "offset")}  # type: ignore[literal-required]
-    return {  # type: ignore[return-value]
-        **item,
-        **places,
-        "clip": _extended(item["clip"][first:last], frames),
-        "flow": _still(item["flow"][first : last - 1], frames - 1) if len(item["flow"]) else item["flow"],
-        "signals": SignalItem(**cut, names=signals["names"]),
-        "length": last - first,
-    }
+    part = item.copy()
+    part["clip"] = _extended(item["clip"][first:last], frames)
+    if len(item["flow"]):
+        part["flow"] = _still(item["flow"][first : last - 1], frames - 1)
+    signals = part["signals"] = item["signals"].copy()
+    signals["head"] = _extended(signals["head"][first:last], frames)
+    signals["actions"] = _extended(signals["actions"][first:last], frames)
+    signals["deviation"] = _extended(signals["deviation"][first:last], frames)
+    part["onset"], part["apex"], part["offset"] = (
+        min(max(place - first, 0), last - first - 1) for place in (item["onset"], item["apex"], item["offset"])
+    )
+    part["length"] = last - first
+    return part
 
 
 def collate(items: Sequence[ViewItem]) -> dict[str, Any]:
