@@ -109,7 +109,7 @@ def test_every_setting_is_one_flag_described_by_the_config(capsys: pytest.Captur
     assert run(["build", "--help"]) == 0
     printed = capsys.readouterr().out
     options = re.findall(r"^  --([a-z-]+)", printed, re.MULTILINE)
-    assert options == [*flags, "config", "shard", "retry-failed", "no-report", "verbose", "help"]
+    assert options == [*flags, "config", "shard", "retry-failed", "no-report", "verbose"]
     joined = "".join(printed.split())
     for setting in SETTINGS.values():
         default = "" if setting.field.default is None else f"[default: {setting.field.default}]"
@@ -224,3 +224,17 @@ def test_import_is_fast() -> None:
 
     bare = min(seconds("pass") for _ in range(3))
     assert min(seconds("import mvgen") for _ in range(3)) - bare < 0.3
+
+
+def test_a_misspelt_command_gets_a_hint_and_names_are_completed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["bulid"]) == 2
+    assert "Did you mean 'build'" in capsys.readouterr().err
+    assert run(["verify", "-h"]) == 0
+    assert "Examples" in capsys.readouterr().out
+    for name, value in {"_MVGEN_COMPLETE": "complete_bash", "COMP_WORDS": "mvgen re", "COMP_CWORD": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        run([])
+    assert capsys.readouterr().out.split() == ["reconstruct", "report", "refine", "rebuild"]
