@@ -5,23 +5,53 @@ Importing the package is cheap on purpose: nothing that pulls in torch, OpenCV o
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mvgen.core.angles import RandomAngles as RandomAngles
-    from mvgen.dataset.reader import open_dataset as open_dataset
+    from mvgen.api.calls import build, reconstruct, verify
+    from mvgen.core.angles import RandomAngles
+    from mvgen.core.config import BuildConfig
+    from mvgen.core.errors import MvgenError
+    from mvgen.core.records import Clip
+    from mvgen.dataset.batches import collate
+    from mvgen.dataset.reader import open_dataset
+    from mvgen.dataset.table import open_table
 
 __version__ = "0.2.0"
-__all__ = ["RandomAngles", "__version__", "open_dataset"]
+__all__ = [
+    "BuildConfig",
+    "Clip",
+    "MvgenError",
+    "RandomAngles",
+    "__version__",
+    "build",
+    "collate",
+    "open_dataset",
+    "open_table",
+    "reconstruct",
+    "verify",
+]
+
+_HOMES = {
+    "BuildConfig": "core.config",
+    "Clip": "core.records",
+    "MvgenError": "core.errors",
+    "RandomAngles": "core.angles",
+    "build": "api.calls",
+    "collate": "dataset.batches",
+    "open_dataset": "dataset.reader",
+    "open_table": "dataset.table",
+    "reconstruct": "api.calls",
+    "verify": "api.calls",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "open_dataset":
-        from mvgen.dataset.reader import open_dataset
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mvgen' has no attribute {name!r}")
+    return getattr(import_module(f"mvgen.{_HOMES[name]}"), name)
 
-        return open_dataset
-    if name == "RandomAngles":
-        from mvgen.core.angles import RandomAngles
 
-        return RandomAngles
-    raise AttributeError(f"module 'mvgen' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

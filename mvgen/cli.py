@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from mvgen import __version__
-from mvgen.core.console import run_app
+from mvgen.core.console import HELP, run_app
 
 # Command -> (function in mvgen.commands.<name with underscores>, what it does), in the order of the help.
 COMMANDS = {
@@ -35,6 +36,10 @@ COMMANDS = {
 class _LazyGroup(TyperGroup):
     """Knows every command by its summary; imports one only to run it."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # names alone: "did you mean"
+
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return list(COMMANDS)
 
@@ -48,7 +53,7 @@ class _LazyGroup(TyperGroup):
 
 def _load(name: str) -> TyperCommand:
     function = name.replace("-", "_")
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
     single.command(name)(getattr(import_module(f"mvgen.commands.{function}"), function))
     command = get_command(single)
     assert isinstance(command, TyperCommand)
@@ -56,7 +61,7 @@ def _load(name: str) -> TyperCommand:
 
 
 # Plain help loads in half the time, and reads the same in a log.
-app = typer.Typer(cls=_LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
 
 
 def _print_version(wanted: bool) -> None:

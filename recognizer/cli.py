@@ -7,7 +7,7 @@ import sys
 import typer
 
 from mvgen import __version__
-from mvgen.core.console import run_app
+from mvgen.core.console import HELP, run_app
 from recognizer.commands.bench import bench
 from recognizer.commands.data import data
 from recognizer.commands.eval import evaluate
@@ -17,7 +17,7 @@ from recognizer.commands.saliency import saliency
 from recognizer.commands.systems import systems
 from recognizer.commands.train import train
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=HELP)
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fake_build import FakeStages, make_built, tree_bytes
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip
 from mvgen.core.stopwatch import Stopwatch
@@ -15,7 +15,7 @@ from mvgen.sources import Listing, get_source
 from mvgen.sources.frames import read_frames
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, read_failures
-from mvgen.verify import verify
+from mvgen.verification import verify
 
 
 class ReadingStages(FakeStages):

@@ -11,7 +11,7 @@ import torch
 from fake_build import FakeStages, make_config, make_source
 from torch import Tensor, nn
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip
 from mvgen.core.stopwatch import Stopwatch

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fake_build import FakeStages
 
-import mvgen.build.build
+import mvgen.building.build
 import mvgen.cli
 
 if __name__ == "__main__":
@@ -17,5 +17,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     root = Path(sys.argv[sys.argv.index("--root") + 1])
     stages = FakeStages(root, seconds=float(os.environ.get("FAKE_SECONDS", "0")))
-    mvgen.build.build._real_stages = lambda: stages
+    mvgen.building.build._real_stages = lambda: stages
     mvgen.cli.main(sys.argv[1:])

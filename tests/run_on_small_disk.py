@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fake_build import FakeStages, tree_bytes
 
-import mvgen.build.build
+import mvgen.building.build
 import mvgen.cli
 
 
@@ -48,7 +48,7 @@ def build_twice(root: Path, out: Path, workers: str, limit: str) -> dict[str, ob
 
 
 if __name__ == "__main__":
-    mvgen.build.build._real_stages = lambda: FakeStages(Path(sys.argv[1]))
+    mvgen.building.build._real_stages = lambda: FakeStages(Path(sys.argv[1]))
     json.dump(
         [build_twice(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], limit) for limit in sys.argv[4:]], sys.stdout
     )

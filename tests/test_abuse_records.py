@@ -18,8 +18,8 @@ from fake_build import FakeStages, list_clips, make_config, make_source, tree_by
 from PIL import Image
 
 from mvgen import open_dataset
-from mvgen.build.build import build
-from mvgen.build.merge import merge
+from mvgen.building.build import build
+from mvgen.building.merge import merge
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import StoreError
 from mvgen.report.page import write_report
@@ -31,7 +31,7 @@ from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import ViewRow, read_table, write_table
 from mvgen.store.refine import refine
 from mvgen.store.shards import Shard
-from mvgen.verify import verify
+from mvgen.verification import verify
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from factories import write_frames, write_stand_in
 from fake_build import FakeStages, make_config, make_source
 from PIL import Image
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.angles import parse_angles
 from mvgen.core.errors import AnglesError, ClipError, ConfigError, LicenceError, StoreError
 from mvgen.core.settings import load_config

@@ -27,8 +27,8 @@ ROOMS = [
         "forget",
         "pipeline",
     ),
-    *("dataset", "build", "scans", "synth", "training", "evaluation", "verify", "publish", "export", "report"),
-    *("commands", "cli"),
+    *("dataset", "building", "scans", "synth", "training", "evaluation", "verification", "publish", "export", "report"),
+    *("commands", "api", "cli"),
 ]
 PACKAGES = ("mvgen", "recognizer")
 MOST_MODULES = 14
@@ -183,20 +183,21 @@ def test_no_folder_holds_more_modules_than_a_reader_keeps_in_mind(package: str) 
 @pytest.mark.parametrize(
     ("statement", "found"),
     [
-        ("from mvgen.build.work import plan", "mvgen.build.work"),
-        ("import mvgen.build.work", "mvgen.build.work"),
-        ("def use():\n    from mvgen.build import work", "mvgen.build.work"),
-        ("from ..build.work import plan", "mvgen.build.work"),
+        ("from mvgen.building.work import plan", "mvgen.building.work"),
+        ("import mvgen.building.work", "mvgen.building.work"),
+        ("def use():\n    from mvgen.building import work", "mvgen.building.work"),
+        ("from ..building.work import plan", "mvgen.building.work"),
         (
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mvgen.build",
-            "mvgen.build",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mvgen.building",
+            "mvgen.building",
         ),
-        ("from importlib import import_module\nimport_module('mvgen.build')", "mvgen.build"),
+        ("from importlib import import_module\nimport_module('mvgen.building')", "mvgen.building"),
         ("import recognizer", "recognizer"),
     ],
 )
 def test_an_import_that_goes_up_is_found(tmp_path: Path, statement: str, found: str) -> None:
-    _plant(tmp_path, {"mvgen/core/low.py": statement, "mvgen/build/work.py": "from mvgen.core import low\nplan = low"})
+    work = "from mvgen.core import low\nplan = low"
+    _plant(tmp_path, {"mvgen/core/low.py": statement, "mvgen/building/work.py": work})
     assert upward(read_imports(tmp_path)) == [f"mvgen.core.low -> {found}"]
 
 
@@ -210,7 +211,7 @@ def test_a_circle_is_found_and_types_make_none(tmp_path: Path) -> None:
 
 
 def _plant(root: Path, modules: Mapping[str, str]) -> None:
-    for package in ("mvgen", "mvgen/core", "mvgen/build", "recognizer"):
+    for package in ("mvgen", "mvgen/core", "mvgen/building", "recognizer"):
         (root / package).mkdir()
         (root / package / "__init__.py").touch()
     for path, text in modules.items():

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from fake_build import FakeStages, list_clips, make_built, make_config, make_source, tree_bytes
 
-from mvgen.build.build import build
-from mvgen.build.failures import without_folders
-from mvgen.build.work import Progress
+from mvgen.building.build import build
+from mvgen.building.failures import without_folders
+from mvgen.building.work import Progress
 from mvgen.commands.console import print_summary
 from mvgen.core.code_digest import files_digest
 from mvgen.core.config import BuildConfig

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fake_build import FakeStages, make_source
 
-import mvgen.build.build
+import mvgen.building.build
 import mvgen.commands.build
 from mvgen import __version__
 from mvgen.cli import COMMANDS, run
@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parent.parent
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A command line of a small build, on stages without networks."""
     root = make_source(tmp_path / "root")
-    monkeypatch.setattr(mvgen.build.build, "_real_stages", lambda: FakeStages(root))
+    monkeypatch.setattr(mvgen.building.build, "_real_stages", lambda: FakeStages(root))
     return ["build", "--dataset", "fake", "--angles", "-45:45:45", "--root", str(root), "--out", str(tmp_path / "out")]
 
 
@@ -109,7 +109,7 @@ def test_every_setting_is_one_flag_described_by_the_config(capsys: pytest.Captur
     assert run(["build", "--help"]) == 0
     printed = capsys.readouterr().out
     options = re.findall(r"^  --([a-z-]+)", printed, re.MULTILINE)
-    assert options == [*flags, "config", "shard", "retry-failed", "no-report", "verbose", "help"]
+    assert options == [*flags, "config", "shard", "retry-failed", "no-report", "verbose"]
     joined = "".join(printed.split())
     for setting in SETTINGS.values():
         default = "" if setting.field.default is None else f"[default: {setting.field.default}]"
@@ -225,3 +225,17 @@ def test_import_is_fast() -> None:
 
     bare = min(seconds("pass") for _ in range(3))
     assert min(seconds("import mvgen") for _ in range(3)) - bare < 0.3
+
+
+def test_a_misspelt_command_gets_a_hint_and_names_are_completed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["bulid"]) == 2
+    assert "Did you mean 'build'" in capsys.readouterr().err
+    assert run(["verify", "-h"]) == 0
+    assert "Examples" in capsys.readouterr().out
+    for name, value in {"_MVGEN_COMPLETE": "complete_bash", "COMP_WORDS": "mvgen re", "COMP_CWORD": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        run([])
+    assert capsys.readouterr().out.split() == ["reconstruct", "report", "refine", "rebuild"]

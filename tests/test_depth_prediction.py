@@ -126,9 +126,9 @@ def test_without_openvino_torch_runs_the_network(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_doctor_says_what_is_lost_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mvgen.verify.machine import _package
+    from mvgen.verification.machine import _package
 
-    monkeypatch.setattr("mvgen.verify.machine.package_version", lambda _: None)
+    monkeypatch.setattr("mvgen.verification.machine.package_version", lambda _: None)
     assert _package("openvino").state == "note"
     assert "torch" in _package("openvino").found
     assert _package("numpy").state == "missing"

@@ -40,7 +40,7 @@ def digests(out: Path) -> dict[str, str]:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A source whose builds, by the command line, need no network."""
     root = make_source(tmp_path / "root", subjects=2, clips=1, frames=2)
-    monkeypatch.setattr("mvgen.build.build._real_stages", lambda: FakeStages(root))
+    monkeypatch.setattr("mvgen.building.build._real_stages", lambda: FakeStages(root))
     return root
 
 

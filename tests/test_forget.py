@@ -13,9 +13,9 @@ import pytest
 from fake_build import FakeStages, make_config, make_source, tree_bytes
 
 from mvgen import open_dataset
-from mvgen.build.build import build
-from mvgen.build.merge import merge
-from mvgen.build.work import Progress
+from mvgen.building.build import build
+from mvgen.building.merge import merge
+from mvgen.building.work import Progress
 from mvgen.cli import run
 from mvgen.core.config import BuildConfig, canonical_json
 from mvgen.core.errors import ConfigError, StoreError
@@ -27,7 +27,7 @@ from mvgen.store import layout
 from mvgen.store.manifest import Failure, digest_of, failure_lines, read_failures, read_table
 from mvgen.store.refine import refine
 from mvgen.store.shards import Shard
-from mvgen.verify.forgotten import check_forgotten
+from mvgen.verification.forgotten import check_forgotten
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from fake_build import tree_bytes
 from photograph_build import PhotographStages, photograph_config
 from test_publish_targets import Repository
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import PublishError
@@ -31,7 +31,7 @@ from mvgen.publish.writing import plan_publishing
 from mvgen.sources.marks import write_mark
 from mvgen.store import layout
 from mvgen.store.manifest import digest_of, read_table
-from mvgen.verify import verify
+from mvgen.verification import verify
 
 pytestmark = pytest.mark.slow
 

@@ -13,13 +13,13 @@ from factories import astronaut, noisy_clip, write_stand_in
 from photograph_build import PhotographStages, photograph_config
 from test_verify import forge, redigest, rows_of, said
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.camera import pixel_grid
 from mvgen.core.records import Image
 from mvgen.motion.jumps import find_jumps, jumps
 from mvgen.store import layout
 from mvgen.store.frames import encode_frame, read_frames
-from mvgen.verify import verify
+from mvgen.verification import verify
 
 pytestmark = pytest.mark.slow
 

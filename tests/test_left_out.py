@@ -15,14 +15,14 @@ from fake_build import tree_bytes
 from photograph_build import PhotographStages, photograph_config, smiling
 
 from mvgen import open_dataset
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.config import BuildConfig
 from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.pipeline.clip import build_clip
 from mvgen.store import layout
 from mvgen.store.manifest import read_failures, read_table
-from mvgen.verify import verify
+from mvgen.verification import verify
 
 pytestmark = pytest.mark.slow
 

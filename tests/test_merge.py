@@ -15,9 +15,9 @@ from fake_build import FakeStages, list_clips, make_config, make_source, tree_by
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mvgen.build.build
-from mvgen.build.build import build
-from mvgen.build.merge import merge
+import mvgen.building.build
+from mvgen.building.build import build
+from mvgen.building.merge import merge
 from mvgen.cli import run
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.sources.base import ClipFailure
@@ -219,7 +219,7 @@ def test_the_shards_of_a_list_are_the_list_and_alike_in_size(count: int, clips: 
 def test_the_command_line_of_shards(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mvgen.build.build, "_real_stages", lambda: FakeStages(root))
+    monkeypatch.setattr(mvgen.building.build, "_real_stages", lambda: FakeStages(root))
     line = ["build", "--dataset", "fake", "--angles", "0", "--root", str(root), "--attempts", "1", "--clip-timeout=0"]
     parts = [str(tmp_path / "a"), str(tmp_path / "b")]
     for number, part in enumerate(parts, 1):

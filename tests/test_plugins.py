@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from reading_build import ReadingStages
 
-import mvgen.build.build
+import mvgen.building.build
 import recognizer.cli
 from mvgen.cli import run
 from mvgen.core.console import run_app
@@ -132,7 +132,7 @@ def test_a_source_of_another_package_is_listed_and_described(example: Path, caps
 def test_a_source_of_another_package_is_built_from_and_verified(
     example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mvgen.build.build, "_real_stages", lambda: ReadingStages(example))
+    monkeypatch.setattr(mvgen.building.build, "_real_stages", lambda: ReadingStages(example))
     out = str(tmp_path / "out")
     assert (
         run(["build", "--dataset", "example", "--root", str(example), "--out", out, "--angles", "0", "--no-report"])

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mvgen.store.frames import SYNTHETIC, encode_frame, says_synthetic
 from mvgen.store.writer import write_clip
-from mvgen.verify.provenance import check_provenance
+from mvgen.verification.provenance import check_provenance
 
 EXTENSION = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 

@@ -22,7 +22,7 @@ from fake_build import tree_bytes
 from photograph_build import PhotographStages, photograph_config
 from PIL import Image
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.config import file_digest
 from mvgen.core.errors import LicenceError, PublishError

@@ -15,8 +15,8 @@ import pytest
 from engine_work import cannot_start, make_worker
 from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
 
-from mvgen.build.build import build
-from mvgen.build.work import Progress
+from mvgen.building.build import build
+from mvgen.building.work import Progress
 from mvgen.core.errors import ClipError
 from mvgen.engine.base import EngineError, Limits, WorkerDiedError, WorkerStalledError
 from mvgen.engine.ray import Cluster, run

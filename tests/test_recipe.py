@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from photograph_build import PhotographStages, photograph_config
 
-import mvgen.build.build
-from mvgen.build.build import Summary, build
+import mvgen.building.build
+from mvgen.building.build import Summary, build
 from mvgen.cli import run
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError, LicenceError, PublishError, RecipeError, StoreError
@@ -320,4 +320,4 @@ def test_the_commands_publish_and_rebuild(
     assert run(line) == 1
     assert f"different: {layout.SHEET}" in capsys.readouterr().out
     assert run(["rebuild", str(tmp_path), "--out", str(out)]) == 2
-    assert mvgen.build.build.__name__ not in capsys.readouterr().err
+    assert mvgen.building.build.__name__ not in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
 
 from mvgen import open_dataset
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.sources.base import ClipFailure

@@ -18,7 +18,7 @@ from factories import head_surface
 from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
 from PIL import Image
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
@@ -181,7 +181,7 @@ def test_a_build_ends_with_a_page_by_default(
 ) -> None:
     root, out = make_source(tmp_path / "root"), tmp_path / "out"
     face = [frozenset({list_clips(root)[0].id})]
-    monkeypatch.setattr("mvgen.build.build._real_stages", lambda: FakeStages(root, face=face[-1]))
+    monkeypatch.setattr("mvgen.building.build._real_stages", lambda: FakeStages(root, face=face[-1]))
     line = [
         "build",
         "--dataset",

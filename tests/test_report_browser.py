@@ -13,7 +13,7 @@ import pytest
 from fake_build import FakeStages, list_clips, make_config, make_source
 from PIL import Image
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.report.page import write_report
 from mvgen.store import layout
 from mvgen.store.manifest import ViewRow, read_table

@@ -10,7 +10,7 @@ import pytest
 from fake_build import FakeStages, make_config, make_source
 from test_report import Elements
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.records import Signals
 from mvgen.motion.signals import with_head
 from mvgen.report.charts import curve_chart, marks

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from test_scene_flow import CAMERAS, SIDE, fitted, performed, surface_of
 
 from mvgen import open_dataset
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.errors import StoreError
 from mvgen.core.records import Signals
 from mvgen.motion.joint_flow import OnsetMotion, flows_from_onset, motion_from_onset

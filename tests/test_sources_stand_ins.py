@@ -9,7 +9,7 @@ import pytest
 from factories import write_frames, write_stand_in
 from reading_build import ReadingStages
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.config import BuildConfig
 from mvgen.publish.recipe import CARD
@@ -19,7 +19,7 @@ from mvgen.sources import get_source
 from mvgen.sources.marks import MARK, write_mark
 from mvgen.store import layout
 from mvgen.store.about import read_about
-from mvgen.verify import verify
+from mvgen.verification import verify
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from PIL import Image, JpegImagePlugin
 from skimage.data import astronaut
 
 from mvgen import open_dataset
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.errors import ClipError, StoreError
 from mvgen.core.records import LABELS, Clip
 from mvgen.store import layout
@@ -387,7 +387,7 @@ def test_an_item_is_what_was_built(store: Path) -> None:
         assert item["clip_id"] == clip.id
         assert item["clip"].shape == (4, 3, 64, 64)
         assert item["flow"].shape == (3, 2, 64, 64)
-        assert np.isnan(item["yaw"]) if view.yaw is None else item["yaw"] == view.yaw
+        assert item["yaw"] == (view.yaw or 0)
         np.testing.assert_array_equal(item["valid"].numpy(), view.valid)
         np.testing.assert_array_equal(item["depth"].numpy(), view.depth)
         surface = np.isfinite(view.depth)
@@ -417,7 +417,7 @@ def test_clips_that_show_the_face_too_seldom_are_left_out(store: Path, monkeypat
     rows = read_table(store / layout.TABLE)
     first = rows[0].clip
     partly = [replace(row, face_seen=0.8) if row.clip == first else row for row in rows]
-    monkeypatch.setattr("mvgen.dataset.reader.read_table", lambda path: partly)
+    monkeypatch.setattr("mvgen.dataset.rows.read_table", lambda path: partly)
     assert len(open_dataset(store, min_face_seen=0.8)) == len(rows)
     assert {row.clip for row in open_dataset(store, min_face_seen=1.0).rows} == {row.clip for row in rows} - {first}
     assert first not in {row.clip for row in open_dataset(store, angles="0", min_face_seen=0.9).rows}

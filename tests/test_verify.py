@@ -16,7 +16,7 @@ from factories import write_stand_in
 from fake_build import tree_bytes
 from photograph_build import PhotographStages, photograph_config
 
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import StoreError
@@ -25,8 +25,8 @@ from mvgen.store import layout
 from mvgen.store.arrays import npz_bytes, read_arrays
 from mvgen.store.manifest import ViewRow, counts, read_failures, read_table, write_table
 from mvgen.store.state import begin
-from mvgen.verify import Finding, verify
-from mvgen.verify.geometry import StoredView, frames_error
+from mvgen.verification import Finding, verify
+from mvgen.verification.geometry import StoredView, frames_error
 
 pytestmark = pytest.mark.slow
 
@@ -263,7 +263,7 @@ def test_a_mask_that_is_off_by_a_pixel_along_an_edge_is_in_order_where_views_are
     valid = read_arrays(tmp_path / "out" / row.maps)["valid"]
     change_maps(tmp_path / "out", row, valid=valid & np.roll(valid, 1, axis=1))
     assert not verify(tmp_path / "out").findings
-    monkeypatch.setattr("mvgen.verify.geometry._MASK_EDGE", 0.0)
+    monkeypatch.setattr("mvgen.verification.geometry._MASK_EDGE", 0.0)
     assert "its mask is right on" in said(verify(tmp_path / "out").findings)
 
 
@@ -367,7 +367,7 @@ def test_a_table_with_other_columns_is_found(store: Path) -> None:
 
 
 def test_the_sample_is_seeded_and_as_large_as_asked(store: Path) -> None:
-    from mvgen.verify import draw
+    from mvgen.verification import draw
 
     rows = rows_of(store)
     assert draw(rows, 4, 0, ()) == draw(rows, 4, 0, ())

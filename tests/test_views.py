@@ -17,7 +17,7 @@ from fake_build import FakeStages, make_config, make_source
 from photograph_build import smiling
 
 from mvgen import RandomAngles, open_dataset
-from mvgen.build.build import build
+from mvgen.building.build import build
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import AnglesError, StoreError

@@ -33,7 +33,7 @@ from mvgen.store import layout
 from mvgen.store.finish import finish
 from mvgen.store.manifest import Marker
 from mvgen.store.state import read_markers
-from mvgen.verify.files import walk
+from mvgen.verification.files import walk
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _CORES = 64

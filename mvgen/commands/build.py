@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mvgen.build.build import build as run_build
+from mvgen.building.build import build as run_build
 from mvgen.commands.console import BuildProgress, print_summary
 from mvgen.commands.options import Config, NoReport, Verbose
 from mvgen.commands.report import print_files

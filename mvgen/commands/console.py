@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from mvgen.build.build import Summary
-from mvgen.build.work import Progress
+from mvgen.building.build import Summary
+from mvgen.building.work import Progress
 from mvgen.core.console import print_table
 from mvgen.store import layout
 from mvgen.store.manifest import Failure

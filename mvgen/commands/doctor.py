@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mvgen.core.console import print_table
-from mvgen.verify.machine import diagnose
+from mvgen.verification.machine import diagnose
 
 
 def doctor() -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mvgen.build.merge import merge as run_merge
+from mvgen.building.merge import merge as run_merge
 from mvgen.commands.options import NoReport
 from mvgen.commands.report import print_files
 from mvgen.core.errors import ConfigError

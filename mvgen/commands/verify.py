@@ -9,8 +9,8 @@ import typer
 from mvgen.commands.options import Store
 from mvgen.core.names import printable
 from mvgen.store import layout
-from mvgen.verify import Verification
-from mvgen.verify import verify as run_verify
+from mvgen.verification import Verification
+from mvgen.verification import verify as run_verify
 
 
 def verify(

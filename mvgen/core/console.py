@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from mvgen.core.errors import MvgenError
 
+HELP = {"help_option_names": ["-h", "--help"]}
 _INTERRUPTED = 130
 
 

@@ -39,8 +39,9 @@ class ViewItem(TypedDict):
     label : index into LABELS, -1 for none; label_name : "" for none; emotion : as the source writes it
     action_units, objective_class, kind : see `ViewRow`; "" for none
     expression : the same in all clips of one expression, which several cameras may have filmed
-    yaw, pitch : degrees, NaN for the frontal clip; view : the view's name, see `angles.view_name`
+    yaw, pitch : degrees, 0 for the frontal clip; view : the view's name, see `angles.view_name`
     onset, apex, offset : positions in the clip, from 0; fps : frames per second
+    length : frames of the clip that are its own; those behind were added to give all items the same number
     visible_attention : in [0, 1]; kept : see `ViewRow.kept`
     """
 
@@ -68,6 +69,7 @@ class ViewItem(TypedDict):
     apex: int
     offset: int
     fps: float
+    length: int
     visible_attention: float
     kept: bool
 
@@ -85,13 +87,15 @@ def view_item(  # noqa: PLR0917
 
     row : its row in the table; colour : (T, S, S, 3); flow : None leaves it out; valid, depth : (S, S)
     pitch : degrees; 0 for stored views
+    The tensors share memory with the arrays.
     """
     size = len(depth)
     frames, apex = flow or (np.zeros((0, size, size, 2), np.float32), np.zeros((size, size, 0), np.float32))
     return ViewItem(
-        clip=torch.from_numpy(colour).permute(0, 3, 1, 2).contiguous(),
-        flow=torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous(),
-        apex_flow=torch.from_numpy(apex).permute(2, 0, 1).contiguous(),
+        # Not copied: a batch is, and who needs one clip in another order of memory can.
+        clip=torch.from_numpy(colour).permute(0, 3, 1, 2),
+        flow=torch.from_numpy(frames).permute(0, 3, 1, 2),
+        apex_flow=torch.from_numpy(apex).permute(2, 0, 1),
         signals=_signal_item(signals),
         valid=torch.from_numpy(valid),
         depth=torch.from_numpy(depth),
@@ -107,12 +111,13 @@ def view_item(  # noqa: PLR0917
         expression=row.expression,
         split=row.split,
         view=row.view,
-        yaw=float("nan") if row.yaw is None else row.yaw,
-        pitch=float("nan") if row.yaw is None else pitch,
+        yaw=row.yaw or 0.0,
+        pitch=pitch,
         onset=row.onset_index,
         apex=row.apex_index,
         offset=row.offset_index,
         fps=row.fps,
+        length=len(colour),
         visible_attention=row.visible_attention,
         kept=row.kept,
     )

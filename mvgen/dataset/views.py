@@ -25,6 +25,8 @@ from mvgen.core.angles import RandomAngles, view_name
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import StoreError
 from mvgen.core.records import ClipGeometry, Floats, Image, ViewGeometry
+from mvgen.dataset.batches import Transform, finished
+from mvgen.dataset.display import describe
 from mvgen.dataset.items import ViewItem, view_item
 from mvgen.motion.flow import ClipFlow
 from mvgen.motion.registration import seen_in_all
@@ -96,7 +98,7 @@ class RenderedViews(Dataset[ViewItem]):
     """Views of a store's clips at given angles, in the order of the clips.
 
     It has rows, a path, and a cache that is not pickled, so it works in loader processes. Clips differ in length: use
-    `DataLoader(dataset, batch_size=None)`, or a `collate_fn`. In order, a clip is read once for all its angles;
+    `DataLoader(dataset, batch_size=4, collate_fn=mvgen.collate)`. In order, a clip is read once for all its angles;
     shuffled over more clips than fit in `memory`, once for every view.
     """
 
@@ -108,6 +110,8 @@ class RenderedViews(Dataset[ViewItem]):
         angles: Sequence[tuple[float, float]] | RandomAngles,
         kept: bool | None = None,
         flow: bool = True,
+        frames: int | None = None,
+        transform: Transform | None = None,
         memory: int = 256 << 20,
     ) -> None:
         """Prepare views.
@@ -116,7 +120,7 @@ class RenderedViews(Dataset[ViewItem]):
         angles : (yaw, pitch) in degrees, one view of every clip for each; or random, one view of every clip
         kept : as in `open_dataset`. For fixed angles, the geometry of every training clip is rendered here; a random
             angle is drawn again, up to 16 times, and if no view is kept the one that sees most is given
-        flow : False leaves flow out
+        flow : False leaves flow out; frames, transform : as in `open_dataset`
         memory : size of the cache of frames and meshes in each process, bytes
         """
         _fork_safely()
@@ -127,6 +131,8 @@ class RenderedViews(Dataset[ViewItem]):
         self.angles = angles
         self.kept = kept
         self.flow = flow
+        self.frames = frames
+        self.transform = transform
         self.memory = memory
         # In shared memory, so that persistent loader processes see a new epoch.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -151,7 +157,12 @@ class RenderedViews(Dataset[ViewItem]):
         row = self._row(row, camera.yaw, camera.pitch, view.visible_attention)
         flow = ClipFlow(view.flow, view.apex_flow) if self.flow else None
         signals = read_signals(self.root, row)
-        return view_item(row, view.colour, flow, signals, view.valid, view.depth, camera.pitch)
+        item = view_item(row, view.colour, flow, signals, view.valid, view.depth, camera.pitch)
+        return finished(item, self.frames, self.transform)
+
+    def __repr__(self) -> str:
+        angles = "random angles" if isinstance(self.angles, RandomAngles) else f"{len(self._samples)} rendered views"
+        return describe("RenderedViews", self.about, self.rows, angles)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_scenes": OrderedDict()}

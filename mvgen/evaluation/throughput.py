@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mvgen.build.build import build
-from mvgen.build.work import Progress
+from mvgen.building.build import build
+from mvgen.building.work import Progress
 from mvgen.core.angles import parse_angles
 from mvgen.core.settings import by_part, load_config
 from mvgen.evaluation.processes import peak_memory, watched_children

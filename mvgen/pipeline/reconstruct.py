@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mvgen.core.angles import view_name
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
-from mvgen.core.records import DepthMap, Floats, Image
+from mvgen.core.records import DepthMap, FaceFit, FacePoints, FaceTrack, Floats, Image, Mask, Mesh, ViewClip
 from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.landmarks import ibug_landmarks
@@ -19,11 +21,86 @@ from mvgen.pipeline.frontal import find_face, source_camera
 from mvgen.pipeline.tools import Tools
 from mvgen.render.mesh import export_mesh
 from mvgen.render.surface import source_normals
+from mvgen.store.frames import png_bytes
 from mvgen.views.view import make_scene, make_view, render_geometry
+
+if TYPE_CHECKING:
+    from PIL import Image as Picture
 
 _LIGHT = (-0.4, 0.5, 0.77)  # over the viewer's left shoulder
 _CAPTION = 18  # pixels
 _DOT = 1.2  # radius of a landmark, pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotographedFace:
+    """The face of one photograph in 3D, and how it looks from elsewhere.
+
+    crop : (S, S, 3) uint8 RGB, the photograph around the face; face : where that is in the photograph
+    points : one frame of landmarks; fit : the face model fitted to them, one frame
+    surface : depth of the crop in world units; mesh : the same as triangles
+    views : one frame each, in the order of the angles asked for
+    """
+
+    crop: Image
+    face: FaceTrack
+    points: FacePoints
+    fit: FaceFit
+    surface: DepthMap
+    mesh: Mesh
+    views: tuple[ViewClip, ...]
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """(S, S) float32, crop pixels, z along the optical axis toward the camera, NaN outside the face."""
+        return (self.surface.depth * np.float32(self.surface.camera.scale)).astype(np.float32)
+
+    @property
+    def valid(self) -> Mask:
+        """(S, S) bool, pixels of the face that the photograph shows."""
+        return np.asarray(np.isfinite(self.surface.depth) & self.face.inside)
+
+    @property
+    def landmarks(self) -> Floats:
+        """(68, 2) crop pixels, see `mvgen.core.landmarks68`."""
+        return ibug_landmarks(self.points)[0]
+
+    def __repr__(self) -> str:
+        angles = ", ".join(f"{view.yaw:g}" for view in self.views)
+        return f"<PhotographedFace of {len(self.crop)} pixels, views at yaw {angles} degrees>"
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(np.asarray(self.sheet()))
+
+    def sheet(self) -> Picture.Image:
+        """The crop, its relief and the views side by side, with their names."""
+        shown = [(view_name(view.yaw), view.colour[0]) for view in self.views]
+        return _sheet([("source", self.crop), ("depth relief", relief(self.surface)), *shown])
+
+    def save(self, folder: Path) -> None:
+        """Write depth, landmarks, mesh, views and the sheet into a folder."""
+        from PIL import Image as Picture
+
+        (folder / "views").mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            folder / "depth.npz",
+            depth=self.depth,
+            valid=self.valid,
+            crop=self.face.crop,
+            landmarks=self.landmarks,
+            points=self.points.points[0],
+            identity=self.fit.identity,
+            actions=self.fit.actions[0],
+            rotation=self.fit.rotation[0],
+        )
+        shown = draw_landmarks(self.crop, self.points.points[0, :, :2], self.surface.confidence)
+        Picture.fromarray(shown).save(folder / "landmarks.png")
+        export_mesh(self.mesh, self.crop, folder / "mesh.glb")
+        for view in self.views:
+            name = view_name(view.yaw)
+            Picture.fromarray(view.colour[0]).save(folder / "views" / f"{name}.png")
+            Picture.fromarray(view.valid).save(folder / "views" / f"{name}.valid.png")
+        self.sheet().save(folder / "sheet.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +130,7 @@ def reconstruct(
     for image in images:
         folder = out / _free_name(image.stem, taken)
         try:
-            _reconstruct_one(read_photograph(image), folder, config, tools)
+            reconstruct_face(read_photograph(image), config, tools).save(folder)
         except ClipError as error:
             outcomes.append(Outcome(image, None, str(error)))
             report(f"{image}: {error}")
@@ -93,43 +170,19 @@ def read_photograph(path: Path) -> Image:
         raise ClipError("source", f"the image cannot be read: {reason}") from None
 
 
-def _reconstruct_one(image: Image, folder: Path, config: BuildConfig, tools: Tools) -> None:
-    from PIL import Image as Picture
-
+def reconstruct_face(image: Image, config: BuildConfig, tools: Tools) -> PhotographedFace:
+    """Reconstruct the largest face of a photograph, (H, W, 3) uint8 RGB. Raises ClipError where there is no face."""
     face = find_face(image[None], 0, config.camera, tools)
     crops = crop_frames(image[None], face)
     points = tools.landmarker.find(crops)
     camera = source_camera(face, config.camera)
     surfaces, fits = clip_geometry(crops, points, camera, "clip", 1.0, tools.model, tools.estimator)
-    surface, fit = surfaces.at_onset, fits.at_onset
+    surface = surfaces.at_onset
     nowhere = np.zeros(surface.depth.shape, np.float32)
     scene = make_scene(crops, 0, face.inside, ibug_landmarks(points)[0], nowhere, surfaces)
-
-    (folder / "views").mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        folder / "depth.npz",
-        depth=(surface.depth * np.float32(camera.scale)).astype(np.float32),
-        valid=np.isfinite(surface.depth) & face.inside,
-        crop=face.crop,
-        landmarks=ibug_landmarks(points)[0],
-        points=points.points[0],
-        identity=fit.identity,
-        actions=fit.actions[0],
-        rotation=fit.rotation[0],
-    )
-    shown = draw_landmarks(crops[0], points.points[0, :, :2], surface.confidence)
-    Picture.fromarray(shown).save(folder / "landmarks.png")
-    export_mesh(scene.meshes.at_onset, crops[0], folder / "mesh.glb")
-    pictures = [("source", crops[0]), ("depth relief", relief(surface))]
-    for yaw in config.camera.angles:
-        seen = render_geometry(scene, yaw, 0.0, config.render, tools.renderer)
-        view = make_view(scene, seen, config, with_flow=False)
-        colour = view.colour[0]
-        name = view_name(yaw)
-        Picture.fromarray(colour).save(folder / "views" / f"{name}.png")
-        Picture.fromarray(view.valid).save(folder / "views" / f"{name}.valid.png")
-        pictures.append((name, colour))
-    _sheet(pictures).save(folder / "sheet.png")
+    seen = (render_geometry(scene, yaw, 0.0, config.render, tools.renderer) for yaw in config.camera.angles)
+    views = tuple(make_view(scene, each, config, with_flow=False) for each in seen)
+    return PhotographedFace(crops[0], face, points, fits.at_onset, surface, scene.meshes.at_onset, views)
 
 
 def draw_landmarks(crop: Image, points: Floats, face: Floats) -> Image:
@@ -159,7 +212,7 @@ def relief(surface: DepthMap) -> Image:
     return np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _sheet(pictures: Sequence[tuple[str, Image]]) -> Picture.Image:  # type: ignore[name-defined]  # noqa: F821
+def _sheet(pictures: Sequence[tuple[str, Image]]) -> Picture.Image:
     """Pictures in rows of six, with their names."""
     from PIL import Image as Picture
     from PIL import ImageDraw

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgen.build.build import Summary, build
-from mvgen.build.work import Progress, Stages
+from mvgen.building.build import Summary, build
+from mvgen.building.work import Progress, Stages
 from mvgen.core.config import WEIGHTS, BuildConfig, file_digest
 from mvgen.core.errors import ConfigError, RecipeError
 from mvgen.core.settings import SETTINGS, by_part, from_identity
@@ -16,7 +16,7 @@ from mvgen.forget.tombstones import Leavers, kept_annotations
 from mvgen.publish.recipe import Recipe
 from mvgen.store import layout
 from mvgen.store.manifest import clip_digest
-from mvgen.verify.files import walk
+from mvgen.verification.files import walk
 
 if TYPE_CHECKING:
     from mvgen.sources.base import Listing

@@ -22,7 +22,7 @@ from mvgen.store import layout
 from mvgen.store.about import read_about
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 from mvgen.store.state import read_markers
-from mvgen.verify import verify
+from mvgen.verification import verify
 
 _SHOWN = 5
 

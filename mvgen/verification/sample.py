@@ -18,8 +18,8 @@ from mvgen.store.arrays import read_maps
 from mvgen.store.frames import read_frames
 from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import ViewRow
-from mvgen.verify.findings import Finding, of_clip
-from mvgen.verify.geometry import FrontalClip, StoredView, disagreements, flow_disagreements
+from mvgen.verification.findings import Finding, of_clip
+from mvgen.verification.geometry import FrontalClip, StoredView, disagreements, flow_disagreements
 
 _TOLERANCE = 1e-6  # between two computations of a share
 

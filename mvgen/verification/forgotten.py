@@ -9,7 +9,7 @@ from mvgen.core.errors import StoreError
 from mvgen.forget.tombstones import Tombstone, find_remains, read_forgotten
 from mvgen.store import layout
 from mvgen.store.manifest import Failure, ViewRow
-from mvgen.verify.findings import WHOLE, Finding
+from mvgen.verification.findings import WHOLE, Finding
 
 _REMEDY = "run `mvgen forget` again for this subject"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgen.build.failures import source_failures
-from mvgen.build.work import WORKER_STAGE, Plan, Progress, Stages, at_work, build_clips, observe_clips
+from mvgen.building.failures import source_failures
+from mvgen.building.work import WORKER_STAGE, Plan, Progress, Stages, at_work, build_clips, observe_clips
 from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.errors import SourceError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
@@ -71,7 +71,7 @@ def build(
     """Build a dataset, or resume a build.
 
     retry_failed : build clips again that failed before
-    shard : build only a share of the clips; `mvgen.build.merge` joins all shards
+    shard : build only a share of the clips; `mvgen.building.merge` joins all shards
     forgotten : people who have left, beside those that the folder knows of: nothing of them is built or kept
     Raises SourceError or StoreError before anything is written when the source or the output folder cannot be used,
     StoreError when the disk is full, EngineError when a worker cannot start. Finished clips stay, and the same call

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mvgen.build.failures import clip_failure
+from mvgen.building.failures import clip_failure
 from mvgen.core.config import BuildConfig, RunConfig
 from mvgen.core.errors import ClipError, MvgenError
 from mvgen.core.records import BuiltClip, Clip, Split

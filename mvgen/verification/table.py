@@ -16,7 +16,7 @@ from mvgen.store.checks import row_problems
 from mvgen.store.finish import source_digest
 from mvgen.store.manifest import Failure, Marker, ViewRow, counts
 from mvgen.store.state import read_build, read_marker
-from mvgen.verify.findings import WHOLE, Finding, of_clip
+from mvgen.verification.findings import WHOLE, Finding, of_clip
 
 # What the rows of one clip differ in; in all else they agree.
 _OF_A_VIEW = frozenset(

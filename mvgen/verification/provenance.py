@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mvgen.store.frames import MARKED, says_synthetic
 from mvgen.store.manifest import ViewRow
-from mvgen.verify.findings import Finding, of_clip
+from mvgen.verification.findings import Finding, of_clip
 
 _HEAD = 4096  # bytes of a file; the mark stands in front of the pixels
 _THREADS = 4

@@ -11,7 +11,7 @@ from mvgen.core.config import file_digest
 from mvgen.store import layout
 from mvgen.store.checks import unsafe
 from mvgen.store.manifest import ViewRow
-from mvgen.verify.findings import WHOLE, Finding, of_clip
+from mvgen.verification.findings import WHOLE, Finding, of_clip
 
 _REPORT = PurePosixPath(layout.REPORT).parts[0]  # made from a dataset, but not part of it
 _LEFT = (layout.PARTIAL, layout.LOCK, layout.REFINING, layout.FORGETTING, layout.FORGOTTEN)

@@ -23,12 +23,12 @@ from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about, stored_config
 from mvgen.store.checks import row_problems
 from mvgen.store.manifest import ViewRow, read_failures, read_rows
-from mvgen.verify.files import check_clips, check_digests, check_extra, check_listed, expected_files
-from mvgen.verify.findings import WHOLE, Finding
-from mvgen.verify.forgotten import check_forgotten, read_tombstones
-from mvgen.verify.labels import check_labels
-from mvgen.verify.provenance import check_provenance
-from mvgen.verify.table import check_about, check_records, check_rows
+from mvgen.verification.files import check_clips, check_digests, check_extra, check_listed, expected_files
+from mvgen.verification.findings import WHOLE, Finding
+from mvgen.verification.forgotten import check_forgotten, read_tombstones
+from mvgen.verification.labels import check_labels
+from mvgen.verification.provenance import check_provenance
+from mvgen.verification.table import check_about, check_records, check_rows
 
 __all__ = ["Finding", "Verification", "verify"]
 
@@ -95,7 +95,7 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
         found += check_labels(out, stored_config(about).source, sound)
     chosen = draw(sound, sample, seed, damaged)
     if chosen:
-        from mvgen.verify.sample import check_sample  # loads torch
+        from mvgen.verification.sample import check_sample  # loads torch
 
         found += check_sample(out, about, rows, chosen)
     listed = {path for row in sound for path in row.files()} | set(about["files"])

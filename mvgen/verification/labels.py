@@ -11,7 +11,7 @@ from mvgen.core.errors import MvgenError
 from mvgen.core.records import Clip
 from mvgen.store import layout
 from mvgen.store.manifest import ViewRow
-from mvgen.verify.findings import WHOLE, Finding, of_clip
+from mvgen.verification.findings import WHOLE, Finding, of_clip
 
 
 def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> Iterator[Finding]:

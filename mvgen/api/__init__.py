@@ -1,0 +1,1 @@
+"""What `import mvgen` offers beside reading a store: the commands as functions."""
