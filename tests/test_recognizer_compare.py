@@ -71,7 +71,7 @@ def test_pairs_are_of_one_kind_of_training_and_stand_in_the_tables() -> None:
     tested = {
         ("good", "source"): {"source": better, "dataset one": better},
         ("bad", "source"): {"source": worse, "dataset one": worse},
-        ("good", "kept"): {"source": better, "dataset one": better},
+        ("good", "all"): {"source": better, "dataset one": better},
     }
     pairs = compare(tested, [f"s{number}" for number in SUBJECTS], drawn)
     assert [(pair["first"], pair["second"], pair["trained_on"], pair["group"]) for pair in pairs] == [

@@ -15,7 +15,7 @@ from mvgen.core.records import Floats, Image, Label, Mask
 from recognizer.errors import RecogniserError
 from recognizer.records import Needs, Sample
 
-Kind = Literal["source", "built", "true"]
+Kind = Literal["source", "built", "drawn", "true"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Entry:
 
     clip, subject : ids, unique in all data; label : index into the reader's classes
     view : its name; yaw : degrees, None for a frontal clip
-    kind : the registered frontal clip, a view built from it, or a true side view
+    kind : the registered frontal clip, a view built from it, one from a random angle (never tested on), or a true side
+        view
     kept : whether the view sees enough of the expression for training
     split : of the subject in its store; None if there is none
     key : digest of all that the sample depends on
