@@ -155,18 +155,19 @@ def headline_rows(results: Mapping[str, Any]) -> Rows:
             rows.append(
                 [
                     system["label"], ROWS[views], f"{100 * found['accuracy']['mean']:.1f}",
-                    _span(found["accuracy"]["interval"], 100), f"{found['uf1']['mean']:.3f}",
-                    "-" if gain is None else f"{100 * gain['mean']:+.1f} ({_span(gain['interval'], 100)})",
+                    _span(found["accuracy"]["interval"]), f"{found['uf1']['mean']:.3f}",
+                    "-" if gain is None else f"{100 * gain['mean']:+.1f} ({_span(gain['interval'])})",
                     "-" if share is None or share["mean"] is None
-                    else f"{share['mean']:.0%} ({_span(share['interval'], 100)})",
+                    else f"{share['mean']:.0%} ({_span(share['interval'], 0)})",
                 ]
             )  # fmt: skip
     return rows
 
 
-def _span(interval: Sequence[float | None], times: float) -> str:
+def _span(interval: Sequence[float | None], digits: int = 1) -> str:
+    """An interval of shares in per cent."""
     low, high = interval
-    return "-" if low is None or high is None else f"{times * low:.1f} to {times * high:.1f}"
+    return "-" if low is None or high is None else f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
 
 
 def by_yaw(results: Mapping[str, Any], groups: Sequence[str]) -> Rows:
