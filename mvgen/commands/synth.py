@@ -30,7 +30,9 @@ def synth(
     ] = None,
     drift: Annotated[
         float | None,
-        typer.Option(help="turn of the head within a clip, degrees at most, with a shift to match; slow by default"),
+        typer.Option(
+            help="degrees of each swing of the head in a clip, at most, with a shift to match; slow by default"
+        ),
     ] = None,
     maps: Annotated[bool, typer.Option(help="write true depth, masks and flow, not only the true side views")] = True,
 ) -> int:

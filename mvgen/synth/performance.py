@@ -50,8 +50,8 @@ def expression_curve(frames: int, onset: int, apex: int, offset: int) -> Floats:
 def perform(plan: ClipPlan, model: HeadModel, identity: Identity, drift: float | None = None) -> Performance:
     """The performance of a clip; everything random comes from the seed of the plan.
 
-    drift : most degrees that the head yaws and pitches within the clip, however short it is; None lets it drift as
-        slowly as a head at rest, which is less the shorter the clip
+    drift : most degrees of yaw and pitch of each of two swings, half a one and a whole one, in the clip, however short
+        it is; None lets the head drift as slowly as at rest, which is less the shorter the clip
     """
     generator = np.random.default_rng([plan.seed, 1])
     frames = len(plan.numbers)
