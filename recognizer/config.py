@@ -103,7 +103,7 @@ class BenchConfig(BaseModel):
     data: DataConfig = DataConfig()
     protocol: Protocol = Protocol()
     train: Annotated[tuple[Views, ...], Field(min_length=1)] = Field(
-        default=("source", "kept"), description="kinds of training views; each system is trained once for each kind"
+        default=("source", "all"), description="kinds of training views; each system is trained once for each kind"
     )
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(default=(0, 1, 2), description="of training")
     selection: Selection = Selection()
@@ -122,6 +122,15 @@ class BenchConfig(BaseModel):
     @classmethod
     def _count_seeds(cls, value: Any) -> Any:
         return tuple(range(value)) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _kept_views_know_their_labels(self) -> BenchConfig:
+        asked = {views for system in self.systems for views in system.train or self.train}
+        if "kept" in asked and self.protocol.name != "stored":
+            raise ValueError(
+                "train: kept views were chosen by labels of clips that other folds test on; use all, or protocol stored"
+            )
+        return self
 
     @field_validator("systems")
     @classmethod

@@ -11,23 +11,27 @@ import cv2
 import numpy as np
 import pytest
 from factories import EllipsoidEstimator, MeanLandmarker, acted_points, astronaut, known_tools, mean_points, noisy_clip
+from fake_build import resting_fit
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError, ConfigError, WeightsError
+from mvgen.core.landmarks68 import five_points
 from mvgen.core.records import BuiltClip, Clip, FacePoints, FacePrediction, Frame, Image
 from mvgen.core.settings import by_part, load_config
 from mvgen.core.stopwatch import Stopwatch
+from mvgen.faces.crop import crop_from_points, transform_points
 from mvgen.faces.face_mesh_topology import IBUG
-from mvgen.morphable.fitting import fit_face
+from mvgen.morphable.fitting import fit_face, pupils
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region as fit_region
 from mvgen.motion.joint_flow import motion_from_onset
 from mvgen.pipeline.clip import build_clip, fit_attention_for
-from mvgen.pipeline.frontal import apex_position, frontal_clip, side_clip
+from mvgen.pipeline.frontal import apex_position, frontal_clip
 from mvgen.pipeline.reconstruct import read_photograph, reconstruct
+from mvgen.pipeline.side import framing, side_clip
 from mvgen.pipeline.tools import read_attention
 from mvgen.views.attention import AttentionModel
 
@@ -86,10 +90,26 @@ def test_the_frontal_clip_of_recognisers_is_the_one_that_a_build_keeps() -> None
 
 
 def test_a_side_clip_is_not_registered_as_in_the_paper() -> None:
-    frames, face = noisy_clip(astronaut(), 2, 1.0), np.ones((128, 128), bool)
-    crop, camera, paper = np.eye(2, 3), crop_camera(128), config(registration="paper")
+    frames, paper = noisy_clip(astronaut(), 2, 1.0), config(registration="paper")
     with pytest.raises(ConfigError, match="registration head"):
-        side_clip(frames, crop, built().reconstruction.fit, face, camera, onset=0, apex=1, config=paper)
+        side_clip(frames, onset=0, apex=1, config=paper, tools=known_tools())
+
+
+@pytest.mark.parametrize(("yaw", "roll"), [(-40.0, 0.1), (0.0, -0.2), (25.0, 0.0)])
+def test_a_view_from_the_side_is_framed_as_the_built_one(yaw: float, roll: float) -> None:
+    camera, fit = crop_camera(128), resting_fit()
+    pupil = pupils(fit.vertices)[0]
+    head = fit.vertices[0] - pupil
+    aligned = crop_from_points(five_points(camera.project(head[IBUG])[:, :2]), 128)
+    zoom, eyes = np.hypot(*aligned[0, :2]), transform_points(aligned, camera.project(np.zeros(3))[:2])
+    world = zoom * head + camera.unproject(np.r_[eyes, 0.0])
+    built_points = camera.at(yaw).project(world[IBUG])[:, :2]
+    spin = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    turn = spin @ camera.at(yaw).rotation
+    seen = replace(fit, vertices=(0.8 * head @ turn.T + [0.3, -0.2, 0.0])[None], rotation=turn[None])
+    step = framing(seen, camera)
+    points = transform_points(step, camera.project(seen.vertices[0][IBUG])[:, :2])
+    np.testing.assert_allclose(points, built_points, atol=1e-6)
 
 
 def test_every_stage_is_timed() -> None:

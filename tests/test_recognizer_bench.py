@@ -44,7 +44,7 @@ def patterns(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
     monkeypatch.setattr(recognizer.bench.units, "open_data", lambda config, keep: PatternReader(**settings))
 
 
-def accuracy(results: dict[str, Any], views: str = "kept", group: str = "all") -> dict[str, Any]:
+def accuracy(results: dict[str, Any], views: str = "all", group: str = "all") -> dict[str, Any]:
     return results["systems"][0]["trained_on"][views][group]["accuracy"]
 
 
@@ -127,7 +127,7 @@ def test_gain_and_the_share_of_the_oracles_are_those_computed_by_hand() -> None:
     half, two_thirds = [0, 1, 0, 0, 1, 0], [0, 1, 0, 1, 1, 0]
     predicted = {
         "source": {"source": right, "yaw+15": half},
-        "kept": {"source": right, "yaw+15": two_thirds},
+        "all": {"source": right, "yaw+15": two_thirds},
         "true": {"source": right, "yaw+15": right},
     }
     results = summarise(*_fixed(predicted))
@@ -135,15 +135,15 @@ def test_gain_and_the_share_of_the_oracles_are_those_computed_by_hand() -> None:
     assert accuracy(results, "source", "source")["mean"] == 1
     assert accuracy(results, "source", "true")["mean"] == 0.5
     gain = results["systems"][0]["gain"]
-    assert gain["kept"]["mean"] == pytest.approx(1 / 6, abs=1e-6)
+    assert gain["all"]["mean"] == pytest.approx(1 / 6, abs=1e-6)
     assert gain["true"]["mean"] == 0.5
-    assert gain["kept"]["share_of_oracle"]["mean"] == pytest.approx(1 / 3, abs=1e-6)
-    assert gain["kept"]["uar"]["mean"] == pytest.approx(1 / 6, abs=1e-6)
+    assert gain["all"]["share_of_oracle"]["mean"] == pytest.approx(1 / 3, abs=1e-6)
+    assert gain["all"]["uar"]["mean"] == pytest.approx(1 / 6, abs=1e-6)
     assert gain["true"]["uf1"]["mean"] == pytest.approx(1 - (4 / 7 + 2 / 5) / 2, abs=1e-6)
-    assert gain["kept"]["uf1"]["share_of_oracle"]["mean"] == pytest.approx((2 / 3 - 17 / 35) / (18 / 35), abs=1e-5)
-    assert results["systems"][0]["trained_on"]["kept"]["true"]["confusion"] == [[2, 1], [1, 2]]
+    assert gain["all"]["uf1"]["share_of_oracle"]["mean"] == pytest.approx((2 / 3 - 17 / 35) / (18 / 35), abs=1e-5)
+    assert results["systems"][0]["trained_on"]["all"]["true"]["confusion"] == [[2, 1], [1, 2]]
     lines = gain_lines(results)
-    assert "multi-view training against frontal training, on true views: +16.7 points" in lines[0]
+    assert "all views training against frontal training, on true views: +16.7 points" in lines[0]
     assert "share of the oracle's gain recovered: 33%" in lines[0]
 
 
@@ -158,8 +158,8 @@ def test_results_do_not_depend_on_the_order_in_which_runs_ended(monkeypatch: pyt
 
 def test_an_oracle_that_gains_nothing_leaves_no_share() -> None:
     same = {"source": [0] * 6, "yaw+15": [0] * 6}
-    results = summarise(*_fixed({"source": same, "kept": same, "true": same}))
-    assert results["systems"][0]["gain"]["kept"]["share_of_oracle"]["mean"] is None
+    results = summarise(*_fixed({"source": same, "all": same, "true": same}))
+    assert results["systems"][0]["gain"]["all"]["share_of_oracle"]["mean"] is None
     assert "none to recover" in gain_lines(results)[0]
     json.dumps(results, allow_nan=False)
 
@@ -332,3 +332,9 @@ def test_bad_input_is_a_message(bench: tuple[Path, Path], tmp_path: Path, capsys
         assert run(*line) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_views_chosen_by_labels_of_test_clips_are_refused() -> None:
+    with pytest.raises(ValueError, match="use all, or protocol stored"):
+        config(train=("source", "kept"))
+    assert config(train=("kept",), protocol={"name": "stored"}).train == ("kept",)

@@ -90,7 +90,7 @@ def test_pairs_are_of_one_training_or_of_one_system_and_stand_in_the_tables() ->
     tested = {
         ("good", "source"): {"source": better, "dataset one": better},
         ("bad", "source"): {"source": worse, "dataset one": worse},
-        ("good", "kept"): {"source": better, "dataset one": better},
+        ("good", "all"): {"source": better, "dataset one": better},
     }
     pairs = compare(tested, subjects, drawn)
     assert [(pair["first"], pair["second"], pair["trained_on"], pair["group"]) for pair in pairs] == [

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from factories import astronaut, known_tools
-from fake_build import resting_fit
 from PIL import Image
 from recognizer_trees import (
     CLASSES,
@@ -22,16 +21,15 @@ from recognizer_trees import (
     make_store,
 )
 
-from mvgen.core.camera import Camera, crop_camera
 from mvgen.core.errors import AnglesError, StoreError
 from mvgen.core.settings import load_config
 from mvgen.dataset.reader import open_dataset
 from mvgen.dataset.views import landmarks_at, read_scene
-from mvgen.morphable.model import face_model
 from mvgen.sources import get_source
 from mvgen.store import layout
 from mvgen.store.manifest import read_table
 from recognizer.errors import RecogniserError
+from recognizer.evaluation.protocols import Fold, entries_to_test
 from recognizer.learning.data import prepare
 from recognizer.readers.base import ClassRule, Entry, Joined, excluded
 from recognizer.readers.config import DataConfig, data_at, open_data
@@ -39,7 +37,7 @@ from recognizer.readers.flow_images import FlowImageReader
 from recognizer.readers.kept import KeptReader
 from recognizer.readers.source import frontal_sample, read_video
 from recognizer.readers.store import StoreReader
-from recognizer.readers.truth import TruthReader, clip_directory, eye_midpoint, side_crop, turned_fit
+from recognizer.readers.truth import TruthReader, clip_directory, face_is_shown
 from recognizer.records import Sample
 
 install_systems()
@@ -101,6 +99,18 @@ def test_angles_that_were_never_built_are_rendered(store: Path) -> None:
     np.testing.assert_array_equal(sample.flow, expected["flow"].permute(0, 2, 3, 1).numpy())
     with pytest.raises(AnglesError):
         StoreReader(store, ClassRule(), "10:-10:5")
+
+
+def test_views_from_random_angles_are_the_same_every_time_and_differ_between_clips(store: Path) -> None:
+    reader = StoreReader(store, ClassRule(), drawn=2, exclude=("s3__*", "s4__*"))
+    drawn = [index for index, entry in enumerate(reader.entries) if entry.kind == "drawn"]
+    assert len(drawn) == 2 * len({entry.clip for entry in reader.entries})
+    assert len({reader.entries[index].view for index in drawn}) == len(drawn)
+    sample, again = (StoreReader(store, ClassRule(), drawn=2).read(drawn[1]) for _ in range(2))
+    assert "pitch" in sample.view
+    np.testing.assert_array_equal(sample.flow, again.flow)
+    fold = Fold("all", frozenset({reader.entries[drawn[0]].clip}), frozenset({reader.entries[drawn[0]].clip}))
+    assert not {reader.entries[index].kind for index in entries_to_test(reader.entries, fold)} & {"drawn"}
 
 
 def test_clips_can_be_left_out_by_name_length_and_class(store: Path) -> None:
@@ -168,79 +178,57 @@ def test_landmarks_move_with_the_surface_they_are_on(store: Path) -> None:
 # True side views
 
 
-def test_a_true_view_is_cut_where_the_built_one_is() -> None:
-    filmed = Camera(size=320, scale=40.0, centre=(150.0, 90.0))
-    built = crop_camera(128)
-    eyes = np.array([0.1, -0.05, 0.2])
-    zoom = built.scale / filmed.scale  # the crop's eyes are as far apart as the film's
-    front = filmed.project(eyes)[:2]
-    crop = np.column_stack([np.eye(2) * zoom, np.array(built.centre) - zoom * front])
-    points = np.random.default_rng(0).normal(0, 0.5, (20, 3))
-    for yaw in (-45.0, 0.0, 30.0):
-        cut = side_crop(crop, eyes, filmed.at(yaw), built.at(yaw))
-        seen = filmed.at(yaw).project(eyes + points)[:, :2] @ cut[:, :2].T + cut[:, 2]
-        np.testing.assert_allclose(seen, built.at(yaw).project(points)[:, :2], atol=1e-9)
-
-
-def test_the_eyes_are_found_in_the_true_depth() -> None:
-    filmed, built = Camera(size=320, scale=40.0, centre=(150.0, 90.0)), crop_camera(128)
-    crop = np.column_stack([np.eye(2), np.array(built.centre) - (150.0, 90.0)])
-    depth = np.full((240, 320), 0.25)
-    np.testing.assert_allclose(eye_midpoint(depth, crop, 128, filmed), [0, 0, 0.25], atol=1e-9)
-
-
-@pytest.mark.parametrize("yaw", [-35.0, 20.0])
-def test_a_turned_fit_is_seen_from_the_front_as_the_fit_is_from_the_side(yaw: float) -> None:
-    fit, camera = resting_fit(), crop_camera(128)
-    turned = turned_fit(fit, camera.at(yaw))
-    np.testing.assert_allclose(camera.project(turned.vertices), camera.at(yaw).project(fit.vertices), atol=1e-9)
-    rebuilt = turned.scale * face_model().mean @ turned.rotation[0].T + turned.shift[0]
-    np.testing.assert_allclose(rebuilt, turned.vertices[0], atol=1e-6)
-
-
 @pytest.fixture
 def truth(store: Path, tmp_path: Path) -> Path:
-    """True views at 20 degrees of the first clip of the store: noise, and a face in the middle."""
+    """True views at 20 degrees of the first clip of the store: a photograph that keeps still."""
     row = read_table(store / layout.TABLE)[0]
-    folder, rng = clip_directory(row), np.random.default_rng(0)
-    face = np.zeros((4, 64, 64), bool)
-    face[:, 16:48, 16:48] = True
-    for view in ("source", "yaw+20"):
-        pictures, maps = tmp_path / "views" / view / folder, tmp_path / "maps" / view / folder
-        pictures.mkdir(parents=True)
-        maps.parent.mkdir(parents=True)
-        for name in row.frame_names:
-            pixels = rng.integers(60, 200, (64, 64, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(pictures / f"{name.partition('.')[0]}.png")
-        np.savez(maps.with_suffix(".npz"), depth=np.zeros((4, 64, 64), np.float32), face=face)
-    camera = {"size": 64, "scale": 20.0, "centre": [32.0, 25.0], "pivot": [0, 0, -0.9], "yaw": 0.0, "pitch": 0.0,
-              "focal": None, "principal": None}  # fmt: skip
-    index = {"schema": 1, "angles": [20.0], "clips": [{"directory": folder, "camera": camera}]}
+    folder = clip_directory(row)
+    pictures = tmp_path / "views" / "yaw+20" / folder
+    pictures.mkdir(parents=True)
+    for name in row.frame_names:
+        Image.fromarray(astronaut()).save(pictures / f"{name.partition('.')[0]}.png")
+    index = {"schema": 1, "angles": [20.0], "clips": [{"directory": folder}]}
     (tmp_path / "truth.json").write_text(json.dumps(index))
     return tmp_path
 
 
+def true_views(store: Path, truth: Path, **settings: float) -> TruthReader:
+    """A reader without networks."""
+    reader = TruthReader(store, truth, ClassRule(), **settings)  # type: ignore[arg-type]
+    reader.__dict__["_tools"] = known_tools()
+    return reader
+
+
 @pytest.mark.slow
-def test_true_views_are_read_as_samples(store: Path, truth: Path) -> None:
-    reader = TruthReader(store, truth, ClassRule())
+def test_true_views_are_cut_where_the_face_is_found(store: Path, truth: Path) -> None:
+    reader = true_views(store, truth)
     assert [entry.view for entry in reader.entries] == ["true yaw+20"]
-    sample, again = reader.read(0), TruthReader(store, truth, ClassRule()).read(0)
+    sample, again = reader.read(0), true_views(store, truth).read(0)
     assert sample.frames.shape == (4, 64, 64, 3)
     assert sample.valid is not None
-    assert 0 < sample.valid.sum() < 64 * 64
+    assert face_is_shown(sample)
     assert not sample.frames[:, ~sample.valid].any()
     assert not sample.flow[:, ~sample.valid].any()
     np.testing.assert_array_equal(sample.frames, again.frames)
-    clean = TruthReader(store, truth, ClassRule(), noise=0.0)
+    clean = true_views(store, truth, noise=0.0)
     assert clean.entries[0].key != reader.entries[0].key
     assert 0 < np.abs(clean.read(0).frames.astype(int) - sample.frames)[:, sample.valid].mean() < 3
+
+
+def test_a_true_view_without_a_face_is_black_and_still(store: Path, truth: Path) -> None:
+    for path in (truth / "views").rglob("*.png"):
+        Image.fromarray(np.zeros((512, 512, 3), np.uint8)).save(path)
+    sample = true_views(store, truth, noise=0.0).read(0)
+    assert not face_is_shown(sample)
+    assert sample.frames.shape == (4, 64, 64, 3)
+    assert not any(values.any() for values in (sample.frames, sample.flow, sample.apex_flow))
 
 
 def test_truth_that_does_not_fit_is_refused(store: Path, truth: Path, tmp_path: Path) -> None:
     index = json.loads((truth / "truth.json").read_text())
     next((truth / "views/yaw+20").rglob("*.png")).unlink()
     with pytest.raises(RecogniserError, match="make the stand-in again"):
-        TruthReader(store, truth, ClassRule()).read(0)
+        true_views(store, truth).read(0)
     (truth / "truth.json").write_text(json.dumps(index | {"clips": []}))
     with pytest.raises(RecogniserError, match="no true view of the clips"):
         TruthReader(store, truth, ClassRule())

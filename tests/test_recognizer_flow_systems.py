@@ -304,6 +304,9 @@ def test_motion_views_sees_masks_angles_and_signals() -> None:
     np.testing.assert_allclose(inputs["context"][:2], [-0.5, 0.5])
     np.testing.assert_allclose(inputs["context"][2:], [0] * 7 + [2])
     assert len(get_system("motion-views").prepare(sample)["context"]) == 2
+    plain = get_system("motion-views", mask=False, context=False).prepare(sample)
+    assert (plain["motion"][3] == 1).all()
+    assert not plain["context"].any()
     with pytest.raises(RecogniserError, match="has 8 head pose and facial actions"):
         get_system("motion-views", signals=5).prepare(sample)
     with pytest.raises(RecogniserError, match="set signals=0"):

@@ -142,16 +142,18 @@ def test_a_subject_on_both_sides_is_a_leak_where_subjects_are_to_be_apart() -> N
 
 def test_training_views_are_chosen_by_kind() -> None:
     true = replace(ENTRIES[0], view="true yaw+15", kind="true", yaw=15.0)
-    entries = [*ENTRIES, true]
+    drawn = replace(ENTRIES[0], view="yaw+07pitch-03", kind="drawn", yaw=7.0)
+    entries = [*ENTRIES, true, drawn]
     fold = Fold("all", frozenset(entry.clip for entry in entries), frozenset())
     kinds = {
         views: {(entries[i].view) for i in training_entries(entries, fold, views)}
-        for views in ("source", "kept", "all", "true")
+        for views in ("source", "kept", "all", "any", "true")
     }
     assert kinds == {
         "source": {"source"},
         "kept": {"source", "yaw-15"},
         "all": {"source", "yaw-15", "yaw+15"},
+        "any": {"source", "yaw+07pitch-03"},
         "true": {"source", "true yaw+15"},
     }
     with pytest.raises(RecogniserError, match="no view of the kind 'true'"):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mvgen.core.errors import ConfigError, StoreError
+from mvgen.core.errors import ConfigError, ScanError, StoreError
 from mvgen.morphable.action_units import FACIAL_ACTIONS, facial_action_weights
 from mvgen.sources import get_source
 from mvgen.sources.frames import read_frames
@@ -127,6 +127,35 @@ def test_true_depth_of_a_side_view_reprojects_into_the_source(stand_in):
     # Where nothing occludes it, the surface has the same depth in both views.
     agree = np.abs(seen - landed[:, 2]) < 0.08
     assert agree.mean() > 0.85
+
+
+def test_without_maps_the_true_side_views_are_the_same_pictures(stand_in, tmp_path):
+    synth(
+        layout="casme2", out=tmp_path / "release", truth=tmp_path / "truth", subjects=1, clips=1, frames=4,
+        size=(160, 120), seed=4, angles=(30.0,), maps=False, report=lambda _: None, workers=1,
+    )  # fmt: skip
+    assert not (tmp_path / "truth" / "maps").exists()
+    views = [sorted((root / "views" / "yaw+30").rglob("*.png")) for root in (stand_in[1], tmp_path / "truth")]
+    assert [path.read_bytes() for path in views[0]] == [path.read_bytes() for path in views[1]]
+    assert not (tmp_path / "truth" / "views" / "source").exists()
+
+
+def test_a_head_drifts_as_far_as_asked_however_short_the_clip(heads):
+    person, (plan,) = heads.sample_identities(np.random.default_rng(0), 1)[0], plan_release("smic", 1, 1, 12, seed=3)
+    turned = []
+    for drift in (0.0, 0.5, 1.0):
+        act = perform(plan, heads.model, person, drift)
+        relative = act.turns @ act.turns[0].T
+        turned.append(np.degrees(np.arccos(np.clip((np.trace(relative, axis1=1, axis2=2) - 1) / 2, -1, 1))).max())
+        assert (act.shifts[0] == 0).all()
+    assert turned[0] < 1e-4
+    assert turned[2] > 0.3
+    assert turned[1] == pytest.approx(turned[2] / 2, rel=0.02)
+
+
+def test_heads_of_a_folder_that_is_not_icts_model_are_refused(tmp_path):
+    with pytest.raises(ScanError, match="not a clone of ICT-FaceKit"):
+        synth(layout="casme2", out=tmp_path / "new", ict=tmp_path, report=lambda _: None)
 
 
 def test_the_same_seed_writes_the_same_bytes(stand_in, tmp_path):

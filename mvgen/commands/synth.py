@@ -25,6 +25,16 @@ def synth(
     size: Annotated[str | None, typer.Option(help="WxH of the frames; the release's own by default")] = None,
     seed: Annotated[int, typer.Option(help="seed of every random choice")] = 0,
     angles: Annotated[str, typer.Option(help="yaw angles of the true side views")] = "-45:45:10",
+    ict: Annotated[
+        Path | None, typer.Option(help="act with ICT's heads, from this clone of ICT-FaceKit, instead of Anny's")
+    ] = None,
+    drift: Annotated[
+        float | None,
+        typer.Option(
+            help="degrees of each swing of the head in a clip, at most, with a shift to match; slow by default"
+        ),
+    ] = None,
+    maps: Annotated[bool, typer.Option(help="write true depth, masks and flow, not only the true side views")] = True,
 ) -> int:
     """Make a synthetic stand-in of a licensed release, with ground truth.
 
@@ -41,7 +51,7 @@ def synth(
 
     run_synth(
         layout=layout, out=out, truth=truth, subjects=subjects, clips=clips, frames=frames, size=width_height,
-        seed=seed, angles=yaws, report=print,
+        seed=seed, angles=yaws, ict=ict, drift=drift, maps=maps, report=print,
     )  # fmt: skip
     return 0
 

@@ -77,16 +77,19 @@ def fit_image(camera: Camera, vertices: Floats) -> NDArray[np.float32]:
     return image.astype(np.float32)
 
 
-def face_region(camera: Camera, vertices: Floats) -> NDArray[np.bool_]:
+def face_region(camera: Camera, vertices: Floats, forward: Floats | None = None) -> NDArray[np.bool_]:
     """(S, S) bool, the pixels of a crop that show the face of a fit: from chin to hair line, from ear to ear.
 
+    forward : (3,) where the face looks; with it only what shows from there as well, which is all that a frontal clip
+        shows of a face
     Skin seen very obliquely is left out: there an error of half a pixel puts background on the cheek, and a view from
     the side stretches it into a fringe.
     """
     from scipy import ndimage
 
     triangles = topology().triangles[topology().in_face]
-    facing = rasterise(camera, vertices, vertex_normals(vertices)[:, 2:], triangles)[..., 0]
+    views = np.array([[0.0, 0.0, 1.0]] if forward is None else [[0.0, 0.0, 1.0], forward])
+    facing = rasterise(camera, vertices, vertex_normals(vertices) @ views.T, triangles).min(axis=-1)
     smooth = ndimage.gaussian_filter((np.nan_to_num(facing) > _LEAST_COSINE).astype(np.float64), _OUTLINE * camera.size)
     labels, count = ndimage.label(smooth > 0.5)
     if not count:

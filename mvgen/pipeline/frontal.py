@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, crop_camera, pinhole_crop_camera
 from mvgen.core.config import BuildConfig, CameraConfig
-from mvgen.core.errors import ConfigError
 from mvgen.core.records import (
     Clip,
     ClipGeometry,
@@ -30,7 +29,7 @@ from mvgen.core.records import (
 )
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.depth.clip_geometry import clip_geometry, frames_needed
-from mvgen.faces.crop import covered, crop_frames, track_face
+from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.faces.landmarks import find_landmarks, ibug_landmarks
 from mvgen.morphable.fitting import fit_face
@@ -174,50 +173,6 @@ def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatc
         flow=flow,
         quality=quality,
     )
-
-
-class SideClip(NamedTuple):
-    """A registered clip of another camera.
-
-    crops : (T, S, S, 3) uint8, registered onto the onset frame
-    shown : (S, S) bool, where every frame shows the face; flow : there, zero elsewhere
-    """
-
-    crops: Image
-    shown: Mask
-    flow: ClipFlow
-
-
-def side_clip(
-    frames: Image,
-    crop: Floats,
-    fit: FaceFit,
-    shown: Mask,
-    camera: Camera,
-    *,
-    onset: int,
-    apex: int,
-    config: BuildConfig,
-) -> SideClip:
-    """A clip of another camera, registered as by `frontal_clip`, with a face that is known instead of detected.
-
-    frames : (T, H, W, 3) uint8; crop : (2, 3), frame pixel -> crop pixel
-    fit : of the onset frame, as `camera` sees it; shown : (S, S) bool, where the onset frame's crop shows the face
-    onset, apex : positions in the clip, from 0
-    Raises ConfigError for the paper's registration, whose landmarks cannot be found from the side.
-    """
-    if config.registration.method == "paper":
-        raise ConfigError("a side view cannot be registered as in the paper, without landmarks; use registration head")
-    # The five points are not used here.
-    face = FaceTrack(crop, len(shown), np.full((5, 2), np.nan), 1.0, 1, covered(crop, len(shown), *frames.shape[1:3]))
-    crops = crop_frames(frames, face)
-    registration = leave(len(crops))
-    if config.registration.method == "head":
-        depth = depth_everywhere(camera, fit)
-        registration = register(crops, onset, fit, depth, camera)
-        crops = apply(crops, registration, depth)
-    shown = shown & seen_in_all(face.inside, registration)
-    return SideClip(crops, shown, clip_flow(crops, onset, apex, shown, flow_methods(config.flow, config.run.device)))
 
 
 def find_face(frames: Image, onset: int, config: CameraConfig, tools: Tools) -> FaceTrack:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from os import cpu_count
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mvgen.core.angles import view_name
 from mvgen.core.config import canonical_json
@@ -25,7 +26,14 @@ from mvgen.synth.performance import Performance, perform
 from mvgen.synth.plan import ClipPlan, plan_release
 from mvgen.synth.releases import get_layout
 
+if TYPE_CHECKING:
+    from mvgen.scans.corpora.anny import AnnyHeads
+    from mvgen.scans.corpora.ict import IctHeads
+
 Report = Callable[[str], None]
+
+# Deviation of the weights of people, by the family of heads: people who differ as clearly as those of a release.
+_SPREAD = {"AnnyHeads": 0.25, "IctHeads": 1.0}
 
 
 def synth(
@@ -39,6 +47,9 @@ def synth(
     size: tuple[int, int] | None = None,
     seed: int = 0,
     angles: Sequence[float] = (),
+    ict: Path | None = None,
+    drift: float | None = None,
+    maps: bool = True,
     report: Report = print,
     workers: int | None = None,
 ) -> tuple[ClipPlan, ...]:
@@ -46,10 +57,13 @@ def synth(
 
     size : (width, height) of the frames, those of the release if None
     angles : yaw angles of the true side views, degrees
+    ict : a clone of ICT-FaceKit whose heads act, Anny's if None; drift : of the heads, see `perform`
     `truth` gets truth.json (camera and performance of every clip), views/<view>/<clip's folder>/<frame>.png (clean)
     and maps/<view>/<clip's folder>.npz with depth (T, H, W), face (T, H, W) and flow (T-1, H, W, 2), see `TrueView`;
-    the view `source` is the frontal one.
-    Raises ConfigError for an unknown layout or counts that are too small, StoreError when a folder is not empty.
+    the view `source` is the frontal one. Without `maps` it gets truth.json and the pictures of `angles` only, which
+    takes half the time.
+    Raises ConfigError for an unknown layout or counts that are too small, StoreError when a folder is not empty,
+    ScanError when `ict` is not the ICT face model.
     """
     rules = get_layout(layout)
     width, height = size or rules.size
@@ -60,14 +74,13 @@ def synth(
             raise StoreError(f"{folder} is not an empty folder; a stand-in needs one: remove it, or give another")
     plans = plan_release(layout, subjects, clips, frames, seed)
 
-    from mvgen.scans.corpora.anny import anny_heads
-
     report("loading the parametric heads (about a minute the first time on a machine)")
-    heads = anny_heads()
+    heads = _open_heads(ict)
     people = [_draw_person(heads, layout, seed, subject) for subject in range(subjects)]
     make_filmer = partial(
-        _make_filmer, heads.model, people=people, size=(width, height), out=out, truth=truth, angles=tuple(angles)
-    )
+        _make_filmer, heads.model, people=people, size=(width, height), out=out, truth=truth, angles=tuple(angles),
+        drift=drift, maps=maps,
+    )  # fmt: skip
     write_mark(out, get_source(layout).title)
     performed: dict[PurePosixPath, Performance] = {}
     for outcome in local.run(plans, make_filmer, workers or cpu_count() or 1):
@@ -86,13 +99,21 @@ def synth(
     return plans
 
 
-def _draw_person(heads: object, layout: str, seed: int, subject: int) -> tuple[Identity, Look]:
-    """One subject, whatever the number of subjects and clips."""
-    from mvgen.scans.corpora.anny import AnnyHeads
+def _open_heads(ict: Path | None) -> AnnyHeads | IctHeads:
+    if ict is None:
+        from mvgen.scans.corpora.anny import anny_heads
 
-    assert isinstance(heads, AnnyHeads)
+        return anny_heads()
+    from mvgen.scans.corpora.ict import ict_heads
+
+    return ict_heads(ict)
+
+
+def _draw_person(heads: AnnyHeads | IctHeads, layout: str, seed: int, subject: int) -> tuple[Identity, Look]:
+    """One subject, whatever the number of subjects and clips."""
     generator = np.random.default_rng([seed, subject, *layout.encode()])
-    return heads.sample_identities(generator, 1, spread=0.25)[0], Look.draw(generator, plain=True)
+    spread = _SPREAD[type(heads).__name__]
+    return heads.sample_identities(generator, 1, spread=spread)[0], Look.draw(generator, plain=True)
 
 
 def _make_filmer(model: HeadModel, **settings: Any) -> Callable[[ClipPlan], Performance]:
@@ -109,16 +130,23 @@ def _film_clip(
     out: Path,
     truth: Path | None,
     angles: tuple[float, ...],
+    drift: float | None,
+    maps: bool,
 ) -> Performance:
     """Perform, film and write one clip, in a worker process."""
     person = people[plan.subject]
-    performance = perform(plan, model, person[0])
+    performance = perform(plan, model, person[0], drift)
     film = Film(plan, model, person, performance, Setup.of(plan, *size))
     for index in range(len(plan.numbers)):
         write_frame(out / frame_path(plan, index), film.frame(index), plan)
-    if truth is not None:
+    if truth is not None and maps:
         for yaw in (None, *angles):
-            _write_truth(truth, plan, yaw, film.truth(yaw or 0.0))
+            view = film.truth(yaw or 0.0)
+            _write_pictures(truth, plan, yaw, view.colour)
+            _write_maps(truth, plan, yaw, view)
+    elif truth is not None:
+        for yaw, colour in zip(angles, film.pictures(angles), strict=True):
+            _write_pictures(truth, plan, yaw, colour)
     return performance
 
 
@@ -132,13 +160,16 @@ def write_frame(path: Path, frame: np.ndarray, plan: ClipPlan) -> None:
         picture.save(file, "JPEG", quality=plan.jpeg_quality)
 
 
-def _write_truth(truth: Path, plan: ClipPlan, yaw: float | None, view: TrueView) -> None:
+def _write_pictures(truth: Path, plan: ClipPlan, yaw: float | None, colour: NDArray[np.uint8]) -> None:
     from PIL import Image
 
     folder = truth / "views" / view_name(yaw) / plan.directory
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in zip(plan.names, view.colour, strict=True):
+    for name, frame in zip(plan.names, colour, strict=True):
         Image.fromarray(frame).save(folder / f"{name.partition('.')[0]}.png")
+
+
+def _write_maps(truth: Path, plan: ClipPlan, yaw: float | None, view: TrueView) -> None:
     maps = truth / "maps" / view_name(yaw) / plan.directory.parent
     maps.mkdir(parents=True, exist_ok=True)
     # Half floats hold a flow of a pixel to 0.0005 and a depth of one unit to 0.05 %.

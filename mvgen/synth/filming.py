@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,17 +113,31 @@ class Film:
         generator = np.random.default_rng([self._plan.seed, 3, frame])
         return self._develop(self._head(frame), self._setup.camera, self._setup.sensor, generator)
 
+    @property
+    def _clean(self) -> Sensor:
+        """The sensor without noise and blur."""
+        sensor = self._setup.sensor
+        return Sensor(exposure=sensor.exposure, white=sensor.white, look=sensor.look)
+
+    def pictures(self, yaws: Sequence[float]) -> NDArray[np.uint8]:
+        """(V, T, H, W, 3) uint8, the clip as cameras at `yaws` degrees would have seen it; the colour of `truth`."""
+        views: list[list[NDArray[np.uint8]]] = [[] for _ in yaws]
+        for frame in range(len(self._plan.numbers)):
+            head = self._head(frame)
+            for view, yaw in zip(views, yaws, strict=True):
+                view.append(self._develop(head, self._setup.camera.at(yaw), self._clean, np.random.default_rng(0)))
+        return np.array(views)
+
     def truth(self, yaw: float) -> TrueView:
         """The clip as a camera at `yaw` degrees would have seen it, with depth, face mask and flow."""
         camera, setup = self._setup.camera.at(yaw), self._setup
-        clean = Sensor(exposure=setup.sensor.exposure, white=setup.sensor.white, look=setup.sensor.look)
         colour, depth, face, flow = [], [], [], []
         frames = len(self._plan.numbers)
         head = self._head(0)
         for frame in range(frames):
             following = self._head(frame + 1) if frame + 1 < frames else None
             surface = render_surface(head, camera, self._pixels)
-            colour.append(self._develop(head, camera, clean, np.random.default_rng(0)))
+            colour.append(self._develop(head, camera, self._clean, np.random.default_rng(0)))
             depth.append(surface.depth)
             face.append(surface.face)
             if following is not None:

@@ -19,6 +19,8 @@ Floats = NDArray[np.floating]
 MICRO_PIXELS = (0.8, 2.8)
 MACRO_PIXELS = (2.0, 3.0)
 _CROP = 256
+# Yaw, pitch, roll in degrees, and shifts in inter-ocular distances, of a head that drifts by a degree within a clip.
+_SWING = (1.0, 1.0, 0.7, 0.016, 0.016)
 _BLINK_SHARE, _BLINK_SECONDS = 0.25, 0.2
 
 
@@ -45,8 +47,12 @@ def expression_curve(frames: int, onset: int, apex: int, offset: int) -> Floats:
     return part * part * (3 - 2 * part)
 
 
-def perform(plan: ClipPlan, model: HeadModel, identity: Identity) -> Performance:
-    """The performance of a clip; everything random comes from the seed of the plan."""
+def perform(plan: ClipPlan, model: HeadModel, identity: Identity, drift: float | None = None) -> Performance:
+    """The performance of a clip; everything random comes from the seed of the plan.
+
+    drift : most degrees of yaw and pitch of each of two swings, half a one and a whole one, in the clip, however short
+        it is; None lets the head drift as slowly as at rest, which is less the shorter the clip
+    """
     generator = np.random.default_rng([plan.seed, 1])
     frames = len(plan.numbers)
     full = facial_action_weights(plan.action_units, model.action_names)
@@ -61,8 +67,14 @@ def perform(plan: ClipPlan, model: HeadModel, identity: Identity) -> Performance
     if generator.random() < _BLINK_SHARE:
         weights = _with_blink(weights, plan, model, generator)
 
-    angles = generator.normal(0, (2.5, 2.5, 1.5)) + _drift(generator, frames, plan.fps) * 0.25
-    shifts = _drift(generator, frames, plan.fps) * np.array([0.004, 0.004, 0.004])
+    rest = generator.normal(0, (2.5, 2.5, 1.5))
+    if drift is None:
+        turned = _drift(generator, frames, plan.fps) * 0.25
+        shifts = _drift(generator, frames, plan.fps) * np.array([0.004, 0.004, 0.004])
+    else:
+        path = _swings(generator, frames) * drift
+        turned, shifts = path[:, :3], np.column_stack([path[:, 3:], np.zeros(frames)])
+    angles = rest + turned
     turns = np.stack([rotation(*angle) for angle in angles])
     return Performance(weights, turns, shifts, apex_pixels=largest * strength)
 
@@ -86,3 +98,13 @@ def _drift(generator: np.random.Generator, frames: int, fps: float) -> Floats:
     phase = generator.uniform(0, 2 * np.pi, (3, 3))
     wave = np.sin(2 * np.pi * rate * seconds + phase).sum(axis=1) / np.sqrt(3)
     return wave - wave[:1]
+
+
+def _swings(generator: np.random.Generator, frames: int) -> Floats:
+    """(T, 5) drift over the clip, zero in the first frame: half a swing and a whole one of each.
+
+    Yaw, pitch and roll in degrees, right and up in world units, for a drift of a degree.
+    """
+    time = np.arange(frames) / frames
+    waves = np.column_stack([np.sin(np.pi * time / 2), np.sin(np.pi * time)])
+    return waves @ (generator.uniform(-1, 1, (2, 5)) * _SWING)

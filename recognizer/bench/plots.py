@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from recognizer.bench.results import TRAINED_ON
 
 Results = Mapping[str, Any]
-_COLOURS = {"source": "#b0532f", "kept": "#2f6db0", "all": "#5a9c5a", "true": "#444444"}
+_COLOURS = {"source": "#b0532f", "kept": "#2f6db0", "all": "#5a9c5a", "any": "#9a62b8", "true": "#444444"}
 
 
 def plots(results: Results) -> dict[str, bytes]:

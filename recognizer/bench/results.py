@@ -21,10 +21,12 @@ from recognizer.readers.base import Entry
 GROUPS: dict[str, Callable[[Entry], bool]] = {
     "source": lambda entry: entry.kind == "source",
     "built": lambda entry: entry.kind == "built",
-    "all": lambda entry: entry.kind != "true",
+    "all": lambda entry: entry.kind in ("source", "built"),
     "true": lambda entry: entry.kind == "true",
 }
-TRAINED_ON: dict[Views, str] = {"source": "frontal", "kept": "multi-view", "all": "all views", "true": "oracle"}
+TRAINED_ON: dict[Views, str] = {
+    "source": "frontal", "kept": "multi-view", "all": "all views", "any": "any angle", "true": "oracle",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _groups(entries: Sequence[Entry]) -> dict[str, set[tuple[str, str]]]:
     datasets = sorted({entry.dataset for entry in entries})
     if len(datasets) > 1:
         found |= {f"dataset {name}": {_key(e) for e in entries if e.dataset == name} for name in datasets}
-    sides = sorted({(entry.kind, entry.yaw or 0.0, entry.view) for entry in entries if entry.kind != "source"})
+    sides = sorted({(entry.kind, entry.yaw or 0.0, entry.view) for entry in entries if entry.kind in ("built", "true")})
     for _, _, view in sides:
         found[view] = {_key(entry) for entry in entries if entry.view == view}
     return {name: members for name, members in found.items() if members}

@@ -32,7 +32,7 @@ def train(
     truth: TruthOption = None,
     views: Annotated[
         str, typer.Option(help="training views; true needs --truth", metavar="source|kept|all|true")
-    ] = "kept",
+    ] = "all",
     split: Annotated[
         str, typer.Option(help="the dataset's training subjects, or all clips", metavar="train|all")
     ] = "train",

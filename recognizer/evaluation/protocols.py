@@ -21,14 +21,21 @@ from recognizer.readers.base import Entry
 Name = Literal[
     "clip-holdout", "lovo", "subject-holdout", "subject-folds", "loso", "megc", "hde", "novel-view", "stored"
 ]  # fmt: skip
-Views = Literal["source", "kept", "all", "true"]
+Views = Literal["source", "kept", "all", "any", "true"]
 
-# Kinds of training views.
+# Kinds of training views. "kept" is for the store's own split, whose training labels its attention has learned from.
 TRAINING_VIEWS: dict[Views, Callable[[Entry], bool]] = {
     "source": lambda entry: entry.kind == "source",
-    "kept": lambda entry: entry.kind != "true" and entry.kept,
-    "all": lambda entry: entry.kind != "true",
-    "true": lambda entry: entry.kind != "built",
+    "kept": lambda entry: entry.kind in ("source", "built") and entry.kept,
+    "all": lambda entry: entry.kind in ("source", "built"),
+    "any": lambda entry: entry.kind in ("source", "drawn"),
+    "true": lambda entry: entry.kind in ("source", "true"),
+}
+
+
+_SOUGHT: dict[str, str] = {
+    "any": "give `random_angles`, how many views to draw of every clip",
+    "true": "give `truth`, the true views of a stand-in",
 }
 
 
@@ -109,15 +116,15 @@ def check_apart(entries: Sequence[Entry], train: Collection[int], test: Collecti
 def training_entries(entries: Sequence[Entry], fold: Fold, views: Views) -> list[int]:
     """Indices of the training views of a fold. Raises RecogniserError if the data have none."""
     found = [i for i, entry in enumerate(entries) if entry.clip in fold.train and TRAINING_VIEWS[views](entry)]
-    if not found or (views == "true" and all(entries[index].kind == "source" for index in found)):
-        where = "give `truth`, the true views of a stand-in" if views == "true" else "give data that have them"
+    if not found or (views in _SOUGHT and all(entries[index].kind == "source" for index in found)):
+        where = _SOUGHT.get(views, "give data that have them")
         raise RecogniserError(f"there is nothing to train on: the data have no view of the kind {views!r}; {where}")
     return found
 
 
 def entries_to_test(entries: Sequence[Entry], fold: Fold) -> list[int]:
-    """Indices of all views of a fold's test clips."""
-    return [index for index, entry in enumerate(entries) if entry.clip in fold.test]
+    """Indices of all views of a fold's test clips, but those from random angles."""
+    return [index for index, entry in enumerate(entries) if entry.clip in fold.test and entry.kind != "drawn"]
 
 
 def hold_out(

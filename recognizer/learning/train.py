@@ -49,7 +49,7 @@ class TrainingRun:
     data: DataConfig
     options: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    views: str = "kept"
+    views: str = "all"
     split: str = "train"
     validation: float = 0.0
     patience: int | None = None

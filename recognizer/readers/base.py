@@ -19,7 +19,7 @@ from mvgen.store.manifest import ViewRow
 from recognizer.errors import RecogniserError
 from recognizer.records import Needs, Sample
 
-Kind = Literal["source", "built", "true"]
+Kind = Literal["source", "built", "drawn", "true"]
 Chosen = ClassSet | Literal["action-units"] | Mapping[str, Sequence[str]]
 
 
@@ -30,7 +30,8 @@ class Entry:
     clip, subject : ids, unique in all data; label : index into the reader's classes
     expression : id that the clips of one expression share, which several cameras may have filmed
     view : its name; yaw : degrees, None for a frontal clip
-    kind : the registered frontal clip, a view built from it, or a true side view
+    kind : the registered frontal clip, a view built from it, one from a random angle (never tested on), or a true side
+        view
     kept : whether the view sees enough of the expression for training
     split : of the subject in its store; None if there is none
     key : digest of all that the sample depends on

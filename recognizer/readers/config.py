@@ -26,6 +26,9 @@ class DataConfig(BaseModel):
     angles: str | None = Field(
         default=None, description="render the stores' clips from these angles instead of the built ones"
     )
+    random_angles: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="how many views of every clip to render from random yaw and pitch, to train on"
+    )
     truth: Path | None = Field(default=None, description="true side views of the first store's stand-in")
     noise: Annotated[float, Field(ge=0)] = Field(
         default=1.5, description="standard deviation of the sensor noise added to the true views, 0 to 255"
@@ -117,8 +120,9 @@ def open_data(config: DataConfig, keep: Path | None = None) -> Reader:
 
     rows = (row for out in config.stores for row in chosen_rows(out, config.exclude, config.least_frames))
     rule = rule.over(rows)  # so that all stores have the same classes
-    stores = [StoreReader(out, rule, config.angles, **chosen) for out in config.stores]
-    readers: list[Reader] = [KeptReader(one, keep) if keep and config.angles else one for one in stores]
+    stores = [StoreReader(out, rule, config.angles, drawn=config.random_angles, **chosen) for out in config.stores]
+    rendered = config.angles or config.random_angles
+    readers: list[Reader] = [KeptReader(one, keep) if keep and rendered else one for one in stores]
     if config.truth is not None:
         from recognizer.readers.truth import TruthReader
 

@@ -45,6 +45,7 @@ class Choices:
     shift : largest, pixels; balance : 0 counts all samples the same, 1 all classes
     signals : how many head pose and facial actions the data have, to read those as well; 0 reads none. Samples are then
         not mirrored, for which action is on which side only its name tells
+    mask, context : whether to know which pixels were seen; and the angle, and how much was seen
     """
 
     size: Annotated[int, Field(ge=8)] = 28
@@ -56,6 +57,8 @@ class Choices:
     shift: Annotated[int, Field(ge=0)] = 1
     balance: Annotated[float, Field(ge=0, le=1)] = 0.5
     signals: Annotated[int, Field(ge=0)] = 0
+    mask: bool = True
+    context: bool = True
 
 
 class Member(nn.Module):
@@ -104,10 +107,11 @@ class MotionViews(NeuralSystem[Choices]):
 
     def prepare(self, sample: Sample) -> Inputs:
         size = self.options.size
-        seen = np.ones(sample.apex_flow.shape[:2], bool) if sample.valid is None else sample.valid
+        seen = sample.valid if self.options.mask else None
+        seen = np.ones(sample.apex_flow.shape[:2], bool) if seen is None else seen
         mask = resized(seen[None].astype(np.float32), size, size)[0]
         motion = motion_of(sample, size)
-        context = [np.sin(np.radians(angles_of(sample.view)[0])), mask.mean()]
+        context = [np.sin(np.radians(angles_of(sample.view)[0])), mask.mean()] if self.options.context else [0.0, 0.0]
         return {
             "motion": np.concatenate([_levelled(motion) * mask, mask[None]]).astype(np.float32),
             "context": np.array([*context, *_change(sample, self.options.signals)], np.float32),
