@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from factories import write_video
 
 from mvgen.cli import run
+from mvgen.core.console import run_app
 from mvgen.core.records import Image
 from mvgen.evaluation.spotting import Counts, compare, compare_tables, overlap, read_spans
 from mvgen.motion.spotting import Interval, spot_intervals
@@ -16,6 +18,7 @@ from mvgen.scans.corpora.anny import AnnyHeads
 from mvgen.sources.frames import Stream
 from mvgen.synth.performance import expression_curve
 from mvgen.synth.recording import record
+from recognizer.cli import app
 
 FPS = 30
 PLACES = 26
@@ -108,18 +111,45 @@ def test_f1_counts_a_true_interval_once_and_kinds_apart() -> None:
     assert compare_tables(found, true, "macro") == Counts(1, 2, 1)
 
 
+@pytest.fixture(scope="module")
+def recording(heads: AnnyHeads, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`videos` with a recording of 20 s, and `truth`."""
+    folder = tmp_path_factory.mktemp("long")
+    record(out=folder / "videos", truth=folder / "truth", seconds=20, seed=4, heads=heads)
+    return folder
+
+
 @pytest.mark.slow
-def test_expressions_planted_in_a_recording_are_found(
-    heads: AnnyHeads, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record(out=tmp_path / "videos", truth=tmp_path / "truth", seconds=20, seed=4, heads=heads)
-    table = tmp_path / "clips.csv"
-    assert run(["spot", str(tmp_path / "videos"), "--out", str(table)]) == 0
-    true, found = read_spans(tmp_path / "truth" / "clips.csv"), read_spans(table)
+def test_expressions_planted_in_a_recording_are_found(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = recording / "clips.csv"
+    assert run(["spot", str(recording / "videos"), "--out", str(table)]) == 0
+    true, found = read_spans(recording / "truth" / "clips.csv"), read_spans(table)
     assert len(true) >= 3
-    assert len(read_spans(tmp_path / "truth" / "blinks.csv")) >= 3
+    assert len(read_spans(recording / "truth" / "blinks.csv")) >= 3
     assert compare_tables(found, true).f1 >= 0.6
     assert f"{len(found)} expressions" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_video_is_predicted_expression_by_expression(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = next((recording / "videos").glob("*.mkv"))
+    line = ["predict", str(video), "--views", "25", "--out", str(tmp_path)]
+    assert run_app(app, "recognizer", line) == 0
+    assert "Trained on synthetic stand-ins, not on people." in capsys.readouterr().out
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    true = [span for _, _, span in read_spans(recording / "truth" / "clips.csv")]
+    front = [row for row in rows if row["view"] == "source"]
+    assert compare([(int(row["onset"]), int(row["offset"])) for row in front], true).f1 >= 0.6
+    assert [row["view"] for row in rows] == ["source", "yaw+25"] * len(front)
+    for row in rows:
+        shares = {name: float(row[name]) for name in ("negative", "positive", "surprise")}
+        assert sum(shares.values()) == pytest.approx(1, abs=0.01)
+        assert row["expression"] == max(shares, key=lambda name: shares[name])
+        assert float(row["onset_seconds"]) == pytest.approx((int(row["onset"]) - 1) / FPS, abs=0.01)
+    assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")
 
 
 def noise(frames: int) -> Iterator[Image]:

@@ -71,9 +71,9 @@ def main() -> None:
         raise ConfigError(f"{chosen.cache} is a file; give a folder for the recordings")
     runs = [("anny", 7, 1, chosen.seconds)]
     if chosen.several:
-        runs.append(("anny", 9, 3, chosen.several))
+        runs.append(("anny", 9, 2, chosen.several))
     if chosen.ict is not None:
-        runs.append(("ict", 8, 2, chosen.several or chosen.seconds))
+        runs.append(("ict", 8, 1, chosen.several or chosen.seconds))
     report = Report(__file__, chosen, "stand-ins, 320x240 pixels, H.264")
     rows, costs = [], []
     for family, seed, subjects, seconds in runs:

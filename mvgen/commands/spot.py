@@ -41,7 +41,6 @@ def spot(
 
     from mvgen.core.console import FrameProgress, print_table
     from mvgen.core.errors import ClipError
-    from mvgen.motion.spotting import THRESHOLD
     from mvgen.pipeline.spot import COLUMNS, FaceMotion, Spotted, find_recordings, spot_video, write_clips
 
     settings = load_config(None, by_part(flags))
@@ -52,10 +51,7 @@ def spot(
     for name, path in recordings:
         with FrameProgress(name) as progress:
             try:
-                found += spot_video(
-                    path, measure, name=name, fps=fps, threshold=THRESHOLD if threshold is None else threshold,
-                    progress=progress,
-                )  # fmt: skip
+                found += spot_video(path, measure, name=name, fps=fps, threshold=threshold, progress=progress)
             except ClipError as error:
                 failed += 1
                 print(f"error: {name}: {error}", file=sys.stderr)

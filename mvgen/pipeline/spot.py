@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import crop_camera
+from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError, SourceError
 from mvgen.core.files import write_atomically
-from mvgen.core.records import FaceTrack, Floats, Image
+from mvgen.core.records import BuiltClip, Clip, FaceTrack, Floats, Image
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import Detector
 from mvgen.faces.landmarks import Landmarker, find_landmarks
@@ -30,8 +31,10 @@ from mvgen.morphable.model import FaceModel, face_model
 from mvgen.motion.head_motion import POSE
 from mvgen.motion.reference import LOOKED_AT, Reference
 from mvgen.motion.spotting import LONGEST_SECONDS, THRESHOLD, Interval, Kind, spot_intervals
+from mvgen.pipeline.clip import build_clip
+from mvgen.pipeline.tools import Tools
 from mvgen.sources.folder import DEFAULT_FPS, recordings
-from mvgen.sources.frames import stream_frames
+from mvgen.sources.frames import read_frames, stream_frames
 
 Progress = Callable[[int, int | None], None]  # frames read so far, and of how many, if known
 
@@ -160,7 +163,7 @@ def spot_video(
     *,
     name: str | None = None,
     fps: float | None = None,
-    threshold: float = THRESHOLD,
+    threshold: float | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Spotted]:
     """The expressions of one recording, a video or a folder of frames, by onset.
@@ -171,7 +174,7 @@ def spot_video(
     stream = stream_frames(path)
     rate = fps or stream.rate or DEFAULT_FPS
     of_frame = measure(rate)
-    blocks = _Blocks(rate, threshold)
+    blocks = _Blocks(rate, THRESHOLD if threshold is None else threshold)
     first = None
     numbers: list[int] = []  # of the frames, where they are not simply consecutive
     seen = False
@@ -234,6 +237,14 @@ class _Blocks:
         del self._rows[:keep], self._lids[:keep]
         self._first, self._searched = self._first + keep, until
         return found
+
+
+def build_part(clip: Clip, config: BuildConfig, tools: Tools) -> BuiltClip:
+    """An expression of a recording, registered and seen from the config's angles; its frames are read.
+
+    Raises ClipError naming the stage that failed.
+    """
+    return build_clip(clip, read_frames(clip), config, tools)
 
 
 def find_recordings(place: Path) -> list[tuple[str, Path]]:
