@@ -17,6 +17,7 @@ from mvgen.core.console import HELP, run_app
 COMMANDS = {
     "build": "Build a multi-view dataset from a frontal one.",
     "merge": "Merge the shards of `mvgen build --shard` into one dataset.",
+    "spot": "Find expressions in long recordings: onset, apex and offset.",
     "reconstruct": "Reconstruct single photographs: depth, mesh and side views.",
     "report": "Write an HTML page about a finished dataset: counts, quality, and a viewer.",
     "refine": "Change which views of a finished dataset are kept: another attention threshold.",

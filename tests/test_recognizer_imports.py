@@ -10,7 +10,11 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "recognizer").rglob("*.py"))
 
 # What `recognizer` may know of `mvgen`: single modules, and rooms with all that is in them.
-MODULES = ("mvgen", "mvgen.motion.flow", "mvgen.pipeline.frontal", "mvgen.pipeline.side", "mvgen.pipeline.tools")
+MODULES = (
+    "mvgen",
+    "mvgen.motion.flow",
+    *("mvgen.pipeline.frontal", "mvgen.pipeline.side", "mvgen.pipeline.spot", "mvgen.pipeline.tools"),
+)
 ROOMS = ("mvgen.core", "mvgen.dataset", "mvgen.engine", "mvgen.store")
 # Releases and videos are read in one place.
 READS_SOURCES = "recognizer/readers/source.py"

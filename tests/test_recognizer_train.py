@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,19 @@ def test_a_store_is_trained_on_and_tested_apart(store: Path, tmp_path: Path) -> 
     other = TrainingRun("tiny-network", DataConfig(stores=(store,)), views="source")
     with pytest.raises(RecogniserError, match="differs in about"):
         run_training(other, tmp_path / "out", DEVICE)
+
+
+def test_a_run_can_be_calibrated_on_subjects_left_out(store: Path, tmp_path: Path) -> None:
+    run = TrainingRun("tiny-network", DataConfig(stores=(store,)), views="all", split="all", calibrate=2)
+    trained = load_trained(run_training(run, tmp_path / "out", DEVICE, say=lambda _: None), DEVICE)
+    found = trained.about["calibration"]
+    assert trained.temperature == found["temperature"] > 0
+    assert found["views"] == len(open_data(DataConfig(stores=(store,))).entries)
+    assert trained.about["stand_ins"] is False
+    plain = replace(run, calibrate=0)
+    assert load_trained(run_training(plain, tmp_path / "plain", DEVICE, say=lambda _: None), DEVICE).temperature == 1
+    with pytest.raises(RecogniserError, match="training subjects cannot be calibrated on in 99 folds"):
+        run_training(replace(run, calibrate=99), tmp_path / "many", DEVICE, say=lambda _: None)
 
 
 def test_runs_that_make_no_sense_are_refused(store: Path, tmp_path: Path) -> None:

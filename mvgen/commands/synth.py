@@ -11,16 +11,22 @@ import typer
 from mvgen.core.angles import parse_angles
 from mvgen.synth.releases import LAYOUTS
 
+LAYOUT = "long"  # that of `mvgen.synth.recording`
+
 
 def synth(
     *,
-    layout: Annotated[str, typer.Option(help="release to imitate", metavar="|".join(LAYOUTS))],
+    layout: Annotated[
+        str,
+        typer.Option(help="release to imitate; long: minutes of video", metavar="|".join((*LAYOUTS, LAYOUT))),
+    ],
     out: Annotated[Path, typer.Option(help="folder of the stand-in")],
     truth: Annotated[
         Path | None, typer.Option(help="folder for the true depth, side views, masks and flow of every frame")
     ] = None,
     subjects: Annotated[int, typer.Option(help="how many subjects", min=1)] = 3,
     clips: Annotated[int, typer.Option(help="clips per subject", min=1)] = 4,
+    seconds: Annotated[float, typer.Option(help="long: length of each subject's recording", min=5)] = 600.0,
     frames: Annotated[int | None, typer.Option(help="frames per clip; the layout's own by default", min=3)] = None,
     size: Annotated[str | None, typer.Option(help="WxH of the frames; the release's own by default")] = None,
     seed: Annotated[int, typer.Option(help="seed of every random choice")] = 0,
@@ -38,15 +44,22 @@ def synth(
 ) -> int:
     """Make a synthetic stand-in of a licensed release, with ground truth.
 
-    Parametric faces perform the release's emotions; folders, names and workbook have the release's layout.
+    Parametric faces perform the release's emotions; folders, names and workbook have the release's layout. A long
+    recording has subtle expressions at known frames, blinks, and head and light that drift; --truth gets clips.csv.
 
     \b
     Examples:
       mvgen synth --layout casme2 --out stand-in --subjects 3 --clips 4
       mvgen synth --layout samm --out stand-in --truth truth --angles -30,0,30 --seed 7
+      mvgen synth --layout long --out recordings --truth truth --subjects 2 --seconds 600
     """
     yaws = parse_angles(angles)
     width_height = _size(size)
+    if layout == LAYOUT:
+        from mvgen.synth.recording import record
+
+        record(out=out, truth=truth, subjects=subjects, seconds=seconds, size=width_height, seed=seed)
+        return 0
     from mvgen.synth.commands import synth as run_synth
 
     run_synth(

@@ -63,6 +63,16 @@ class SourceConfig(_Part):
         description="read the long videos (rawpic of CAS(ME)², SMIC-E), and at least N frames around each expression",
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(default=None, description="build the first N clips only")
+    clips: Path | None = Field(
+        default=None, description="folder: table of `mvgen spot`; each expression in a recording is a clip"
+    )
+    first: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="folder: number of the first frame to read", json_schema_extra={"flag": "from"}
+    )
+    last: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="folder: number of the last frame to read", json_schema_extra={"flag": "to"}
+    )
+    every: Annotated[int, Field(ge=1)] = Field(default=1, description="folder: read one of every N frames")
 
     @field_validator("cameras", mode="before")
     @classmethod
@@ -265,7 +275,7 @@ class BuildConfig(BaseModel):
 
     def identity(self) -> dict[str, dict[str, Any]]:
         """The settings that decide the bytes of the result, as plain JSON values. Weights enter by their digest."""
-        values = self.model_dump(mode="json", exclude={"source": {"root", "annotations"}, "run": True})
+        values = self.model_dump(mode="json", exclude={"source": {"root", "annotations", "clips"}, "run": True})
         for part in WEIGHTS:
             path = getattr(self, part).weights
             values[part]["weights"] = None if path is None else file_digest(path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -13,6 +15,7 @@ from mvgen.core.errors import MvgenError
 
 HELP = {"help_option_names": ["-h", "--help"]}
 _INTERRUPTED = 130
+_PLAIN_SECONDS, _TERMINAL_SECONDS = 10.0, 0.2  # between two lines, or two pictures of a bar
 
 
 def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -> int:
@@ -59,3 +62,46 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     widths = [max((len(line[column]) for line in lines), default=0) for column in range(len(header))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+class FrameProgress:
+    """Progress of one recording by its frames, on stderr: a bar on a terminal, a line every few seconds elsewhere.
+
+    Calling it with the frames read so far, and how many there are if that is known, shows them.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = self._shown = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> FrameProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show how many frames are done."""
+        now = time.monotonic()
+        if now - self._shown < (_TERMINAL_SECONDS if sys.stderr.isatty() else _PLAIN_SECONDS):
+            return
+        self._shown = now
+        if sys.stderr.isatty():
+            self._draw(done, total)
+            return
+        of = f" of {total}" if total else ""
+        print(f"{self._what}: {done}{of} frames, {done / (now - self._began):.0f} a second", file=sys.stderr)
+
+    def _draw(self, done: int, total: int | None) -> None:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bar is None:
+            columns = (TextColumn(escape(self._what)), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.add_task("frames", total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, total=max(total, done) if total else None)

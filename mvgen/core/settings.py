@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,8 +47,14 @@ def _settings() -> list[Setting]:
     return found
 
 
-# Every setting, by its flag with underscores; before settings had parts, this was also its name in files.
-SETTINGS = {setting.flag.replace("-", "_"): setting for setting in _settings()}
+def _parameter(flag: str) -> str:
+    """A flag as the name of a parameter: with underscores, and one more where Python has the word itself."""
+    name = flag.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
+
+
+# Every setting, by its flag as a parameter; before settings had parts, this was also its name in files.
+SETTINGS = {_parameter(setting.flag): setting for setting in _settings()}
 
 
 def by_part(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -116,7 +116,7 @@ class HeadFitter:
             weighted = basis * root[:, None].astype(np.float32)
             normal = (weighted.T @ weighted).astype(np.float64) + np.diag(ridge)
             change = np.linalg.solve(normal, weighted.T @ (root * left))
-            pose = _composed(pose, change[:POSE])
+            pose = composed(pose, change[:POSE])
             residual = np.linalg.norm((left - basis @ change).reshape(-1, 2), axis=1)
             width = 2 * max(1.48 * float(np.median(residual)), least)
             weights = 1 / (1 + (residual / width) ** 2)
@@ -173,7 +173,7 @@ def rotation_matrix(vector: Floats) -> Floats:
     return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64))[0])
 
 
-def _composed(pose: Floats, change: Floats) -> Floats:
+def composed(pose: Floats, change: Floats) -> Floats:
     """A pose with a small change applied."""
     import cv2
 

@@ -15,6 +15,7 @@ from mvgen import __version__
 from mvgen.core.code_digest import stage_digests
 from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.device import one_thread, resolved_device
+from mvgen.core.errors import ConfigError
 from mvgen.core.files import shipped_weights
 from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.core.registry import Registry
@@ -56,11 +57,19 @@ class PipelineStages:
 
     def read(self, config: BuildConfig) -> Listing:
         from mvgen.sources import get_source
+        from mvgen.sources.parts import thinned
 
         for registry, name in _chosen(config):
             registry.check(name)
-        source = get_source(config.source.dataset, config.source)
-        return source.read(config.source.root, annotations=config.source.annotations, variant=config.source.variant)
+        chosen = config.source
+        parts = (chosen.clips, chosen.first, chosen.last, chosen.every)
+        if parts != (None, None, None, 1) and chosen.dataset != "folder":
+            raise ConfigError(f"--clips, --from, --to and --every are for --dataset folder, not for {chosen.dataset}")
+        if chosen.clips is not None and not chosen.clips.is_file():
+            raise ConfigError(f"--clips {chosen.clips} does not exist; `mvgen spot` writes it")
+        source, table = get_source(chosen.dataset, chosen), chosen.clips or chosen.annotations
+        listing = source.read(chosen.root, annotations=table, variant=chosen.variant)
+        return thinned(listing, chosen.first, chosen.last, chosen.every)
 
     def software(self, config: BuildConfig) -> dict[str, str | None]:
         return {

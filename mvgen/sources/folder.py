@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -15,6 +16,7 @@ from mvgen.core.records import Clip, Frame, Kind, Label
 from mvgen.sources.base import ClipFailure, Listing, Problem, Source, Variant, store_annotations, subject_key
 from mvgen.sources.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_frames, list_video, unread
 from mvgen.sources.labels import action_units
+from mvgen.sources.parts import around, as_labels, lists_parts
 from mvgen.sources.spans import NO_APEX, settle_span
 from mvgen.sources.workbook import number, read_sheets, text
 
@@ -82,12 +84,10 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
         failures: list[ClipFailure] = []
         clips: list[Clip] = []
         used: set[str] = set()
-        for directory, path in _places(root, problems):
-            key = next((name for name in _names_in_table(root, directory, path) if name in rows), None)
+        parted = table is not None and lists_parts(table)
+        for directory, path, key in _in_table(root, rows, parted, problems):
             used.update([key] if key else [])
             row = rows[key] if key else LabelRow("")
-            if rows and key is None:
-                problems.append(Problem(directory.as_posix(), "repaired", "not in the table: kept without a label"))
             try:
                 clip = self._clip(directory, path, row, problems)
             except ClipError as error:
@@ -124,6 +124,8 @@ ROOT/labels.csv                 clip,subject,emotion,label,onset,apex,offset,fps
     def _clip(self, directory: PurePosixPath, path: Path, row: LabelRow, problems: list[Problem]) -> Clip:
         frames, rate = _frames(path, problems)
         span = settle_span(row.onset, row.apex, row.offset, frames)
+        if row.onset is not None and row.offset:
+            frames = around(frames, span.onset, span.offset)
         # Without a table there is nothing to repair.
         notes = tuple(note for note in span.notes if row.where or note == NO_APEX)
         fps = row.fps or rate
@@ -191,10 +193,11 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
     label or a cell that is not a number.
     """
     (sheet,) = read_sheets(path)[:1]
-    header = [text(cell).lower() for cell in sheet.rows[0]]
+    lines = as_labels(sheet.rows, COLUMNS, path)
+    header = [text(cell).lower() for cell in lines[0]]
     _check_header(path, header)
     rows: dict[str, LabelRow] = {}
-    for line, cells in enumerate(sheet.rows[1:], start=2):
+    for line, cells in enumerate(lines[1:], start=2):
         row = dict(zip(header, map(text, cells), strict=False))
         if not any(row.values()):
             continue
@@ -305,6 +308,37 @@ def _places(root: Path, problems: list[Problem]) -> Iterator[tuple[PurePosixPath
         problems.append(Problem(".", "dropped", "images beside the folders of clips belong to no clip"))
 
 
+def recordings(root: Path) -> list[Path]:
+    """The videos and the folders of frames below a folder, which may be one itself, in the order of their names."""
+    return [path for _, path in _places(root, [])]
+
+
+def _in_table(
+    root: Path, rows: Mapping[str, LabelRow], parted: bool, problems: list[Problem]
+) -> Iterator[tuple[PurePosixPath, Path, str | None]]:
+    """Directory, video or folder of frames, and name in the table of every clip; None for one that is not in it.
+
+    parted : the table lists parts of recordings, each of which is a clip
+    """
+    parts: dict[str, list[str]] = {}
+    for part in rows if parted else ():
+        parts.setdefault(PurePosixPath(part).parent.as_posix(), []).append(part)
+    for directory, path in _places(root, problems):
+        names = _names_in_table(root, directory, path)
+        key: str | None = next((name for name in names if name in rows), None)
+        own = [part for name in dict.fromkeys(names) for part in parts.get(name, ())]
+        if key is None and own:
+            yield from ((directory / PurePosixPath(part).name, path, part) for part in own)
+            continue
+        if rows and key is None:
+            problem = Problem(directory.as_posix(), "repaired", "not in the table: kept without a label")
+            if parted:
+                problem = Problem(directory.as_posix(), "dropped", "no part of it is in the table")
+            problems.append(problem)
+        if not parted or key is not None:
+            yield directory, path, key
+
+
 def _refuse(error: OSError) -> None:
     raise error
 
@@ -314,12 +348,19 @@ def _names_in_table(root: Path, directory: PurePosixPath, path: Path) -> tuple[s
     in_root = path.relative_to(root).as_posix()
     # In a view of a store the video is a folder of frames, but the table still names the video.
     videos = tuple(f"{directory.as_posix()}{suffix}" for suffix in VIDEO_SUFFIXES)
-    return (in_root, directory.as_posix(), *(videos if path.is_dir() else ()))
+    parts = tuple(f"{directory.parent.as_posix()}{suffix}/{directory.name}" for suffix in VIDEO_SUFFIXES)
+    return (in_root, directory.as_posix(), *((*videos, *parts) if path.is_dir() else ()))
+
+
+@lru_cache(maxsize=1)
+def _video(path: Path, _changed: int) -> tuple[tuple[Frame, ...], float | None]:
+    """`list_video`, once for all parts of a recording."""
+    return list_video(path)
 
 
 def _frames(path: Path, problems: list[Problem]) -> tuple[tuple[Frame, ...], float | None]:
     if not path.is_dir():
-        return list_video(path)
+        return _video(path, path.stat().st_mtime_ns) if path.is_file() else list_video(path)
     try:
         frames, dropped = list_frames(path)
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,18 +144,69 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
 def _read_video(frames: tuple[Frame, ...]) -> list[NDArray[np.uint8]]:
     path = frames[0].path
-    wanted = {frame.index for frame in frames}
+    wanted = {frame.index for frame in frames if frame.index is not None}
     pixels: dict[int, NDArray[np.uint8]] = {}
     for index, (picture, _) in enumerate(_decode(path)):
         if index in wanted:
-            image = picture.to_ndarray(format="rgb24")
-            # Phones store rotation as metadata; PyAV gives counter-clockwise degrees.
-            turns = round((getattr(picture, "rotation", 0) or 0) / 90) % 4
-            pixels[index] = np.ascontiguousarray(np.rot90(image, turns))
-    missing = sorted(index for index in wanted if index is not None and index not in pixels)
+            pixels[index] = _pixels(picture)
+            if len(pixels) == len(wanted):
+                break
+    missing = sorted(wanted - set(pixels))
     if missing:
         raise ClipError("source", f"the video ends before frame {missing[0] + 1}", path)
     return [pixels[frame.index] for frame in frames if frame.index is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A recording that is read one frame at a time, however long it is.
+
+    rate : frames per second, if stated; count : frames, as far as is known before they are read
+    frames : numbers and pixels, (H, W, 3) uint8 RGB
+    """
+
+    rate: float | None
+    count: int | None
+    frames: Iterator[tuple[int, NDArray[np.uint8]]]
+
+
+def stream_frames(path: Path) -> Stream:
+    """Read a video, or a folder of numbered frames, one frame at a time; a video's frames are numbered from 1.
+
+    Raises ClipError("source"), also while frames are read, for a file that is no video, or a frame that is broken.
+    """
+    if path.is_dir():
+        try:
+            frames = list_frames(path)[0]
+        except OSError as error:
+            raise ClipError("source", f"the folder cannot be read: {error.strerror}", path) from None
+        return Stream(None, len(frames), ((frame.number, _read_image(frame.path)) for frame in frames))
+    if not path.is_file():
+        raise ClipError("source", "the video is missing, or no regular file", path)
+    rate, count = _stated(path)
+    return Stream(rate, count, ((number, _pixels(picture)) for number, (picture, _) in enumerate(_decode(path), 1)))
+
+
+def _stated(path: Path) -> tuple[float | None, int | None]:
+    """Rate and number of frames, as a video's header states them; None where it does not."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ClipError("source", "the file holds no video", path)
+            stream = container.streams.video[0]
+            rate = float(stream.average_rate) if stream.average_rate else None
+            seconds = container.duration / av.time_base if container.duration else 0.0
+            return rate, stream.frames or round(seconds * (rate or 0)) or None
+    except (av.FFmpegError, OSError) as error:
+        raise ClipError("source", f"unreadable video: {error.strerror or error}", path) from None
+
+
+def _pixels(picture: VideoFrame) -> NDArray[np.uint8]:
+    """A video's frame upright, (H, W, 3): phones store rotation as metadata; PyAV gives counter-clockwise degrees."""
+    turns = round((getattr(picture, "rotation", 0) or 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), turns))
 
 
 def _decode(path: Path) -> Iterator[tuple[VideoFrame, Fraction | None]]:

@@ -44,6 +44,9 @@ def train(
         float, typer.Option(help="share of training subjects held out to choose the epoch; 0: the last", min=0, max=0.9)
     ] = 0.0,
     patience: Annotated[int | None, typer.Option(help="stop after so many epochs without a lower loss")] = None,
+    calibrate: Annotated[
+        int, typer.Option(help="calibrate probabilities on this many folds of held-out training subjects", min=0)
+    ] = 0,
     seed: Annotated[int, typer.Option(help="seed of the training")] = 0,
     workers: Annotated[int, typer.Option(help="processes that prepare the inputs", min=1)] = 1,
     device: DeviceOption = "auto",
@@ -73,6 +76,7 @@ def train(
         split=split,
         validation=validation,
         patience=patience,
+        calibrate=calibrate,
         seed=seed,
     )
     chosen = device_of(device, precision, compile_network)

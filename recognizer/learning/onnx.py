@@ -24,6 +24,7 @@ from mvgen.core.errors import MissingPartError
 from mvgen.core.files import disk_errors, write_atomically
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.synthetic_samples import synthetic_sample
+from recognizer.learning.calibration import tempered
 from recognizer.learning.fit import Device
 from recognizer.learning.weights import Trained
 from recognizer.systems import NeuralSystem
@@ -34,14 +35,14 @@ _FRAMES, _SIZE = 24, 128  # of the acted clip whose inputs give the shapes
 
 
 class _Named(nn.Module):
-    """A network whose inputs are given one by one, and whose output are probabilities."""
+    """A network whose inputs are given one by one, and whose output are probabilities, calibrated where it is."""
 
-    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, network: nn.Module, names: tuple[str, ...], temperature: float) -> None:
         super().__init__()
-        self.network, self.names = network, names
+        self.network, self.names, self.temperature = network, names, temperature
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return torch.softmax(self.network(dict(zip(self.names, inputs, strict=True))), dim=-1)
+        return torch.softmax(self.network(dict(zip(self.names, inputs, strict=True))) / self.temperature, dim=-1)
 
 
 def export_onnx(trained: Trained, path: Path) -> float:
@@ -67,7 +68,8 @@ def export_onnx(trained: Trained, path: Path) -> float:
     worst = 0.0
     for count in (1, len(samples)):
         some = {name: values[:count] for name, values in inputs.items()}
-        worst = max(worst, float(np.abs(session.run([OUTPUT], some)[0] - trained.scores(some, Device())).max()))
+        torchs = tempered(trained.scores(some, Device()), trained.temperature)
+        worst = max(worst, float(np.abs(session.run([OUTPUT], some)[0] - torchs).max()))
     if not worst <= _TOLERANCE:
         raise RecogniserError(
             f"{trained.system.name}: probabilities in ONNX Runtime differ by {worst:.1e} from torch's; the file is not "
@@ -89,7 +91,7 @@ def _acted(trained: Trained, seed: int) -> dict[str, NDArray[np.float32]]:
 
 
 def _converted(trained: Trained, inputs: dict[str, NDArray[np.float32]]) -> bytes:
-    network = _Named(trained.model, tuple(inputs)).to("cpu").eval()
+    network = _Named(trained.model, tuple(inputs), trained.temperature).to("cpu").eval()
     batch = tuple({0: torch.export.Dim("batch")} for _ in inputs)
     try:
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # on failure torch prints the whole graph

@@ -14,6 +14,7 @@ import numpy as np
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError
 from mvgen.core.files import disk_errors, write_atomically
+from mvgen.store.about import read_about
 from mvgen.store.manifest import digest_of
 from mvgen.store.state import locked
 from recognizer.bench.units import Board
@@ -21,8 +22,9 @@ from recognizer.code import TRAINING_CODE, code_digest
 from recognizer.config import changed_training
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.protocols import Fold, Views, check_apart, hold_out, training_entries
+from recognizer.learning.calibration import Calibration, calibrate
 from recognizer.learning.data import prepare
-from recognizer.learning.fit import Checkpoint, Device, Rows, train_classifier, train_network
+from recognizer.learning.fit import Checkpoint, Device, Rows, scores, train_classifier, train_network
 from recognizer.learning.weights import Trained, save_trained
 from recognizer.readers.base import Reader
 from recognizer.readers.config import DataConfig, open_data
@@ -43,6 +45,7 @@ class TrainingRun:
     options : of the system; training : changes to the training of its paper
     views : see `protocols.TRAINING_VIEWS`; split : "train", the dataset's own training subjects, or "all"
     validation : share of the training subjects held out to choose the epoch; 0 takes the last epoch
+    calibrate : folds of the training subjects, each left out of another training to calibrate on; 0 calibrates nothing
     """
 
     system: str
@@ -53,6 +56,7 @@ class TrainingRun:
     split: str = "train"
     validation: float = 0.0
     patience: int | None = None
+    calibrate: int = 0
     seed: int = 0
 
 
@@ -71,16 +75,20 @@ def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 
     check_needs(reader, [system])
     if any(entry.units for entry in reader.entries):
         raise RecogniserError("action units are recognised by `recognizer bench` only; choose other `classes`")
+    if run.calibrate and not isinstance(system, NeuralSystem):
+        raise ConfigError(f"{run.system} is no network: it has no probabilities to calibrate")
     fold = _fold(reader, run.split)
     learned = training_entries(reader.entries, fold, views)
     _check_classes(reader, learned)
     training = changed_training(system.training, run.training, run.system) if isinstance(system, NeuralSystem) else None
-    about = {
+    about: dict[str, Any] = {
         "training": None if training is None else asdict(training),
         "views": run.views,
         "split": run.split,
         "validation": run.validation,
         "patience": run.patience,
+        "calibrate": run.calibrate,
+        "stand_ins": _only_stand_ins(run.data),
         "clips": sorted({reader.entries[index].clip for index in learned}),
         "expressions": sorted({reader.entries[index].expression for index in learned}),
     }
@@ -97,7 +105,11 @@ def run_training(run: TrainingRun, out: Path, device: Device, *, workers: int = 
         if (out / WEIGHTS).is_file():
             say(f"{out / WEIGHTS} exists already: nothing to do.")
             return out / WEIGHTS
-        model, size = _learn(run, reader, system, learned, out, device, training, digest_of(identity), workers, say)
+        model, size, found = _learn(
+            run, reader, system, learned, out, device, training, digest_of(identity), workers, say
+        )
+        if found is not None:
+            about["calibration"] = found.as_dict()
         trained = Trained(system, reader.classes, size, run.data.face_only, model, run.seed, about)
         save_trained(trained, out / WEIGHTS)
         (out / _CHECKPOINT).unlink(missing_ok=True)
@@ -115,8 +127,8 @@ def _learn(  # noqa: PLR0917
     identity: str,
     workers: int,
     say: Say,
-) -> tuple[Any, int]:
-    """The model, and the side of the images it was trained on."""
+) -> tuple[Any, int, Calibration | None]:
+    """The model, the side of the images it was trained on, and its calibration."""
     labels = np.array([entry.label for entry in reader.entries])
     folder, progress = out / "inputs", _Progress(say)
     plain = prepare(reader, system, learned, folder=folder, workers=workers, progress=progress)
@@ -131,7 +143,7 @@ def _learn(  # noqa: PLR0917
     if isinstance(system, FeatureSystem):
         data = rows(copies, learned)
         own = Rows({"features": data.inputs["features"][data.rows]}, np.arange(len(data.rows)), data.labels)
-        return (train_classifier(system, own, run.seed), own), size
+        return (train_classifier(system, own, run.seed), own), size, None
     assert isinstance(system, NeuralSystem)
     held_out: list[int] = []
     if run.validation:
@@ -159,7 +171,42 @@ def _learn(  # noqa: PLR0917
             checkpoint=Checkpoint(out / _CHECKPOINT, identity),
             report=report,
         )
-    return network, size
+
+    def probabilities(train: list[int], test: list[int]) -> tuple[Any, Any]:
+        other = train_network(system, training, rows(copies, train), len(reader.classes), run.seed, device,
+                              plain=rows(plain, train))  # fmt: skip
+        data = rows(plain, test)
+        return scores(other, data, device), data.labels
+
+    return network, size, _calibration(run, reader, learned, probabilities, say) if run.calibrate else None
+
+
+def _calibration(
+    run: TrainingRun,
+    reader: Reader,
+    learned: list[int],
+    probabilities: Callable[[list[int], list[int]], tuple[Any, Any]],
+    say: Say,
+) -> Calibration:
+    """The calibration by networks that are each trained without a part of the training subjects."""
+    subjects = sorted({reader.entries[index].subject for index in learned})
+    if not 2 <= run.calibrate <= len(subjects):
+        raise RecogniserError(f"{len(subjects)} training subjects cannot be calibrated on in {run.calibrate} folds")
+    folds = []
+    for number in range(run.calibrate):
+        say(f"calibration: fold {number + 1} of {run.calibrate}")
+        left_out = set(subjects[number :: run.calibrate])
+        test = [index for index in learned if reader.entries[index].subject in left_out]
+        folds.append(probabilities([index for index in learned if index not in set(test)], test))
+    found = calibrate(folds, len(subjects))
+    say(f"calibration: temperature {found.temperature:.2f}, error {found.error:.3f} ({found.error_before:.3f} before)")
+    return found
+
+
+def _only_stand_ins(data: DataConfig) -> bool:
+    """Whether all data are built from stand-ins."""
+    versions = [str(read_about(store)["source"]["version"]) for store in data.stores]
+    return bool(versions) and all("a stand-in" in version for version in versions)
 
 
 def _fold(reader: Reader, split: str) -> Fold:

@@ -24,6 +24,9 @@ from recognizer.systems import FeatureSystem, NeuralSystem, System, get_system
 
 _FORMAT = "recognizer-1"
 
+SHIPPED = Path(__file__).parents[1] / "weights" / "motion_views.safetensors"
+"""Weights of motion-views, trained on synthetic stand-ins, not on people."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -42,6 +45,11 @@ class Trained:
     model: Any
     seed: int
     about: Mapping[str, Any]
+
+    @property
+    def temperature(self) -> float:
+        """That probabilities are calibrated with, see `learning.calibration`; 1 where they are not."""
+        return float((self.about.get("calibration") or {}).get("temperature", 1.0))
 
     def scores(self, inputs: Mapping[str, NDArray[np.floating]], device: Device) -> NDArray[np.float64]:
         """(N, C) class scores of prepared inputs, (N, ...) each."""
@@ -115,3 +123,17 @@ def describe(trained: Trained) -> str:
     options, default = asdict(trained.system.options), asdict(type(trained.system).Choices())
     changed = ", ".join(f"{name} {value}" for name, value in options.items() if value != default[name])
     return f"{trained.system.name}{f' ({changed})' if changed else ''}; classes {', '.join(trained.classes)}"
+
+
+def provenance(trained: Trained) -> str:
+    """What a reader of predictions has to know: what the system was trained on, and how far its probabilities hold."""
+    words = ["Trained on synthetic stand-ins, not on people."] if trained.about.get("stand_ins") else []
+    found = trained.about.get("calibration")
+    if found:
+        words.append(
+            f"Probabilities are calibrated on {found['subjects']} held-out training subjects: expected calibration "
+            f"error {found['error']:.3f} ({found['error_before']:.3f} before), accuracy {found['accuracy']:.2f}."
+        )
+    else:
+        words.append("Probabilities are not calibrated; see `recognizer train --calibrate`.")
+    return " ".join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,7 @@ from mvgen.pipeline.tools import Tools
 from mvgen.sources import get_source
 from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import list_frames, list_video
+from mvgen.sources.parts import around
 from mvgen.store.manifest import clip_digest, digest_of
 from recognizer.errors import RecogniserError
 from recognizer.readers.base import ClassRule, Entry, Reader, excluded, on_face, sample_of
@@ -125,3 +127,8 @@ def read_video(path: Path, onset: int | None = None, apex: int | None = None, of
         onset=onset, apex=apex, offset=offset, fps=rate or DEFAULT_FPS, directory=PurePosixPath(name),
         frames=frames, licence="the owner's", redistribution="gated",
     )  # fmt: skip
+
+
+def part_of(clip: Clip, onset: int, apex: int, offset: int) -> Clip:
+    """An expression in a video as a clip of its own, by frame numbers, with a few frames before and after."""
+    return replace(clip, onset=onset, apex=apex, offset=offset, frames=around(clip.frames, onset, offset))
