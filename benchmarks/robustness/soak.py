@@ -457,7 +457,7 @@ def make_world(folder: Path, namespace: bool, networks: bool) -> World:
 
         for again in range(2):  # the first one loads what later ones find loaded
             start = time.perf_counter()
-            if again and (command.start or command.real):
+            if again and (command.start or command.real or command.workers > 1):
                 break
             if again:
                 shutil.rmtree(place)

@@ -150,6 +150,11 @@ def _no_interrupt() -> Iterator[None]:
 
 def _serve(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    with suppress(BrokenPipeError, ConnectionResetError):  # the parent was killed, and nobody reads what is said
+        _work(connection, make_worker)
+
+
+def _work(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
     work = _begin(connection, make_worker)
     while work is not None:
         try:

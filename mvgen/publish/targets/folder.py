@@ -86,6 +86,11 @@ class Folder(Target):
         return self.folder
 
     @contextmanager
+    def copies_folder(self) -> Iterator[Path]:
+        """The folder itself: nothing is copied, so a run that is killed leaves nothing elsewhere."""
+        yield self.folder
+
+    @contextmanager
     def staging_folder(self) -> Iterator[Path]:
         """On the same disk, so that a finished file is moved into place at once."""
         staging = self.folder / _STAGING
