@@ -39,7 +39,7 @@ from benchmarks.robustness import soak_hostile as hostile
 from benchmarks.robustness.soak_world import COMMANDS, Command, patch, prepare, snapshot, write_source
 from mvgen.core.errors import ConfigError
 
-ACTS = {"kill": 0.22, "disk": 0.08, "flip": 0.15, "store": 0.32, "source": 0.15, "settings": 0.08}
+ACTS = {"kill": 0.17, "disk": 0.05, "flip": 0.10, "store": 0.42, "source": 0.16, "settings": 0.10}
 PROBLEMS = ("not the same", "lost", "outside", "traceback", "hang", "unclear", "not found")
 RESULTS = "results.jsonl"
 _NAMESPACE = "MVGEN_SOAK_NAMESPACE"
@@ -271,7 +271,7 @@ class Case:
         self.start(chosen[0])
         words, before = self.command.words(self.folder, self.world.root), self.around()
         kill = _kill_alone if self.command.workers > 1 and self.rng.random() < 0.5 else _kill_group
-        moments = [self.rng.random() * self.world.seconds[self.command.name] for _ in range(self.rng.choice([1, 2, 3]))]
+        moments = [self.rng.random() * self.world.seconds[self.command.name] for _ in range(self.rng.choice([1, 2, 3, 4]))]
         for moment in moments:
             killed = self.do(words, moment, kill).code is None
             self.counts["kills"] += killed
