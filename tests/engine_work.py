@@ -51,6 +51,20 @@ def cannot_start() -> Callable[[int], int]:
     raise FileNotFoundError("no weights")
 
 
+def make_late(folder: Path, starts: range) -> Callable[[int], int]:
+    """Like `make_teller`, but the process ends itself in these starts of all that there are, from 0, as it loads."""
+    number = 0
+    while True:
+        try:
+            folder.joinpath(f"start {number}").touch(exist_ok=False)
+            break
+        except FileExistsError:
+            number += 1
+    if number in starts:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return make_teller()
+
+
 def runs(pid: int) -> bool:
     """Whether a process is alive; a zombie is not."""
     try:

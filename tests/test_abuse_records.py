@@ -28,7 +28,7 @@ from mvgen.store import layout
 from mvgen.store.arrays import npz_bytes, read_arrays, read_maps
 from mvgen.store.frames import read_frames
 from mvgen.store.geometry import read_geometry
-from mvgen.store.manifest import ViewRow, read_table, write_table
+from mvgen.store.manifest import Marker, ViewRow, read_table, write_table
 from mvgen.store.refine import refine
 from mvgen.store.shards import Shard
 from mvgen.verification import verify
@@ -214,6 +214,29 @@ def test_nothing_is_written_through_a_link(out: Path, name: str) -> None:
     for error in refusals(lambda: refine(out, 0.9), lambda: write_report(out)):
         assert name in error
     assert before == (tree_bytes(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes())
+
+
+@pytest.mark.parametrize("kind", ["geometry", "maps", "marker"])
+def test_a_folder_in_place_of_a_file_of_an_unfinished_build_is_named(place: Path, kind: str) -> None:
+    marker = marker_of(place / "part1")
+    row = Marker.from_json(marker.read_text()).rows[0]
+    path = marker if kind == "marker" else place / "part1" / getattr(row, kind)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match=path.name):
+        build(
+            make_config(place / "root", place / "part1", test_share=0.5), FakeStages(place / "root"), shard=Shard(2, 1)
+        )
+
+
+def test_a_link_to_itself_is_an_error(out: Path) -> None:
+    shutil.rmtree(out / "views")
+    (out / "views").symlink_to(out / "views")
+    row = read_table(out / layout.TABLE)[0]
+    for read in (lambda: read_frames(out, row), lambda: write_report(out), lambda: refine(out, 0.9)):
+        with pytest.raises(StoreError):
+            read()
+    assert "views: it is a link" in said(out)
 
 
 @pytest.mark.parametrize("kind", ["table", "failures", "frame", "maps", "geometry", "marker", "build", "dataset"])

@@ -75,6 +75,15 @@ def test_a_benchmark_runs_from_the_root_and_writes_its_results(tmp_path: Path) -
     assert (row["system"], row["accuracy"]) == ("mdmo", 1.0)
 
 
+def test_a_short_soak_loses_nothing_and_shows_no_traceback(tmp_path: Path) -> None:
+    out = tmp_path / "soak.json"
+    line = [sys.executable, "benchmarks/robustness/soak.py", "--minutes", "0.1", "--no-networks", "--out", str(out)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = (row for row in read_rows(out, line[1]) if row["command"] == "all")
+    assert row["cases"] > 0
+
+
 def test_bad_input_ends_a_benchmark_with_a_word() -> None:
     line = [sys.executable, "benchmarks/recognisers/overfit.py", "--systems", "none"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from engine_work import cannot_start, make_diary, make_teller, make_worker, runs
+from engine_work import cannot_start, make_diary, make_late, make_teller, make_worker, runs
 
 from mvgen.core.errors import ClipError
-from mvgen.engine.base import Limits, WorkerDiedError, WorkerStalledError
+from mvgen.engine.base import EngineError, Limits, WorkerDiedError, WorkerStalledError
 from mvgen.engine.local import WorkerPool, run
 
 
@@ -69,6 +69,20 @@ def test_an_exception_of_an_item_is_final() -> None:
 def test_a_worker_that_cannot_start_raises_in_the_parent(workers: int) -> None:
     with pytest.raises(FileNotFoundError, match="no weights"):
         list(run([1, 2], cannot_start, workers))
+
+
+@pytest.mark.parametrize("starts", [range(2), range(1, 1000)])
+def test_workers_that_die_while_they_load_cost_no_item(tmp_path: Path, starts: range) -> None:
+    outcomes = list(run([1, 2, 3, 4], partial(make_late, tmp_path, starts), 2, Limits(attempts=2)))
+    assert sorted(outcome.item for outcome in outcomes) == [1, 2, 3, 4]
+    assert all(outcome.error is None and outcome.attempts == 1 for outcome in outcomes)
+    assert not multiprocessing.active_children()
+
+
+def test_workers_that_always_die_while_they_load_end_the_run_in_words(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"3 workers in a row died while they loaded.* SIGKILL.*fewer --workers"):
+        list(run([1, 2], partial(make_late, tmp_path, range(1000)), 2, Limits(attempts=2)))
+    assert not multiprocessing.active_children()
 
 
 def test_leaving_early_ends_every_process() -> None:

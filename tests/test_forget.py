@@ -124,6 +124,14 @@ def test_nothing_of_the_subject_is_left_and_all_else_is_as_it_was(built: Path, s
     assert len(open_dataset(store).rows) == len(rows)
 
 
+def test_a_page_that_went_is_written_again_by_whoever_finishes(store: Path) -> None:
+    forget(store, LEAVER, REASON)  # as one that is killed before it writes the page
+    assert not (store / layout.REPORT).exists()
+    assert run(["forget", str(store), "--subject", LEAVER]) == 0
+    assert (store / layout.REPORT).is_file()
+    assert traces(store) == []
+
+
 def test_the_tombstone_names_nobody_and_has_no_date(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store, tmp_path / "again")
     for out, name in ((store, LEAVER), (tmp_path / "again", "417")):  # the key means the same person

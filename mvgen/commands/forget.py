@@ -53,7 +53,7 @@ def forget(
       mvgen forget hf://datasets/USER/NAME --subject s15
     """
     out = Path(store)
-    had_report = (out / layout.REPORT).is_file()
+    had_report = (out / layout.REPORT).parent.is_dir()
     if "://" in store or is_published(out):
         gone = forget_published(store, subject, reason, dry_run)
     else:

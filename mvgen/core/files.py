@@ -94,12 +94,16 @@ def disk_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StoreError(
                 f"no space left for {out}; what is finished is safe: free some space and run the same command again"
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"cannot write {error.filename or out}: {error.strerror}; choose another --out") from None
+        if error.errno in (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST):
+            raise StoreError(
+                f"cannot write {error.filename or out}: {error.strerror}; remove what lies there, mvgen did not make it"
+            ) from None
         if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             raise StoreError(f"{out} cannot be a folder: {error.strerror}; choose another --out") from None
         raise

@@ -17,6 +17,10 @@ class EngineError(MvgenError):
     """An engine cannot start, or has lost all places to run workers."""
 
 
+# Workers that may die one after the other while they load, before no further one is started.
+FALSE_STARTS = 3
+
+
 class WorkerDiedError(MvgenError):
     """A worker process ended while working on an item, for example because memory ran out."""
 
@@ -25,6 +29,14 @@ class WorkerDiedError(MvgenError):
 
 class WorkerStalledError(WorkerDiedError):
     """An item exceeded its time limit, and its worker was ended."""
+
+
+def cannot_load(reason: WorkerDiedError) -> EngineError:
+    """The error of workers that died while they loaded, each time. reason : of the last one"""
+    return EngineError(
+        f"{FALSE_STARTS} workers in a row died while they loaded, the last one because {reason}. Nothing is lost: with "
+        "more memory or fewer --workers, run the same command again"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from mvgen.engine.base import Item, Limits, MakeWorker, Outcome, Result
+from mvgen.engine.base import FALSE_STARTS, Item, Limits, MakeWorker, Outcome, Result, WorkerDiedError, cannot_load
 from mvgen.engine.process import Process
 
 
@@ -60,8 +60,9 @@ def run(
     pool : provides processes of an earlier run, and keeps them for a later one; None starts and ends them here
     An exception of an item is its outcome, and the other items go on. A process that dies, runs out of memory or stalls
     is replaced. Its item is tried again after all others and alone, so that no other item can be the cause; after the
-    last attempt its outcome is a WorkerDiedError. An exception of `make_worker` is raised here. Leaving the loop early,
-    or Ctrl-C, ends every process.
+    last attempt its outcome is a WorkerDiedError. A process that dies while it loads is replaced a few times; then the
+    others go on without it, and EngineError is raised where there are none. An exception of `make_worker` is raised
+    here. Leaving the loop early, or Ctrl-C, ends every process.
     """
     limits = limits or Limits()
     if limits == Limits() and (workers == 1 or len(items) == 1):
@@ -114,10 +115,18 @@ def _round(
     """Try every item once."""
     waiting = deque(items)
     running: dict[Connection, Process] = {}
+    false_starts: list[WorkerDiedError] = []  # in a row
 
     def start() -> None:
         worker = Process(make_worker) if pool is None else pool.take(make_worker)
         running[worker.connection] = worker
+
+    def leave(worker: Process) -> None:
+        del running[worker.connection]
+        if worker.alive and pool is not None:
+            pool.give_back(worker)
+        else:
+            worker.stop()
 
     try:
         for _ in range(min(workers, len(items))):
@@ -125,19 +134,19 @@ def _round(
         while running:
             for worker in _ready(running):
                 outcome = worker.receive() if worker.connection.poll() else worker.stall()
+                if outcome is None:
+                    false_starts = [*false_starts, worker.died] if worker.died else []
                 if worker.alive and waiting:
                     item = waiting.popleft()
                     worker.give(item, limits.of(item))
                 else:
-                    del running[worker.connection]
-                    if worker.alive and pool is not None:
-                        pool.give_back(worker)
-                    else:
-                        worker.stop()
-                    if waiting:
+                    leave(worker)
+                    if waiting and (worker.died is None or len(false_starts) < FALSE_STARTS):
                         start()
                 if outcome is not None:
                     yield outcome
+        if waiting:
+            raise cannot_load(false_starts[-1])
     finally:
         for worker in running.values():
             worker.kill()

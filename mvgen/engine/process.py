@@ -25,6 +25,7 @@ class Process:
     """A worker process and its current item. It first reports that it is ready, then one outcome for each item.
 
     alive : whether it may be given another item
+    died : why it died before it was ready, None where it did not
     deadline : time of `time.monotonic` after which it counts as stalled
     """
 
@@ -38,8 +39,9 @@ class Process:
             self._process.start()
         theirs.close()
         self.alive = True
+        self.died: WorkerDiedError | None = None
         self.deadline = math.inf
-        self._busy = self._changing = False
+        self._busy = False
         self._item: Any = None
         self._seconds: float | None = None
 
@@ -50,7 +52,7 @@ class Process:
 
     def become(self, make_worker: MakeWorker[Any, Any]) -> None:
         """Switch to another kind of work. It reports when it is ready; loaded modules stay loaded."""
-        self._began, self._changing = time.monotonic(), True
+        self._began = time.monotonic()
         with suppress(BrokenPipeError):
             self.connection.send(_OtherWork(make_worker))
 
@@ -63,7 +65,7 @@ class Process:
             self.connection.send(item)
 
     def receive(self) -> Outcome[Any, Any] | None:
-        """The outcome of the item; None when the process is ready, or died before it switched to other work.
+        """The outcome of the item; None when the process is ready, or died before it was (`died`).
 
         Raises the exception of a process that could not start: a replacement could not either.
         """
@@ -79,9 +81,9 @@ class Process:
             error = WorkerDiedError("memory ran out")
         if self._busy:
             return self._end_item(result, error)
-        changing, self._changing = self._changing, False
-        if changing and isinstance(error, WorkerDiedError):
-            return None  # it may have died while idle, and a new one can start
+        if isinstance(error, WorkerDiedError):
+            self.died = error  # for lack of memory, say, or while idle: a new one may start
+            return None
         if error is not None:
             raise error
         self._starting += time.monotonic() - self._began
@@ -148,6 +150,11 @@ def _no_interrupt() -> Iterator[None]:
 
 def _serve(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    with suppress(BrokenPipeError, ConnectionResetError):  # the parent was killed, and nobody reads what is said
+        _work(connection, make_worker)
+
+
+def _work(connection: Connection, make_worker: MakeWorker[Any, Any]) -> None:
     work = _begin(connection, make_worker)
     while work is not None:
         try:

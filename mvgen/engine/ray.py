@@ -17,7 +17,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mvgen.core.errors import MissingPartError
-from mvgen.engine.base import EngineError, Item, Limits, MakeWorker, Outcome, Result, WorkerDiedError
+from mvgen.engine.base import (
+    FALSE_STARTS,
+    EngineError,
+    Item,
+    Limits,
+    MakeWorker,
+    Outcome,
+    Result,
+    WorkerDiedError,
+    cannot_load,
+)
 from mvgen.engine.process import Process
 
 # An item is given up after its actor or node was lost this often, whatever the cause.
@@ -112,13 +122,19 @@ class _Keeper:
             return None
         if self.process is not None:
             self.process.stop()
-        self.process = Process(self.make_worker)
-        try:
-            self.process.receive()
-        except Exception as error:
-            self.process.kill()
-            return error
-        return None
+        for _ in range(FALSE_STARTS):
+            self.process = Process(self.make_worker)
+            try:
+                self.process.receive()
+            except Exception as error:
+                self.process.kill()
+                return error
+            if self.process.died is None:
+                return None
+            self.process.stop()
+        assert self.process is not None
+        assert self.process.died is not None
+        return cannot_load(self.process.died)
 
     def do(self, item: Any, seconds: float | None) -> Outcome[Any, Any]:
         """The outcome of an item."""

@@ -192,7 +192,11 @@ def leavers_of(
 
 
 def sweep(out: Path, remains: Remains) -> None:
-    """Remove it. Stopped in the middle, the same call on what is left goes on: a clip's marker is the last to go."""
+    """Remove it. Stopped in the middle, the same call on what is left goes on: a clip's marker is the last to go.
+
+    An empty folder of the page stays, from which whoever goes on sees that there was a page.
+    """
+    ends = (out, (out / layout.REPORT).parent)
     with disk_errors(out):
         if (out / layout.FAILURES).is_file():
             write_atomically(out / layout.FAILURES, failure_lines(remains.failures).encode())
@@ -201,7 +205,7 @@ def sweep(out: Path, remains: Remains) -> None:
         for path in remains.files:
             (out / path).unlink(missing_ok=True)
             folder = (out / path).parent
-            while folder != out and folder.is_dir() and not any(folder.iterdir()):
+            while folder not in ends and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
                 folder = folder.parent
 
@@ -252,7 +256,7 @@ def _files(out: Path, clips: Iterable[str], gone: Rows, stay: Rows, staying: Ite
     paths += [f"{layout.DONE}/.{clip}.json.tmp" for clip in ids]
     paths += [str(layout.marker_path(clip)) for clip in ids]
     for path in dict.fromkeys(paths):
-        if not (out / path).parent.resolve().is_relative_to(out.resolve()):
+        if not Path(os.path.realpath((out / path).parent)).is_relative_to(os.path.realpath(out)):
             raise StoreError(
                 f"{out} lists {path}, which lies outside it; nothing was removed: see `mvgen verify {out}`"
             )

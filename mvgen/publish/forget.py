@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,9 +82,9 @@ def forget_published(address: str, subject: str, reason: str, dry_run: bool = Fa
     """
     reason = check_reason(reason, subject)
     target = parse_target(address)
-    with disk_errors(target.disk), tempfile.TemporaryDirectory(prefix="mvgen-forget-") as folder:
+    with disk_errors(target.disk), target.copies_folder() as folder:
         target.open()
-        there = _fetch(target, Path(folder))
+        there = _fetch(target, folder)
         key, source = subject_key(subject), there.about["source"]
         rows = {name: [sample.row for sample in there.samples(name)] for name in there.shards}
         gone = [row for some in rows.values() for row in some if row.subject_key == key]

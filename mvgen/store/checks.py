@@ -6,6 +6,7 @@ A store may come from a stranger: whatever is read from one passes here.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -35,7 +36,8 @@ def unsafe(path: str) -> bool:
 def inside(root: Path, path: str | PurePosixPath) -> Path:
     """Where a path of a store lies on this machine. Raises StoreError where links lead out of the store."""
     place = root / path
-    if not place.resolve().is_relative_to(root.resolve()):
+    # `Path.resolve` falls over a link to itself.
+    if not Path(os.path.realpath(place)).is_relative_to(os.path.realpath(root)):
         raise StoreError(f"{place} leads out of the dataset; nothing there is read or written: remove that link")
     return place
 

@@ -78,17 +78,18 @@ def write_marker(out: Path, marker: Marker) -> Marker:
 
 def remove_clip(out: Path, clip: Clip, yaws: tuple[float | None, ...]) -> None:
     """Remove what an unfinished clip left behind. Only its own files go: a clip's folder may hold another clip's."""
-    inside(out, layout.marker_path(clip.id)).unlink(missing_ok=True)
-    inside(out, layout.geometry_path(clip.id)).unlink(missing_ok=True)
-    for yaw in yaws:
-        inside(out, layout.maps_path(yaw, clip.directory)).unlink(missing_ok=True)
-        folder = inside(out, layout.frames_directory(yaw, clip.directory))
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.is_file():
-                path.unlink()
-    for yaw in yaws:
-        _remove_empty(out / layout.frames_directory(yaw, clip.directory), out)
-        _remove_empty((out / layout.maps_path(yaw, clip.directory)).parent, out)
+    with disk_errors(out):
+        inside(out, layout.marker_path(clip.id)).unlink(missing_ok=True)
+        inside(out, layout.geometry_path(clip.id)).unlink(missing_ok=True)
+        for yaw in yaws:
+            inside(out, layout.maps_path(yaw, clip.directory)).unlink(missing_ok=True)
+            folder = inside(out, layout.frames_directory(yaw, clip.directory))
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.is_file():
+                    path.unlink()
+        for yaw in yaws:
+            _remove_empty(out / layout.frames_directory(yaw, clip.directory), out)
+            _remove_empty((out / layout.maps_path(yaw, clip.directory)).parent, out)
 
 
 class _Stage:

@@ -94,6 +94,12 @@ class Target(ABC):
         with tempfile.TemporaryDirectory(prefix="mvgen-publish-") as folder:
             yield Path(folder)
 
+    @contextmanager
+    def copies_folder(self) -> Iterator[Path]:
+        """A temporary local folder for what `fetch` copies."""
+        with tempfile.TemporaryDirectory(prefix="mvgen-forget-") as folder:
+            yield Path(folder)
+
     def refuse_others(self, names: Collection[str]) -> None:
         """Raise PublishError if the target holds files other than these."""
         others = sorted(self.names() - set(names))

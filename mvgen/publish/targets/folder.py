@@ -48,7 +48,7 @@ class Folder(Target):
 
     def fetch(self, name: str, folder: Path) -> Path:
         there = self.folder / name
-        if not there.resolve().is_relative_to(self.folder.resolve()) or not there.is_file():
+        if not there.is_file() or not there.resolve().is_relative_to(self.folder.resolve()):
             raise PublishError(f"{there} is missing, or lies elsewhere; publish the dataset again")
         return there
 
@@ -87,6 +87,11 @@ class Folder(Target):
     @property
     def disk(self) -> Path:
         return self.folder
+
+    @contextmanager
+    def copies_folder(self) -> Iterator[Path]:
+        """The folder itself: nothing is copied, so a run that is killed leaves nothing elsewhere."""
+        yield self.folder
 
     @contextmanager
     def staging_folder(self) -> Iterator[Path]:
