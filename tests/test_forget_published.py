@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,11 @@ def test_a_publication_is_looked_at_without_being_changed(built: Path, tmp_path:
     with pytest.raises(PublishError, match="no subject '99'; the nearest are"):
         forget_published(str(place), "99", REASON)
     assert tree_bytes(place) == before
+
+
+def test_nothing_of_a_folder_is_copied_elsewhere(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert forget_published(str(built / "parquet"), leaver(built), REASON, dry_run=True).files
 
 
 def test_a_recipe_and_a_damaged_publication_are_refused(built: Path, tmp_path: Path) -> None:

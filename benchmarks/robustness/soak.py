@@ -271,7 +271,9 @@ class Case:
         self.start(chosen[0])
         words, before = self.command.words(self.folder, self.world.root), self.around()
         kill = _kill_alone if self.command.workers > 1 and self.rng.random() < 0.5 else _kill_group
-        moments = [self.rng.random() * self.world.seconds[self.command.name] for _ in range(self.rng.choice([1, 2, 3, 4]))]
+        moments = [
+            self.rng.random() * self.world.seconds[self.command.name] for _ in range(self.rng.choice([1, 2, 3, 4]))
+        ]
         for moment in moments:
             killed = self.do(words, moment, kill).code is None
             self.counts["kills"] += killed
