@@ -245,7 +245,7 @@ def _redigest(folder: Path, path: Path) -> None:
         if name in values["files"]:
             values["files"][name] = file_digest(path)
             about.write_text(canonical_json(values))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return
 
 
