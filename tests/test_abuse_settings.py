@@ -43,9 +43,9 @@ def test_a_place_where_no_folder_can_be_is_an_error(tmp_path: Path, place: str) 
 
 
 def test_a_place_whose_name_is_too_long_is_an_error(tmp_path: Path) -> None:
-    for root, annotations in ((tmp_path / ("n" * 300), None), (tmp_path, Path("n" * 300))):
+    for root, workbook in ((tmp_path / ("n" * 300), None), (tmp_path, Path("n" * 300))):
         with pytest.raises(SourceError, match="not exist"):
-            get_source("folder").read(root, annotations=annotations)
+            get_source("folder").read(root, annotations=workbook)
 
 
 def test_a_clip_in_a_folder_that_is_called_as_the_arrays_of_another_is_a_failure(tmp_path: Path) -> None:
