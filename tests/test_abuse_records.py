@@ -22,6 +22,7 @@ from mvgen.building.build import build
 from mvgen.building.merge import merge
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import StoreError
+from mvgen.forget.store import forget
 from mvgen.report.page import write_report
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout
@@ -227,6 +228,29 @@ def test_a_folder_in_place_of_a_file_of_an_unfinished_build_is_named(place: Path
         build(
             make_config(place / "root", place / "part1", test_share=0.5), FakeStages(place / "root"), shard=Shard(2, 1)
         )
+
+
+@pytest.mark.parametrize("name", [layout.SHEET, f".{layout.TABLE}.tmp", layout.PARTIAL])
+def test_what_is_in_the_way_is_named_before_a_store_is_changed(out: Path, name: str) -> None:
+    (out / name).unlink(missing_ok=True)
+    (out / name).write_text("") if name == layout.PARTIAL else (out / name).mkdir()
+    before = tree_bytes(out)
+    for change in (lambda: refine(out, 0.9), lambda: forget(out, "s1", "consent was withdrawn")):
+        with pytest.raises(StoreError, match=f"{name} is in the way"):
+            change()
+        assert tree_bytes(out) == before
+
+
+@pytest.mark.parametrize("value", [None, "x", [1]])
+def test_a_page_of_other_settings_is_refused_or_has_all_of_them(out: Path, value: object) -> None:
+    about = json.loads((out / layout.DATASET).read_text())
+    about["config"]["split"] = {} if value is None else {"test_share": value}
+    (out / layout.DATASET).write_text(canonical_json(about))
+    if value is None:
+        write_report(out)
+    else:
+        with pytest.raises(StoreError, match=r"dataset\.json is damaged: .*test_share"):
+            write_report(out)
 
 
 def test_a_link_to_itself_is_an_error(out: Path) -> None:

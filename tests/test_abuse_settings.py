@@ -12,7 +12,7 @@ from PIL import Image
 
 from mvgen.building.build import build
 from mvgen.core.angles import parse_angles
-from mvgen.core.errors import AnglesError, ClipError, ConfigError, LicenceError, StoreError
+from mvgen.core.errors import AnglesError, ClipError, ConfigError, LicenceError, SourceError, StoreError
 from mvgen.core.settings import load_config
 from mvgen.publish.licence import check_permission
 from mvgen.publish.targets.folder import Folder
@@ -44,6 +44,12 @@ def test_a_place_where_no_folder_can_be_is_an_error(tmp_path: Path, place: str) 
     root = make_source(tmp_path / "root", subjects=1, clips=1)
     with pytest.raises(StoreError, match="choose another --out"):
         build(make_config(root, tmp_path / place), FakeStages(root))
+
+
+def test_a_place_whose_name_is_too_long_is_an_error(tmp_path: Path) -> None:
+    for root, workbook in ((tmp_path / ("n" * 300), None), (tmp_path, Path("n" * 300))):
+        with pytest.raises(SourceError, match="not exist"):
+            get_source("folder").read(root, annotations=workbook)
 
 
 def test_a_clip_in_a_folder_that_is_called_as_the_arrays_of_another_is_a_failure(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,13 @@ def with_formula(value: str | None) -> bytes:
                 content = content.replace(b"<f>1+1</f><v />", b"<f>1+1</f><v>" + value.encode() + b"</v>")
             target.writestr(name, content)
     return written.getvalue()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path)])
+def test_a_workbook_that_is_no_file_is_an_error(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "labels.csv")
+    with pytest.raises(SourceError, match="are no file"):
+        read_sheets(tmp_path / "labels.csv")
 
 
 def test_a_formula_counts_as_its_stored_value_and_is_never_calculated(tmp_path: Path) -> None:

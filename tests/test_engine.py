@@ -15,6 +15,7 @@ from engine_work import cannot_start, make_diary, make_late, make_teller, make_w
 from mvgen.core.errors import ClipError
 from mvgen.engine.base import EngineError, Limits, WorkerDiedError, WorkerStalledError
 from mvgen.engine.local import WorkerPool, run
+from mvgen.engine.process import Process
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -138,6 +139,14 @@ def test_the_starting_time_is_reported_once() -> None:
 def test_no_items_need_no_worker() -> None:
     assert not list(run([], cannot_start, 1))
     assert not list(run([], cannot_start, 4))
+
+
+def test_a_worker_whose_parent_hears_nothing_ends_without_a_traceback() -> None:
+    worker = Process(make_teller)
+    (child,) = multiprocessing.active_children()
+    worker.connection.close()
+    child.join(60)
+    assert child.exitcode == 0
 
 
 def test_workers_do_not_outlive_a_killed_parent() -> None:

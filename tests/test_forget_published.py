@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ from test_publish_targets import Repository
 from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.config import BuildConfig
-from mvgen.core.errors import PublishError
+from mvgen.core.errors import MvgenError, PublishError
 from mvgen.core.settings import by_part
 from mvgen.forget.store import forget
 from mvgen.forget.tombstones import read_forgotten, write_forgotten
 from mvgen.publish.forget import forget_published
 from mvgen.publish.rebuild import rebuild, rebuild_config
-from mvgen.publish.recipe import CARD, MANIFEST, parse_manifest, read_recipe
+from mvgen.publish.recipe import CARD, CROISSANT, MANIFEST, parse_manifest, read_recipe
 from mvgen.publish.targets import hub
 from mvgen.publish.targets.folder import Folder
 from mvgen.publish.writing import plan_publishing
@@ -200,11 +201,22 @@ def test_a_publication_is_looked_at_without_being_changed(built: Path, tmp_path:
     assert tree_bytes(place) == before
 
 
+def test_nothing_of_a_folder_is_copied_elsewhere(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert forget_published(str(built / "parquet"), leaver(built), REASON, dry_run=True).files
+
+
 def test_a_recipe_and_a_damaged_publication_are_refused(built: Path, tmp_path: Path) -> None:
     plan_publishing(built / "out", str(tmp_path / "recipe"), pixels=False).write()
     with pytest.raises(PublishError, match="is a recipe; forget the subject in its store"):
         forget_published(str(tmp_path / "recipe"), leaver(built), REASON)
     place = Path(shutil.copytree(built / "parquet", tmp_path / "place"))
+    for name, text in ((CROISSANT, "{}"), (CROISSANT, "[1]"), (CROISSANT, '{"creator": 1}'), (layout.DATASET, "[1]")):
+        whole = (place / name).read_bytes()
+        (place / name).write_text(text)
+        with pytest.raises(MvgenError, match="is damaged"):
+            forget_published(str(place), leaver(built), REASON)
+        (place / name).write_bytes(whole)
     next((place / "data").iterdir()).write_bytes(b"half")
     with pytest.raises(PublishError, match=r"is damaged: it is not what manifest-sha256\.txt lists"):
         forget_published(str(place), leaver(built), REASON)

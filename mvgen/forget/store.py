@@ -33,7 +33,7 @@ from mvgen.forget.tombstones import (
 from mvgen.sources.base import subject_key
 from mvgen.store import layout
 from mvgen.store.about import parse_about, read_about
-from mvgen.store.finish import describe, source_digest
+from mvgen.store.finish import check_replaceable, describe, source_digest
 from mvgen.store.manifest import read_table
 from mvgen.store.shards import read_shares
 from mvgen.store.state import locked, read_markers
@@ -160,6 +160,7 @@ def _remove(out: Path, about: Mapping[str, Any], tombstones: tuple[Tombstone, ..
     if not any((out / name).is_file() for name in (layout.DATASET, layout.FORGETTING)):
         bury_all(out, tombstones, about["source"]["name"])
         return
+    check_replaceable(out)  # half-way it could not be told from a store that nobody may read
     with disk_errors(out):
         if (out / layout.DATASET).is_file():
             os.replace(out / layout.DATASET, out / layout.FORGETTING)

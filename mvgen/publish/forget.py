@@ -16,7 +16,7 @@ from typing import Any
 
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import PublishError
-from mvgen.core.files import disk_errors, parse_json, read_regular
+from mvgen.core.files import disk_errors, parse_json, read_regular, reason_of
 from mvgen.forget.store import Departure, check_reason, unknown
 from mvgen.forget.tombstones import Tombstone, bury, forgotten_bytes, parse_forgotten, unite
 from mvgen.publish import metrics
@@ -32,6 +32,7 @@ from mvgen.publish.targets.address import parse_target
 from mvgen.publish.targets.base import FileRecord, Target
 from mvgen.sources.base import subject_key
 from mvgen.store import layout
+from mvgen.store.about import parse_about
 from mvgen.store.manifest import Failure, ViewRow, counts
 
 _READ: dict[str, Callable[[Path], Iterator[Sample]]] = {
@@ -128,14 +129,25 @@ def _fetch(target: Target, folder: Path) -> _Publication:
         if file_digest(path) != listed[name]:
             raise PublishError(f"{name} of {target.address} is damaged: it is not what {MANIFEST} lists")
     try:
-        about, croissant = (
-            parse_json(read_regular(target.fetch(name, folder))) for name in (layout.DATASET, CROISSANT)
-        )
+        about = parse_about(target.fetch(layout.DATASET, folder))
+        croissant = parse_json(read_regular(target.fetch(CROISSANT, folder)))
+        _check_croissant(croissant)
         held = layout.FORGOTTEN in names
         tombstones = parse_forgotten(read_regular(target.fetch(layout.FORGOTTEN, folder))) if held else ()
         return _Publication(target, about, croissant, tombstones, shards)
-    except (ValueError, KeyError, TypeError) as error:
-        raise PublishError(f"{target.address} is damaged: {error}; publish the dataset again") from None
+    except (OSError, ValueError) as error:
+        raise PublishError(f"{target.address} is damaged: {reason_of(error)}; publish the dataset again") from None
+
+
+def _check_croissant(said: Any) -> None:
+    """Raise ValueError where `croissant.json` lacks what is taken over from it."""
+    values = said if isinstance(said, dict) else {}
+    words, creator = values.get("rai:personalSensitiveInformation"), values.get("creator")
+    sound = isinstance(words, list) and all(isinstance(word, str) for word in words)
+    sound = sound and isinstance(creator, dict) and isinstance(creator.get("name"), str)
+    texts = [values.get(key) for key in ("name", "url", "rai:dataReleaseMaintenancePlan")]
+    if not sound or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{CROISSANT} is not what mvgen wrote")
 
 
 def _plan(there: _Publication, stay: Mapping[str, list[ViewRow]], key: str, tombstones: tuple[Tombstone, ...]) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from markupsafe import Markup
 
 from mvgen import __version__
 from mvgen.core.config import file_digest
+from mvgen.core.errors import ConfigError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.report import facts, layers, signals, viewer
 from mvgen.report.charts import bin_edges
 from mvgen.store import layout
-from mvgen.store.about import read_about
+from mvgen.store.about import read_about, stored_config
 from mvgen.store.checks import inside
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 
@@ -56,6 +57,14 @@ def is_current(out: Path) -> bool:
         return file_digest(out / layout.DATASET).encode() in file.read(_HEAD)
 
 
+def _config(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting, each of its kind. Raises StoreError where `dataset.json` has others."""
+    try:
+        return stored_config(about).identity()
+    except ConfigError as error:
+        raise StoreError(f"{layout.DATASET} is damaged: {error}; build the dataset again") from None
+
+
 def render(
     found: facts.Facts, clips: list[dict[str, Any]], digest: str, charts: Sequence[signals.ClipSignals] = ()
 ) -> str:
@@ -69,6 +78,7 @@ def render(
     template = _environment().get_template("page.html")
     return template.render(
         facts=found,
+        config=_config(found.about),
         clips=clips,
         charts=charts,
         digest=digest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -107,11 +108,12 @@ class Source(ABC):
         """
         if root is None:
             raise SourceError(f"--dataset {self.name} needs --root, the folder of {self.title}.\n{self.expectation()}")
-        if not root.exists():
+        # `Path.exists` falls over a name that is too long.
+        if not os.path.exists(root):
             raise SourceError(f"root {root} does not exist.\n{self.expectation()}")
         if not root.is_dir():
             raise SourceError(f"root {root} is a file, not the folder of {self.title}.\n{self.expectation()}")
-        if annotations is not None and not annotations.exists():
+        if annotations is not None and not os.path.exists(annotations):
             raise SourceError(f"annotations {annotations} do not exist; give the workbook, or the folder that holds it")
         for what, given, has in (
             ("cameras", self.chosen.cameras != SourceConfig().cameras, self.cameras),

@@ -88,6 +88,8 @@ def read_sheets(path: Path) -> tuple[Sheet, ...]:
     kind = path.suffix.lower()
     if kind not in readers:
         raise SourceError(f"annotations {path} are not a workbook: expected {', '.join(WORKBOOK_SUFFIXES)}")
+    if not path.is_file():  # a pipe would be waited for
+        raise SourceError(f"annotations {path} are no file; copy them from the release again")
     with path.open("rb") as file:
         start = file.read(4)
     if not start:

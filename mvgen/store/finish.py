@@ -38,6 +38,18 @@ def source_digest(markers: Iterable[Marker]) -> str:
     return digest_of(sorted([one.clip, one.source] for one in markers))
 
 
+def check_replaceable(out: Path) -> None:
+    """Raise StoreError where a folder lies in place of a file that `describe` and what follows it write."""
+    files = (layout.TABLE, layout.FAILURES, layout.SHEET, layout.BUILD, layout.REFINING, layout.FORGETTING)
+    names = [layout.DATASET, *(each for name in files for each in (name, f".{name}.tmp"))]
+    wrong = [out / name for name in names if (out / name).is_dir()]
+    partial = out / layout.PARTIAL
+    if partial.exists() and not partial.is_dir():
+        wrong.append(partial)
+    if wrong:
+        raise StoreError(f"{wrong[0]} is in the way of what is written there; remove it, mvgen did not make it")
+
+
 def describe(
     out: Path, about: Mapping[str, Any], rows: Sequence[ViewRow], failures: Sequence[Failure]
 ) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mvgen.core.errors import ConfigError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.store import layout
 from mvgen.store.about import check_identity, parse_about, read_about
-from mvgen.store.finish import describe
+from mvgen.store.finish import check_replaceable, describe
 from mvgen.store.manifest import Failure, Marker, ViewRow, read_failures, read_table
 from mvgen.store.sheet import contact_sheet
 from mvgen.store.state import begin, locked, read_build, read_markers
@@ -82,6 +82,7 @@ def _read(out: Path) -> _Store:
         check_identity(out / layout.BUILD, build)
     rows = read_table(out / layout.TABLE)
     contact_sheet(out, rows)  # frames are read for it in the end
+    check_replaceable(out)
     return _Store(about, build, rows, read_failures(out / layout.FAILURES), read_markers(out))
 
 
