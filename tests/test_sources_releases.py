@@ -364,6 +364,17 @@ def test_casme3_clips_are_spans_of_a_video_whatever_the_case_of_its_name(tmp_pat
     assert (listing.clips[2].subject_key, listing.clips[2].objective_class) == ("10", "2")
     assert "needs onset and offset" in reasons(listing)["a_8"]
     assert "no folder for this clip" in reasons(listing)["color"]
+    # The clips that the authors cut lie in folders of their own.
+    for clip, last in (("spNO.1_a_3", 6), ("spNO.1_A_8", 10)):
+        numbers = range(int(clip.rpartition("_")[2]), last + 1)
+        write_frames(tmp_path / "Part_A_ME_clip/frame" / clip, [f"{number}.jpg" for number in numbers])
+    shutil.rmtree(tmp_path / "part_A")
+    cut = get_source("casme3").read(tmp_path)
+    assert [(clip.directory.as_posix(), clip.name, clip.offset) for clip in cut.clips] == [
+        ("Part_A_ME_clip/frame/spNO.1_A_8", "a_8", 10),
+        ("Part_A_ME_clip/frame/spNO.1_a_3", "a_3", 6),
+    ]
+    assert cut.failures[0].clip == "Part_A_ME_clip__frame__spNO.10_b_2"
 
 
 def test_casme3_part_c_has_a_video_a_subject_and_no_apex(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""CAS(ME)³, part A: spontaneous micro-expressions with depth, cut from long videos at 30 frames per second.
+"""CAS(ME)³, part A: spontaneous micro-expressions with depth, in long videos or cut from them, at 30 frames per second.
 
 Source: Li et al. 2023, doi:10.1109/TPAMI.2022.3174895.
 """
@@ -18,11 +18,12 @@ from mvgen.sources.workbook import Sheet, find_table, text
 
 
 class Casme3(Release):
-    """A clip is a row's span of a video: `a`, or `a_355` by its onset where a video has several rows.
+    """A clip of video `a` with onset 355 is `a_355`, or `a` in a long video that has no other.
 
-    The frames of colour are read; the depth beside them (`depth/355.png`) is not read yet. Names of videos differ from
-    their folders in case only; `Others` is read as `others`. A row with offset 0 is a failure: where its clip ends in
-    the video is not known. The coding of macro-expressions, a workbook of its own, is not read.
+    Long videos are read where a root has both. The frames of colour are read; the depth beside them (`depth/355.png`)
+    is not read yet. Names of videos differ from their folders in case only; `Others` is read as `others`. A row with
+    offset 0 is a failure in long videos: where its clip ends is not known. The coding of macro-expressions, a workbook
+    of its own, is not read.
     """
 
     name = "casme3"
@@ -44,9 +45,13 @@ class Casme3(Release):
 """
     tree = """
 ROOT/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx     (or in a folder `annotation`)
-ROOT/part_A/spNO.1/a/color/355.jpg                 (and depth/355.png, which is not read)
+ROOT/Part_A_ME_clip/frame/spNO.1_a_355/355.jpg     (clips), or
+ROOT/part_A/spNO.1/a/color/355.jpg                 (long videos, with depth/355.png, which is not read)
 """
-    trees = (Tree(("part_A", "ME_A"), "raw", r"spNO\.\d+", long=True),)
+    trees: ClassVar[tuple[Tree, ...]] = (
+        Tree(("frame",), "raw", r"spNO\.\d+_[^_]+_\d+"),
+        Tree(("part_A", "ME_A"), "raw", r"spNO\.\d+", long=True),
+    )
     workbooks = ("cas(me)3_part_A_ME_label_JpgIndex_v2*.xls*", "cas(me)3_part_A_ME_label*.xls*")
     # As is usual for its four classes: others apart.
     labels: ClassVar[Mapping[str, Label | None]] = {
@@ -81,17 +86,23 @@ ROOT/part_A/spNO.1/a/color/355.jpg                 (and depth/355.png, which is 
         times = Counter((subject_key(subject), video.lower()) for _, subject, video, _ in coded)
         rows = []
         for where, subject, video, cells in coded:
-            several = times[subject_key(subject), video.lower()] > 1
-            name = f"{video.lower()}_{text(cells['onset'])}" if several else video.lower()
-            emotion = text(cells["emotion"]).lower()
-            rows.append(make_row(where, subject, name, emotion, cells, kind="micro", folder=video))
+            cut = f"{video.lower()}_{text(cells['onset'])}"
+            alone = found.tree.long and times[subject_key(subject), video.lower()] == 1
+            emotion, folder = text(cells["emotion"]).lower(), video if found.tree.long else cut
+            name = video.lower() if alone else cut
+            rows.append(make_row(where, subject, name, emotion, cells, kind="micro", folder=folder))
         return rows
 
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:
+        if not found.tree.long:
+            clips = ((clip, clip.name.lower().partition("_")) for clip in subject_folders(found))
+            return {(subject_key(subject), cut): clip for clip, (subject, _, cut) in clips}
         videos = (video for subject in subject_folders(found) for video in folders(subject))
         return {(subject_key(video.parent.name), video.name.lower()): video / "color" for video in videos}
 
     def _place(self, found: FoundTree, subject: str, row: Row) -> Path:
+        if not found.tree.long:
+            return found.folder / f"{row.subject}_{row.name}"
         return found.folder / subject / row.folder.lower() / "color"
 
     @staticmethod
