@@ -19,6 +19,7 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.device import resolved_device
 from mvgen.core.errors import ConfigError, MvgenError
 from mvgen.core.settings import SETTINGS, Setting, load_config
+from mvgen.sources import SOURCES
 from mvgen.store import layout
 
 REPOSITORY = Path(__file__).parent.parent
@@ -169,7 +170,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
 def test_datasets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["datasets"]) == 0
     printed = capsys.readouterr().out
-    for name in ("casme2", "casme-ii", "smic", "samm", "folder", "demo"):
+    for name in SOURCES.built_in:
         assert name in printed
 
 

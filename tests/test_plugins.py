@@ -154,7 +154,7 @@ def test_a_source_of_another_package_says_its_own_terms(example: Path) -> None:
 
 
 def test_a_source_that_nobody_reads_has_no_terms_but_the_strictest() -> None:
-    for source in ({"name": "example", "redistribution": "open"}, {"name": "casme", "redistribution": "gated"}, {}):
+    for source in ({"name": "example", "redistribution": "open"}, {"name": "casme9", "redistribution": "gated"}, {}):
         assert (terms_of(source), access_to(source), citation_of(source)) == ("forbidden", "not stated", None)
     assert terms_of({"name": "demo", "redistribution": "anything"}) == "forbidden"
 

@@ -100,10 +100,10 @@ def test_pairs_are_of_one_training_or_of_one_system_and_stand_in_the_tables() ->
     for measure in ("uf1", "uar"):
         assert pairs[0][measure]["interval"][0] > 0
         assert pairs[0][measure]["p"] == pairs[0][measure]["p_holm"] < 0.001
-    trainings = compare_trainings({**tested, ("good", "kept"): tested["bad", "source"]}, subjects, drawn)
+    trainings = compare_trainings({**tested, ("good", "all"): tested["bad", "source"]}, subjects, drawn)
     assert [(pair["system"], pair["first"], pair["second"], pair["group"]) for pair in trainings] == [
-        ("good", "kept", "source", "source"),
-        ("good", "kept", "source", "dataset one"),
+        ("good", "all", "source", "source"),
+        ("good", "all", "source", "dataset one"),
     ]
     assert trainings[0]["uf1"]["interval"][1] < 0
     assert trainings[0]["uf1"]["p_holm"] < 0.001

@@ -132,10 +132,10 @@ def test_class_sets_come_from_what_a_release_says_of_a_clip() -> None:
         rule = ClassRule(chosen).over(rows)
         found[chosen] = [None if (at := rule.of(row)) is None else rule.names[at] for row in rows]
     assert found == {
-        "three": ["negative", "positive", None, "negative", None],
-        "emotion": ["disgust", "happiness", "others", "repression", "others"],
-        "objective": ["IV", "II", "VII", None, None],
-        "strcn-four": ["negative", "positive", "other", "other", "other"],
+        "three": ["negative", "positive", None, "negative", None, "negative"],
+        "emotion": ["disgust", "happiness", "others", "repression", "others", "sad"],
+        "objective": ["IV", "II", "VII", None, None, "VII"],
+        "strcn-four": ["negative", "positive", "other", "other", "other", "negative"],
     }
     assert ClassRule("strcn-four").over(rows).names == ("negative", "positive", "other")
 
@@ -146,6 +146,7 @@ SAID = (
     ("Other", None, "7"),
     ("repression", "negative", "VIII"),
     ("others", None, None),
+    ("sad", "negative", "7"),
 )
 
 

@@ -119,7 +119,7 @@ def test_no_expression_is_on_two_sides_under_any_protocol(expressions: list[tupl
                 assert not {entries[i].expression for i in rest} & {entries[i].expression for i in chosen}
 
 
-def test_the_cameras_of_smic_are_on_one_side_under_every_protocol_by_clip(tmp_path: Path) -> None:
+def test_clips_of_several_cameras_are_on_one_side_under_every_protocol_by_clip(tmp_path: Path) -> None:
     for subject, (emotion, code), camera, number in product((11, 12), EMOTIONS, ("HS", "VIS", "NIR"), (1, 2)):
         name = f"s{subject}_{code}_{number:02d}"
         write_frames(tmp_path / f"SMIC_all_raw/{camera}/s{subject}/micro/{emotion}/{name}", ["i1.bmp", "i2.bmp"])

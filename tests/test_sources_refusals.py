@@ -10,6 +10,7 @@ from factories import write_frames, write_stand_in, write_table
 from mvgen.core.errors import SourceError
 from mvgen.sources import SOURCES, describe_sources, get_source
 from mvgen.synth.layouts import xlsx_bytes
+from mvgen.synth.releases import LAYOUTS
 
 WORKBOOKS = {
     "casme2": "CAS(ME)^2code_final.xlsx",
@@ -18,7 +19,7 @@ WORKBOOKS = {
 }
 
 
-@pytest.mark.parametrize("name", ["casme2", "casme-ii", "smic", "samm"])
+@pytest.mark.parametrize("name", LAYOUTS.built_in)
 def test_a_missing_root_shows_the_tree_and_how_to_make_a_stand_in(tmp_path: Path, name: str) -> None:
     source = get_source(name)
     for root, what in ((tmp_path / "nowhere", "does not exist"), (None, "needs --root")):
@@ -36,20 +37,18 @@ def test_a_root_that_is_a_file_or_empty_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is a file, not the folder of CASME II"):
         get_source("casme-ii").read(file)
     (tmp_path / "empty").mkdir()
-    for name in ("casme2", "casme-ii", "smic", "samm", "folder"):
+    for name in (*LAYOUTS.built_in, "casme3-c", "folder"):
         with pytest.raises(SourceError, match="is expected as"):
             get_source(name).read(tmp_path / "empty")
 
 
-@pytest.mark.parametrize("there", ["casme2", "casme-ii", "smic", "samm"])
-@pytest.mark.parametrize("asked", ["casme2", "casme-ii", "smic", "samm"])
-def test_another_release_at_the_root_is_recognised(tmp_path: Path, there: str, asked: str) -> None:
+@pytest.mark.parametrize("there", LAYOUTS.built_in)
+def test_another_release_at_the_root_is_recognised(tmp_path: Path, there: str) -> None:
     write_stand_in(tmp_path, there, subjects=1, clips=3)
-    if there == asked:
-        assert get_source(asked).recognises(tmp_path)
-        return
-    with pytest.raises(SourceError, match=rf"looks like .*Use --dataset {there}\."):
-        get_source(asked).read(tmp_path)
+    assert get_source(there).recognises(tmp_path)
+    for asked in {*LAYOUTS.built_in, "casme3-c"} - {there}:
+        with pytest.raises(SourceError, match=rf"looks like .*Use --dataset {there}\."):
+            get_source(asked).read(tmp_path)
 
 
 def test_the_cropped_trees_of_both_casme_releases_are_not_taken_for_each_other(tmp_path: Path) -> None:
@@ -177,12 +176,7 @@ def test_an_unknown_dataset_gets_the_nearest_name() -> None:
 
 def test_every_source_states_its_terms() -> None:
     described = {one.name: one for one in describe_sources()[0]}
-    assert set(described) == set(SOURCES) == {"casme2", "casme-ii", "smic", "samm", "folder", "demo"}
-    assert {name for name, one in described.items() if one.terms == "forbidden"} == {
-        "casme2",
-        "casme-ii",
-        "smic",
-        "samm",
-    }
+    assert set(described) == set(SOURCES)
+    assert {name for name, one in described.items() if one.terms == "forbidden"} == set(SOURCES) - {"folder", "demo"}
     assert (described["folder"].terms, described["demo"].terms) == ("gated", "open")
     assert all(one.title and one.fps and one.licence and one.access for one in described.values())

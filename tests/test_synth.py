@@ -20,6 +20,7 @@ from mvgen.synth.demo import write_astronaut
 from mvgen.synth.emotions import ACTION_UNITS
 from mvgen.synth.performance import MICRO_PIXELS, expression_curve, perform
 from mvgen.synth.plan import plan_release
+from mvgen.synth.releases import LAYOUTS
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def test_the_curve_is_still_before_onset_full_at_apex_and_gone_at_offset():
     assert (np.diff(curve[9:17]) < 0).all()
 
 
-@pytest.mark.parametrize("layout", ["casme2", "casme-ii", "smic", "samm"])
+@pytest.mark.parametrize("layout", LAYOUTS.built_in)
 def test_performances_are_subtle_and_the_head_hardly_moves(heads, layout):
     person = heads.sample_identities(np.random.default_rng(0), 1)[0]
     for plan in plan_release(layout, 1, 4, 16, seed=3):

@@ -18,8 +18,8 @@ _OBJECTIVE = ("I", "II", "III", "IV", "V", "VI", "VII")
 # The workbooks write 1 to 7, or I to VII.
 _OBJECTIVE_OF = {written: name for number, name in enumerate(_OBJECTIVE, start=1) for written in (name, str(number))}
 _FOUR: Mapping[str, tuple[str, ...]] = {
-    "negative": ("negative", "anger", "contempt", "disgust", "fear", "sadness"),
-    "positive": ("positive", "happiness"),
+    "negative": ("negative", "anger", "contempt", "disgust", "fear", "sadness", "sad"),
+    "positive": ("positive", "happiness", "happy"),
     "surprise": ("surprise",),
     "other": ("others", "tense", "repression"),
 }

@@ -91,6 +91,10 @@ class Release(Source):
         """Folders of frames by (subject key, row.folder in lower case)."""
         return clip_folders(found)
 
+    def _place(self, found: FoundTree, subject: str, row: Row) -> Path:
+        """Where the frames of a row without a folder would be. subject : name of the subject's folder"""
+        return found.folder / subject / row.name
+
     def _fps(self, found: FoundTree) -> float:
         return self.fps
 
@@ -188,9 +192,9 @@ class Release(Source):
                 continue
             place = index.get(key)
             # Clips of one long video would share a folder, and so their ids: each gets a folder of its own below it.
-            own = place or found.folder / subjects.get(key[0], row.subject) / row.name
-            if place and found.tree.long and times[key] > 1:
-                own = place / row.name
+            own = place or self._place(found, subjects.get(key[0], row.subject), row)
+            if found.tree.long and times[key] > 1 and (place or own.name != row.name):
+                own = own / row.name
             directory = PurePosixPath(own.relative_to(findings.root).as_posix())
             try:
                 if place is None:

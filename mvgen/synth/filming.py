@@ -17,11 +17,9 @@ from mvgen.scans.looks.appearance import Look
 from mvgen.scans.looks.backgrounds import draw_background
 from mvgen.synth.performance import Performance
 from mvgen.synth.plan import ClipPlan
+from mvgen.synth.releases import get_layout
 
 Floats = NDArray[np.floating]
-
-# Size of a face in the picture: inter-ocular distance over the picture's height (or 3/4 of its width).
-_FACE_SHARE = 0.17
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Setup:
     def of(cls, plan: ClipPlan, width: int, height: int) -> Setup:
         """The setup of a clip: a subject's clips share background, light and camera, but not where the face is."""
         own, generator = (np.random.default_rng([seed, 2]) for seed in (plan.seed, plan.subject_seed))
-        scale = _FACE_SHARE * min(height, 0.75 * width) * own.uniform(0.95, 1.05)
+        scale = get_layout(plan.layout).face_share * min(height, 0.75 * width) * own.uniform(0.95, 1.05)
         centre = (width * own.uniform(0.47, 0.53), height * own.uniform(0.39, 0.43))
         sensor = Sensor(
             exposure=float(generator.uniform(0.85, 1.15)), white=(float(generator.uniform(0.96, 1.05)), 1.0, 0.97),

@@ -103,7 +103,7 @@ def _plan_clip(rules: Layout, place: tuple[int, int], emotion: str, seed: int, u
         units = one_sided(units, "L" if rng.random() < 0.5 else "R")
     first = int(rng.integers(*rules.first_number))
     numbers = tuple(range(first, first + frames))
-    names = [rules.file_name(subject_name, number) for number in numbers]
+    names = [rules.file_name(subject_name, named.name, number) for number in numbers]
     if rules.doubled_suffix and place == (0, 0):
         names[-1] += ".jpg"
     return ClipPlan(
@@ -156,7 +156,7 @@ def _shares(rules: Layout, total: int) -> list[str]:
         counts[word] += 1
     for label in ("negative", "positive", "surprise"):
         members = [word for word in rules.emotions if rules.labels.get(word) == label]
-        if total < 3 or any(counts[word] for word in members):
+        if total < 3 or not members or any(counts[word] for word in members):
             continue
         held: Counter[str] = Counter()
         for word, count in counts.items():

@@ -40,11 +40,12 @@ class Layout:
     emotions : emotion as in the release -> how often it occurs there
     subjects : index -> subject's name; beyond the release numbers go on
     name_clip : (subject's name, emotion, random generator, how often each name's stem was used) -> the clip's name
-    file_name : (subject's name, frame number) -> name of the frame
+    file_name : (subject's name, clip's name, frame number) -> name of the frame
     first_number : range of the first frame's number
     workbook : its file name; sheets : plans -> sheet name -> rows; None for a release without a workbook
     cut : clips begin at onset and end at offset
     macros : the release has macro-expressions too
+    face_share : inter-ocular distance over the picture's height, or 3/4 of its width if that is less
     doubled_suffix : the last frame of the first clip is a .jpg.jpg
     """
 
@@ -54,7 +55,7 @@ class Layout:
     emotions: Mapping[str, int]
     subjects: Callable[[int], str]
     name_clip: Callable[[str, str, np.random.Generator, Counter[str]], ClipName]
-    file_name: Callable[[str, int], str]
+    file_name: Callable[[str, str, int], str]
     first_number: tuple[int, int]
     workbook: str | None = None
     sheets: Callable[[Sequence[ClipPlan]], dict[str, Rows]] | None = None
@@ -62,6 +63,7 @@ class Layout:
     grey: bool = False
     macros: bool = False
     doubled_suffix: bool = False
+    face_share: float = 0.17
     jpeg_quality: int = 95
 
     @property
@@ -95,6 +97,10 @@ LAYOUTS = Registry[Layout](
         ("casme-ii", "mvgen.synth.stand_ins.casme_ii:LAYOUT"),
         ("smic", "mvgen.synth.stand_ins.smic:LAYOUT"),
         ("samm", "mvgen.synth.stand_ins.samm:LAYOUT"),
+        ("casme", "mvgen.synth.stand_ins.casme:LAYOUT"),
+        ("mmew", "mvgen.synth.stand_ins.mmew:LAYOUT"),
+        ("casme3", "mvgen.synth.stand_ins.casme3:LAYOUT"),
+        ("samm-lv", "mvgen.synth.stand_ins.samm_lv:LAYOUT"),
     ],
 )
 

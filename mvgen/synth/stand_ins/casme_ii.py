@@ -50,7 +50,7 @@ LAYOUT = Layout(
     },
     subjects=numbered(range(1, 27), "sub{:02d}".format),
     name_clip=_name,
-    file_name=lambda _, number: f"img{number}.jpg",
+    file_name=lambda _, __, number: f"img{number}.jpg",
     first_number=(1, 300),
     workbook="CASME2-coding-20140508.xlsx",
     sheets=_sheets,

@@ -62,7 +62,7 @@ LAYOUT = Layout(
     },
     subjects=numbered((6, 7, *range(9, 27), 28, *range(30, 38)), "{:03d}".format),
     name_clip=_name,
-    file_name=lambda subject, number: f"{subject}_{number:05d}.jpg",
+    file_name=lambda subject, _, number: f"{subject}_{number:05d}.jpg",
     first_number=(20, 8000),
     workbook="SAMM_Micro_FACS_Codes_v2.xlsx",
     sheets=_sheets,

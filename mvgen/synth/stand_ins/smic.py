@@ -26,7 +26,7 @@ LAYOUT = Layout(
     emotions={"negative": 70, "positive": 51, "surprise": 43},
     subjects=numbered((1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20), "s{}".format),
     name_clip=_name,
-    file_name=lambda _, number: f"image{number:06d}.jpg",
+    file_name=lambda _, __, number: f"image{number:06d}.jpg",
     first_number=(1000, 190000),
     cut=True,
 )
