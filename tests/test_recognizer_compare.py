@@ -115,5 +115,5 @@ def test_pairs_are_of_one_training_or_of_one_system_and_stand_in_the_tables() ->
     }  # fmt: skip
     for written in (markdown(results), latex(results)):
         assert "good less bad" in written
-        assert "multi-view less frontal" in written
+        assert "all views less frontal" in written
         assert "dataset one" in written
