@@ -249,7 +249,7 @@ def test_a_page_of_other_settings_is_refused_or_has_all_of_them(out: Path, value
     if value is None:
         write_report(out)
     else:
-        with pytest.raises(StoreError, match=r"dataset\.json is damaged: .*test_share"):
+        with pytest.raises(StoreError, match=r"dataset\.json has a config that this mvgen cannot use: .*test_share"):
             write_report(out)
 
 
