@@ -10,6 +10,7 @@ from factories import write_video
 
 from mvgen.cli import run
 from mvgen.core.console import run_app
+from mvgen.core.errors import StoreError
 from mvgen.core.records import Image
 from mvgen.evaluation.spotting import Counts, compare, compare_tables, overlap, read_spans
 from mvgen.motion.spotting import Interval, spot_intervals
@@ -17,7 +18,7 @@ from mvgen.pipeline import spot
 from mvgen.scans.corpora.anny import AnnyHeads
 from mvgen.sources.frames import Stream
 from mvgen.synth.performance import expression_curve
-from mvgen.synth.recording import record
+from mvgen.synth.recording import record, write_recording
 from recognizer.cli import app
 
 FPS = 30
@@ -117,6 +118,20 @@ def recording(heads: AnnyHeads, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("long")
     record(out=folder / "videos", truth=folder / "truth", seconds=20, seed=4, heads=heads)
     return folder
+
+
+def test_the_same_recording_has_the_same_bytes(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
+    for name in ("a.mkv", "b.mkv"):
+        write_recording(tmp_path / name, iter(frames), 30, (32, 32))
+    assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+
+
+def test_a_table_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/file").write_text("")
+    with pytest.raises(StoreError, match="taken"):
+        spot.write_clips(tmp_path / "taken", [])
 
 
 @pytest.mark.slow

@@ -18,7 +18,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,11 +30,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Any, NoReturn
+from typing import Any
 
 import mvgen.cli
 from benchmarks.common import Report, command_line, run_script
 from benchmarks.robustness import soak_hostile as hostile
+from benchmarks.robustness.soak_processes import end_child, in_child, kill_alone, kill_group, waited
 from benchmarks.robustness.soak_world import COMMANDS, Command, patch, prepare, snapshot, write_source
 from mvgen.core.errors import ConfigError
 
@@ -46,7 +46,6 @@ _NAMESPACE = "MVGEN_SOAK_NAMESPACE"
 _LOADED = ("mvgen.", "cv2.", "jinja2.", "numpy.", "PIL.", "pyarrow.", "pydantic.", "safetensors.", "scipy.")
 _HANG = 240.0  # seconds that no command takes, on a busy machine either
 _MEMORY = 24 << 30  # address space of a command, bytes
-_ENDING = 20.0  # seconds in which the workers of a killed command end
 
 
 @dataclass
@@ -94,85 +93,6 @@ class World:
         """Of every file, what changes when it is written."""
         stats = {path: path.lstat() for path in sorted(self.folder.rglob("*"))}
         return {str(path): (one.st_ino, one.st_size, one.st_mtime_ns) for path, one in stats.items()}
-
-
-def in_child(work: Callable[[], int], log: Path, place: Path) -> int:
-    """Start a function in a forked process with a group of its own; returns its id."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    _begin(log, place)
-    code = 99
-    try:
-        code = work()
-    except BaseException:
-        traceback.print_exc()
-    _end(code)
-
-
-def _begin(log: Path, place: Path) -> None:
-    os.setsid()
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (out, 2)):
-        os.dup2(number, target)
-    os.chdir(place)
-    # Kernels are compiled into the user's cache, which every command may write.
-    os.environ.update(HOME=str(place), TMPDIR=str(place), NO_COLOR="1", MVGEN_CACHE_DIR=f"{log}-cache")
-    tempfile.tempdir = None
-
-
-def _end(code: int) -> NoReturn:
-    with suppress(Exception):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
-
-
-def waited(pid: int, seconds: float, kill: Callable[[int], None] | None = None) -> tuple[int | None, bool]:
-    """Wait for a process; past its time, end it. Returns its exit code, None where it was ended; if others stay."""
-    until, code, pause = time.monotonic() + seconds, None, 0.001
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            break
-        if time.monotonic() >= until:
-            (kill or _kill_group)(pid)
-            os.waitpid(pid, 0)
-            break
-        time.sleep(pause)
-        pause = min(2 * pause, 0.02)
-    until = time.monotonic() + _ENDING
-    while (left := _runs(pid)) and time.monotonic() < until:
-        time.sleep(0.05)
-    if left:
-        _kill_group(pid)
-    return code, left
-
-
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _kill_alone(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-
-
-def _runs(group: int) -> bool:
-    """Whether a process of the group is alive; one that has ended and that nobody has waited for is not."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, number = path.read_text().rpartition(")")[2].split()[:3]
-            if int(number) == group and state != "Z":
-                return True
-    return False
 
 
 class Case:
@@ -271,7 +191,7 @@ class Case:
         chosen = self.rng.choices(commands, [0.15 if one.real else 0.5 if one.workers > 1 else 1 for one in commands])
         self.start(chosen[0])
         words, before = self.command.words(self.folder, self.world.root), self.around()
-        kill = _kill_alone if self.command.workers > 1 and self.rng.random() < 0.5 else _kill_group
+        kill = kill_alone if self.command.workers > 1 and self.rng.random() < 0.5 else kill_group
         moments = [
             self.rng.random() * self.world.seconds[self.command.name] for _ in range(self.rng.choice([1, 2, 3, 4]))
         ]
@@ -526,10 +446,10 @@ def soak(chosen: argparse.Namespace, folder: Path, namespace: bool) -> None:
         if pid == 0:
             try:
                 work_on(world, folder / f"job{job}", chosen.seed, numbers, until)
-                _end(0)
+                end_child(0)
             except BaseException:
                 traceback.print_exc()
-                _end(1)
+                end_child(1)
         pids.append(pid)
     failed = [pid for pid in pids if os.waitpid(pid, 0)[1]]
     written = sorted(folder.glob(f"job*/{RESULTS}"))

@@ -21,7 +21,7 @@ from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError, SourceError
-from mvgen.core.files import write_atomically
+from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.records import BuiltClip, Clip, FaceTrack, Floats, Image
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import Detector
@@ -263,8 +263,9 @@ def find_recordings(place: Path) -> list[tuple[str, Path]]:
 
 
 def write_clips(path: Path, found: Sequence[Spotted]) -> None:
-    """Write expressions as a table that `mvgen build --clips` reads."""
+    """Write expressions as a table that `mvgen build --clips` reads. Raises StoreError where it cannot be written."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerows([COLUMNS, *(one.row() for one in found)])
-    write_atomically(path, text.getvalue().encode())
+    with disk_errors(path):
+        write_atomically(path, text.getvalue().encode())

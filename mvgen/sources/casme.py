@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from mvgen.core.records import Label
-from mvgen.sources.base import subject_key
-from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree, find_trees
-from mvgen.sources.workbook import Sheet, find_table, find_workbook, text
+from mvgen.sources.workbook import Sheet, find_workbook, text
 
 
 class Casme(Release):
@@ -73,12 +72,7 @@ ROOT/CASME_raw_selected/sub01/EP01_12/EP01_12-1.jpg   (raw; or Cropped/sub01/EP0
             "units": ("AU", "AUs", "Action Units"),
         }
         rows = []
-        for record in find_table(workbook, sheets, columns, optional=("units",)):
-            where = f"row {record.line} of {workbook.name}"
-            subject, name = subject_key(text(record.cells["subject"])), text(record.cells["name"])
-            if not name or not subject.isdecimal():
-                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
-                continue
-            emotion = text(record.cells["emotion"])
-            rows.append(make_row(where, f"sub{int(subject):02d}", name, emotion, record.cells, kind="micro"))
+        for where, subject, name, cells in coded_clips(workbook, sheets, columns, findings, ("units",)):
+            emotion = text(cells["emotion"])
+            rows.append(make_row(where, f"sub{int(subject):02d}", name, emotion, cells, kind="micro"))
         return rows

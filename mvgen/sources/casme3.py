@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from mvgen.core.records import Label
 from mvgen.sources.base import subject_key
-from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree, folders, subject_folders
-from mvgen.sources.workbook import Sheet, find_table, text
+from mvgen.sources.workbook import Sheet, text
 
 
 class Casme3(Release):
@@ -75,22 +75,15 @@ ROOT/part_A/spNO.1/a/color/355.jpg                 (long videos, with depth/355.
             "units": ("AU", "AUs"),
             "objective": ("Objective class", "Objective Classes"),
         }
-        coded = []
-        for record in find_table(workbook, sheets, columns, optional=("units", "objective")):
-            where = f"row {record.line} of {workbook.name}"
-            subject, video = text(record.cells["subject"]), text(record.cells["name"])
-            if not video or not subject_key(subject).isdecimal():
-                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
-                continue
-            coded.append((where, subject, video, record.cells))
-        times = Counter((subject_key(subject), video.lower()) for _, subject, video, _ in coded)
+        coded = list(coded_clips(workbook, sheets, columns, findings, ("units", "objective")))
+        times = Counter((subject, video.lower()) for _, subject, video, _ in coded)
         rows = []
         for where, subject, video, cells in coded:
             cut = f"{video.lower()}_{text(cells['onset'])}"
-            alone = found.tree.long and times[subject_key(subject), video.lower()] == 1
+            alone = found.tree.long and times[subject, video.lower()] == 1
             emotion, folder = text(cells["emotion"]).lower(), video if found.tree.long else cut
             name = video.lower() if alone else cut
-            rows.append(make_row(where, subject, name, emotion, cells, kind="micro", folder=folder))
+            rows.append(make_row(where, text(cells["subject"]), name, emotion, cells, kind="micro", folder=folder))
         return rows
 
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:

@@ -12,9 +12,9 @@ from typing import ClassVar
 from mvgen.core.records import Label
 from mvgen.sources.base import subject_key
 from mvgen.sources.casme3 import Casme3
-from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree, folders, subject_folders
-from mvgen.sources.workbook import Sheet, find_table, text
+from mvgen.sources.workbook import Sheet, text
 
 
 class Casme3C(Casme3):
@@ -51,14 +51,9 @@ ROOT/part_C/01/a/color/355.jpg                     (and depth/355.png, which is 
             "units": ("au", "AUs"),
         }
         rows = []
-        for record in find_table(workbook, sheets, columns, optional=("units", "emotion")):
-            where = f"row {record.line} of {workbook.name}"
-            subject, name = subject_key(text(record.cells["subject"])), text(record.cells["name"])
-            if not name or not subject.isdecimal():
-                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
-                continue
-            emotion = text(record.cells["emotion"]).lower()
-            rows.append(make_row(where, subject.zfill(2), name, emotion, record.cells, kind="micro", folder="video"))
+        for where, subject, name, cells in coded_clips(workbook, sheets, columns, findings, ("units", "emotion")):
+            emotion = text(cells["emotion"]).lower()
+            rows.append(make_row(where, subject.zfill(2), name, emotion, cells, kind="micro", folder="video"))
         return rows
 
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from mvgen.core.records import Label
-from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree
-from mvgen.sources.workbook import Sheet, find_table, text
+from mvgen.sources.workbook import Sheet, text
 
 
 class CasmeII(Release):
@@ -70,12 +70,6 @@ ROOT/CASME2_RAW_selected/sub01/EP02_01f/img46.jpg     (raw; or Cropped/sub01/EP0
             "objective": ("Objective Classes", "Objective Class"),
         }
         rows = []
-        for record in find_table(workbook, sheets, columns, optional=("units", "objective")):
-            where = f"row {record.line} of {workbook.name}"
-            subject, name = text(record.cells["subject"]), text(record.cells["name"])
-            if not name or not subject.lower().removeprefix("sub").isdecimal():
-                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
-                continue
-            subject = f"sub{int(subject.lower().removeprefix('sub')):02d}"
-            rows.append(make_row(where, subject, name, text(record.cells["emotion"]), record.cells, kind="micro"))
+        for where, subject, name, cells in coded_clips(workbook, sheets, columns, findings, ("units", "objective")):
+            rows.append(make_row(where, f"sub{int(subject):02d}", name, text(cells["emotion"]), cells, kind="micro"))
         return rows

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from mvgen.core.records import Label
 from mvgen.sources.base import subject_key
-from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree, folders, subject_folders
-from mvgen.sources.workbook import Sheet, find_table, text
+from mvgen.sources.workbook import Sheet, text
 
 
 class Mmew(Release):
@@ -73,13 +73,8 @@ ROOT/Micro_Expression/anger/S13-07-001/1.jpg      (ROOT is MMEW_Final, or the fo
             "units": ("Action Units", "AUs", "AU"),
         }
         rows = []
-        for record in find_table(workbook, sheets, columns, optional=("units",)):
-            where = f"row {record.line} of {workbook.name}"
-            subject, name = text(record.cells["subject"]), text(record.cells["name"])
-            if not name or not subject_key(subject).isdecimal():
-                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
-                continue
-            rows.append(make_row(where, subject, name, text(record.cells["emotion"]), record.cells, kind="micro"))
+        for where, _, name, cells in coded_clips(workbook, sheets, columns, findings, ("units",)):
+            rows.append(make_row(where, text(cells["subject"]), name, text(cells["emotion"]), cells, kind="micro"))
         return rows
 
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from mvgen.core.errors import ClipError, SourceError
 from mvgen.core.names import unstorable
@@ -18,7 +18,16 @@ from mvgen.sources.frames import list_frames
 from mvgen.sources.labels import action_units
 from mvgen.sources.spans import NO_APEX, gaps, settle_span
 from mvgen.sources.trees import FoundTree, Tree, clip_folders, find_trees, folders, subject_folders
-from mvgen.sources.workbook import WORKBOOK_SUFFIXES, Sheet, find_workbook, is_blank, number, read_sheets, text
+from mvgen.sources.workbook import (
+    WORKBOOK_SUFFIXES,
+    Sheet,
+    find_table,
+    find_workbook,
+    is_blank,
+    number,
+    read_sheets,
+    text,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +285,35 @@ def _around(frames: Sequence[Frame], onset: int, offset: int, least: int) -> tup
     count = min(max(len(inside), least), len(frames))
     first = min(max(inside[0] - (count - len(inside)) // 2, 0), len(frames) - count)
     return tuple(frames[first : first + count])
+
+
+class CodedClip(NamedTuple):
+    """A row of a workbook that codes a clip. subject : its key; cells : of all columns, by field"""
+
+    where: str
+    subject: str
+    name: str
+    cells: Mapping[str, object]
+
+
+def coded_clips(
+    workbook: Path,
+    sheets: Sequence[Sheet],
+    columns: Mapping[str, Sequence[str]],
+    findings: Findings,
+    optional: Sequence[str] = (),
+) -> Iterator[CodedClip]:
+    """The coded clips of a workbook with a header; rows without a name or a subject's number are reported.
+
+    columns : with "subject" and "name", see `find_table`, whose errors are raised
+    """
+    for record in find_table(workbook, sheets, columns, optional):
+        where = f"row {record.line} of {workbook.name}"
+        subject, name = subject_key(text(record.cells["subject"])), text(record.cells["name"])
+        if name and subject.isdecimal():
+            yield CodedClip(where, subject, name, record.cells)
+        else:
+            findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
 
 
 def make_row(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from mvgen.core.records import Label
-from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree
-from mvgen.sources.workbook import Sheet, find_table, text
+from mvgen.sources.workbook import Sheet, text
 
 
 class Samm(Release):
@@ -65,13 +65,6 @@ ROOT/SAMM/006/006_1_2/006_05562.jpg     (raw; or SAMM_CROP/006/006_1_2/...)
             "objective": ("Objective Classes", "Objective Class"),
         }
         rows = []
-        for record in find_table(workbook, sheets, columns, optional=("units", "objective")):
-            where = f"row {record.line} of {workbook.name}"
-            subject, name = text(record.cells["subject"]), text(record.cells["name"])
-            if not name or not subject.isdecimal():
-                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
-                continue
-            rows.append(
-                make_row(where, subject.zfill(3), name, text(record.cells["emotion"]), record.cells, kind="micro")
-            )
+        for where, subject, name, cells in coded_clips(workbook, sheets, columns, findings, ("units", "objective")):
+            rows.append(make_row(where, subject.zfill(3), name, text(cells["emotion"]), cells, kind="micro"))
         return rows

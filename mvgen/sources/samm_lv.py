@@ -13,7 +13,7 @@ from typing import ClassVar
 from mvgen.core.records import Label
 from mvgen.sources.base import Listing, Variant, subject_key
 from mvgen.sources.labels import expression_kind
-from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.samm import Samm
 from mvgen.sources.trees import FoundTree, Tree, subject_folders
 from mvgen.sources.workbook import Sheet, find_table, find_workbook, read_sheets, text
@@ -65,16 +65,11 @@ ROOT/SAMM_longvideos/006_1/006_1_0001.jpg
         }
         emotions = {name: emotion for other in _beside(workbook) for name, emotion in _emotions(other).items()}
         rows = []
-        for record in find_table(workbook, sheets, columns, optional=("apex", "units")):
-            where = f"row {record.line} of {workbook.name}"
-            subject, name = text(record.cells["subject"]), text(record.cells["name"])
-            if not name or not subject.isdecimal():
-                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
-                continue
-            kind = expression_kind(record.cells["kind"])
+        for where, subject, name, cells in coded_clips(workbook, sheets, columns, findings, ("apex", "units")):
+            kind = expression_kind(cells["kind"])
             emotion = emotions.get(name, "none") if kind == "micro" else "none"
             video = "_".join(name.split("_")[:2])
-            rows.append(make_row(where, subject.zfill(3), name, emotion, record.cells, kind=kind, folder=video))
+            rows.append(make_row(where, subject.zfill(3), name, emotion, cells, kind=kind, folder=video))
         return rows
 
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:

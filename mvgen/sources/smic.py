@@ -15,10 +15,10 @@ from mvgen.core.errors import SourceError
 from mvgen.core.records import Label
 from mvgen.sources.base import Listing, Variant, subject_key
 from mvgen.sources.frames import list_frames
-from mvgen.sources.release import Findings, Release, Row, make_row, written
+from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.spans import NO_APEX
 from mvgen.sources.trees import FoundTree, Tree, folders, subject_folders
-from mvgen.sources.workbook import Sheet, find_table, find_workbook, read_sheets, text
+from mvgen.sources.workbook import Sheet, find_workbook, read_sheets, text
 
 _SUBJECT = r"s\d+"
 _CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
@@ -133,13 +133,8 @@ ROOT/SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image000001.jpg
         }
         times: Counter[str] = Counter()
         rows = []
-        for record in find_table(workbook, sheets, columns, optional=("apex", "emotion")):
-            where = f"row {record.line} of {workbook.name}"
-            subject, name = subject_key(text(record.cells["subject"])), text(record.cells["name"])
-            if not name or not subject.isdecimal():
-                findings.dropped(where, f"not a coded clip: {written(record.cells.values())}")
-                continue
-            emotion = text(record.cells["emotion"])
+        for where, subject, name, cells in coded_clips(workbook, sheets, columns, findings, ("apex", "emotion")):
+            emotion = text(cells["emotion"])
             if emotion.lower() not in self.labels:
                 code = name.lower().split("_")[1:2]
                 emotion = _CODES.get(code[0], emotion) if code else emotion
@@ -152,7 +147,7 @@ ROOT/SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image000001.jpg
                     f"s{int(subject):02d}",
                     unique,
                     emotion,
-                    record.cells,
+                    cells,
                     kind="micro",
                     folder=_unpadded(name),
                     # Frames around one expression may be those of another of the same video.

@@ -338,7 +338,7 @@ def record(
         person = heads.sample_identities(generator, 1, spread)[0], Look.draw(generator, plain=True)
         stage = Stage(heads.model, person, generator, (width, height))
         scripts[name] = script = Script.draw(generator, seconds)
-        _write_video(out / name, film(stage, script, heads.model, seed), script, (width, height))
+        write_recording(out / name, film(stage, script, heads.model, seed), script.fps, (width, height))
         shown = sum(event.kind != "blink" for event in script.events)
         report(f"[{subject + 1}/{subjects}] {name}: {seconds:g} s, {shown} expressions")
     if truth is not None:
@@ -347,11 +347,13 @@ def record(
         write_events(truth / "blinks.csv", scripts, ("blink",))
 
 
-def _write_video(path: Path, frames: Iterator[NDArray[np.uint8]], script: Script, size: tuple[int, int]) -> None:
+def write_recording(path: Path, frames: Iterator[NDArray[np.uint8]], fps: int, size: tuple[int, int]) -> None:
+    """Write frames, (H, W, 3) uint8 RGB, as a video; equal frames give equal bytes. size : width and height"""
     import av
 
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=script.fps)
+    # Without the flag the file gets a random identity, and the same recording other bytes.
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=fps)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         # One thread: the bytes must not depend on the machine.

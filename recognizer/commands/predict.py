@@ -41,7 +41,7 @@ def predict(
 
     from mvgen.core.angles import parse_angles
     from mvgen.core.console import FrameProgress, print_table
-    from mvgen.core.files import write_atomically
+    from mvgen.core.files import disk_errors, write_atomically
     from recognizer.errors import RecogniserError
     from recognizer.learning.prediction import Predicted, Predictor, Spot, load_tools, spotted
     from recognizer.learning.timeline import COLUMNS, rows, table, timeline
@@ -79,7 +79,8 @@ def predict(
         print_table((*COLUMNS, *trained.classes), rows(found, trained.classes))
     print(f"{len(found)} expressions. {note}")
     if out is not None:
-        write_atomically(out / "predictions.csv", table(found, trained.classes).encode())
-        write_atomically(out / "timeline.png", timeline(found, trained.classes, note))
+        with disk_errors(out):
+            write_atomically(out / "predictions.csv", table(found, trained.classes).encode())
+            write_atomically(out / "timeline.png", timeline(found, trained.classes, note))
         print(f"{out / 'predictions.csv'}, {out / 'timeline.png'}")
     return 1 if failed else 0
