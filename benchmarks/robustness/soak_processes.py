@@ -38,8 +38,11 @@ def _begin(log: Path, place: Path) -> None:
     for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (out, 2)):
         os.dup2(number, target)
     os.chdir(place)
-    # Kernels are compiled into the user's cache, which every command may write.
-    os.environ.update(HOME=str(place), TMPDIR=str(place), NO_COLOR="1", MVGEN_CACHE_DIR=f"{log}-cache")
+    # Every command may write the user's cache and the system's temporary folder. Libraries leave files in the latter
+    # when they are killed.
+    temporary = Path(f"{log}-temporary")
+    temporary.mkdir(exist_ok=True)
+    os.environ.update(HOME=str(place), TMPDIR=str(temporary), NO_COLOR="1", MVGEN_CACHE_DIR=f"{log}-cache")
     tempfile.tempdir = None
 
 
