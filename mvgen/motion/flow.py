@@ -20,7 +20,8 @@ from mvgen.core.camera import pixel_grid
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import Image, Mask
 from mvgen.core.registry import Registry
-from mvgen.motion.joint_flow import OnsetMotion, flows_from_onset, motion_from_onset, one_thread
+from mvgen.motion.joint_flow import OnsetMotion, flows_from_onset, motion_from_onset
+from mvgen.motion.opencv import one_thread
 
 Floats = NDArray[np.floating]
 Flow = NDArray[np.float32]

@@ -11,8 +11,6 @@ Years On, IJCV 2004 (one matrix for all frames); Horn and Schunck, Determining O
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -22,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask
+from mvgen.motion.opencv import one_thread, pixel_centres
 
 Flow = NDArray[np.float32]
 Pictures = NDArray[np.float32]
@@ -45,22 +44,6 @@ _NOISES = 3  # pictures of pure noise, from which the power of noise is estimate
 # mouth, highlights.
 _OUTLIER = 3.0
 _LEAST_NOISE = 0.02  # variance, grey levels squared: rounding
-
-_HEAD_SIZE = 128  # side of the pictures that the motion of whole heads is estimated in
-_HEAD_SHADING, _HEAD_CONTRAST = 12.0, 3.0  # DIS reads whole grey levels, and skin has few of them
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run OpenCV in one thread: it splits images into a strip per thread, and strip borders may change results."""
-    import cv2
-
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 class _Box(NamedTuple):
@@ -345,16 +328,8 @@ def _warped(picture: Pictures, motion: Flow) -> Pictures:
     if not motion.any():
         return picture
     height, width = picture.shape
-    at = _places(height, width) + cv2.resize(motion, (width, height), interpolation=cv2.INTER_LINEAR)
+    at = pixel_centres(height, width) + cv2.resize(motion, (width, height), interpolation=cv2.INTER_LINEAR)
     return _read(picture, at)
-
-
-@lru_cache(8)
-def _places(height: int, width: int) -> Pictures:
-    """(H, W, 2) float32, pixel centres as OpenCV counts them."""
-    places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
-    places.flags.writeable = False
-    return places
 
 
 def _in_frame(step: Flow, motion: Flow) -> Flow:
@@ -363,7 +338,7 @@ def _in_frame(step: Flow, motion: Flow) -> Flow:
     motion : (h, w, 2), cells, from the onset frame to that frame
     """
 
-    places = _places(*motion.shape[:2])
+    places = pixel_centres(*motion.shape[:2])
     back = motion
     for _ in range(2):
         back = _read(motion, places - back)
@@ -421,58 +396,3 @@ def _prior(height: int, width: int, side: float) -> Pictures:
     for axis in (0, 1):
         matrix[2 * below[kept], 2 * entries.col[kept] + axis] = entries.data[kept]
     return matrix
-
-
-def flows_from(colour: Image, onset: int) -> Flow:
-    """Coarse motion from the onset frame to every frame of a clip that is not registered, head motion included.
-
-    colour : (T, S, S, 3) uint8. Returns (T, S, S, 2) float32, pixels.
-    Each frame is first warped back by the affine motion of the frame before it, so that small motion is left.
-    Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, ECCV 2016.
-    """
-    import cv2
-
-    frames, size = len(colour), colour.shape[1]
-    side = min(_HEAD_SIZE, size)
-    places, (rows, fit) = _places(side, side), _affine_fit(side)
-    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    method.setFinestScale(1)
-    flow = np.zeros((frames, size, size, 2), np.float32)
-    with one_thread():
-        small = [_coarse_texture(one, side) for one in colour]
-        for order in (range(onset + 1, frames), range(onset - 1, -1, -1)):
-            affine = np.eye(2, 3, dtype=np.float32)
-            for index in order:
-                back = cv2.warpAffine(
-                    small[index], affine, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                    borderMode=cv2.BORDER_REPLICATE,
-                )  # fmt: skip
-                remaining = method.calc(small[onset], back, None)  # type: ignore[call-overload]
-                there = (places + remaining) @ affine[:, :2].T + affine[:, 2]
-                affine = (fit @ there.reshape(-1, 2)[rows]).T
-                flow[index] = cv2.resize(there - places, (size, size)) * np.float32(size / side)
-    return flow
-
-
-def _coarse_texture(frame: Image, side: int) -> Image:
-    """(side, side) uint8, a frame made small, its texture amplified and its shading removed."""
-    import cv2
-
-    grey = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (side, side), interpolation=cv2.INTER_AREA)
-    texture = grey - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _HEAD_SHADING * side / _WHOLE)
-    return np.asarray(np.clip(128 + _HEAD_CONTRAST * texture, 0, 255), np.uint8)
-
-
-@lru_cache(4)
-def _affine_fit(side: int) -> tuple[NDArray[np.intp], Pictures]:
-    """Flat indices (N,) of a crop's pixels, and the matrix (3, N) that fits an affine motion to their positions (N, 2).
-
-    Least squares; the middle of the crop, where its face is, has the largest weight.
-    """
-    grid = np.arange(0, side, 4)
-    down, right = (part.ravel() for part in np.meshgrid(grid, grid, indexing="ij"))
-    away = ((right / side - 0.5) / 0.25) ** 2 + ((down / side - 0.5) / 0.3) ** 2
-    line = np.stack([right, down, np.ones_like(right)], axis=-1).astype(np.float64)
-    weighted = line * np.exp(-0.5 * away)[:, None]
-    fit = np.linalg.solve(weighted.T @ line, weighted.T).astype(np.float32)
-    return down * side + right, fit
