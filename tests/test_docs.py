@@ -83,7 +83,7 @@ def test_the_recogniser_learns_from_motion() -> None:
 
 
 def test_entry_points_add_them_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mvgen.motion.flow import get_flow_methods
+    from mvgen.motion.flow.methods import get_flow_methods
     from mvgen.render import get_renderer
     from mvgen.sources import get_source
     from recognizer.systems import get_system

@@ -17,9 +17,9 @@ from scipy.ndimage import binary_erosion, map_coordinates
 from mvgen.core.camera import crop_camera, pinhole_crop_camera, pixel_grid
 from mvgen.core.errors import ConfigError, MissingPartError, WeightsError
 from mvgen.core.records import ClipGeometry, DepthMap, Floats, Image, ViewGeometry
-from mvgen.motion.coarse_flow import flows_from
-from mvgen.motion.flow import ClipFlow, Flow, clip_flow, flow, flow_between, get_flow_methods
-from mvgen.motion.joint_flow import flows_from_onset
+from mvgen.motion.flow.coarse import flows_from
+from mvgen.motion.flow.joint import flows_from_onset
+from mvgen.motion.flow.methods import ClipFlow, Flow, clip_flow, flow, flow_between, get_flow_methods
 from mvgen.motion.surface_motion import clip_surface_motion, project_clip_motion, project_motion
 from mvgen.render import get_renderer
 from mvgen.render.mesh import mesh_from_depth

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.records import Image, ViewGeometry
-from mvgen.motion.flow import flow_between
+from mvgen.motion.flow.methods import flow_between
 from mvgen.render.lifting import lift_skin
 
 SIZE, YAW = 128, 30.0

@@ -15,7 +15,7 @@ from mvgen.core.camera import crop_camera, pixel_grid
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import BuiltClip, Clip, ClipGeometry, DepthMap, Frame, Image
 from mvgen.core.settings import by_part, load_config
-from mvgen.motion.flow import ClipFlow
+from mvgen.motion.flow.methods import ClipFlow
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline.clip import build_clip
 

@@ -27,7 +27,7 @@ from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.morphable.fitting import fit_face, pupils
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region as fit_region
-from mvgen.motion.joint_flow import motion_from_onset
+from mvgen.motion.flow.joint import motion_from_onset
 from mvgen.pipeline.clip import build_clip, fit_attention_for
 from mvgen.pipeline.frontal import apex_position, frontal_clip
 from mvgen.pipeline.reconstruct import read_photograph, reconstruct

@@ -20,7 +20,7 @@ from mvgen.core.console import run_app
 from mvgen.core.errors import ConfigError, PublishError, SourceError
 from mvgen.core.registry import Registry
 from mvgen.core.settings import load_config
-from mvgen.motion.flow import get_flow_methods
+from mvgen.motion.flow.methods import get_flow_methods
 from mvgen.pipeline.stages import PipelineStages
 from mvgen.publish.licence import access_to, citation_of, terms_of
 from mvgen.publish.targets.address import parse_target
@@ -285,7 +285,7 @@ def test_every_built_in_source_has_its_own_name() -> None:
 def test_imports_help_and_built_in_names_look_at_no_installed_packages() -> None:
     code = (
         "import sys, mvgen.core.registry\nmvgen.core.registry._entry_points = None\n"
-        "import mvgen.scans, recognizer.systems, mvgen.motion.flow, mvgen.publish.targets.address\n"
+        "import mvgen.scans, recognizer.systems, mvgen.motion.flow.methods, mvgen.publish.targets.address\n"
         "from mvgen.sources import get_source\nfrom mvgen.render import RENDERERS\n"
         "assert get_source('samm').name == 'samm' and RENDERERS.check('grid') is None\n"
         "from mvgen.cli import run\nassert run(['--help']) == 0\nassert 'torch' not in sys.modules"

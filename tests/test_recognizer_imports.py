@@ -12,7 +12,7 @@ FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "recognizer
 # What `recognizer` may know of `mvgen`: single modules, and rooms with all that is in them.
 MODULES = (
     "mvgen",
-    "mvgen.motion.flow",
+    "mvgen.motion.flow.methods",
     *("mvgen.pipeline.frontal", "mvgen.pipeline.side", "mvgen.pipeline.spot", "mvgen.pipeline.tools"),
 )
 ROOMS = ("mvgen.core", "mvgen.dataset", "mvgen.engine", "mvgen.store")
@@ -53,7 +53,7 @@ def test_the_recogniser_knows_records_stores_and_registered_clips_only(file: str
 @pytest.mark.parametrize(
     "line",
     [
-        "import mvgen.motion.joint_flow",
+        "import mvgen.motion.flow.joint",
         "from mvgen import motion",
         "from mvgen.pipeline import clip, frontal",
         "from mvgen.pipeline.frontal import _register",

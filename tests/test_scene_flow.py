@@ -15,7 +15,7 @@ from mvgen.core.records import ClipGeometry, DepthMap
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import face_region, fit_image, rasterise
-from mvgen.motion.flow import ClipFlow
+from mvgen.motion.flow.methods import ClipFlow
 from mvgen.motion.scene_flow import COARSE, WEIGHTS, MotionActions, SceneFlow, motion_actions
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.scans.imaging.rotation import rotation

@@ -19,7 +19,8 @@ from mvgen import open_dataset
 from mvgen.building.build import build
 from mvgen.core.errors import StoreError
 from mvgen.core.records import Signals
-from mvgen.motion.joint_flow import OnsetMotion, flows_from_onset, motion_from_onset
+from mvgen.motion.flow.joint import flows_from_onset, motion_from_onset
+from mvgen.motion.flow.onset_motion import OnsetMotion
 from mvgen.motion.scene_flow import SceneFlow, motion_actions
 from mvgen.motion.signals import action_units, clip_signals, head_angles, unit_names
 from mvgen.scans.imaging.rotation import rotation

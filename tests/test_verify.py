@@ -20,7 +20,7 @@ from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import StoreError
-from mvgen.motion.flow import ClipFlow
+from mvgen.motion.flow.methods import ClipFlow
 from mvgen.store import layout
 from mvgen.store.arrays import npz_bytes, read_arrays
 from mvgen.store.manifest import ViewRow, counts, read_failures, read_table, write_table

@@ -45,7 +45,7 @@ from mvgen.evaluation.motion.heads import Performers
 from mvgen.evaluation.motion.metrics import largest_jump, mean_length, moving_error, pose_errors, true_crop
 from mvgen.evaluation.motion.performance import EXPRESSIONS, STILL
 from mvgen.faces.crop import crop_frames
-from mvgen.motion.flow import clip_flow
+from mvgen.motion.flow.methods import clip_flow
 from mvgen.pipeline.clip import build_clip
 from mvgen.pipeline.tools import Tools
 from mvgen.views.view import flow_methods

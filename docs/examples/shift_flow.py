@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mvgen.core.records import Image
-from mvgen.motion.flow import Flow, FlowMethods
+from mvgen.motion.flow.methods import Flow, FlowMethods
 
 
 def shift(first: Image, second: Image) -> Flow:

@@ -28,7 +28,7 @@ from mvgen.core.records import ClipGeometry, Floats, Image, ViewGeometry
 from mvgen.dataset.batches import Transform, finished
 from mvgen.dataset.display import describe
 from mvgen.dataset.items import ViewItem, view_item
-from mvgen.motion.flow import ClipFlow
+from mvgen.motion.flow.methods import ClipFlow
 from mvgen.motion.registration import seen_in_all
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.render import get_renderer

@@ -14,7 +14,7 @@ from mvgen.core.records import BuiltClip, ClipGeometry, Mask, ViewClip
 from mvgen.evaluation.depth_metrics import plane_values
 from mvgen.evaluation.mean_face import posed_mean
 from mvgen.evaluation.stand_ins import Take, TrueClip, record
-from mvgen.motion.flow import clip_flow
+from mvgen.motion.flow.methods import clip_flow
 from mvgen.motion.surface_motion import clip_surface_motion
 from mvgen.pipeline.clip import build_clip
 from mvgen.pipeline.tools import Tools

@@ -12,7 +12,7 @@ from mvgen.evaluation.stand_ins import TrueClip
 from mvgen.evaluation.tables import Rows, Table
 from mvgen.evaluation.view_baselines import AS_PUBLISHED, DEFAULT_BUILD
 from mvgen.evaluation.view_metrics import FlowErrors, flow_errors, known_mean, psnr, relative_error, ssim, whole
-from mvgen.motion.flow import flow_between
+from mvgen.motion.flow.methods import flow_between
 
 Key = tuple[str, float]  # name of a method, and yaw in degrees
 

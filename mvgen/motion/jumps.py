@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask
-from mvgen.motion.coarse_flow import flows_from
+from mvgen.motion.flow.coarse import flows_from
 
 # Pixels of a picture of 256. In 45 registered clips of synthetic performances, heads still or drifting, noise of sigma
 # 1.5, no pair has more than 0.14. One frame, six in a row or every other frame, shifted by 3 pixels, are found in all

@@ -16,9 +16,9 @@ from mvgen.core.errors import ClipError
 from mvgen.core.records import Clip, Image, Mask, Registration
 from mvgen.morphable.fitting import FaceFit
 from mvgen.morphable.rasterise import face_region
-from mvgen.motion.coarse_flow import flows_from
+from mvgen.motion.flow.coarse import flows_from
+from mvgen.motion.flow.joint import motion_from_onset
 from mvgen.motion.head_motion import POSE, HeadFitter, plane_parallax
-from mvgen.motion.joint_flow import motion_from_onset
 
 Floats = NDArray[np.floating]
 

@@ -4,7 +4,7 @@ The flow is fitted by a sum of few facial actions of known face families. Their 
 is large compared with their motion in the image plane, where the families agree (an opening jaw, puckered lips). The
 rest is modelled as skin that slides over the fitted face and takes on a part of its change of depth.
 
-Convention: flow (dx, dy) in pixels, see `mvgen.motion.joint_flow`; depth in world units, positive toward the camera.
+Convention: flow (dx, dy) in pixels, see `mvgen.motion.flow.joint`; depth in world units, positive toward the camera.
 Source: Tibshirani, "Regression shrinkage and selection via the lasso", JRSS B 1996; without negative weights, solved by
 Lawson and Hanson, "Solving Least Squares Problems", 1974.
 """

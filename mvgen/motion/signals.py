@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mvgen.core.records import Signals
 from mvgen.morphable.action_units import FACIAL_ACTIONS
+from mvgen.motion.flow.onset_motion import OnsetMotion
 from mvgen.motion.head_motion import rotation_matrix
-from mvgen.motion.joint_flow import OnsetMotion
 from mvgen.motion.scene_flow import SceneFlow, motion_actions
 
 Floats = NDArray[np.floating]

@@ -1,7 +1,7 @@
 """Motion of a clip's surface in 3D, from the flow of the frontal clip, and its projection into any view.
 
-Convention: flow (S, S, 2) float32 in pixels, (dx, dy), see `mvgen.motion.flow`. Motion of a surface (S, S, 3) float32
-in world units: the displacement of the point that the source shows at each pixel.
+Convention: flow (S, S, 2) float32 in pixels, (dx, dy), see `mvgen.motion.flow.methods`. Motion of a surface
+(S, S, 3) float32 in world units: the displacement of the point that the source shows at each pixel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import pixel_grid
 from mvgen.core.records import ClipGeometry, DepthMap, ViewGeometry
-from mvgen.motion.flow import ClipFlow, Flow
+from mvgen.motion.flow.methods import ClipFlow, Flow
 from mvgen.motion.scene_flow import slopes
 
 Floats = NDArray[np.floating]

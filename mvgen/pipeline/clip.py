@@ -19,7 +19,7 @@ from mvgen.core.records import BuiltClip, Clip, Floats, Image, Label, Reconstruc
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.rasterise import face_region
-from mvgen.motion.joint_flow import motion_from_onset
+from mvgen.motion.flow.joint import motion_from_onset
 from mvgen.motion.scene_flow import SceneFlow
 from mvgen.motion.signals import clip_signals
 from mvgen.motion.surface_motion import clip_surface_motion

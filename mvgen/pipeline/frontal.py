@@ -34,8 +34,9 @@ from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.faces.landmarks import find_landmarks, ibug_landmarks
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.rasterise import fit_image, vertex_normals
-from mvgen.motion.flow import ClipFlow, clip_flow
-from mvgen.motion.joint_flow import OnsetMotion, motion_from_onset
+from mvgen.motion.flow.joint import motion_from_onset
+from mvgen.motion.flow.methods import ClipFlow, clip_flow
+from mvgen.motion.flow.onset_motion import OnsetMotion
 from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.pipeline.quality import check_frames, judge, with_occlusion

@@ -15,7 +15,7 @@ from mvgen.faces.crop import covered, crop_frames, crop_from_points, transform_p
 from mvgen.faces.face_mesh_topology import IBUG
 from mvgen.morphable.fitting import fit_face, pupils
 from mvgen.morphable.rasterise import face_region
-from mvgen.motion.flow import ClipFlow, clip_flow
+from mvgen.motion.flow.methods import ClipFlow, clip_flow
 from mvgen.motion.registration import apply, leave, register, seen_in_all
 from mvgen.pipeline.frontal import depth_everywhere, find_face
 from mvgen.pipeline.tools import Tools

@@ -127,7 +127,7 @@ class PipelineStages:
 
 def _chosen(config: BuildConfig) -> tuple[tuple[Registry[Any], str], ...]:
     """The choices that other packages may add to; checked before anything is read or written."""
-    from mvgen.motion.flow import FLOW_METHODS
+    from mvgen.motion.flow.methods import FLOW_METHODS
     from mvgen.render import RENDERERS
     from mvgen.sources import SOURCES
 

@@ -23,7 +23,7 @@ from mvgen.core.config import LARGEST_SIZE
 from mvgen.core.errors import StoreError
 from mvgen.core.files import open_regular, reason_of
 from mvgen.core.records import Mask, ViewClip
-from mvgen.motion.flow import ClipFlow
+from mvgen.motion.flow.methods import ClipFlow
 from mvgen.store.checks import inside
 from mvgen.store.manifest import ViewRow
 

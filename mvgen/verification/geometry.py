@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import pixel_grid
 from mvgen.core.records import DepthMap, Floats, Image, Mask
-from mvgen.motion.flow import ClipFlow
+from mvgen.motion.flow.methods import ClipFlow
 from mvgen.render.surface import facing, source_normals, source_points
 
 # The demo's views at 256 pixels give 0.0, 0.997 or more, 0.965 or more, 0.84 or less; the last is 1.0 where hardly

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mvgen.core.config import BuildConfig, FlowConfig, RenderConfig
 from mvgen.core.records import ClipGeometry, DepthMap, Floats, Image, Mask, Mesh, ViewClip, ViewGeometry
 from mvgen.core.stopwatch import Stopwatch
-from mvgen.motion.flow import ClipFlow, FlowMethods, clip_flow, get_flow_methods
+from mvgen.motion.flow.methods import ClipFlow, FlowMethods, clip_flow, get_flow_methods
 from mvgen.motion.surface_motion import SurfaceMotion, project_clip_motion, project_motion
 from mvgen.render import Renderer, project_texture, seen_inside
 from mvgen.render.fill import SeenFace, background, composite, fill_unseen

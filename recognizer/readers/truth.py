@@ -19,7 +19,7 @@ from mvgen.core.angles import view_name
 from mvgen.core.device import one_thread
 from mvgen.core.errors import ClipError
 from mvgen.core.records import Image
-from mvgen.motion.flow import ClipFlow
+from mvgen.motion.flow.methods import ClipFlow
 from mvgen.pipeline.side import SideClip, side_clip
 from mvgen.pipeline.tools import Tools
 from mvgen.store.about import read_about, stored_config

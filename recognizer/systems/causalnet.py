@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from mvgen.motion.flow import flow_between
+from mvgen.motion.flow.methods import flow_between
 from recognizer.ops.clips import expression, resized_flow
 from recognizer.ops.motion import motion_of, stretched
 from recognizer.records import Sample

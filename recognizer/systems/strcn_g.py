@@ -1,7 +1,7 @@
 """STRCN-G: the flow from the onset frame to the apex, estimated in magnified frames.
 
 Source: Xia et al., IEEE Transactions on Multimedia 2020, section III-C2, eq. 5, table I; see `strcn`. The paper uses
-the flow of Sun et al. (CVPR 2010); here it is that of `mvgen.motion.flow`.
+the flow of Sun et al. (CVPR 2010); here it is that of `mvgen.motion.flow.methods`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from mvgen.motion.flow import flow_between
+from mvgen.motion.flow.methods import flow_between
 from recognizer.ops.alignment import aligned_face
 from recognizer.ops.clips import expression, grey, resized
 from recognizer.ops.recurrent_convolution import recurrent_network

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from mvgen.motion.flow import flow_between
+from mvgen.motion.flow.methods import flow_between
 from recognizer.ops.clips import expression, grey, resized
 from recognizer.ops.copies import copies
 from recognizer.records import Sample

@@ -11,24 +11,21 @@ Years On, IJCV 2004 (one matrix for all frames); Horn and Schunck, Determining O
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image, Mask
-from mvgen.motion.opencv import one_thread, pixel_centres
+from mvgen.motion.flow.onset_motion import CELL, WHOLE, CellBox, OnsetMotion
+from mvgen.motion.flow.opencv import cell_sums, interpolated, one_thread, pixel_centres
 
 Flow = NDArray[np.float32]
 Pictures = NDArray[np.float32]
 
 # Lengths are pixels of a picture of 256.
-_WHOLE = 256
 _SHADING = 3.0  # sigma; structure wider than this is shading, which changes with the expression
-_CELL = 4  # side of the squares that the motion is estimated in
 # From coarse to fine: sigma that the pictures are smoothed by, and how many cells a square of the grid spans.
 _LEVELS = ((2.5, 2), (1.0, 2), (0.5, 1))
 _STRETCH, _BEND = 1.0, 10.0  # weights of the first and second differences of the motion
@@ -46,102 +43,6 @@ _OUTLIER = 3.0
 _LEAST_NOISE = 0.02  # variance, grey levels squared: rounding
 
 
-class _Box(NamedTuple):
-    """Bounding box of the surface in the pictures, in whole cells, which may extend beyond the image.
-
-    cell : side of a cell, pixels
-    """
-
-    top: int
-    left: int
-    height: int
-    width: int
-    cell: int
-
-    @classmethod
-    def around(cls, surface: Mask) -> _Box:
-        size = surface.shape[0]
-        cell = max(1, round(_CELL * size / _WHOLE))
-        step = cell * max(span for _, span in _LEVELS)
-        rows, columns = (np.flatnonzero(surface.any(axis=axis)) for axis in (1, 0))
-        top, left = (int(part[0]) // step * step for part in (rows, columns))
-        height, width = (
-            -(-(int(part[-1]) + 1 - first) // step) * step for part, first in ((rows, top), (columns, left))
-        )
-        return cls(top, left, max(height, 3 * step), max(width, 3 * step), cell)
-
-    def cut(self, picture: NDArray[Any]) -> NDArray[Any]:
-        """An image (S, S) cropped to the box; the border is replicated."""
-        import cv2
-
-        inside = picture[self.top : self.top + self.height, self.left : self.left + self.width]
-        below, right = self.height - inside.shape[0], self.width - inside.shape[1]
-        return np.asarray(cv2.copyMakeBorder(inside, 0, below, 0, right, cv2.BORDER_REPLICATE))
-
-
-@dataclass(frozen=True, slots=True)
-class OnsetMotion:
-    """Motion from the onset frame to every frame of a registered clip, as estimated: in the cells of a box.
-
-    nodes : (T, h, w, 2) float32, pixels, at the middles of the cells; zero for the onset frame
-    box : the part of the pictures that the cells cover; surface : (S, S) bool, where the face is seen
-    """
-
-    nodes: Flow
-    box: _Box
-    surface: Mask
-
-    def flows(self) -> Flow:
-        """To every frame, (T, S, S, 2) float32, pixels; zero off the surface."""
-        return _dense(self.nodes, self.box, self.surface)
-
-    def flow(self, frame: int) -> Flow:
-        """To one frame, (S, S, 2) float32, pixels; zero off the surface."""
-        return _dense(self.nodes[frame : frame + 1], self.box, self.surface)[0]
-
-    def steps(self) -> Flow:
-        """From every frame to the next, (T-1, S, S, 2) float32, pixels; zero off the surface."""
-        cell = self.box.cell
-        steps = np.array([_in_frame(after - before, before / cell) for before, after in pairwise(self.nodes)])
-        return _dense(steps.reshape(len(self.nodes) - 1, *self.nodes.shape[1:]), self.box, self.surface)
-
-    def at(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
-        """To every frame, at positions (P, 2) on the surface, pixels, centres at +0.5: (T, P, 2) pixels."""
-        if not len(places):
-            return np.zeros((len(self.nodes), 0, 2))
-        cells = (places - [self.box.left, self.box.top]) / self.box.cell - 0.5
-        last = np.array(self.nodes.shape[2:0:-1]) - 1
-        cells = np.clip(cells, 0, last)
-        first = np.minimum(cells.astype(np.intp), np.maximum(last - 1, 0))
-        second = np.minimum(first + 1, last)
-        right, down = (cells - first).T[:, None, :, None]
-        (left_at, top), (right_at, below) = first.T, second.T
-        above = self.nodes[:, top, left_at] * (1 - right) + self.nodes[:, top, right_at] * right
-        under = self.nodes[:, below, left_at] * (1 - right) + self.nodes[:, below, right_at] * right
-        return np.asarray(above * (1 - down) + under * down, np.float64)
-
-    def lengths(self) -> NDArray[np.float64]:
-        """(T,), mean length on the surface, pixels."""
-        if not self.nodes.any():
-            return np.zeros(len(self.nodes))
-        shown = self.box.cut(self.surface.astype(np.float32))
-        shown[self.surface.shape[0] - self.box.top :] = 0
-        shown[:, self.surface.shape[1] - self.box.left :] = 0
-        share = _summed(shown, self.box.cell).astype(np.float64)
-        return np.asarray((np.linalg.norm(self.nodes, axis=-1) * share).sum(axis=(1, 2)) / share.sum())
-
-    def farthest(self, among: Mask | None = None) -> int | None:
-        """The frame of the longest motion, of means over three frames; None where nothing moves.
-
-        among : (T,) bool, frames that it may be; None is all
-        """
-        padded = np.pad(self.lengths(), 1, mode="edge")
-        smooth = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-        if not smooth.any():
-            return None
-        return int((smooth if among is None else np.where(among, smooth, -1.0)).argmax())
-
-
 def motion_from_onset(colour: Image, onset: int, surface: Mask) -> OnsetMotion:
     """Find the motion from the onset frame to every frame of a registered clip.
 
@@ -155,14 +56,14 @@ def flows_from_onset(colour: Image, onset: int, surface: Mask) -> Flow:
     return motion_from_onset(colour, onset, surface).flows()
 
 
-def _nodes(colour: Image, onset: int, surface: Mask) -> tuple[Flow, _Box]:
+def _nodes(colour: Image, onset: int, surface: Mask) -> tuple[Flow, CellBox]:
     """Motion (T, h, w, 2), pixels, from the onset frame to every frame, at the middles of the cells of a box."""
     if not surface.any() or len(colour) < 2:
-        box = _Box(0, 0, 1, 1, 1)
+        box = CellBox(0, 0, 1, 1, 1)
         return np.zeros((len(colour), 1, 1, 2), np.float32), box
     with one_thread():
-        box = _Box.around(surface)
-        scale = surface.shape[0] / _WHOLE
+        box = CellBox.around(surface, max(span for _, span in _LEVELS))
+        scale = surface.shape[0] / WHOLE
         fine = _fine(colour, onset, surface, box, scale)
         weight = box.cut(_inner(surface, scale))
         weight[surface.shape[0] - box.top :] = 0
@@ -175,7 +76,7 @@ def _nodes(colour: Image, onset: int, surface: Mask) -> tuple[Flow, _Box]:
     return motion, box
 
 
-def _fine(colour: Image, onset: int, surface: Mask, box: _Box, scale: float) -> Pictures:
+def _fine(colour: Image, onset: int, surface: Mask, box: CellBox, scale: float) -> Pictures:
     """(T, H, W) grey pictures of the box, of equal mean brightness and without shading."""
     import cv2
 
@@ -239,9 +140,9 @@ def _improved(motion: Flow, fine: Pictures, weight: Pictures, onset: int, level:
     correlated = max(4 * np.pi * sigma**2, 1.0)
     precision = weight / (np.float32(variance * correlated) * (1 + spread / np.float32(_OUTLIER * variance)))
     across, along = precision * right, precision * down
-    tensor = np.stack([_summed(one, side) for one in (across * right, across * down, along * down)])
+    tensor = np.stack([cell_sums(one, side) for one in (across * right, across * down, along * down)])
     data = np.stack(
-        [np.stack([_summed(across * one, side), _summed(along * one, side)], -1) for one in (*away, *noise)]
+        [np.stack([cell_sums(across * one, side), cell_sums(along * one, side)], -1) for one in (*away, *noise)]
     )
     data[:frames, ..., 0] += tensor[0] * motion[..., 0] + tensor[1] * motion[..., 1]
     data[:frames, ..., 1] += tensor[1] * motion[..., 0] + tensor[2] * motion[..., 1]
@@ -312,15 +213,6 @@ def _resized(values: Flow, height: int, width: int) -> Flow:
     return np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in values])
 
 
-def _summed(picture: Pictures, side: int) -> Pictures:
-    """Sums over squares of `side` pixels."""
-    import cv2
-
-    height, width = picture.shape
-    means = cv2.resize(picture, (width // side, height // side), interpolation=cv2.INTER_AREA)
-    return np.asarray(means * np.float32(side * side))
-
-
 def _warped(picture: Pictures, motion: Flow) -> Pictures:
     """A picture (H, W) warped back by a motion (h, w, 2) given in cells."""
     import cv2
@@ -329,46 +221,7 @@ def _warped(picture: Pictures, motion: Flow) -> Pictures:
         return picture
     height, width = picture.shape
     at = pixel_centres(height, width) + cv2.resize(motion, (width, height), interpolation=cv2.INTER_LINEAR)
-    return _read(picture, at)
-
-
-def _in_frame(step: Flow, motion: Flow) -> Flow:
-    """Values (h, w, 2) in the cells of the onset frame, moved to the cells where a later frame shows them.
-
-    motion : (h, w, 2), cells, from the onset frame to that frame
-    """
-
-    places = pixel_centres(*motion.shape[:2])
-    back = motion
-    for _ in range(2):
-        back = _read(motion, places - back)
-    return _read(step, places - back)
-
-
-def _read(values: Pictures, at: Pictures) -> Pictures:
-    """Values (H, W, ...) interpolated at positions (H, W, 2); the border is replicated.
-
-    Cubic: linear interpolation blurs skin most at half pixels, and a change of blur looks like motion.
-    """
-    import cv2
-
-    found = cv2.remap(values, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return np.asarray(found, np.float32)
-
-
-def _dense(nodes: Flow, box: _Box, surface: Mask) -> Flow:
-    """Motion in cells (N, h, w, 2) -> in pixels (N, S, S, 2), zero off the surface."""
-    import cv2
-
-    flow = np.zeros((len(nodes), *surface.shape, 2), np.float32)
-    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    shown = surface[rows, columns]
-    height, width = shown.shape
-    for whole, one in zip(flow, nodes, strict=True):
-        if one.any():
-            dense = cv2.resize(one, (box.width, box.height), interpolation=cv2.INTER_LINEAR)[:height, :width]
-            whole[rows, columns] = dense * shown[..., None]
-    return flow
+    return interpolated(picture, at)
 
 
 @lru_cache(8)
@@ -387,7 +240,7 @@ def _prior(height: int, width: int, side: float) -> Pictures:
         one = sparse.kron(differences(height, down), differences(width, right))
         return one.T @ one
 
-    bend = _BEND * (_CELL / side) ** 2
+    bend = _BEND * (CELL / side) ** 2
     whole = _STRETCH * (squares(1, 0) + squares(0, 1)) + bend * (squares(2, 0) + 2 * squares(1, 1) + squares(0, 2))
     entries = sparse.coo_matrix(whole + _ANCHOR * sparse.eye(height * width))
     below = entries.row - entries.col

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.records import Image
-from mvgen.motion.opencv import one_thread, pixel_centres
+from mvgen.motion.flow.opencv import one_thread, pixel_centres
 
 _SIZE = 128  # side of the pictures that the motion is estimated in
 _SHADING, _CONTRAST = 12.0, 3.0  # DIS reads whole grey levels, and skin has few of them; sigma is in pixels of 256

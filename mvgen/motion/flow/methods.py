@@ -20,8 +20,9 @@ from mvgen.core.camera import pixel_grid
 from mvgen.core.errors import ConfigError
 from mvgen.core.records import Image, Mask
 from mvgen.core.registry import Registry
-from mvgen.motion.joint_flow import OnsetMotion, flows_from_onset, motion_from_onset
-from mvgen.motion.opencv import one_thread
+from mvgen.motion.flow.joint import flows_from_onset, motion_from_onset
+from mvgen.motion.flow.onset_motion import OnsetMotion
+from mvgen.motion.flow.opencv import one_thread
 
 Floats = NDArray[np.floating]
 Flow = NDArray[np.float32]
@@ -109,7 +110,7 @@ def _tvl1(first: Image, second: Image) -> Flow:
 class FlowMethods(NamedTuple):
     """Functions that estimate flow: between consecutive frames, and from onset to apex.
 
-    joint : whether `clip_flow` uses all frames of a clip at once instead, see `mvgen.motion.joint_flow`
+    joint : whether `clip_flow` uses all frames of a clip at once instead, see `mvgen.motion.flow.joint`
     """
 
     frames: FindFlow
@@ -126,7 +127,7 @@ _DIS = FlowMethods(partial(_dis, scale=_SCALE), lambda first, second: _dis(first
 
 
 def _raft(weights: Path | None, device: str) -> FlowMethods:
-    from mvgen.motion.raft import Raft
+    from mvgen.motion.flow.raft import Raft
 
     raft = Raft(weights, device)
     return FlowMethods(raft, raft)
@@ -151,7 +152,7 @@ FLOW_METHODS = Registry[Callable[[Path | None, str], FlowMethods]](
 def get_flow_methods(name: str = "joint", weights: Path | None = None, device: str = "auto") -> FlowMethods:
     """The functions of a flow method, from two (S, S, 3) uint8 frames to (S, S, 2) float32 pixels; one per process.
 
-    weights : of "raft", see `mvgen.motion.raft`
+    weights : of "raft", see `mvgen.motion.flow.raft`
     Raises ConfigError for an unknown name, MissingPartError for "raft" without weights.
     """
     methods: FlowMethods = FLOW_METHODS.make(name, weights, device)
