@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mvgen.core.camera import crop_camera
@@ -199,3 +201,19 @@ def tree_bytes(folder: Path) -> dict[str, bytes]:
     """Every file of a folder, hidden ones included, by its relative path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def fill_up(patch: pytest.MonkeyPatch, room: int) -> list[Path]:
+    """After so many writes every one finds no more room in the middle. Returns the paths of those that did."""
+    really, written, cut = Path.write_bytes, [], []
+
+    def write_bytes(path: Path, content: bytes) -> int:
+        if len(written) < room:
+            written.append(path)
+            return really(path, content)
+        cut.append(path)
+        really(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    patch.setattr(Path, "write_bytes", write_bytes)
+    return cut

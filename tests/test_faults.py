@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_build import FakeStages, make_source, tree_bytes
+import typer
+from fake_build import FakeStages, fill_up, make_source, tree_bytes
 
 from mvgen.cli import run
+from mvgen.core.console import run_app
 from mvgen.evaluation.interruption import clips_of, differing, falsely_done, left_behind, moments, tree
 from mvgen.store import layout
 
@@ -78,22 +80,6 @@ def test_a_build_on_a_full_disk_stops_in_words_and_goes_on_when_there_is_room(tm
     assert min(marked) == 0 < max(marked)  # the disk was full before the first clip, and between clips
 
 
-def fill_up(patch: pytest.MonkeyPatch, room: int) -> list[Path]:
-    """After so many writes every one finds no more room in the middle. Returns the paths of those that did."""
-    really, written, cut = Path.write_bytes, [], []
-
-    def write_bytes(path: Path, content: bytes) -> int:
-        if len(written) < room:
-            written.append(path)
-            return really(path, content)
-        cut.append(path)
-        really(path, content[: len(content) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    patch.setattr(Path, "write_bytes", write_bytes)
-    return cut
-
-
 def test_whichever_write_finds_the_disk_full_the_build_resumes_to_the_same_bytes(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,3 +134,14 @@ def test_kills_are_spread_over_the_whole_time_and_drawn_by_their_seed() -> None:
     drawn = moments(50, 100.0, seed=3)
     assert [int(moment // 2) for moment in sorted(drawn)] == list(range(50))
     assert drawn == moments(50, 100.0, seed=3) != sorted(drawn)
+
+
+def test_a_full_disk_is_said_wherever_a_command_meets_it(capsys: pytest.CaptureFixture[str]) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def write() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/one.png")
+
+    assert run_app(app, "write", []) == 2
+    assert capsys.readouterr().err.startswith("error: no space left for out/one.png; free some space")

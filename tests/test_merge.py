@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fake_build import FakeStages, list_clips, make_config, make_source, tree_bytes
+from fake_build import FakeStages, fill_up, list_clips, make_config, make_source, tree_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -179,6 +179,26 @@ def test_merging_goes_on_where_it_stopped(
     assert not (tmp_path / "out" / layout.DATASET).exists()
     merge(parts, tmp_path / "out")
     assert tree_bytes(tmp_path / "out") == whole
+
+
+def test_whichever_write_finds_the_disk_full_the_merge_goes_on_to_the_same_bytes(
+    root: Path, tmp_path: Path, whole: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = [tmp_path / "part1", tmp_path / "part2"]
+    build_shards(root, parts)
+    for number in range(len(whole)):
+        out = tmp_path / f"out{number}"
+        words = ["merge", *map(str, parts), "--out", str(out), "--no-report"]
+        with pytest.MonkeyPatch.context() as patch:
+            cut = fill_up(patch, number)
+            code = run(words)
+        if not cut:
+            break
+        assert code == 2
+        assert f"error: no space left for {out}; what is finished is safe" in capsys.readouterr().err
+        assert run(words) == 0
+        assert tree_bytes(out) == whole
+    assert number > 3
 
 
 def test_shards_and_a_whole_build_keep_apart(tmp_path: Path) -> None:

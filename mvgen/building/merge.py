@@ -59,7 +59,7 @@ def merge(parts: Sequence[Path], out: Path) -> Merged:
     if elsewhere:
         check_folder(out, identity)
         _check_common_files(parts, bool(forgotten))
-    with locked(out):
+    with locked(out), disk_errors(out):
         begin(out, identity)
         if forgotten:
             for name in (layout.DATASET, layout.FORGETTING, f".{layout.FORGETTING}.tmp"):

@@ -12,9 +12,10 @@ import typer
 from typer.main import get_command
 
 from mvgen.core.errors import MvgenError
+from mvgen.core.files import FULL
 
 HELP = {"help_option_names": ["-h", "--help"]}
-_INTERRUPTED = 130
+_BAD_INPUT, _INTERRUPTED = 2, 130
 _PLAIN_SECONDS, _TERMINAL_SECONDS = 10.0, 0.2  # between two lines, or two pictures of a bar
 
 
@@ -43,6 +44,12 @@ def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -
         # The reader has closed the pipe; nothing may be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        print(f"error: no space left{where}; free some space and run the same command again", file=sys.stderr)
+        return _BAD_INPUT
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

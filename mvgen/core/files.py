@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from mvgen.core.errors import StoreError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a disk that has no more room for a file
 _MOST_JSON = 128 << 20  # bytes; a shard of a million clips has half of that
 _DEEPEST_JSON = 16  # what mvgen writes itself has 5 levels
 
@@ -94,7 +95,7 @@ def disk_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             raise StoreError(
                 f"no space left for {out}; what is finished is safe: free some space and run the same command again"
             ) from None
