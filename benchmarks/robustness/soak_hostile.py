@@ -177,7 +177,7 @@ def _spoil(values: list[Any], beside: Path, rng: Random) -> None:
     chosen: Any = rng.choice(holders[1:] or holders)
     key = rng.choice(list(chosen)) if isinstance(chosen, dict) else rng.randrange(len(chosen))
     how = rng.random()
-    if how < 0.15:
+    if how < 0.15 and chosen is not values:  # a file has a value at least
         del chosen[key]
     elif how < 0.25 and isinstance(chosen, dict):
         chosen["extra"] = rng.choice(VALUES)
