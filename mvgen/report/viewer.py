@@ -105,6 +105,7 @@ def _about(row: ViewRow, frames: Sequence[int]) -> dict[str, Any]:
         "emotion": row.emotion,
         "label": row.label or NO_CLASS,
         "split": row.split,
+        "positions": list(frames),
         "sampled": len(frames) < row.frames,
         "frames": [row.frame_names[index] for index in frames],
         "seconds": [index / row.fps for index in frames],
