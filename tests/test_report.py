@@ -286,7 +286,7 @@ def test_even_noise_fits_the_smallest_size() -> None:
     side, frames = viewer._LADDER[-1]
     cells = math.ceil(math.sqrt(frames))
     noise = np.random.default_rng(0).random((cells * side, cells * side, 3))
-    sheet = viewer._data_uri(Image.fromarray((noise * 255).astype(np.uint8)), "WEBP", viewer._QUALITY)
+    sheet = viewer.data_uri(Image.fromarray((noise * 255).astype(np.uint8)), "WEBP", viewer._QUALITY)
     some = noise[:side, :side]
     drawn = {
         "unseen": layers.unseen_layer(some[..., 0] > 0.5, some[..., 1]),

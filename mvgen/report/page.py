@@ -84,9 +84,8 @@ def render(
     clips : as `viewer.show_clip` gives them; digest : sha256 of the store's `dataset.json`
     charts : of the same clips
     """
-    # Everything is escaped except these files of the template.
-    style, *scripts = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", *_SCRIPTS))
-    template = _environment().get_template("page.html")
+    style, *scripts = (own_file(name) for name in ("page.css", *_SCRIPTS))
+    template = environment().get_template("page.html")
     return template.render(
         facts=found,
         config=_config(found.about),
@@ -104,23 +103,29 @@ def render(
     )
 
 
+def own_file(name: str) -> Markup:
+    """A style sheet or script of ours, which is not escaped."""
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
 def _digest(script: str) -> str:
     """A script as a Content-Security-Policy allows it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates of the pages: whatever they are filled with is escaped."""
+    made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["edges"] = bin_edges
-    environment.filters["points"] = _points
-    return environment
+    made.filters["edges"] = bin_edges
+    made.filters["points"] = _points
+    return made
 
 
 def _points(points: Iterable[tuple[float, float]]) -> str:
