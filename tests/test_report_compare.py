@@ -129,7 +129,7 @@ def test_stores_of_one_name_are_told_apart_and_of_one_source(
 ) -> None:
     for name, store in zip(("old", "new"), stores, strict=True):
         shutil.copytree(store, tmp_path / name / "out")
-    line = ["report", "--compare", str(tmp_path / "old/out"), str(tmp_path / "new/out"), "--page"]
+    line = ["report", "--compare", str(tmp_path / "old/out"), str(tmp_path / "new/out"), "--out"]
     assert run([*line, str(tmp_path / "page.html")]) == 0
     assert re.search(r"<h1>old/out and new/out</h1>", (tmp_path / "page.html").read_text(encoding="utf-8"))
     assert run([*line, str(tmp_path / "page.txt")]) == 2

@@ -18,7 +18,9 @@ def report(
     compare: Annotated[
         Path | None, typer.Option(metavar="STORE", help="write a page of STORE, left, beside OUT, right")
     ] = None,
-    page: Annotated[Path, typer.Option(help="--compare: file to write", metavar="FILE.html")] = Path("compare.html"),
+    page: Annotated[Path, typer.Option("--out", help="--compare: file to write", metavar="FILE.html")] = Path(
+        "compare.html"
+    ),
 ) -> int:
     """Write an HTML page about a finished dataset: what is in it, how good it is, and a viewer of its clips.
 
@@ -31,7 +33,7 @@ def report(
     \b
     Examples:
       mvgen report out
-      mvgen report --compare before after --page before-and-after.html
+      mvgen report --compare before after --out before-and-after.html
     """
     from mvgen.report.compare import write_comparison
     from mvgen.report.page import write_report
@@ -41,7 +43,7 @@ def report(
     else:
         path = page
         if path.suffix.lower() != ".html":
-            raise ConfigError(f"--page {path} is no HTML file; give it a name that ends in .html")
+            raise ConfigError(f"--out {path} is no HTML file; give it a name that ends in .html")
         print(f"clips in both: {write_comparison(compare, out, path)}")
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
