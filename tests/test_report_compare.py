@@ -134,6 +134,8 @@ def test_stores_of_one_name_are_told_apart_and_of_one_source(
     assert re.search(r"<h1>old/out and new/out</h1>", (tmp_path / "page.html").read_text(encoding="utf-8"))
     assert run([*line, str(tmp_path / "page.txt")]) == 2
     assert "ends in .html" in capsys.readouterr().err
+    assert run(["report", str(stores[0]), "--out", str(tmp_path / "page.html")]) == 2
+    assert "--out goes with --compare" in capsys.readouterr().err
     root = make_source(tmp_path / "root", subjects=4, clips=1)
     few = [clip for clip in list_clips(root) if clip.subject == "s4"]
     stages = FakeStages(root, face=frozenset(clip.id for clip in list_clips(root)) - {few[0].id})

@@ -18,9 +18,10 @@ def report(
     compare: Annotated[
         Path | None, typer.Option(metavar="STORE", help="write a page of STORE, left, beside OUT, right")
     ] = None,
-    page: Annotated[Path, typer.Option("--out", help="--compare: file to write", metavar="FILE.html")] = Path(
-        "compare.html"
-    ),
+    page: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.html", help="--compare: file to write  [default: compare.html]"),
+    ] = None,
 ) -> int:
     """Write an HTML page about a finished dataset: what is in it, how good it is, and a viewer of its clips.
 
@@ -39,9 +40,11 @@ def report(
     from mvgen.report.page import write_report
 
     if compare is None:
+        if page is not None:
+            raise ConfigError("--out goes with --compare: the page of one dataset lies in it")
         path = write_report(out)
     else:
-        path = page
+        path = page or Path("compare.html")
         if path.suffix.lower() != ".html":
             raise ConfigError(f"--out {path} is no HTML file; give it a name that ends in .html")
         print(f"clips in both: {write_comparison(compare, out, path)}")
