@@ -262,6 +262,15 @@ def test_the_curves_are_those_of_the_clip_and_the_cursor_is_at_its_frame(out: Pa
         opened.page.fill("#frame", str(frame))
         opened.drawn()
         assert line() == pytest.approx(272 * frame / last, abs=0.01)
+    shown_now = ".signals:not([hidden]) .chart:first-child [data-values] >> nth=0"
+    values = opened.page.get_attribute(shown_now, "data-values").split(" ")
+    assert len(values) == last + 1
+    assert opened.page.inner_text(shown_now).strip() == f"{values[last]} of"
+    chart = opened.page.locator(".signals:not([hidden]) .chart:first-child svg[role=img]")
+    scale = chart.bounding_box()["width"] / 320
+    chart.click(position={"x": scale * (44 + 272 / last), "y": scale * 60})
+    assert opened.frame == 1
+    assert opened.page.inner_text(shown_now).strip() == f"{values[1]} of"
     opened.press("]")
     assert shown() == ["1"]
     assert line() == pytest.approx(272 * opened.frame / (rows_of(out, 1)[None].frames - 1), abs=0.01)

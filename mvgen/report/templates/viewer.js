@@ -89,6 +89,7 @@
     for (const legend of document.querySelectorAll("#legends p")) legend.hidden = legend.dataset.layer !== layer();
     $("source-figure").hidden = !$("beside").checked;
     for (const line of document.querySelectorAll(".signals:not([hidden]) .cursor")) line.setAttribute("transform", `translate(${272 * clip.places[index]} 0)`);
+    for (const now of document.querySelectorAll(".signals:not([hidden]) [data-values]")) now.textContent = `${now.dataset.values.split(" ")[clip.positions[index]].replace("-", "−")} of `;
     draw();
   }
 
@@ -216,6 +217,16 @@
   $("face").addEventListener("click", face);
   for (const control of [$("relief"), $("exaggerate")]) control.addEventListener("input", draw);
 
+  // A click into a chart of curves goes to the frame there: the slider does the same for keys.
+  for (const line of document.querySelectorAll(".signals .cursor")) {
+    const chart = line.ownerSVGElement;
+    chart.addEventListener("click", (event) => {
+      const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(line.parentNode.getScreenCTM().inverse()).x / 272;
+      const off = clip.places.map((each) => Math.abs(each - place));
+      frame.value = off.indexOf(Math.min(...off));
+      update();
+    });
+  }
   yaw.addEventListener("input", follow);
   for (const control of [yaw, frame, $("beside"), ...layerChoices]) control.addEventListener("input", update);
   chooser.addEventListener("input", () => choose(Number(chooser.value)));
