@@ -80,8 +80,80 @@ const makeSurface = (canvas, picture) => {
 
   return {
     load, paint, turnTo,
-    turnBy: (right, up) => turnTo(yaw + right, pitch + up),
     zoomTo: (to) => { zoom = to; },
     angles: () => ({ yaw: Math.round(yaw), pitch: Math.round(pitch) }),
   };
+};
+
+// The 3D figure and its controls. $ : element by id; redraw : asks for `paint` to be called soon
+const makeSurfaceView = ($, redraw) => {
+  const canvas = $("surface"), zoom = $("zoom"), surface = makeSurface(canvas, $("source"));
+  let clip = null;  // the one on the surface; null where there is none
+
+  function choose(chosen) {
+    clip = surface && chosen.surface ? chosen : null;
+    canvas.hidden = !clip;
+    $("no-surface").hidden = Boolean(clip);
+    $("no-surface").textContent = surface ? "This clip has no surface." : "No 3D view: this browser has no WebGL, or it is switched off.";
+    for (const control of document.querySelectorAll("#solid input, #solid button")) control.disabled = !clip;
+    if (clip) surface.load(clip.surface);
+    else $("surface-name").textContent = "";
+  }
+
+  // The texture is the picture of the source with its overlay, once that shows the frame.
+  function paint(frame) {
+    const shown = $("source").dataset;
+    if (!clip || shown.clip !== clip.clip || shown.frame !== String(frame)) return;
+    surface.paint(frame, $("relief").checked, $("exaggerate").checked);
+    canvas.dataset.frame = frame;
+    canvas.dataset.angles = Object.values(surface.angles()).join(" ");
+  }
+
+  function turnTo(yaw, pitch) {
+    surface.turnTo(yaw, pitch);
+    const [across, up] = Object.values(surface.angles()).map((value) => `${value > 0 ? "+" : ""}${value}°`.replace("-", "−"));
+    $("surface-name").textContent = `3D, yaw ${across}, pitch ${up}`;
+    canvas.ariaLabel = `The surface of subject ${clip.subject} in 3D, from yaw ${across}, pitch ${up}. Arrows turn it, plus and minus zoom, 0 faces it.`;
+    redraw();
+  }
+
+  function turn(right, up) {
+    const { yaw, pitch } = surface.angles();
+    turnTo(yaw + right, pitch + up);
+  }
+
+  function zoomBy(step) {
+    zoom.value = Number(zoom.value) + step;
+    surface.zoomTo(Number(zoom.value));
+    redraw();
+  }
+
+  const front = () => turnTo(0, 0);
+  const keys = {
+    ArrowLeft: () => turn(-5, 0), ArrowRight: () => turn(5, 0), ArrowUp: () => turn(0, 5), ArrowDown: () => turn(0, -5),
+    "+": () => zoomBy(0.25), "=": () => zoomBy(0.25), "-": () => zoomBy(-0.25), 0: front,
+  };
+  canvas.addEventListener("keydown", (event) => {
+    const act = keys[event.key];
+    if (act && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); event.stopPropagation(); act(); }
+  });
+
+  // Dragging turns it about both axes: half the width is a quarter of a turn.
+  let from = null;
+  canvas.addEventListener("pointerdown", (event) => {
+    from = { x: event.clientX, y: event.clientY, ...surface.angles() };
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (from === null) return;
+    const degree = canvas.clientWidth / 180;
+    turnTo(from.yaw + (from.x - event.clientX) / degree, from.pitch + (event.clientY - from.y) / degree);
+  });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { from = null; });
+  zoom.addEventListener("input", () => zoomBy(0));
+  $("face").addEventListener("click", front);
+  for (const control of [$("relief"), $("exaggerate")]) control.addEventListener("input", redraw);
+
+  // It follows the views until it is turned by itself.
+  return { choose, paint, follow: (yaw) => clip && turnTo(yaw, 0) };
 };

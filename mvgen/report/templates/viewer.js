@@ -5,7 +5,7 @@
   const stage = $("stage"), yaw = $("yaw"), frame = $("frame"), chooser = $("clip"), play = $("play");
   const layerChoices = [...document.querySelectorAll("input[name=layer]")];
   const pictures = new Map();  // data URI -> image, of the current clip
-  const solid = makeSurface($("surface"), $("source"));
+  const solid = makeSurfaceView($, () => draw());
   let clip, playing = false, last = 0, due = 0, waiting = false;
 
   const percent = (share) => `${Math.round(share * 100)} %`;
@@ -26,7 +26,7 @@
   function draw() {
     if (!waiting) {
       waiting = true;
-      requestAnimationFrame(() => { waiting = false; paint($("view"), view()); paint($("source"), clip.source); paintSurface(); });
+      requestAnimationFrame(() => { waiting = false; paint($("view"), view()); paint($("source"), clip.source); solid.paint(Number(frame.value)); });
     }
   }
 
@@ -42,36 +42,6 @@
     canvas.dataset.clip = clip.clip;
     canvas.dataset.view = shown.name;
     canvas.dataset.layer = layer();
-  }
-
-  // The texture of the surface is the picture of the source, with its overlay.
-  function paintSurface() {
-    const canvas = $("surface"), index = Number(frame.value);
-    if (!solid || !clip.surface || $("source").dataset.frame !== frame.value || $("source").dataset.clip !== clip.clip) return;
-    solid.paint(index, $("relief").checked, $("exaggerate").checked);
-    const { yaw: across, pitch: up } = solid.angles();
-    canvas.dataset.frame = index;
-    canvas.dataset.angles = `${across} ${up}`;
-  }
-
-  function turn(across, up) {
-    solid.turnBy(across, up);
-    nameSurface();
-    draw();
-  }
-
-  function nameSurface() {
-    const signed = (value) => `${value > 0 ? "+" : ""}${value}°`.replace("-", "−");
-    const { yaw: across, pitch: up } = solid.angles(), name = `yaw ${signed(across)}, pitch ${signed(up)}`;
-    $("surface-name").textContent = `3D, ${name}`;
-    $("surface").ariaLabel = `The surface of subject ${clip.subject} in 3D, from ${name}. Arrows turn it, plus and minus zoom, 0 faces it.`;
-  }
-
-  // The surface follows the view's angle until it is turned by itself.
-  function follow() {
-    if (!solid || !clip.surface) return;
-    solid.turnTo(view().yaw, 0);
-    nameSurface();
   }
 
   function update() {
@@ -126,18 +96,13 @@
     mark($("frame-ticks"), [...moments].sort(([a], [b]) => a - b).map(([at, names]) => [names.join(", ") + (clip.estimated && at === clip.apex ? ", estimated" : ""), at]), clip.frames.length);
     for (const name of ["far", "near", "longest"]) document.querySelector(`[data-scale=${name}]`).textContent = clip[name].toFixed(2);
     for (const shown of [...clip.views, clip.source]) picture(shown.sheet);
-    $("surface").hidden = !solid || !clip.surface;
-    $("no-surface").hidden = !$("surface").hidden;
-    $("no-surface").textContent = solid ? "This clip has no surface." : "No 3D view: this browser has no WebGL, or it is switched off.";
-    for (const control of document.querySelectorAll("#solid input, #solid button")) control.disabled = $("surface").hidden;
-    $("surface-name").textContent = "";
-    if (solid && clip.surface) solid.load(clip.surface);
-    follow();
+    solid.choose(clip);
+    solid.follow(view().yaw);
     update();
   }
 
   const within = (value, count) => (value + count) % count;
-  function step(slider, by) { slider.value = Number(slider.value) + by; if (slider === yaw) follow(); update(); }
+  function step(slider, by) { slider.value = Number(slider.value) + by; if (slider === yaw) solid.follow(view().yaw); update(); }
   function turnClip(by) { choose(within(Number(chooser.value) + by, blocks.length)); }
   function stepFrame(by) { frame.value = within(Number(frame.value) + by, clip.frames.length); update(); }
 
@@ -187,35 +152,10 @@
   surface.addEventListener("pointermove", (event) => {
     if (from === null) return;
     yaw.value = from.at - Math.round(((event.clientX - from.x) / surface.clientWidth) * clip.views.length);
-    follow();
+    solid.follow(view().yaw);
     update();
   });
   for (const end of ["pointerup", "pointercancel"]) surface.addEventListener(end, () => { from = null; });
-
-  const turns = {
-    ArrowLeft: () => turn(-5, 0), ArrowRight: () => turn(5, 0), ArrowUp: () => turn(0, 5), ArrowDown: () => turn(0, -5),
-    "+": () => zoom(0.25), "=": () => zoom(0.25), "-": () => zoom(-0.25), 0: face,
-  };
-  function zoom(by) { $("zoom").value = Number($("zoom").value) + by; solid.zoomTo(Number($("zoom").value)); draw(); }
-  function face() { solid.turnTo(0, 0); turn(0, 0); }
-
-  // Dragging the surface turns it about both axes; half its width is a quarter of a turn.
-  let at = null;
-  $("surface").addEventListener("keydown", (event) => {
-    const act = turns[event.key];
-    if (act && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); event.stopPropagation(); act(); }
-  });
-  $("surface").addEventListener("pointerdown", (event) => { at = event; $("surface").setPointerCapture(event.pointerId); });
-  $("surface").addEventListener("pointermove", (event) => {
-    if (at === null) return;
-    const degree = $("surface").clientWidth / 180;
-    turn((at.clientX - event.clientX) / degree, (event.clientY - at.clientY) / degree);
-    at = event;
-  });
-  for (const end of ["pointerup", "pointercancel"]) $("surface").addEventListener(end, () => { at = null; });
-  $("zoom").addEventListener("input", () => zoom(0));
-  $("face").addEventListener("click", face);
-  for (const control of [$("relief"), $("exaggerate")]) control.addEventListener("input", draw);
 
   // A click into a chart of curves goes to the frame there: the slider does the same for keys.
   for (const line of document.querySelectorAll(".signals .cursor")) {
@@ -227,7 +167,7 @@
       update();
     });
   }
-  yaw.addEventListener("input", follow);
+  yaw.addEventListener("input", () => solid.follow(view().yaw));
   for (const control of [yaw, frame, $("beside"), ...layerChoices]) control.addEventListener("input", update);
   chooser.addEventListener("input", () => choose(Number(chooser.value)));
   $("previous").addEventListener("click", () => turnClip(-1));
