@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from fake_build import FakeStages, list_clips, make_config, make_source
 from PIL import Image
 
 from mvgen.building.build import build
+from mvgen.core.config import BuildConfig
+from mvgen.core.records import BuiltClip, Clip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.report.page import write_report
 from mvgen.store import layout
 from mvgen.store.manifest import ViewRow, read_table
@@ -31,13 +34,34 @@ SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swi
 MARKUP = "<img src=x onerror=console.error(1)>"
 
 
+@dataclass(frozen=True)
+class LiftedStages(FakeStages):
+    """lifted : id of a clip whose skin comes nearer to the right, in the second frame"""
+
+    lifted: str = ""
+
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
+        still = FakeStages.builder(self, config, attention)
+
+        def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
+            built = still(clip, clock)
+            if clip.id != self.lifted:
+                return built
+            lift = np.zeros((len(clip.frames), 16, 16), np.float16)
+            lift[1] = np.linspace(0, 0.02, 16)
+            return replace(built, reconstruction=replace(built.reconstruction, lift=lift))
+
+        return build_one
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of five clips with a page."""
     folder = tmp_path_factory.mktemp("browser")
     root = make_source(folder / MARKUP)
     config = make_config(root, folder / "out", angles="-45,-15,15,45")
-    build(config, FakeStages(root, face=frozenset({list_clips(root)[1].id})))
+    clips = list_clips(root)
+    build(config, LiftedStages(root, face=frozenset({clips[1].id}), lifted=clips[2].id))
     write_report(folder / "out")
     return folder / "out"
 
@@ -335,6 +359,23 @@ def test_the_surface_plays(out: Path, opened: Opened) -> None:
     for frame in (0, 1, 2):
         playwright.expect(opened.page.locator("#surface")).to_have_attribute("data-frame", str(frame))
     opened.page.click("#play")
+
+
+def test_the_surface_is_that_of_the_frame(opened: Opened) -> None:
+    opened.page.select_option("#clip", "1")
+    opened.page.check("#relief")
+
+    def moved() -> float:
+        shapes = []
+        for frame in (0, 1):
+            opened.page.fill("#frame", str(frame))
+            shapes.append(opened.surface())
+        return float(np.abs(shapes[1] - shapes[0]).mean())
+
+    once = moved()
+    assert once > 0
+    opened.page.check("#exaggerate")
+    assert moved() > 3 * once
 
 
 def test_the_surface_has_the_texture_of_the_frame_and_overlay(opened: Opened) -> None:
