@@ -19,12 +19,8 @@ from mvgen.motion.registration import seen_in_all
 from mvgen.render.base import source_cosine
 from mvgen.render.mesh import mesh_from_depth, smooth_outline
 
-_LADDER = (
-    128,
-    96,
-    64,
-    48,
-)  # most vertices along a side, the best first; with the last, any clip fits a twelfth of the room
+# Most vertices along a side, the best first; with the last, any clip fits a twelfth of the room.
+_LADDER = (128, 96, 64, 48)
 _AWAY = 1.05  # the surface has to lie between the near and the far plane, whichever way it is turned
 
 
@@ -46,10 +42,11 @@ def show_surface(found: Reconstruction, frames: Sequence[int], grazing: float, r
             reach = float(np.linalg.norm(mesh.vertices - np.array(camera.pivot), axis=1).max())
         if not np.isfinite(reach):
             return None
+        places = (mesh.uv * (step / camera.size)).clip(0, 1)
         shown = {
             **_shape(mesh),
-            **_lift(found.lift, frames, mesh.uv / small.camera.size),
-            "places": _text(np.rint(mesh.uv.clip(0, small.camera.size) * (step / camera.size * 65535)), "<u2"),
+            **_lift(found.lift, frames, places),
+            "places": _text(np.rint(places * 65535), "<u2"),
             "seen": _text(_seen(found, grazing, mesh.uv * step), "u1"),
             "pivot": list(camera.pivot),
             "projection": projection(camera, _AWAY * reach).T.ravel().tolist(),
@@ -117,7 +114,7 @@ def _middle(camera: Camera, step: int) -> tuple[float, float] | None:
 
 def _shape(mesh: Mesh) -> dict[str, Any]:
     """Vertices, in steps of `unit`, and triangles."""
-    unit = float(np.abs(mesh.vertices).max()) / 32767
+    unit = float(np.abs(mesh.vertices).max()) / 32767 or 1.0
     return {
         "points": _text(np.rint(mesh.vertices / unit), "<i2"),
         "unit": unit,
