@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from fake_build import FakeStages, list_clips, make_config, make_source
 from PIL import Image
 
 from mvgen.building.build import build
+from mvgen.core.config import BuildConfig
+from mvgen.core.records import BuiltClip, Clip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.report.page import write_report
 from mvgen.store import layout
 from mvgen.store.manifest import ViewRow, read_table
@@ -25,7 +30,28 @@ pytestmark = [
 ]
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: uv sync")
 
+SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 MARKUP = "<img src=x onerror=console.error(1)>"
+
+
+@dataclass(frozen=True)
+class LiftedStages(FakeStages):
+    """lifted : id of a clip whose skin comes nearer to the right, in the second frame"""
+
+    lifted: str = ""
+
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
+        still = FakeStages.builder(self, config, attention)
+
+        def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
+            built = still(clip, clock)
+            if clip.id != self.lifted:
+                return built
+            lift = np.zeros((len(clip.frames), 16, 16), np.float16)
+            lift[1] = np.linspace(0, 0.02, 16)
+            return replace(built, reconstruction=replace(built.reconstruction, lift=lift))
+
+        return build_one
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +60,24 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     root = make_source(folder / MARKUP)
     config = make_config(root, folder / "out", angles="-45,-15,15,45")
-    build(config, FakeStages(root, face=frozenset({list_clips(root)[1].id})))
+    clips = list_clips(root)
+    build(config, LiftedStages(root, face=frozenset({clips[1].id}), lifted=clips[2].id))
     write_report(folder / "out")
     return folder / "out"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def driver() -> Iterator[Any]:
     playwright.expect.set_options(timeout=30_000)  # a busy machine is no error
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    with playwright.sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(driver: Any) -> Iterator[Any]:
+    opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *SOFTWARE_GL])
+    yield opened
+    opened.close()
 
 
 @dataclass
@@ -64,8 +96,8 @@ class Opened:
     def frame(self) -> int:
         return int(self.page.input_value("#frame"))
 
-    def press(self, *keys: str) -> None:
-        self.page.focus("#stage")
+    def press(self, *keys: str, on: str = "#stage") -> None:
+        self.page.focus(on)
         for key in keys:
             self.page.keyboard.press(key)
         self.drawn()
@@ -76,6 +108,21 @@ class Opened:
         expect.to_have_attribute("data-view", self.view)
         expect.to_have_attribute("data-frame", str(self.frame))
         expect.to_have_attribute("data-layer", self.page.input_value("input[name=layer]:checked"))
+
+    def surface(self) -> np.ndarray:
+        """(H, W, 3) float, pixels of the 3D view on the screen, once it shows the frame of the slider."""
+        self.drawn()
+        playwright.expect(self.page.locator("#surface")).to_have_attribute("data-frame", str(self.frame))
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate("() => document.activeElement.blur()")  # no outline around it
+        picture = Image.open(io.BytesIO(self.page.locator("#surface").screenshot())).convert("RGB")
+        return np.asarray(picture, float)
+
+    @property
+    def angles(self) -> tuple[int, int]:
+        """Yaw and pitch of the 3D view, degrees."""
+        across, up = self.page.get_attribute("#surface", "data-angles").split()
+        return int(across), int(up)
 
     def pixels(self, canvas: str) -> np.ndarray:
         """(S, S, 3) float, pixels of a canvas."""
@@ -186,10 +233,24 @@ def test_keys_do_everything(out: Path, opened: Opened) -> None:
 
 def test_every_control_is_reached_by_tab(opened: Opened) -> None:
     reached = []
-    for _ in range(14):
+    for _ in range(19):
         opened.page.keyboard.press("Tab")
         reached.append(opened.page.evaluate("document.activeElement.id || document.activeElement.name"))
-    wanted = ["clip", "previous", "next", "stage", "yaw", "frame", "play", "speed", "beside", "layer"]
+    solid = ["face", "zoom", "relief", "exaggerate"]
+    wanted = [
+        "clip",
+        "previous",
+        "next",
+        "stage",
+        "surface",
+        "yaw",
+        "frame",
+        "play",
+        "speed",
+        "beside",
+        *solid,
+        "layer",
+    ]
     assert [name for name in reached if name in wanted] == wanted
 
 
@@ -225,6 +286,15 @@ def test_the_curves_are_those_of_the_clip_and_the_cursor_is_at_its_frame(out: Pa
         opened.page.fill("#frame", str(frame))
         opened.drawn()
         assert line() == pytest.approx(272 * frame / last, abs=0.01)
+    shown_now = ".signals:not([hidden]) .chart:first-child [data-values] >> nth=0"
+    values = opened.page.get_attribute(shown_now, "data-values").split(" ")
+    assert len(values) == last + 1
+    assert opened.page.inner_text(shown_now).strip() == f"{values[last]} of"
+    chart = opened.page.locator(".signals:not([hidden]) .chart:first-child svg[role=img]")
+    scale = chart.bounding_box()["width"] / 320
+    chart.click(position={"x": scale * (44 + 272 / last), "y": scale * 60})
+    assert opened.frame == 1
+    assert opened.page.inner_text(shown_now).strip() == f"{values[1]} of"
     opened.press("]")
     assert shown() == ["1"]
     assert line() == pytest.approx(272 * opened.frame / (rows_of(out, 1)[None].frames - 1), abs=0.01)
@@ -243,6 +313,104 @@ def test_dragging_the_picture_turns_it(opened: Opened) -> None:
     opened.page.mouse.move(box["x"] + box["width"] * 0.5, middle)
     opened.drawn()
     assert opened.view == "+45°"
+
+
+def changed(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of pixels that differ."""
+    return float((np.abs(one - other).max(axis=-1) > 16).mean())
+
+
+def test_the_surface_turns_by_mouse_and_keys(opened: Opened) -> None:
+    start = opened.surface()
+    assert opened.angles == (15, 0)  # as the view
+    assert 0.1 < (start.max(axis=-1) > 16).mean() < 0.95  # there is a surface, and there is room around it
+    box = opened.page.locator("#surface").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    opened.page.mouse.move(x, y)
+    opened.page.mouse.down()
+    opened.page.mouse.move(x - box["width"] / 4, y + box["height"] / 9, steps=4)
+    opened.page.mouse.up()
+    dragged = opened.surface()
+    assert opened.angles == (60, 20)
+    assert changed(start, dragged) > 0.1
+    opened.page.mouse.move(x, y)
+    opened.press("ArrowRight", "ArrowUp", "ArrowUp", on="#surface")
+    turned = opened.surface()
+    assert opened.angles == (65, 30)
+    assert changed(dragged, turned) > 0.02
+    assert opened.view == "+15°"  # the views stay
+    opened.press("+", on="#surface")
+    assert changed(turned, opened.surface()) > 0.02
+    opened.press("-", "0", on="#surface")
+    opened.surface()
+    assert opened.angles == (0, 0)
+    opened.press("End")
+    opened.surface()
+    assert opened.angles == (45, 0)
+
+
+def test_the_surface_plays(out: Path, opened: Opened) -> None:
+    shown = []
+    for frame in range(4):
+        opened.page.fill("#frame", str(frame))
+        shown.append(opened.surface())
+    assert min(changed(one, other) for one, other in pairwise(shown)) > 0.1
+    opened.page.click("#play")
+    for frame in (0, 1, 2):
+        playwright.expect(opened.page.locator("#surface")).to_have_attribute("data-frame", str(frame))
+    opened.page.click("#play")
+
+
+def test_the_surface_is_that_of_the_frame(opened: Opened) -> None:
+    opened.page.select_option("#clip", "1")
+    opened.page.check("#relief")
+
+    def moved() -> float:
+        shapes = []
+        for frame in (0, 1):
+            opened.page.fill("#frame", str(frame))
+            shapes.append(opened.surface())
+        return float(np.abs(shapes[1] - shapes[0]).mean())
+
+    once = moved()
+    assert once > 0
+    opened.page.check("#exaggerate")
+    assert moved() > 3 * once
+
+
+def test_the_surface_has_the_texture_of_the_frame_and_overlay(opened: Opened) -> None:
+    opened.press("0", on="#surface")
+    plain = opened.surface()
+    size = plain.shape[1::-1]
+    source = np.asarray(Image.fromarray(opened.pixels("source").astype(np.uint8)).resize(size), float)
+    inner = np.s_[
+        size[1] // 4 : -(size[1] // 4), size[0] // 4 : -(size[0] // 4), 2
+    ]  # blue, which the mark has least of
+    assert np.corrcoef(plain[inner].ravel(), source[inner].ravel())[0, 1] > 0.4
+    opened.page.check("input[value=depth]")
+    assert changed(plain, opened.surface()) > 0.1
+    opened.page.check("#relief")
+    shape = opened.surface()
+    assert changed(plain, shape) > 0.02
+    opened.page.fill("#frame", "0")
+    assert changed(shape, opened.surface()) == 0  # nothing of the picture, and this surface stays
+
+
+def test_without_webgl_the_page_says_so_and_the_rest_works(out: Path, driver: Any) -> None:
+    browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-3d-apis"])
+    page = browser.new_page()
+    tab = Opened(page)
+    page.on("console", lambda message: tab.told.append(message.text))
+    page.on("pageerror", lambda error: tab.told.append(str(error)))
+    page.goto((out / layout.REPORT).as_uri())
+    tab.drawn()
+    assert page.inner_text("#no-surface").startswith("No 3D view: this browser has no WebGL")
+    assert not page.is_visible("#surface")
+    assert page.is_disabled("#zoom")
+    tab.press("End")
+    assert tab.view == "+45°"
+    browser.close()
+    assert tab.told == []
 
 
 @pytest.mark.parametrize("opened", [{"viewport": {"width": 360, "height": 740}}], indirect=True)

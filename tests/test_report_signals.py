@@ -17,6 +17,7 @@ from mvgen.report.charts import curve_chart, marks
 from mvgen.report.page import write_report
 from mvgen.report.signals import ACTIONS, _actions, show_signals
 from mvgen.store import layout
+from mvgen.store.arrays import read_maps
 from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import read_table
 
@@ -97,6 +98,12 @@ def test_every_clip_that_is_shown_has_its_curves_and_its_largest_jump(store: Pat
             "jump",
             "residual",
         ]
+        frontal = read_maps(store, shown.row)
+        lengths = np.linalg.norm(frontal.flow.frames[:, np.isfinite(frontal.depth)], axis=-1)
+        assert [curve.name for curve in shown.flow.curves] == ["95th percentile", "median"]
+        assert shown.flow.curves[0].highest == pytest.approx(np.quantile(lengths, 0.95, axis=1).max())
+        assert shown.flow.curves[1].highest == pytest.approx(np.median(lengths, axis=1).max())
+        assert shown.flow.curves[0].points[0][1] == 1 - shown.flow.axis.place(0)  # no frame before the first
         assert shown.moved.curves[0].highest == shown.row.head_pixels
         signals = read_signals(store, next(row for row in rows if row.clip == clip))
         assert shown.actions is not None

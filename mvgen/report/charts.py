@@ -61,10 +61,11 @@ class Curve:
     """A value in every frame, on a chart of size 1 x 1 with y pointing down.
 
     points : (x, y) of every frame; band : outline of one standard deviation around them, empty where unknown
-    highest : the value farthest from 0, with its sign
+    values : in every frame; highest : the one farthest from 0, with its sign
     """
 
     name: str
+    values: tuple[float, ...]
     points: tuple[tuple[float, float], ...]
     band: tuple[tuple[float, float], ...]
     highest: float
@@ -111,7 +112,13 @@ def curve_chart(
     return CurveChart(
         axis,
         tuple(
-            Curve(name, tuple(drawn(each)), tuple(band(name, each)), float(each[np.abs(each).argmax()]))
+            Curve(
+                name,
+                values=tuple(each.tolist()),
+                points=tuple(drawn(each)),
+                band=tuple(band(name, each)),
+                highest=float(each[np.abs(each).argmax()]),
+            )
             for name, each in known.items()
         ),
     )

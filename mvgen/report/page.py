@@ -16,14 +16,17 @@ from mvgen import __version__
 from mvgen.core.config import file_digest
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
-from mvgen.report import facts, layers, signals, viewer
+from mvgen.report import facts, layers, signals, surface, viewer
 from mvgen.report.charts import bin_edges
 from mvgen.store import layout
 from mvgen.store.about import read_about, stored_config
 from mvgen.store.checks import inside
+from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import ViewRow, read_failures, read_table
 
-_PICTURES = 26_000_000  # limit on the characters of all images: a page has to stay below 30 MB
+# Limits on the characters of all images and of all surfaces: a page has to stay below 30 MB.
+_PICTURES, _SURFACES = 21_000_000, 5_000_000
+_SCRIPTS = ("vendor/three.min.js", "surface.js", "viewer.js")
 _TEMPLATES = Path(__file__).parent / "templates"
 _HEAD = 4096  # bytes at the start of a page that contain the digest of its store
 
@@ -39,13 +42,21 @@ def write_report(out: Path) -> Path:
     rows = read_table(out / layout.TABLE)
     found = facts.gather(out, about, rows, read_failures(out / layout.FAILURES))
     chosen = viewer.choose_clips(rows)
-    clips = [viewer.show_clip(out, of_clip, _PICTURES // len(chosen)) for of_clip in _by_clip(rows, chosen)]
+    grazing = float(_config(about)["render"]["grazing"])
+    clips = [_show_clip(out, of_clip, grazing, len(chosen)) for of_clip in _by_clip(rows, chosen)]
     charts = [signals.show_signals(out, of_clip) for of_clip in _by_clip(rows, chosen)]
     page = render(found, clips, file_digest(out / layout.DATASET), charts)
     path = inside(out, layout.REPORT)
     with disk_errors(out):
         write_atomically(path, page.encode())
     return path
+
+
+def _show_clip(out: Path, rows: Sequence[ViewRow], grazing: float, clips: int) -> dict[str, Any]:
+    """Images and surface of one of so many clips."""
+    shown = viewer.show_clip(out, rows, _PICTURES // clips)
+    found = read_geometry(out, rows[0])
+    return {**shown, "surface": surface.show_surface(found, shown["positions"], grazing, _SURFACES // clips)}
 
 
 def is_current(out: Path) -> bool:
@@ -73,9 +84,8 @@ def render(
     clips : as `viewer.show_clip` gives them; digest : sha256 of the store's `dataset.json`
     charts : of the same clips
     """
-    # Everything is escaped except these two files of the template.
-    style, script = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "viewer.js"))
-    template = _environment().get_template("page.html")
+    style, *scripts = (own_file(name) for name in ("page.css", *_SCRIPTS))
+    template = environment().get_template("page.html")
     return template.render(
         facts=found,
         config=_config(found.about),
@@ -84,8 +94,8 @@ def render(
         digest=digest,
         version=__version__,
         style=style,
-        script=script,
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        scripts=scripts,
+        script_digests=[_digest(script) for script in scripts],
         depth_colours=layers.depth_legend(),
         heat_colours=layers.heat_legend(),
         max_lines=facts.MAX_LINES,
@@ -93,18 +103,29 @@ def render(
     )
 
 
+def own_file(name: str) -> Markup:
+    """A style sheet or script of ours, which is not escaped."""
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _digest(script: str) -> str:
+    """A script as a Content-Security-Policy allows it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates of the pages: whatever they are filled with is escaped."""
+    made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["edges"] = bin_edges
-    environment.filters["points"] = _points
-    return environment
+    made.filters["edges"] = bin_edges
+    made.filters["points"] = _points
+    return made
 
 
 def _points(points: Iterable[tuple[float, float]]) -> str:

@@ -1,4 +1,4 @@
-"""Head pose and facial actions of a clip as curves for the page, and how well its frames are registered."""
+"""Head pose, facial actions and flow of a clip as curves for the page, and how well its frames are registered."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mvgen.core.records import Signals
+from mvgen.core.records import Floats, Mask, Signals
 from mvgen.faces.quality import compare
 from mvgen.report.charts import CurveChart, Mark, curve_chart, marks
 from mvgen.store.arrays import read_maps
@@ -26,6 +27,7 @@ class ClipSignals:
 
     turn : degrees; shift : crop pixels; both None where the head's motion is not known
     actions : crop pixels, the strongest ones; None where none is seen
+    flow : length of the optical flow from the frame before, crop pixels, over the face
     moved : how far registration moved each frame, and the face as a whole jumps after it, crop pixels
     residual : of each frame after it, grey levels of 255
     scale : smallest and largest; NaN where it is not known
@@ -36,6 +38,7 @@ class ClipSignals:
     turn: CurveChart | None
     shift: CurveChart | None
     actions: CurveChart | None
+    flow: CurveChart
     moved: CurveChart
     residual: CurveChart
     scale: tuple[float, float]
@@ -48,7 +51,8 @@ def show_signals(out: Path, rows: Sequence[ViewRow]) -> ClipSignals:
     """The signals of one clip. rows : of the clip. Raises StoreError when a file is missing or damaged."""
     row = next(row for row in rows if row.yaw is None)
     signals = read_signals(out, row)
-    face = np.isfinite(read_maps(out, row, flow="none").depth)
+    maps = read_maps(out, row)
+    face = np.isfinite(maps.depth)
     likeness = compare(read_frames(out, row), row.onset_index, face)
     known = bool(np.isfinite(signals.scale).all())
     moments = {"onset": row.onset_index, "apex": row.apex_index, "offset": row.offset_index}
@@ -57,6 +61,7 @@ def show_signals(out: Path, rows: Sequence[ViewRow]) -> ClipSignals:
         turn=curve_chart({"yaw": signals.yaw, "pitch": signals.pitch, "roll": signals.roll}) if known else None,
         shift=curve_chart({"right": signals.dx, "down": signals.dy}) if known else None,
         actions=_actions(signals),
+        flow=curve_chart(_flow(maps.flow.frames, face)),
         moved=curve_chart({"moved by": read_head_length(out, row), "jump": likeness.jump}),
         residual=curve_chart({"residual": likeness.residual}),
         scale=(float(signals.scale.min()), float(signals.scale.max())),
@@ -64,6 +69,13 @@ def show_signals(out: Path, rows: Sequence[ViewRow]) -> ClipSignals:
         marks=marks(moments, row.frames),
         seconds=(row.frames - 1) / row.fps,
     )
+
+
+def _flow(flow: NDArray[np.float32], face: Mask) -> dict[str, Floats]:
+    """Lengths of flow (T-1, S, S, 2) over a face (S, S): (T,) each, 0 in the first frame, which has none before it."""
+    lengths = np.linalg.norm(flow[:, face], axis=-1)
+    found = np.quantile(lengths, (0.95, 0.5), axis=1) if lengths.size else np.zeros((2, len(flow)))
+    return {name: np.r_[0.0, each] for name, each in zip(("95th percentile", "median"), found, strict=True)}
 
 
 def _actions(signals: Signals) -> CurveChart | None:

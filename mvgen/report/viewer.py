@@ -105,6 +105,7 @@ def _about(row: ViewRow, frames: Sequence[int]) -> dict[str, Any]:
         "emotion": row.emotion,
         "label": row.label or NO_CLASS,
         "split": row.split,
+        "positions": list(frames),
         "sampled": len(frames) < row.frames,
         "frames": [row.frame_names[index] for index in frames],
         "seconds": [index / row.fps for index in frames],
@@ -153,23 +154,25 @@ def _sheet(out: Path, row: ViewRow, frames: Sequence[int], side: int) -> str:
     columns = _columns(len(frames))
     sheet = Pillow.new("RGB", (columns * side, math.ceil(len(frames) / columns) * side))
     for index, pixels in enumerate(colour):
-        sheet.paste(_resized(Pillow.fromarray(pixels), side), (index % columns * side, index // columns * side))
-    return _data_uri(sheet, "WEBP", _QUALITY)
+        sheet.paste(resized(Pillow.fromarray(pixels), side), (index % columns * side, index // columns * side))
+    return data_uri(sheet, "WEBP", _QUALITY)
 
 
 def _layer(name: str, layer: layers.Layer, side: int) -> str:
     """A layer as a data URI: the mask at the size of the frames, the smooth layers at half of it."""
     picture = Pillow.fromarray(layer, "RGBA")
     if name == "unseen":
-        return _data_uri(_resized(picture, side), "PNG")
-    return _data_uri(_resized(picture, side // 2), "WEBP", _LAYER_QUALITY)
+        return data_uri(resized(picture, side), "PNG")
+    return data_uri(resized(picture, side // 2), "WEBP", _LAYER_QUALITY)
 
 
-def _resized(picture: Pillow.Image, side: int) -> Pillow.Image:
+def resized(picture: Pillow.Image, side: int) -> Pillow.Image:
+    """A picture at another side, pixels."""
     return picture if picture.width == side else picture.resize((side, side), Pillow.Resampling.LANCZOS)
 
 
-def _data_uri(picture: Pillow.Image, image_format: str, quality: int = 0) -> str:
+def data_uri(picture: Pillow.Image, image_format: str, quality: int = 0) -> str:
+    """A picture as a data URI. image_format : as Pillow names it; quality : of WEBP"""
     buffer = io.BytesIO()
     options = {"quality": quality, "method": 2} if image_format == "WEBP" else {}
     picture.save(buffer, format=image_format, **options)

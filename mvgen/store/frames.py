@@ -43,7 +43,7 @@ _LEVEL = 1  # of ISA-L's 0 to 3: 2 and 3 take longer and are no smaller on filte
 # the neighbouring codes (composite, algorithmicallyEnhanced) would pass for a photograph. The packet says the rest.
 # Source: https://cv.iptc.org/newscodes/digitalsourcetype, edition of 2024-10-23.
 SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeSynthetic"
-_PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
  xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmp:CreatorTool="mvgen"
@@ -87,13 +87,13 @@ def _jpeg_bytes(picture: Image, quality: int) -> bytes:
 @cache
 def _jpeg_mark() -> bytes:
     """The packet as an APP1 segment."""
-    content = b"http://ns.adobe.com/xap/1.0/\0" + _PACKET
+    content = b"http://ns.adobe.com/xap/1.0/\0" + PACKET
     return b"\xff\xe1" + struct.pack(">H", 2 + len(content)) + content
 
 
 @cache
 def _png_mark() -> bytes:
-    return _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + _PACKET)
+    return _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + PACKET)
 
 
 def _marked_jpeg(content: bytes) -> bytes:

@@ -5,6 +5,7 @@
   const stage = $("stage"), yaw = $("yaw"), frame = $("frame"), chooser = $("clip"), play = $("play");
   const layerChoices = [...document.querySelectorAll("input[name=layer]")];
   const pictures = new Map();  // data URI -> image, of the current clip
+  const solid = makeSurfaceView($, () => draw());
   let clip, playing = false, last = 0, due = 0, waiting = false;
 
   const percent = (share) => `${Math.round(share * 100)} %`;
@@ -25,7 +26,7 @@
   function draw() {
     if (!waiting) {
       waiting = true;
-      requestAnimationFrame(() => { waiting = false; paint($("view"), view()); paint($("source"), clip.source); });
+      requestAnimationFrame(() => { waiting = false; paint($("view"), view()); paint($("source"), clip.source); solid.paint(Number(frame.value)); });
     }
   }
 
@@ -38,6 +39,7 @@
     context.drawImage(sheet, left, top, side, side, 0, 0, side, side);
     if (over) context.drawImage(over, 0, 0, side, side);  // some layers are smaller than the frames
     canvas.dataset.frame = index;
+    canvas.dataset.clip = clip.clip;
     canvas.dataset.view = shown.name;
     canvas.dataset.layer = layer();
   }
@@ -57,6 +59,7 @@
     for (const legend of document.querySelectorAll("#legends p")) legend.hidden = legend.dataset.layer !== layer();
     $("source-figure").hidden = !$("beside").checked;
     for (const line of document.querySelectorAll(".signals:not([hidden]) .cursor")) line.setAttribute("transform", `translate(${272 * clip.places[index]} 0)`);
+    for (const now of document.querySelectorAll(".signals:not([hidden]) [data-values]")) now.textContent = `${now.dataset.values.split(" ")[clip.positions[index]].replace("-", "−")} of `;
     draw();
   }
 
@@ -93,11 +96,13 @@
     mark($("frame-ticks"), [...moments].sort(([a], [b]) => a - b).map(([at, names]) => [names.join(", ") + (clip.estimated && at === clip.apex ? ", estimated" : ""), at]), clip.frames.length);
     for (const name of ["far", "near", "longest"]) document.querySelector(`[data-scale=${name}]`).textContent = clip[name].toFixed(2);
     for (const shown of [...clip.views, clip.source]) picture(shown.sheet);
+    solid.choose(clip);
+    solid.follow(view().yaw);
     update();
   }
 
   const within = (value, count) => (value + count) % count;
-  function step(slider, by) { slider.value = Number(slider.value) + by; update(); }
+  function step(slider, by) { slider.value = Number(slider.value) + by; if (slider === yaw) solid.follow(view().yaw); update(); }
   function turnClip(by) { choose(within(Number(chooser.value) + by, blocks.length)); }
   function stepFrame(by) { frame.value = within(Number(frame.value) + by, clip.frames.length); update(); }
 
@@ -147,10 +152,22 @@
   surface.addEventListener("pointermove", (event) => {
     if (from === null) return;
     yaw.value = from.at - Math.round(((event.clientX - from.x) / surface.clientWidth) * clip.views.length);
+    solid.follow(view().yaw);
     update();
   });
   for (const end of ["pointerup", "pointercancel"]) surface.addEventListener(end, () => { from = null; });
 
+  // A click into a chart of curves goes to the frame there: the slider does the same for keys.
+  for (const line of document.querySelectorAll(".signals .cursor")) {
+    const chart = line.ownerSVGElement;
+    chart.addEventListener("click", (event) => {
+      const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(line.parentNode.getScreenCTM().inverse()).x / 272;
+      const off = clip.places.map((each) => Math.abs(each - place));
+      frame.value = off.indexOf(Math.min(...off));
+      update();
+    });
+  }
+  yaw.addEventListener("input", () => solid.follow(view().yaw));
   for (const control of [yaw, frame, $("beside"), ...layerChoices]) control.addEventListener("input", update);
   chooser.addEventListener("input", () => choose(Number(chooser.value)));
   $("previous").addEventListener("click", () => turnClip(-1));
