@@ -12,7 +12,9 @@ from mvgen.commands.settings import takes_settings
 from mvgen.core.settings import by_part, load_config
 
 
-@takes_settings("angles", "size", "weights", "depth_onnx", "depth_onnx_input", "depth_onnx_output", "device")
+@takes_settings(
+    "angles", "size", "detector", "weights", "depth_onnx", "depth_onnx_input", "depth_onnx_output", "device"
+)
 def reconstruct(
     *,
     images: Annotated[list[Path], typer.Argument(help="photographs", show_default=False)],

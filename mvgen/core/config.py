@@ -127,6 +127,16 @@ class CameraConfig(_Part):
         return self
 
 
+class FaceConfig(_Part):
+    """How the face of a clip is found."""
+
+    detector: Literal["mtcnn", "blazeface"] = Field(
+        default="mtcnn",
+        description="face detector: mtcnn (also finds small faces), or blazeface (faster, for faces that fill a fifth "
+        "of the picture or more)",
+    )
+
+
 class RegistrationConfig(_Part):
     """How the frames of a clip are aligned with its onset frame."""
 
@@ -261,6 +271,7 @@ class BuildConfig(BaseModel):
     source: SourceConfig = SourceConfig()
     split: SplitConfig = SplitConfig()
     camera: CameraConfig = CameraConfig()
+    face: FaceConfig = FaceConfig()
     registration: RegistrationConfig = RegistrationConfig()
     geometry: GeometryConfig = GeometryConfig()
     render: RenderConfig = RenderConfig()
