@@ -176,11 +176,6 @@ def test_torch_reads_the_same_points_as_openvino() -> None:
     np.testing.assert_allclose(exact[1].numpy(), cpu[1], atol=0.01)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_gpu_reads_the_same_points() -> None:
-    np.testing.assert_allclose(FaceMesh("cuda").find(crops()).points, found().points, atol=0.1)
-
-
 def test_openvino_does_not_report_to_anybody() -> None:
     mesh()
     assert not hasattr(sys.modules["openvino_telemetry"], "Telemetry")
