@@ -13,7 +13,8 @@ from mvgen.core.files import blazeface_weights
 from mvgen.core.records import Image
 from mvgen.faces.blazeface import BlazeFace, anchors, merged
 from mvgen.faces.crop import track_face
-from mvgen.faces.detection import Faces, get_detector
+from mvgen.faces.detection import Faces
+from mvgen.faces.detectors import get_detector
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.faces.graph_torch import TorchBackend
 from mvgen.faces.landmarks import find_landmarks

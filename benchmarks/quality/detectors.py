@@ -24,7 +24,8 @@ from mvgen.core.config import FaceConfig
 from mvgen.core.errors import ClipError, ConfigError
 from mvgen.core.records import Image
 from mvgen.faces.crop import track_face
-from mvgen.faces.detection import Detector, get_detector
+from mvgen.faces.detection import Detector
+from mvgen.faces.detectors import get_detector
 from mvgen.faces.face_mesh import FaceMesh
 from mvgen.faces.landmarks import Landmarker, find_landmarks
 from mvgen.pipeline.reconstruct import read_photograph

@@ -8,7 +8,7 @@ Source: Zhang et al., Joint Face Detection and Alignment using Multitask Cascade
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +36,11 @@ class Faces:
 
 
 class Detector(Protocol):
-    """A detector of faces with five points: of `get_detector`, or one that returns known faces."""
+    """A detector of faces with five points: see `mvgen.faces.detectors`, or one that returns known faces."""
 
     def detect(self, image: Image) -> Faces:
         """The faces of one (H, W, 3) image."""
         ...
-
-
-def get_detector(name: Literal["mtcnn", "blazeface"], device: str) -> Detector:
-    """The detector of that name, see `mvgen.core.config.FaceConfig`."""
-    if name == "mtcnn":
-        return FaceDetector(device)
-    from mvgen.faces.blazeface import BlazeFace
-
-    return BlazeFace(device)
 
 
 class FaceDetector:

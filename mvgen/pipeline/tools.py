@@ -50,7 +50,7 @@ class Tools:
         attention : the head that `fit_attention_for` gave, as safetensors; None before there is one
         Raises WeightsError for weights that do not fit, MissingPartError where a library of the renderer is missing.
         """
-        from mvgen.faces.detection import get_detector
+        from mvgen.faces.detectors import get_detector
         from mvgen.faces.face_mesh import FaceMesh
         from mvgen.morphable.model import face_model
 
