@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from factories import EllipsoidEstimator, astronaut
-from fake_build import FakeStages, make_config, make_source
+from factories import EllipsoidEstimator, astronaut, known_tools
+from fake_build import FakeStages, list_clips, make_config, make_source
 from numpy.typing import NDArray
+from photograph_build import smiling
 
 import mvgen
 from mvgen.building.build import build
@@ -24,6 +26,7 @@ from mvgen.depth.onnx_estimator import OnnxEstimator
 from mvgen.depth.onnx_model import OnnxModel
 from mvgen.morphable.model import face_model
 from mvgen.morphable.rasterise import fit_image, rasterise, vertex_normals
+from mvgen.pipeline.clip import build_clip
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -142,6 +145,20 @@ def test_a_clip_asks_the_model_once_and_shows_its_first_frame(tmp_path: Path) ->
     assert estimator.predict(crops[:0], mean_fit()[None]).depth.shape == (0, SIZE, SIZE)
 
 
+@pytest.mark.slow
+def test_a_whole_clip_asks_the_model_once(tmp_path: Path) -> None:
+    depth = np.nan_to_num(fit_image(CAMERA, bumped()[0])[..., 0], nan=-2.0)
+    model = OnnxModel(write_model(tmp_path / "a.onnx", [[0.0, 0.0, 0.0]], constant=-depth))
+    asked: list[int] = []
+    estimator = OnnxEstimator(FitNetwork(), lambda crop: asked.append(1) or model(crop))  # type: ignore[arg-type]
+    clip = list_clips(make_source(tmp_path / "root", subjects=1, clips=1))[0]
+    config = load_config(None, by_part({"size": SIZE, "angles": "30"}))
+    tools = replace(known_tools(), estimator=estimator)
+    built = build_clip(clip, smiling(len(clip.frames), 1, 0), config, tools)
+    assert len(asked) == 1
+    assert np.isfinite(built.reconstruction.depth.depth).any()
+
+
 def test_where_something_hides_the_face_the_fit_is_kept(tmp_path: Path) -> None:
     class Half(FitNetwork):
         def predict(self, crops: Image, fit: NDArray[np.float32]) -> FacePrediction:
@@ -207,6 +224,26 @@ def external(path: Path) -> Path:
 def test_a_file_that_is_no_such_model_is_refused_by_name(tmp_path: Path, make: Any, message: str) -> None:
     make(tmp_path / "a.onnx")
     with pytest.raises(WeightsError, match=rf"depth model .*a\.onnx .*{message}.*; give another --depth-onnx"):
+        OnnxModel(tmp_path / "a.onnx")
+
+
+def test_a_model_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mvgen.depth.onnx_model._SECONDS", 0.5)
+    helper, kind = onnx.helper, onnx.TensorProto
+    model = onnx.load(write_model(tmp_path / "a.onnx"))
+    values = [("count", kind.INT64, []), ("go", kind.BOOL, []), ("before", kind.FLOAT, None)]
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Neg", ["before"], ["after"])],
+        "body",
+        [helper.make_tensor_value_info(*value) for value in values],
+        [helper.make_tensor_value_info("on", kind.BOOL, []), helper.make_tensor_value_info("after", kind.FLOAT, None)],
+    )
+    loop = helper.make_node("Loop", ["", "yes", "map"], ["last"], body=body)
+    model.graph.node.append(loop)
+    model.graph.initializer.append(helper.make_tensor("yes", kind.BOOL, [], [True]))
+    model.graph.output[0].name = "last"
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match=r"a\.onnx cannot be run: one picture takes over 0.5 seconds"):
         OnnxModel(tmp_path / "a.onnx")
 
 

@@ -67,7 +67,7 @@ class OnnxEstimator:
         return np.asarray(fit[..., 0] + damp_tilt(torch.from_numpy(added)[None])[0].numpy(), np.float32)
 
     def _map(self, crop: Image) -> Arrays:
-        """The model's map. It is kept for the next call: registration and geometry look at the same picture."""
+        """The model's map. It is kept for the next call: registration and geometry mostly look at the same picture."""
         key = crop.tobytes()
         if self._last is None or self._last[0] != key:
             self._last = key, self._model(crop)

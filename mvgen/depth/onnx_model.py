@@ -6,6 +6,7 @@ so that a model that cannot be used is refused before the first clip.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ Arrays = NDArray[np.float32]
 _LARGEST_FILE = (2 << 30) - 1  # bytes: no larger protobuf can be read
 # Side of the input where the file leaves it open: a multiple of 32, as U-nets need, and of 14, as vision transformers.
 _FREE_SIDE, _LARGEST_SIDE = 448, 2048
+_SECONDS = 120.0  # for one picture: large models take seconds on one core
 _TOKENS = 1800  # MoGe-2 takes their number as a second input; the middle of its range
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 # What is subtracted from RGB in [0, 1], and by what it is divided then.
@@ -71,7 +73,7 @@ class OnnxModel:
         """The outputs that are pictures of one or three channels, by name."""
         fed = {self._input.name: _picture(crop, self._input, self._scale), **self._others}
         try:
-            found = self._session.run(None, fed)
+            found = _run(self._session, fed)
         except Exception as error:  # ONNX Runtime's errors have no common type
             raise self._unusable(f"cannot be run: {_first_line(error)}") from None
         named = zip((output.name for output in self._session.get_outputs()), found, strict=True)
@@ -180,6 +182,30 @@ def _session(path: Path, content: bytes, device: str) -> Any:
         )
     except Exception as error:  # as in `OnnxModel._maps`
         raise _unusable(path, f"cannot be loaded by ONNX Runtime: {_first_line(error)}") from None
+
+
+def _run(session: Any, fed: dict[str, Any]) -> list[Any]:
+    """Outputs of a model. Raises an error of ONNX Runtime, or TimeoutError: a stranger's loop may never end."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        options.terminate = True
+
+    timer = threading.Timer(_SECONDS, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        return list(session.run(None, fed, options))
+    except Exception:
+        if late.is_set():
+            raise TimeoutError(f"one picture takes over {_SECONDS:g} seconds") from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def _picture(crop: Image, wanted: _Input, scale: PictureScale) -> NDArray[Any]:
