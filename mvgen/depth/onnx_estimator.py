@@ -51,6 +51,7 @@ class OnnxEstimator:
         seen = self._network.predict(crops, fit)
         if len(crops) == 0:
             return seen
+        # As many as there are fits: one, or one for each crop.
         each = [self._surface(*one) for one in zip(crops, fit, seen.face, strict=False)]
         return FacePrediction(np.broadcast_to(np.stack(each), seen.face.shape), seen.face)
 
