@@ -21,7 +21,8 @@ from skimage.data import astronaut
 from mvgen.core.files import face_mesh_tables, face_mesh_weights
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import FaceDetector
-from mvgen.faces.face_mesh_backend import INPUT_SIZE, get_backend
+from mvgen.faces.face_mesh import INPUT_SIZE
+from mvgen.faces.network_backends import get_backend
 
 _CONNECTIONS = "mediapipe/python/solutions/face_mesh_connections.py"
 _SHIFTS = (-6, 0, 6)  # pixels

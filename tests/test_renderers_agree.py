@@ -217,17 +217,6 @@ def test_frames_do_not_depend_on_one_another() -> None:
     assert project_texture(seen, crops[:0]).shape == (0, SIZE, SIZE, 3)
 
 
-@pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="needs a GPU")
-def test_a_gpu_sees_what_a_cpu_sees() -> None:
-    for camera in (ORTHOGRAPHIC.at(30.0), ORTHOGRAPHIC.at(-40.0, 5.0), PINHOLE.at(25.0)):
-        mesh = face(camera.at(0.0))
-        mine, other = (GridRenderer(device).render(mesh, camera, 70.0) for device in ("cpu", "cuda"))
-        assert_same(mine, other)
-        again = GridRenderer("cuda").render(mesh, camera, 70.0)
-        np.testing.assert_array_equal(other.depth, again.depth)
-        np.testing.assert_array_equal(other.coverage, again.coverage)
-
-
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a GPU")
 def test_a_missing_gpu_is_a_message() -> None:
     with pytest.raises(ConfigError, match="mvgen doctor"):

@@ -81,7 +81,7 @@ _loaded: dict[str, Any] = {}
 def _tools(config: BuildConfig) -> Any:
     from mvgen.pipeline.tools import Tools
 
-    key = f"{config.geometry.weights} {config.run.device} {config.render.renderer}"
+    key = f"{config.face} {config.geometry} {config.run.device} {config.render.renderer}"
     if key not in _loaded:
         _loaded.clear()  # one set of networks is enough to hold
         _loaded[key] = Tools.load(config)

@@ -40,6 +40,7 @@ def build(
       mvgen build --config configs/default.yaml --dataset samm --root SAMM --format png
       mvgen build --dataset casme2 --root CASME2 --out out --engine ray --address auto --workers 64
       mvgen build --dataset casme2 --root CASME2 --out out --shard 2/8
+      mvgen build --dataset casme2 --root CASME2 --out out --depth-onnx depth.onnx --depth-onnx-input unit
     """
     settings = load_config(config, by_part(flags))
     part = None if shard is None else Shard.parse(shard)

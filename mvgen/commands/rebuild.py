@@ -24,6 +24,7 @@ _SHOWN = 20
     "annotations",
     "workers",
     weights="depth weights, if the recipe has its own",
+    depth_onnx="monocular depth or normal model (.onnx), if the recipe has one",
     flow_weights="RAFT weights, if the recipe has its own",
     device="device that the networks run on  [default: the recipe's]",
 )

@@ -12,7 +12,9 @@ from mvgen.commands.settings import takes_settings
 from mvgen.core.settings import by_part, load_config
 
 
-@takes_settings("angles", "size", "weights", "device")
+@takes_settings(
+    "angles", "size", "detector", "weights", "depth_onnx", "depth_onnx_input", "depth_onnx_output", "device"
+)
 def reconstruct(
     *,
     images: Annotated[list[Path], typer.Argument(help="photographs", show_default=False)],
@@ -28,6 +30,7 @@ def reconstruct(
     Examples:
       mvgen reconstruct photo.jpg --out faces
       mvgen reconstruct a.jpg b.png --out faces --angles -30,-15,15,30 --size 512
+      mvgen reconstruct photo.jpg --out faces --depth-onnx depth.onnx
     """
     settings = load_config(config, by_part(flags))
     from mvgen.pipeline.reconstruct import reconstruct as run_reconstruct

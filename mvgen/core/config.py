@@ -26,8 +26,11 @@ Geometry = Literal["clip", "model", "per-frame"]
 _SWEEP: Any = "-45:45:10"
 _CAMERAS: Any = "HS"
 
-# The parts that have weights.
-WEIGHTS = ("geometry", "flow")
+# How a model of the user's expects its picture: the range of RGB in it, or ImageNet's normalisation.
+PictureScale = Literal["imagenet", "unit", "symmetric", "byte"]
+
+# The settings that name a file of weights: part and name.
+WEIGHTS = (("geometry", "weights"), ("geometry", "depth_onnx"), ("flow", "weights"))
 
 
 class _Part(BaseModel):
@@ -124,6 +127,16 @@ class CameraConfig(_Part):
         return self
 
 
+class FaceConfig(_Part):
+    """How the face of a clip is found."""
+
+    detector: Literal["mtcnn", "blazeface"] = Field(
+        default="mtcnn",
+        description="face detector: mtcnn (also finds small faces), or blazeface (faster, for faces that fill a fifth "
+        "of the picture or more)",
+    )
+
+
 class RegistrationConfig(_Part):
     """How the frames of a clip are aligned with its onset frame."""
 
@@ -149,6 +162,19 @@ class GeometryConfig(_Part):
     )
     weights: Path | None = Field(
         default=None, description="depth weights (.safetensors); by default those shipped with mvgen"
+    )
+    depth_onnx: Path | None = Field(
+        default=None,
+        description="monocular depth or normal model (.onnx) whose detail replaces the depth network's; needs "
+        "mvgen[onnx]",
+    )
+    depth_onnx_input: PictureScale = Field(
+        default="imagenet",
+        description="how that model expects RGB: ImageNet's mean and deviation (imagenet), 0 to 1 (unit), -1 to 1 "
+        "(symmetric) or 0 to 255 (byte)",
+    )
+    depth_onnx_output: str | None = Field(
+        default=None, description="name of that model's output to read, where several are maps of depth or normals"
     )
 
 
@@ -245,6 +271,7 @@ class BuildConfig(BaseModel):
     source: SourceConfig = SourceConfig()
     split: SplitConfig = SplitConfig()
     camera: CameraConfig = CameraConfig()
+    face: FaceConfig = FaceConfig()
     registration: RegistrationConfig = RegistrationConfig()
     geometry: GeometryConfig = GeometryConfig()
     render: RenderConfig = RenderConfig()
@@ -276,9 +303,9 @@ class BuildConfig(BaseModel):
     def identity(self) -> dict[str, dict[str, Any]]:
         """The settings that decide the bytes of the result, as plain JSON values. Weights enter by their digest."""
         values = self.model_dump(mode="json", exclude={"source": {"root", "annotations", "clips"}, "run": True})
-        for part in WEIGHTS:
-            path = getattr(self, part).weights
-            values[part]["weights"] = None if path is None else file_digest(path)
+        for part, name in WEIGHTS:
+            path = getattr(getattr(self, part), name)
+            values[part][name] = None if path is None else file_digest(path)
         return values
 
 

@@ -61,6 +61,21 @@ def start_openvino() -> Any:
     return openvino
 
 
+def compile_for_cpu(model: Any) -> Any:
+    """An OpenVINO model compiled for this CPU, with as many threads as torch has now."""
+    import torch
+
+    settings = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+        # On CPUs with bf16 it would be the default.
+        "INFERENCE_PRECISION_HINT": "f32",
+        # Every worker process of a build would be pinned to the same core.
+        "ENABLE_CPU_PINNING": False,
+    }
+    return start_openvino().Core().compile_model(model, "CPU", settings)
+
+
 def one_thread() -> None:
     """Limit this process to one thread: sums must not depend on the number, and clips already run in parallel."""
     import cv2

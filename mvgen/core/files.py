@@ -133,6 +133,11 @@ def face_mesh_weights() -> Path:
     return Path(__file__).parents[1] / "faces" / "weights" / "face_landmark.tflite"
 
 
+def blazeface_weights() -> Path:
+    """MediaPipe's face detection model inside the package."""
+    return Path(__file__).parents[1] / "faces" / "weights" / "face_detection.tflite"
+
+
 def face_mesh_tables() -> Path:
     """The tables of the face mesh inside the package."""
     return Path(__file__).parents[1] / "faces" / "face_mesh_topology.npz"

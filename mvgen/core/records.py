@@ -111,7 +111,7 @@ class FaceTrack:
     crop : (2, 3) float64, source pixel -> crop pixel, a similarity, the same for every frame
     size : side of the crop, pixels
     points : (5, 2) float64, MTCNN's left eye, right eye (image left first), nose, mouth corners, crop pixels
-    confidence : MTCNN's probability of the face
+    confidence : the detector's probability of the face
     faces : how many faces were found in the frames examined; the largest was taken
     inside : (S, S) bool, crop pixels that the source image covers
     landmarks : (68, 2) float64, crop pixels, see `mvgen.core.landmarks68`; None before they are found

@@ -98,10 +98,10 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{where}: {problems}") from None
-    for part in WEIGHTS:
-        weights = getattr(config, part).weights
+    for part, name in WEIGHTS:
+        weights = getattr(getattr(config, part), name)
         if weights is not None and not weights.is_file():
-            raise ConfigError(f"{where}: {part}.weights: {weights} does not exist")
+            raise ConfigError(f"{where}: {part}.{name}: {weights} does not exist")
     return config
 
 
@@ -111,8 +111,10 @@ def from_identity(identity: Mapping[str, Any], overrides: Mapping[str, Any] | No
     It has the digests of weights, not their paths: without an override they are those shipped with mvgen.
     """
     _check_names(identity, "settings")
-    without = _merged(identity, {part: {"weights": None} for part in WEIGHTS})
-    return load_config(None, _merged(without, overrides or {}))
+    given = overrides or {}
+    for part, name in WEIGHTS:
+        given = _merged({part: {name: None}}, given)
+    return load_config(None, _merged(identity, given))
 
 
 def _merged(parts: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mvgen.core.device import start_openvino
+from mvgen.core.device import compile_for_cpu, start_openvino
 from mvgen.depth.network import COLOURS, FIT_CHANNELS, FaceDepthNetwork, Prediction
 
 
@@ -49,19 +49,8 @@ class OpenVinoBackend:
     name = "openvino"
 
     def __init__(self, network: FaceDepthNetwork, size: int) -> None:
-        openvino = start_openvino()
-        self._compiled = openvino.Core().compile_model(
-            _converted(network, size),
-            "CPU",
-            {
-                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-                "NUM_STREAMS": 1,
-                # On CPUs with bf16 it would be the default.
-                "INFERENCE_PRECISION_HINT": "f32",
-                # Every worker process of a build would be pinned to the same core.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
+        start_openvino()
+        self._compiled = compile_for_cpu(_converted(network, size))
 
     def __call__(self, images: Tensor) -> Prediction:
         found = self._compiled(np.ascontiguousarray(images.numpy()))

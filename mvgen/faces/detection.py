@@ -36,7 +36,7 @@ class Faces:
 
 
 class Detector(Protocol):
-    """A detector of faces with five points: `FaceDetector`, or one that returns known faces."""
+    """A detector of faces with five points: see `mvgen.faces.detectors`, or one that returns known faces."""
 
     def detect(self, image: Image) -> Faces:
         """The faces of one (H, W, 3) image."""

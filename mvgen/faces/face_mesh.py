@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from mvgen.core.device import resolved_device
 from mvgen.core.files import face_mesh_weights
 from mvgen.core.records import FacePoints, Image
-from mvgen.faces.face_mesh_backend import INPUT_SIZE, get_backend
 from mvgen.faces.face_mesh_topology import MIRROR, POINTS
+from mvgen.faces.network_backends import get_backend
 
 Arrays = NDArray[np.float32]
+
+INPUT_SIZE = 192
 
 # Position of the crop in the input, pixels: its side, left and top; its border is replicated. Points are more precise
 # when the face is a little smaller and higher than in the canonical crop. On 11 pictures (two rendered real heads,
@@ -59,6 +61,7 @@ class FaceMesh:
     def _read(self, crops: Image) -> tuple[Arrays, Arrays]:
         """(B, 468, 3) points in input pixels, pixel centres at +0.5 and z away from the camera; (B,) confidence."""
         images = np.stack([_framed(crop) for crop in crops]).astype(np.float32) / 255
+        # Points in input pixels, and the log-odds of a face.
         raw, logits = self._backend(np.concatenate([images, images[:, :, ::-1]]))
         straight, turned = raw.reshape(2, len(crops), POINTS, 3) + np.array([_CENTRE, _CENTRE, 0], np.float32)
         turned = turned[:, MIRROR]

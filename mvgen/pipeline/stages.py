@@ -79,22 +79,29 @@ class PipelineStages:
             "zlib": zlib.ZLIB_RUNTIME_VERSION,
             "device": resolved_device(config.run.device),
             **{name: package_version(name) for name in PACKAGES},
+            **({"onnxruntime": package_version("onnxruntime")} if config.geometry.depth_onnx else {}),
             **{package: at for registry, name in _chosen(config) for package, at in registry.package(name).items()},
         }
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
+        own = {}
+        if config.geometry.depth_onnx is not None:
+            from mvgen.depth.onnx_model import load_onnx
+
+            load_onnx(config.geometry, config.run.device)  # refuses one that cannot be used
+            own = {"depth-onnx": file_digest(config.geometry.depth_onnx)}
         if config.geometry.weights is None:  # their content is known to be valid, and checking it would load torch
-            return {"depth": file_digest(shipped_weights())}
+            return {"depth": file_digest(shipped_weights()), **own}
         from mvgen.depth.estimator import weights_digest
 
-        return {"depth": weights_digest(config.geometry.weights)}
+        return {"depth": weights_digest(config.geometry.weights), **own}
 
     def observer(self, config: BuildConfig) -> Callable[[Clip], Observation | None]:
         from mvgen.pipeline.clip import observe
         from mvgen.sources.frames import read_frames
 
         one_thread()
-        tools = _tools(config, self.weights(config)["depth"])
+        tools = _tools(config, tuple(self.weights(config).values()))
         return lambda clip: observe(clip, read_frames, config, tools)
 
     def fit_attention(self, observed: Sequence[Observation], config: BuildConfig) -> bytes:
@@ -112,7 +119,7 @@ class PipelineStages:
         from mvgen.sources.frames import read_frames
 
         one_thread()
-        tools = replace(_tools(config, self.weights(config)["depth"]), attention=read_attention(attention))
+        tools = replace(_tools(config, tuple(self.weights(config).values())), attention=read_attention(attention))
 
         def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
             def read() -> Image:
@@ -135,8 +142,8 @@ def _chosen(config: BuildConfig) -> tuple[tuple[Registry[Any], str], ...]:
 
 
 @lru_cache(maxsize=1)
-def _tools(config: BuildConfig, weights: str) -> Tools:
-    """The tools of this process, without an attention head. weights : digest of their file, which may change"""
+def _tools(config: BuildConfig, weights: tuple[str, ...]) -> Tools:
+    """The tools of this process, without an attention head. weights : digests of their files, which may change"""
     from mvgen.pipeline.tools import Tools
 
     return Tools.load(config)

@@ -50,19 +50,31 @@ class Tools:
         attention : the head that `fit_attention_for` gave, as safetensors; None before there is one
         Raises WeightsError for weights that do not fit, MissingPartError where a library of the renderer is missing.
         """
-        from mvgen.depth.estimator import DepthEstimator as Network
-        from mvgen.faces.detection import FaceDetector
+        from mvgen.faces.detectors import get_detector
         from mvgen.faces.face_mesh import FaceMesh
         from mvgen.morphable.model import face_model
 
         return cls(
-            detector=FaceDetector(config.run.device),
+            detector=get_detector(config.face.detector, config.run.device),
             landmarker=FaceMesh(config.run.device),
             model=face_model(),
-            estimator=Network(config.geometry.weights, config.run.device),
+            estimator=_estimator(config),
             attention=AttentionModel.empty() if attention is None else read_attention(attention),
             renderer=get_renderer(config.render.renderer, resolved_device(config.run.device)),
         )
+
+
+def _estimator(config: BuildConfig) -> DepthEstimator:
+    """The depth network, or it with the detail of the user's own model."""
+    from mvgen.depth.estimator import DepthEstimator as Network
+
+    network = Network(config.geometry.weights, config.run.device)
+    if config.geometry.depth_onnx is None:
+        return network
+    from mvgen.depth.onnx_estimator import OnnxEstimator
+    from mvgen.depth.onnx_model import load_onnx
+
+    return OnnxEstimator(network, load_onnx(config.geometry, config.run.device))
 
 
 def read_attention(path: Path) -> AttentionModel:

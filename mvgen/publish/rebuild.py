@@ -49,8 +49,8 @@ def rebuild_config(recipe: Recipe, given: Mapping[str, Mapping[str, Any]]) -> Bu
     given : settings that a recipe leaves to the machine, part -> name -> value: of where files lie, and of the run
     Raises RecipeError for weights that are not the recipe's, ConfigError for settings of another version of mvgen.
     """
-    for part in WEIGHTS:
-        _check_weights(part, recipe.config.get(part, {}).get("weights"), given.get(part, {}).get("weights"))
+    for part, name in WEIGHTS:
+        _check_weights(f"{part}.{name}", recipe.config.get(part, {}).get(name), given.get(part, {}).get(name))
     # A recipe from elsewhere must not decide where files are: only settings of the identity are taken from it.
     known = BuildConfig().identity()
     paths = ((part, name) for part, values in recipe.config.items() for name in values)
@@ -141,8 +141,8 @@ def _real_stages() -> Stages:
     return PipelineStages()
 
 
-def _check_weights(part: str, wanted: object, given: Path | None) -> None:
-    flag = next(f"--{setting.flag}" for setting in SETTINGS.values() if setting.path == f"{part}.weights")
+def _check_weights(path: str, wanted: object, given: Path | None) -> None:
+    flag = next(f"--{setting.flag}" for setting in SETTINGS.values() if setting.path == path)
     if wanted is None:
         if given is not None:
             raise RecipeError(f"the recipe was made without {flag}; leave it out")

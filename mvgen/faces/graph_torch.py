@@ -1,4 +1,4 @@
-"""MediaPipe's face landmark network in torch, for CUDA: OpenVINO reads its file, torch executes the graph."""
+"""MediaPipe's networks in torch, for CUDA: OpenVINO reads their files, torch executes the graph."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ from mvgen.core.device import start_openvino
 Arrays = NDArray[np.float32]
 
 
-class TorchMeshBackend:
-    """The network on a torch device."""
+class TorchBackend:
+    """A network of a .tflite file on a torch device."""
 
     def __init__(self, weights: Path, device: str) -> None:
         self._device = torch.device(device)
-        self._network = FaceMeshNetwork(start_openvino().Core().read_model(weights)).eval().to(self._device)
+        self._network = GraphNetwork(start_openvino().Core().read_model(weights)).eval().to(self._device)
 
     @torch.inference_mode()
-    def __call__(self, images: Arrays) -> tuple[Arrays, Arrays]:
-        """See `mvgen.faces.face_mesh_backend.MeshBackend`."""
+    def __call__(self, images: Arrays) -> tuple[Arrays, ...]:
+        """See `mvgen.faces.network_backends.Backend`."""
         batch = torch.from_numpy(np.ascontiguousarray(images)).to(self._device)
         # TF32 would move points by a fraction of a pixel.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            points, logits = self._network(batch)
-        return points.flatten(1).cpu().numpy(), logits.flatten().cpu().numpy()
+            return tuple(found.cpu().numpy() for found in self._network(batch))
 
 
-class FaceMeshNetwork(nn.Module):
+class GraphNetwork(nn.Module):
     """An OpenVINO model, node by node; constant expressions are computed once and kept as buffers.
 
-    model : openvino.Model of convolutions, additions, PReLU and pooling, with one input
+    model : openvino.Model of convolutions, additions, ReLU, PReLU, pooling and concatenation, with one input
     Raises NotImplementedError for a node of another kind.
     """
 
@@ -85,12 +84,10 @@ def _call(node: Any, constant: dict[str, Tensor]) -> tuple[Callable[..., Tensor]
 
     call: Callable[..., Tensor]
     match kind:
-        case "Add":
-            return torch.add, sources
-        case "Convert":
-            return Tensor.float, sources
-        case "PRelu":
-            return _prelu, sources
+        case "Add" | "Convert" | "PRelu" | "Relu":
+            return _PLAIN[kind], sources
+        case "Concat":
+            return partial(_concatenate, axis=settings["axis"]), sources
         case "Convolution" | "GroupConvolution":
             pads = _torch_pads(settings["pads_begin"], settings["pads_end"])
             return partial(_convolve, pads=pads, stride=settings["strides"]), sources
@@ -105,7 +102,7 @@ def _call(node: Any, constant: dict[str, Tensor]) -> tuple[Callable[..., Tensor]
         case "MaxPool":
             call = partial(F.max_pool2d, kernel_size=settings["kernel"], stride=settings["strides"])
         case _:
-            raise NotImplementedError(f"the face mesh has a node of an unknown kind, {kind}")
+            raise NotImplementedError(f"the network has a node of an unknown kind, {kind}")
     return call, sources[:1]
 
 
@@ -125,8 +122,21 @@ def _unsqueeze(values: Tensor, axes: list[int]) -> Tensor:
     return values
 
 
+def _concatenate(*parts: Tensor, axis: int) -> Tensor:
+    return torch.cat(parts, dim=axis)
+
+
 def _prelu(values: Tensor, slope: Tensor) -> Tensor:
     return torch.where(values < 0, values * slope, values)
+
+
+# Nodes that are calls as they are.
+_PLAIN: dict[str, Callable[..., Tensor]] = {
+    "Add": torch.add,
+    "Convert": Tensor.float,
+    "PRelu": _prelu,
+    "Relu": torch.relu,
+}
 
 
 def _convolve(values: Tensor, weight: Tensor, pads: list[int], stride: list[int]) -> Tensor:
