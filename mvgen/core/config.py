@@ -132,8 +132,8 @@ class FaceConfig(_Part):
 
     detector: Literal["mtcnn", "blazeface"] = Field(
         default="mtcnn",
-        description="face detector: mtcnn (also finds small faces), or blazeface (faster, for faces that fill a fifth "
-        "of the picture or more)",
+        description="face detector: mtcnn (also finds small faces), or blazeface (faster, for faces of a sixth of "
+        "the picture or more)",
     )
 
 

@@ -1,4 +1,4 @@
-"""BlazeFace, MediaPipe's detector of faces that fill at least a fifth of the picture: fast, and one network.
+"""BlazeFace, MediaPipe's detector of faces of a sixth of the picture's longer side or more: fast, and one network.
 
 Source: Bazarevsky, Kartynnik, Vakunov, Raveendran and Grundmann, BlazeFace: sub-millisecond neural face detection on
 mobile GPUs, 2019, and the model card of its short-range variant; the network's file is MediaPipe's own, see NOTICE.
