@@ -37,7 +37,7 @@ def build(
     Examples:
       mvgen build --dataset demo --angles -45:45:10 --out demo/dataset
       mvgen build --dataset casme2 --root CASME2 --angles -30,0,30 --out out --workers 4
-      mvgen build --config configs/default.yaml --dataset samm --root SAMM --format png
+      mvgen build --config default --dataset samm --root SAMM --format png
       mvgen build --dataset casme2 --root CASME2 --out out --engine ray --address auto --workers 64
       mvgen build --dataset casme2 --root CASME2 --out out --shard 2/8
     """
