@@ -50,7 +50,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mvgen' has no attribute {name!r}")
-    return getattr(import_module(f"mvgen.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"mvgen.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from mvgen.core.extras import missing_part
+
+        raise missing_part(error, f"`mvgen.{name}`", "train") or error from None
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError
+from mvgen.core.extras import needs
 from mvgen.core.records import Image
 from mvgen.core.settings import SETTINGS, by_part, load_config
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mvgen.verification import Verification
 
 
+@needs("build", "`mvgen.build`")
 def build(
     config: BuildConfig | str | Path | None = None, *, retry_failed: bool = False, quiet: bool = False, **settings: Any
 ) -> Summary:
@@ -42,6 +44,7 @@ def build(
         return run_build(chosen, progress=progress, retry_failed=retry_failed)
 
 
+@needs("build", "`mvgen.reconstruct`")
 def reconstruct(
     image: Image | str | Path, *, config: BuildConfig | str | Path | None = None, **settings: Any
 ) -> PhotographedFace:

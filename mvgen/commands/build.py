@@ -11,11 +11,13 @@ from mvgen.commands.console import BuildProgress, print_summary
 from mvgen.commands.options import Config, NoReport, Verbose
 from mvgen.commands.report import print_files
 from mvgen.commands.settings import takes_settings
+from mvgen.core.extras import needs
 from mvgen.core.settings import by_part, load_config
 from mvgen.store.shards import Shard
 
 
 @takes_settings()
+@needs("build", "`mvgen build`")
 def build(
     *,
     config: Config = None,

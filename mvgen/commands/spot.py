@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from mvgen.commands.settings import takes_settings
+from mvgen.core.extras import needs
 from mvgen.core.settings import by_part, load_config
 
 
 @takes_settings("device")
+@needs("build", "`mvgen spot`")
 def spot(
     place: Annotated[
         Path, typer.Argument(metavar="VIDEO|ROOT", help="a video, or a folder of them or of frames", show_default=False)

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from mvgen.core.errors import ConfigError
+from mvgen.core.extras import needs
 
 
+@needs("build", "`mvgen train-depth`")
 def train_depth(
     *,
     config: Annotated[Path, typer.Option(help="YAML of the data and the schedule, or a name of `mvgen configs`")],

@@ -12,6 +12,7 @@ import typer
 from typer.main import get_command
 
 from mvgen.core.errors import MvgenError
+from mvgen.core.extras import missing_part
 
 HELP = {"help_option_names": ["-h", "--help"]}
 _INTERRUPTED = 130
@@ -29,6 +30,12 @@ def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -
     except MvgenError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        missing = missing_part(error, "this command", "recognizer" if name == "recognizer" else "build")
+        if missing is None:
+            raise
+        print(f"error: {missing}", file=sys.stderr)
+        return missing.exit_code
     except typer.TyperException as error:
         # Usage errors print themselves, with the usage line.
         if show := getattr(error, "show", None):

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from mvgen.core.extras import needs
 from recognizer.commands.options import DeviceOption, FlowImagesOption, PrecisionOption, device_of
 
 
+@needs("recognizer", "`recognizer bench`")
 def bench(
     config: Annotated[Path, typer.Argument(help="YAML file, or a name of `mvgen configs`", show_default=False)],
     *,
