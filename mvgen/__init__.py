@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mvgen.api.calls import build, reconstruct, verify
+    from mvgen.api.calls import build, reconstruct, spot, verify
     from mvgen.core.angles import RandomAngles
     from mvgen.core.config import BuildConfig
     from mvgen.core.errors import MvgenError
@@ -30,6 +30,7 @@ __all__ = [
     "open_dataset",
     "open_table",
     "reconstruct",
+    "spot",
     "verify",
 ]
 
@@ -43,6 +44,7 @@ _HOMES = {
     "open_dataset": "dataset.reader",
     "open_table": "dataset.table",
     "reconstruct": "api.calls",
+    "spot": "api.calls",
     "verify": "api.calls",
 }
 
