@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mvgen.api.calls import build, reconstruct, verify
+    from mvgen.api.calls import build, reconstruct, spot, verify
     from mvgen.core.angles import RandomAngles
     from mvgen.core.config import BuildConfig
     from mvgen.core.errors import MvgenError
@@ -30,6 +30,7 @@ __all__ = [
     "open_dataset",
     "open_table",
     "reconstruct",
+    "spot",
     "verify",
 ]
 
@@ -43,6 +44,7 @@ _HOMES = {
     "open_dataset": "dataset.reader",
     "open_table": "dataset.table",
     "reconstruct": "api.calls",
+    "spot": "api.calls",
     "verify": "api.calls",
 }
 
@@ -50,7 +52,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mvgen' has no attribute {name!r}")
-    return getattr(import_module(f"mvgen.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"mvgen.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from mvgen.core.extras import missing_part
+
+        raise missing_part(error, f"`mvgen.{name}`", "train") or error from None
 
 
 def __dir__() -> list[str]:

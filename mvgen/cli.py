@@ -30,6 +30,7 @@ COMMANDS = {
     "synth": "Make a synthetic stand-in of a licensed release, with ground truth.",
     "train-depth": "Train the depth network.",
     "make-face-model": "Make the linear face model.",
+    "configs": "List the settings that come with mvgen, or print one.",
     "doctor": "Check this machine: versions, device, GL, weights, what is missing.",
 }
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import mvgen
-from mvgen.core.code_digest import files_digest, stage_digests
+from mvgen.pipeline.code_digest import files_digest, stage_digests
 
 # Files and folders of this package that the bytes of samples, prepared inputs and trained systems depend on.
 SAMPLE_CODE = ("records.py", "readers")

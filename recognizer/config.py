@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from mvgen.core.errors import ConfigError
+from mvgen.core.files import find_config
 from mvgen.core.settings import read_yaml
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.protocols import Protocol, Views
@@ -153,13 +154,12 @@ class BenchConfig(BaseModel):
 def load_bench(path: Path, overrides: Mapping[str, Any] | None = None) -> BenchConfig:
     """Read a benchmark's YAML and apply overrides.
 
+    path : the file, or a name of `mvgen configs`
     overrides : field -> value; the fields of `data` are overridden one by one
     Raises ConfigError naming the file and the invalid settings, RecogniserError for an unknown system or invalid
     options.
     """
-    if not path.is_file():
-        raise ConfigError(f"benchmark {path} does not exist; configs/bench holds those of the papers")
-    values = read_yaml(path, "benchmark")
+    values = read_yaml(find_config(path, "benchmark"), "benchmark")
     for name, value in (overrides or {}).items():
         values[name] = {**(values.get(name) or {}), **value} if name == "data" else value
     try:

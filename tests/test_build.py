@@ -19,13 +19,13 @@ from mvgen.building.build import build
 from mvgen.building.failures import without_folders
 from mvgen.building.work import Progress
 from mvgen.commands.console import print_summary
-from mvgen.core.code_digest import files_digest
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.core.records import BuiltClip, Clip
 from mvgen.core.settings import by_part, load_config
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.engine.base import EngineError
+from mvgen.pipeline.code_digest import files_digest
 from mvgen.pipeline.stages import PipelineStages
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout
@@ -454,7 +454,7 @@ def test_without_ray_its_engine_says_how_to_install_it(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingPartError, match=r"pip install 'mvgen\[ray\]'"):
+    with pytest.raises(MissingPartError, match=r'pip install "mvgen\[ray\]"'):
         build(make_config(root, tmp_path / "out", engine="ray"), FakeStages(root))
     assert not (tmp_path / "out").exists()
 

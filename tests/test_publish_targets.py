@@ -239,5 +239,5 @@ def test_only_the_hub_supports_public() -> None:
 )
 def test_a_missing_package_is_named(address: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingPartError, match=rf"{package} is not available.*pip install 'mvgen\[publish\]'"):
+    with pytest.raises(MissingPartError, match=rf'{package} is not available.*pip install "mvgen\[publish\]"'):
         plan_of(parse_target(address)).write()

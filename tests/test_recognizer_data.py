@@ -24,7 +24,7 @@ from recognizer_trees import (
 from mvgen.core.errors import AnglesError, StoreError
 from mvgen.core.settings import load_config
 from mvgen.dataset.reader import open_dataset
-from mvgen.dataset.views import landmarks_at, read_scene
+from mvgen.dataset.scenes import landmarks_at, read_scene
 from mvgen.sources import get_source
 from mvgen.store import layout
 from mvgen.store.manifest import read_table

@@ -13,6 +13,7 @@ FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "recognizer
 MODULES = (
     "mvgen",
     "mvgen.motion.flow.methods",
+    "mvgen.pipeline.code_digest",
     *("mvgen.pipeline.frontal", "mvgen.pipeline.side", "mvgen.pipeline.spot", "mvgen.pipeline.tools"),
 )
 ROOMS = ("mvgen.core", "mvgen.dataset", "mvgen.engine", "mvgen.store")

@@ -158,6 +158,10 @@ def test_training_views_are_chosen_by_kind() -> None:
     }
     with pytest.raises(RecogniserError, match="no view of the kind 'true'"):
         training_entries(ENTRIES, fold, "true")
+    with pytest.raises(RecogniserError, match="no clip has a label that is one of the classes"):
+        training_entries([], fold, "kept")
+    with pytest.raises(RecogniserError, match="no clip is on the training side"):
+        training_entries(ENTRIES, Fold("none", frozenset(), fold.train), "kept")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.35, 0.6])

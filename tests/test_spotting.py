@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from factories import write_video
 
+import mvgen
 from mvgen.cli import run
 from mvgen.core.console import run_app
-from mvgen.core.errors import StoreError
+from mvgen.core.errors import ConfigError, SourceError, StoreError
 from mvgen.core.records import Image
 from mvgen.evaluation.spotting import Counts, compare, compare_tables, overlap, read_spans
 from mvgen.motion.spotting import Interval, spot_intervals
-from mvgen.pipeline import spot
+from mvgen.pipeline import recordings, spot
 from mvgen.scans.corpora.anny import AnnyHeads
 from mvgen.sources.frames import Stream
 from mvgen.synth.performance import expression_curve
@@ -131,7 +132,32 @@ def test_a_table_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/file").write_text("")
     with pytest.raises(StoreError, match="taken"):
-        spot.write_clips(tmp_path / "taken", [])
+        recordings.write_clips(tmp_path / "taken", [])
+
+
+def test_python_gets_records_of_what_the_command_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    motion, lids = still(150)
+    act(motion, (60, 66, 72), pixels=4.0)
+    rows = zip(motion.astype(np.float32), lids, strict=True)
+    monkeypatch.setattr(spot.FaceMotion, "load", lambda device, fps: lambda _frame: next(rows))
+    write_video(tmp_path / "videos/good.mkv", np.zeros((150, 16, 16, 3), np.uint8), fps=FPS)
+    (tmp_path / "videos/text.mp4").write_text("no video")
+    found = mvgen.spot(tmp_path / "videos", threshold=3.0, quiet=True)
+    (one,) = found.expressions
+    assert (one.file, one.kind) == ("good.mkv", "micro")
+    assert abs(one.apex - 67) <= 2  # frames of a video count from 1
+    assert found.recordings == ("good.mkv",)
+    assert found.failures.keys() == {"text.mp4"}
+    assert "unreadable video" in found.failures["text.mp4"]
+    found.save(tmp_path / "clips.csv")
+    assert read_spans(tmp_path / "clips.csv") == [("good.mkv", "micro", (one.onset, one.offset))]
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(ConfigError, match="device"):
+        mvgen.spot(tmp_path / "videos", device="tpu")
+    with pytest.raises(SourceError, match="does not exist"):
+        mvgen.spot(tmp_path / "gone")
 
 
 @pytest.mark.slow

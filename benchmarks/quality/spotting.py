@@ -19,7 +19,8 @@ from pathlib import Path
 from benchmarks.common import Report, command_line, run_script
 from mvgen.core.errors import ConfigError
 from mvgen.evaluation.spotting import compare_tables, read_spans
-from mvgen.pipeline.spot import FaceMotion, Spotted, find_recordings, spot_video, write_clips
+from mvgen.pipeline.recordings import find_recordings, write_clips
+from mvgen.pipeline.spot import FaceMotion, Spotted, spot_video
 from mvgen.synth.recording import FPS, record
 
 

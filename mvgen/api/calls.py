@@ -10,15 +10,18 @@ import numpy as np
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError
+from mvgen.core.extras import needs
 from mvgen.core.records import Image
 from mvgen.core.settings import SETTINGS, by_part, load_config
 
 if TYPE_CHECKING:
     from mvgen.building.build import Summary
     from mvgen.pipeline.reconstruct import PhotographedFace
+    from mvgen.pipeline.recordings import Spotting
     from mvgen.verification import Verification
 
 
+@needs("build", "`mvgen.build`")
 def build(
     config: BuildConfig | str | Path | None = None, *, retry_failed: bool = False, quiet: bool = False, **settings: Any
 ) -> Summary:
@@ -42,6 +45,7 @@ def build(
         return run_build(chosen, progress=progress, retry_failed=retry_failed)
 
 
+@needs("build", "`mvgen.reconstruct`")
 def reconstruct(
     image: Image | str | Path, *, config: BuildConfig | str | Path | None = None, **settings: Any
 ) -> PhotographedFace:
@@ -62,6 +66,38 @@ def reconstruct(
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ConfigError(f"an image is (H, W, 3) uint8 RGB, not {pixels.shape} {pixels.dtype}")
     return reconstruct_face(pixels, chosen, _tools(chosen))
+
+
+@needs("build", "`mvgen.spot`")
+def spot(
+    place: str | Path,
+    *,
+    threshold: float | None = None,
+    fps: float | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Spotting:
+    """Find the expressions in a video, or in the recordings of a folder, as `mvgen spot` does.
+
+        found = mvgen.spot("recordings")
+        [(one.file, one.onset, one.apex, one.offset, one.kind) for one in found.expressions]
+        found.save("clips.csv")
+        mvgen.build(dataset="folder", root="recordings", clips="clips.csv", out="multi-view")
+
+    threshold : least score, in units of the recording's noise; 2.3 by default
+    fps : frames per second, where a recording does not state them; quiet : show no progress
+    Frames are numbered as in `Spotted`. A recording that cannot be searched is in `failures`, and the others go on.
+    Raises SourceError where there is no recording, ConfigError for settings.
+    """
+    from functools import partial
+
+    from mvgen.core.console import FrameProgress
+    from mvgen.pipeline.recordings import spot_recordings
+    from mvgen.pipeline.spot import FaceMotion
+
+    measure = partial(FaceMotion.load, _config(None, {"device": device}).run.device)
+    progress = None if quiet else FrameProgress
+    return spot_recordings(Path(place), measure, fps=fps, threshold=threshold, progress=progress)
 
 
 def verify(out: str | Path, *, sample: int = 100, seed: int = 0) -> Verification:

@@ -11,11 +11,13 @@ from mvgen.commands.console import BuildProgress, print_summary
 from mvgen.commands.options import Config, NoReport, Verbose
 from mvgen.commands.report import print_files
 from mvgen.commands.settings import takes_settings
+from mvgen.core.extras import needs
 from mvgen.core.settings import by_part, load_config
 from mvgen.store.shards import Shard
 
 
 @takes_settings()
+@needs("build", "`mvgen build`")
 def build(
     *,
     config: Config = None,
@@ -37,7 +39,7 @@ def build(
     Examples:
       mvgen build --dataset demo --angles -45:45:10 --out demo/dataset
       mvgen build --dataset casme2 --root CASME2 --angles -30,0,30 --out out --workers 4
-      mvgen build --config configs/default.yaml --dataset samm --root SAMM --format png
+      mvgen build --config default --dataset samm --root SAMM --format png
       mvgen build --dataset casme2 --root CASME2 --out out --engine ray --address auto --workers 64
       mvgen build --dataset casme2 --root CASME2 --out out --shard 2/8
       mvgen build --dataset casme2 --root CASME2 --out out --depth-onnx depth.onnx --depth-onnx-input unit

@@ -62,7 +62,7 @@ def export(
     print(f"terms of {exported.terms}")
     if to == "flow-images":
         print(f"{write_flow_images(exported, out, classes, size or IMAGE_SIZE)} images in {out}")
-        print(f"read them with: recognizer bench configs/bench/megc_442.yaml --flow-images {out} --out RUN")
+        print(f"read them with: recognizer bench bench/megc_442 --flow-images {out} --out RUN")
     elif to == "meb":
         print(f"{write_meb(exported, out, size or ARRAY_SIZE)} rows in {out}")
     else:

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from mvgen.core.extras import needs
 
+
+@needs("build", "`mvgen make-face-model`")
 def make_face_model(
     *,
     ict: Annotated[Path, typer.Option(help="a clone of ICT-FaceKit, or its FaceXModel folder")],

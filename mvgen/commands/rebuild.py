@@ -11,6 +11,7 @@ from mvgen.commands.console import BuildProgress, print_summary
 from mvgen.commands.options import Verbose
 from mvgen.commands.settings import takes_settings
 from mvgen.core.console import print_table
+from mvgen.core.extras import needs
 from mvgen.core.settings import by_part
 from mvgen.publish.rebuild import Comparison, rebuild_config
 from mvgen.publish.rebuild import rebuild as run_rebuild
@@ -28,6 +29,7 @@ _SHOWN = 20
     flow_weights="RAFT weights, if the recipe has its own",
     device="device that the networks run on  [default: the recipe's]",
 )
+@needs("build", "`mvgen rebuild`")
 def rebuild(
     recipe: Annotated[Path, typer.Argument(help="folder that `mvgen publish` wrote", show_default=False)],
     *,

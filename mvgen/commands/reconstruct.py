@@ -9,12 +9,14 @@ import typer
 
 from mvgen.commands.options import Config
 from mvgen.commands.settings import takes_settings
+from mvgen.core.extras import needs
 from mvgen.core.settings import by_part, load_config
 
 
 @takes_settings(
     "angles", "size", "detector", "weights", "depth_onnx", "depth_onnx_input", "depth_onnx_output", "device"
 )
+@needs("build", "`mvgen reconstruct`")
 def reconstruct(
     *,
     images: Annotated[list[Path], typer.Argument(help="photographs", show_default=False)],

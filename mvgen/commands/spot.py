@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from mvgen.commands.settings import takes_settings
+from mvgen.core.extras import needs
 from mvgen.core.settings import by_part, load_config
 
 
 @takes_settings("device")
+@needs("build", "`mvgen spot`")
 def spot(
     place: Annotated[
         Path, typer.Argument(metavar="VIDEO|ROOT", help="a video, or a folder of them or of frames", show_default=False)
@@ -40,23 +42,17 @@ def spot(
     from functools import partial
 
     from mvgen.core.console import FrameProgress, print_table
-    from mvgen.core.errors import ClipError
-    from mvgen.pipeline.spot import COLUMNS, FaceMotion, Spotted, find_recordings, spot_video, write_clips
+    from mvgen.pipeline.recordings import COLUMNS, spot_recordings
+    from mvgen.pipeline.spot import FaceMotion
 
     settings = load_config(None, by_part(flags))
-    recordings = find_recordings(place)
     measure = partial(FaceMotion.load, settings.run.device)
-    found: list[Spotted] = []
-    failed = 0
-    for name, path in recordings:
-        with FrameProgress(name) as progress:
-            try:
-                found += spot_video(path, measure, name=name, fps=fps, threshold=threshold, progress=progress)
-            except ClipError as error:
-                failed += 1
-                print(f"error: {name}: {error}", file=sys.stderr)
-    write_clips(out, found)
-    print_table(COLUMNS, [one.row() for one in found])
-    micro = sum(one.kind == "micro" for one in found)
-    print(f"{len(found)} expressions, {micro} of them micro, in {len(recordings) - failed} recordings: {out}")
-    return 1 if failed else 0
+    spotted = spot_recordings(place, measure, fps=fps, threshold=threshold, progress=FrameProgress)
+    for name, why in spotted.failures.items():
+        print(f"error: {name}: {why}", file=sys.stderr)
+    spotted.save(out)
+    print_table(COLUMNS, [one.row() for one in spotted.expressions])
+    micro = sum(one.kind == "micro" for one in spotted.expressions)
+    counted = f"{len(spotted.expressions)} expressions, {micro} of them micro"
+    print(f"{counted}, in {len(spotted.recordings)} recordings: {out}")
+    return 1 if spotted.failures else 0

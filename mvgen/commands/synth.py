@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from mvgen.core.angles import parse_angles
+from mvgen.core.extras import needs
 from mvgen.synth.releases import LAYOUTS
 
 LAYOUT = "long"  # that of `mvgen.synth.recording`
 
 
+@needs("build", "`mvgen synth`")
 def synth(
     *,
     layout: Annotated[

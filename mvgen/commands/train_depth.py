@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from mvgen.core.errors import ConfigError
+from mvgen.core.extras import needs
 
 
+@needs("build", "`mvgen train-depth`")
 def train_depth(
     *,
-    config: Annotated[Path, typer.Option(help="YAML recipe of the training data and the schedule")],
+    config: Annotated[Path, typer.Option(help="YAML of the data and the schedule, or a name of `mvgen configs`")],
     out: Annotated[Path, typer.Option(help="folder of the weights, their card, the log and the checkpoint")],
     scans: Annotated[
         str, typer.Option(help="3D faces to learn from, separated by commas: anny, ict, facescape, stirling, photos")
@@ -36,13 +38,13 @@ def train_depth(
 
     \b
     Examples:
-      mvgen train-depth --config configs/depth.yaml --out runs/depth
-      mvgen train-depth --config configs/depth.yaml --out runs/depth --scans anny,ict --root ict=ICT-FaceKit
-      mvgen train-depth --config configs/depth_paper.yaml --out runs/paper --scans facescape,stirling \\
+      mvgen train-depth --config depth --out runs/depth
+      mvgen train-depth --config depth --out runs/depth --scans anny,ict --root ict=ICT-FaceKit
+      mvgen train-depth --config depth_paper --out runs/paper --scans facescape,stirling \\
           --root facescape=data/facescape --root stirling=data/stirling
       mvgen train-depth --config my_scans.yaml --out runs/mine --scans facescape --root data/facescape \\
           --start runs/depth/face_depth.safetensors
-      mvgen train-depth --config configs/depth.yaml --out runs/real --scans anny,ict --root ict=ICT-FaceKit \\
+      mvgen train-depth --config depth --out runs/real --scans anny,ict --root ict=ICT-FaceKit \\
           --photos data/portraits
     """
     names = _names(scans)

@@ -11,11 +11,12 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from mvgen.core.errors import MvgenError
+from mvgen.core.errors import MvgenError, StoreError
+from mvgen.core.extras import missing_part
 from mvgen.core.files import FULL
 
 HELP = {"help_option_names": ["-h", "--help"]}
-_BAD_INPUT, _INTERRUPTED = 2, 130
+_INTERRUPTED = 130
 _PLAIN_SECONDS, _TERMINAL_SECONDS = 10.0, 0.2  # between two lines, or two pictures of a bar
 
 
@@ -44,12 +45,22 @@ def run_app(which: typer.Typer, name: str, arguments: list[str] | None = None) -
         # The reader has closed the pipe; nothing may be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in FULL:
+    except (ModuleNotFoundError, OSError) as error:
+        explained = _explained(error, name)
+        if explained is None:
             raise
-        where = f" for {error.filename}" if error.filename else ""
-        print(f"error: no space left{where}; free some space and run the same command again", file=sys.stderr)
-        return _BAD_INPUT
+        print(f"error: {explained}", file=sys.stderr)
+        return explained.exit_code
+
+
+def _explained(error: ModuleNotFoundError | OSError, name: str) -> MvgenError | None:
+    """What to say of an extra that is not installed and of a full disk; None where the cause is another one."""
+    if isinstance(error, ModuleNotFoundError):
+        return missing_part(error, "this command", "recognizer" if name == "recognizer" else "build")
+    if error.errno not in FULL:
+        return None
+    where = f" for {error.filename}" if error.filename else ""
+    return StoreError(f"no space left{where}; free some space and run the same command again")
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import json
 import os
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mvgen.core.errors import StoreError
+from mvgen.core.errors import ConfigError, StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a disk that has no more room for a file
 _MOST_JSON = 128 << 20  # bytes; a shard of a million clips has half of that
@@ -121,6 +122,33 @@ def cache_dir() -> Path:
     if own := os.environ.get("MVGEN_CACHE_DIR"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mvgen"
+
+
+def config_names() -> dict[str, Path]:
+    """The settings that come with mvgen: name, as `bench/novel_view_small`, -> YAML file."""
+    package = Path(__file__).parents[1]
+    # In a wheel they lie inside the package, in a clone beside it.
+    folder = next((place for place in (package / "configs", package.parent / "configs") if place.is_dir()), None)
+    files = sorted(folder.rglob("*.yaml")) if folder else []
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files if folder}
+
+
+def find_config(given: Path, what: str) -> Path:
+    """The file of settings at a path, or with a name of `config_names`, `configs/` and `.yaml` written or not.
+
+    what : the file is, for messages
+    Raises ConfigError, with the nearest name, for what is neither.
+    """
+    if os.path.exists(given) and not os.path.isdir(given):
+        return given
+    names = config_names()
+    name = given.as_posix().removeprefix("configs/").removesuffix(".yaml")
+    if name in names:
+        return names[name]
+    last = {known.rpartition("/")[2]: known for known in names}
+    close = difflib.get_close_matches(name, names, n=1) or difflib.get_close_matches(name, last, n=1)
+    hint = f"did you mean {last.get(close[0], close[0])!r}? " if close else ""
+    raise ConfigError(f"{what} {given} does not exist; {hint}`mvgen configs` lists those that come with mvgen")
 
 
 def shipped_weights() -> Path:

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from mvgen.core.config import WEIGHTS, BuildConfig
 from mvgen.core.errors import ConfigError
-from mvgen.core.files import read_regular, reason_of
+from mvgen.core.files import find_config, read_regular, reason_of
 
 _MOST_YAML = 1 << 20  # bytes
 _DEEPEST_YAML = 16
@@ -85,12 +85,12 @@ _Loader.add_implicit_resolver(
 def load_config(path: Path | None, overrides: Mapping[str, Any]) -> BuildConfig:
     """Read settings from a YAML file; `overrides` take precedence.
 
-    path : YAML with the parts and names of BuildConfig, or None
+    path : YAML with the parts and names of BuildConfig, or a name of `mvgen configs`, or None
     overrides : part -> name -> value, see `by_part`
     Raises ConfigError naming the file, the setting and the nearest known one.
     """
     where = f"config file {path}" if path else "settings"
-    parts = {} if path is None else read_yaml(path, "config file", _Loader)
+    parts = {} if path is None else read_yaml(find_config(path, "config file"), "config file", _Loader)
     for given in (parts, overrides):
         _check_names(given, where)
     try:
@@ -127,8 +127,6 @@ def read_yaml(path: Path, what: str, loader: type[yaml.SafeLoader] = yaml.SafeLo
     what : the file is, for messages
     Raises ConfigError for a file that is none, is too large, also by its aliases, or nests too deep.
     """
-    if not path.exists():
-        raise ConfigError(f"{what} {path} does not exist")
     try:
         text = read_regular(path, _MOST_YAML).decode()
         _check_size(text, loader)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mvgen.core.errors import MissingPartError
+from mvgen.core.extras import import_part
 from mvgen.engine.base import (
     FALSE_STARTS,
     EngineError,
@@ -234,11 +234,7 @@ def connected(address: str | None, workers: int) -> Iterator[Any]:
     # By default Ray reports usage statistics, and copies this folder to all nodes under `uv run`.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    try:
-        import ray
-    except ImportError:
-        raise MissingPartError("ray", "--engine ray", "pip install 'mvgen[ray]'") from None
-
+    ray = import_part("ray", "--engine ray")
     if ray.is_initialized():
         yield ray
         return

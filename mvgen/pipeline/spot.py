@@ -7,8 +7,6 @@ few minutes the motion is searched for expressions, see `mvgen.motion.spotting`,
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +18,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.device import one_thread
-from mvgen.core.errors import ClipError, SourceError
-from mvgen.core.files import disk_errors, write_atomically
+from mvgen.core.errors import ClipError
 from mvgen.core.records import BuiltClip, Clip, FaceTrack, Floats, Image
 from mvgen.faces.crop import crop_frames, track_face
 from mvgen.faces.detection import Detector
@@ -33,14 +30,10 @@ from mvgen.motion.reference import LOOKED_AT, Reference
 from mvgen.motion.spotting import LONGEST_SECONDS, THRESHOLD, Interval, Kind, spot_intervals
 from mvgen.pipeline.clip import build_clip
 from mvgen.pipeline.tools import Tools
-from mvgen.sources.folder import DEFAULT_FPS, recordings
+from mvgen.sources.folder import DEFAULT_FPS
 from mvgen.sources.frames import read_frames, stream_frames
 
 Progress = Callable[[int, int | None], None]  # frames read so far, and of how many, if known
-
-COLUMNS = (
-    "file", "onset", "apex", "offset", "onset_seconds", "apex_seconds", "offset_seconds", "kind", "score",
-)  # fmt: skip
 
 _SIZE = 128  # side of the crop that is measured, pixels
 _PER_PIXEL = 256 / _SIZE
@@ -71,7 +64,7 @@ class Spotted:
     first: int
 
     def row(self) -> tuple[str | int, ...]:
-        """The cells of `COLUMNS`."""
+        """The cells of `mvgen.pipeline.recordings.COLUMNS`."""
         frames = (self.onset, self.apex, self.offset)
         seconds = (f"{(frame - self.first) / self.fps:.3f}" for frame in frames)
         return (self.file, *frames, *seconds, self.kind, f"{self.score:.2f}")
@@ -245,27 +238,3 @@ def build_part(clip: Clip, config: BuildConfig, tools: Tools) -> BuiltClip:
     Raises ClipError naming the stage that failed.
     """
     return build_clip(clip, read_frames(clip), config, tools)
-
-
-def find_recordings(place: Path) -> list[tuple[str, Path]]:
-    """Name and path of a video, or of every video and folder of frames below a folder.
-
-    Raises SourceError where there is none.
-    """
-    if not place.exists():
-        raise SourceError(f"{place} does not exist; give a video, a folder of frames, or a folder of those")
-    if place.is_file():
-        return [(place.name, place)]
-    found = [(place.name if path == place else path.relative_to(place).as_posix(), path) for path in recordings(place)]
-    if not found:
-        raise SourceError(f"{place} holds no video and no frames; give a video, or a folder with some")
-    return found
-
-
-def write_clips(path: Path, found: Sequence[Spotted]) -> None:
-    """Write expressions as a table that `mvgen build --clips` reads. Raises StoreError where it cannot be written."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerows([COLUMNS, *(one.row() for one in found)])
-    with disk_errors(path):
-        write_atomically(path, text.getvalue().encode())

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvgen import __version__
-from mvgen.core.code_digest import stage_digests
 from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.device import one_thread, resolved_device
 from mvgen.core.errors import ConfigError
@@ -20,6 +19,7 @@ from mvgen.core.files import shipped_weights
 from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.core.registry import Registry
 from mvgen.core.stopwatch import Stopwatch
+from mvgen.pipeline.code_digest import stage_digests
 
 if TYPE_CHECKING:
     from mvgen.pipeline.clip import Observation

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, pixel_grid
-from mvgen.core.errors import MissingPartError
+from mvgen.core.extras import import_part
 from mvgen.core.records import Floats, Mask, Mesh, ViewGeometry
 from mvgen.render.base import source_cosine, view_geometry
 from mvgen.render.rays import camera_rays
@@ -33,13 +33,8 @@ class RaycastRenderer:
 
     def __init__(self, device: str = "cpu") -> None:
         """Open Embree. device : ignored, rays are cast on the CPU"""
-        try:
-            import open3d
-        except (ImportError, OSError) as error:
-            raise MissingPartError(
-                f"open3d ({error})", "the renderer `raycast`", "apt-get install libusb-1.0-0"
-            ) from None
-        self._open3d: Any = open3d
+        libraries = "apt-get install libusb-1.0-0"
+        self._open3d = import_part("open3d", "the renderer `raycast`", libraries=libraries)
         self._prepared: _PreparedMesh | None = None
 
     def render(self, mesh: Mesh, camera: Camera, grazing: float) -> ViewGeometry:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.device import resolved_device
 from mvgen.core.errors import ConfigError, WeightsError
+from mvgen.core.files import find_config
 from mvgen.core.settings import read_yaml
 from mvgen.depth.network import FaceDepthNetwork, mirror_fit, network_input, normalise
 from mvgen.scans import open_corpus
@@ -92,11 +93,10 @@ class TrainingConfig(BaseModel):
 
 
 def load_training_config(path: Path) -> TrainingConfig:
-    """Read a YAML file. Raises ConfigError that names the file and its invalid settings."""
-    if not path.is_file():
-        raise ConfigError(f"training config {path} does not exist; configs/depth.yaml made the shipped weights")
+    """Read a YAML file, or a name of `mvgen configs`. Raises ConfigError with the file and its invalid settings."""
+    values = read_yaml(find_config(path, "training config"), "training config")
     try:
-        return TrainingConfig(**read_yaml(path, "training config"))
+        return TrainingConfig(**values)
     except TypeError as error:
         raise ConfigError(f"training config {path} is not valid YAML with `name: value` lines: {error}") from None
     except ValidationError as error:

@@ -95,7 +95,7 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
         found += check_labels(out, stored_config(about).source, sound)
     chosen = draw(sound, sample, seed, damaged)
     if chosen:
-        from mvgen.verification.sample import check_sample  # loads torch
+        from mvgen.verification.sample import check_sample  # loads OpenCV
 
         found += check_sample(out, about, rows, chosen)
     listed = {path for row in sound for path in row.files()} | set(about["files"])

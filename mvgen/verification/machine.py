@@ -16,7 +16,7 @@ from mvgen.core.errors import MvgenError
 from mvgen.core.files import cache_dir, shipped_weights
 from mvgen.pipeline.stages import PACKAGES, package_version
 
-INSTALL_PACKAGES = "uv sync --locked   (or: pip install .)"
+INSTALL_PACKAGES = 'pip install "mvgen[build]"   (in a clone: uv sync --locked)'
 INSTALL_GL = "sudo apt-get install libegl1 libgl1   (or, for OSMesa: libosmesa6)"
 
 # Run in a process of its own: a GL library that cannot load may take its process down.

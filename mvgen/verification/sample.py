@@ -11,7 +11,7 @@ import numpy as np
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import MvgenError
-from mvgen.dataset.views import read_scene
+from mvgen.dataset.scenes import read_scene
 from mvgen.motion.jumps import find_jumps, jumps
 from mvgen.store.about import stored_config
 from mvgen.store.arrays import read_maps

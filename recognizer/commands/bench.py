@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from mvgen.core.extras import needs
 from recognizer.commands.options import DeviceOption, FlowImagesOption, PrecisionOption, device_of
 
 
+@needs("recognizer", "`recognizer bench`")
 def bench(
-    config: Annotated[Path, typer.Argument(help="YAML of the benchmark, see configs/bench", show_default=False)],
+    config: Annotated[Path, typer.Argument(help="YAML file, or a name of `mvgen configs`", show_default=False)],
     *,
     out: Annotated[Path, typer.Option(help="folder for the tables, plots and finished runs")],
     data: Annotated[
@@ -39,10 +41,10 @@ def bench(
 
     \b
     Examples:
-      recognizer bench configs/bench/novel_view_small.yaml --data out --truth truth --out runs/novel-view --workers 2
-      recognizer bench configs/bench/strcn_table2_casme_ii.yaml --data casme-ii --out runs/loso
-      recognizer bench configs/bench/megc_442.yaml --flow-images norm_u_v_os --out runs/megc-442
-      recognizer bench configs/bench/novel_view.yaml --data out --out runs/chance --shuffle-labels
+      recognizer bench bench/novel_view_small --data out --truth truth --out runs/novel-view --workers 2
+      recognizer bench bench/strcn_table2_casme_ii --data casme-ii --out runs/loso
+      recognizer bench bench/megc_442 --flow-images norm_u_v_os --out runs/megc-442
+      recognizer bench bench/novel_view --data out --out runs/chance --shuffle-labels
     """
     from mvgen.core.console import print_table
     from recognizer.bench.action_units import unit_rows

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mvgen.core.extras import needs
 from recognizer.commands.options import (
     AnglesOption,
     DataOption,
@@ -19,6 +20,7 @@ from recognizer.commands.options import (
 )
 
 
+@needs("recognizer", "`recognizer eval`")
 def evaluate(
     *,
     weights: WeightsOption,

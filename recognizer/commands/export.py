@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from mvgen.core.extras import needs
 from recognizer.commands.options import WeightsOption
 
 
+@needs("recognizer", "`recognizer export`")
 def export(
     *,
     weights: WeightsOption,

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from mvgen.core.extras import needs
 from recognizer.commands.options import DeviceOption, device_of
 
 
+@needs("recognizer", "`recognizer predict`")
 def predict(
     videos: Annotated[list[Path], typer.Argument(help="videos, or folders of frames", show_default=False)],
     *,

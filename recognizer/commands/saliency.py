@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from mvgen.core.extras import needs
 from recognizer.commands.options import DeviceOption, WeightsOption, device_of
 
 
+@needs("recognizer", "`recognizer saliency`")
 def saliency(
     video: Annotated[Path, typer.Argument(help="video, or folder of frames", show_default=False)],
     *,

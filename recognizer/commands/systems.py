@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from mvgen.core.extras import needs
 
+
+@needs("recognizer", "`recognizer systems`")
 def systems() -> int:
     """List the systems: kind, source, and number of parameters for three classes.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mvgen.core.extras import needs
 from recognizer.commands.options import (
     AnglesOption,
     DeviceOption,
@@ -21,6 +22,7 @@ from recognizer.commands.options import (
 )
 
 
+@needs("recognizer", "`recognizer train`")
 def train(
     *,
     system: Annotated[str, typer.Option(help="which recogniser; see `recognizer systems`")],

@@ -114,12 +114,20 @@ def check_apart(entries: Sequence[Entry], train: Collection[int], test: Collecti
 
 
 def training_entries(entries: Sequence[Entry], fold: Fold, views: Views) -> list[int]:
-    """Indices of the training views of a fold. Raises RecogniserError if the data have none."""
-    found = [i for i, entry in enumerate(entries) if entry.clip in fold.train and TRAINING_VIEWS[views](entry)]
+    """Indices of the training views of a fold. Raises RecogniserError, with the cause, if the data have none."""
+    learned = [index for index, entry in enumerate(entries) if entry.clip in fold.train]
+    found = [index for index in learned if TRAINING_VIEWS[views](entries[index])]
     if not found or (views in _SOUGHT and all(entries[index].kind == "source" for index in found)):
-        where = _SOUGHT.get(views, "give data that have them")
-        raise RecogniserError(f"there is nothing to train on: the data have no view of the kind {views!r}; {where}")
+        raise RecogniserError(f"there is nothing to train on: {_why_none(entries, learned, views)}")
     return found
+
+
+def _why_none(entries: Sequence[Entry], learned: Sequence[int], views: Views) -> str:
+    if not entries:
+        return "no clip has a label that is one of the classes; `recognizer data` lists the labels of a dataset"
+    if not learned:
+        return "no clip is on the training side of the split; give more subjects, or choose another split"
+    return f"the data have no view of the kind {views!r}; {_SOUGHT.get(views, 'give data that have them')}"
 
 
 def entries_to_test(entries: Sequence[Entry], fold: Fold) -> list[int]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mvgen import __version__
-from mvgen.core.errors import MissingPartError
+from mvgen.core.extras import import_part
 from mvgen.core.files import disk_errors, write_atomically
 from recognizer.errors import RecogniserError
 from recognizer.evaluation.synthetic_samples import synthetic_sample
@@ -56,11 +56,8 @@ def export_onnx(trained: Trained, path: Path) -> float:
             f"{trained.system.name} is a classifier on hand-crafted features, not a network, and has no ONNX form; "
             f"use its weights with `recognizer predict`"
         )
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401 (torch's exporter needs it)
-    except ImportError as error:
-        raise MissingPartError(str(error.name), "recognizer export", "pip install 'mvgen[onnx]'") from None
+    import_part("onnxscript", "recognizer export")  # torch's exporter needs it
+    onnxruntime = import_part("onnxruntime", "recognizer export")
     samples = [_acted(trained, seed) for seed in range(3)]
     inputs = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
     model = _converted(trained, inputs)

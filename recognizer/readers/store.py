@@ -11,7 +11,8 @@ import numpy as np
 
 from mvgen.core.angles import RandomAngles, angle_pairs, view_name
 from mvgen.dataset.reader import open_dataset
-from mvgen.dataset.views import RenderedViews, Scene, landmarks_at, read_scene, share_at
+from mvgen.dataset.scenes import landmarks_at, read_scene
+from mvgen.dataset.views import RenderedViews, Scene, share_at
 from mvgen.store import layout
 from mvgen.store.about import read_about, stored_config
 from mvgen.store.manifest import ViewRow, digest_of, read_table

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from mvgen.core.errors import LicenceError, MissingPartError, PublishError
+from mvgen.core.errors import LicenceError, PublishError
+from mvgen.core.extras import import_part
 from mvgen.publish.targets.base import FileRecord, Target
 
 _DIGEST = "sha256"
@@ -86,10 +87,7 @@ class Bucket(Target):
 
 
 def _file_system(**options: Any) -> Any:
-    try:
-        import s3fs
-    except ImportError:
-        raise MissingPartError("s3fs", "publishing to s3://", "pip install 'mvgen[publish]'") from None
+    s3fs = import_part("s3fs", "publishing to s3://")
     # The listing may have changed since it was last read.
     return s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True, **options)
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mvgen.core.errors import LicenceError, MissingPartError, PublishError
+from mvgen.core.errors import LicenceError, PublishError
+from mvgen.core.extras import import_part
 from mvgen.publish.targets.base import FileRecord, Target
 
 if TYPE_CHECKING:
@@ -117,11 +118,8 @@ class Hub(Target):
 
 
 def _api() -> HfApi:
-    try:
-        from huggingface_hub import HfApi
-    except ImportError:
-        raise MissingPartError("huggingface_hub", "publishing to hf://", "pip install 'mvgen[publish]'") from None
-    return HfApi(library_name="mvgen")
+    api: HfApi = import_part("huggingface_hub", "publishing to hf://").HfApi(library_name="mvgen")
+    return api
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.device import start_warp
-from mvgen.core.errors import ConfigError, MissingPartError
+from mvgen.core.errors import ConfigError
+from mvgen.core.extras import import_part
 from mvgen.core.files import cache_dir
 
 CPU_FLAGS = "-march=native -ffp-contract=off"
@@ -23,10 +24,7 @@ def open_warp(device: str) -> Any:
 
     Raises MissingPartError without warp, ConfigError where its cache cannot be written or there is no such device.
     """
-    try:
-        import warp
-    except ImportError as error:
-        raise MissingPartError(f"warp ({error})", "rendering views", "pip install warp-lang") from None
+    warp = import_part("warp", "rendering views")
     folder = cache_dir() / "warp"
     # If Warp has been started before, its cache folder is set already.
     if warp.config.kernel_cache_dir is None and not os.environ.get("WARP_CACHE_PATH"):
