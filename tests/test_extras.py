@@ -66,8 +66,8 @@ def imported() -> dict[str, Path]:
 
 def test_every_import_is_of_the_base_or_of_an_extra() -> None:
     base = {package_in(line) for line in PROJECT["dependencies"]}
-    # They come with jinja2 and s3fs; pandas is asked for by name where a table goes to it.
-    known = {"markupsafe", "botocore", "pandas", *OPTIONAL}
+    # They come with jinja2, s3fs and onnx; pandas is asked for by name where a table goes to it.
+    known = {"markupsafe", "botocore", "google", "pandas", *OPTIONAL}
     unknown = {name: path for name, path in imported().items() if name not in known and not packages_of(name) & base}
     assert unknown == {}
     assert {"numpy", "torch", "captum"} <= imported().keys()
