@@ -139,6 +139,8 @@ def _film_clip(
     film = Film(plan, model, person, performance, Setup.of(plan, *size))
     for index in range(len(plan.numbers)):
         write_frame(out / frame_path(plan, index), film.frame(index), plan)
+        if (depth_file := get_layout(plan.layout).depth_file) is not None:
+            write_depth(out / depth_file(plan.directory, plan.numbers[index]), film.distance(index))
     if truth is not None and maps:
         for yaw in (None, *angles):
             view = film.truth(yaw or 0.0)
@@ -158,6 +160,14 @@ def write_frame(path: Path, frame: np.ndarray, plan: ClipPlan) -> None:
     picture = Image.fromarray(frame[..., 0] if plan.grey else frame)
     with path.open("wb") as file:
         picture.save(file, "JPEG", quality=plan.jpeg_quality)
+
+
+def write_depth(path: Path, distance: NDArray[np.uint16]) -> None:
+    """Write distance (H, W) in millimetres as a 16-bit PNG."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(distance).save(path)
 
 
 def _write_pictures(truth: Path, plan: ClipPlan, yaw: float | None, colour: NDArray[np.uint8]) -> None:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, pixel_grid
 from mvgen.scans.head import HeadModel, Identity
+from mvgen.scans.imaging.depth_sensor import DepthSensor
 from mvgen.scans.imaging.lighting import Lighting
 from mvgen.scans.imaging.rendering import DressedHead, PosedHead, render_colour, render_surface
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.scans.looks.appearance import Look
 from mvgen.scans.looks.backgrounds import draw_background
+from mvgen.sources.depth import FOCAL
 from mvgen.synth.performance import Performance
 from mvgen.synth.plan import ClipPlan
 from mvgen.synth.releases import get_layout
@@ -110,6 +112,15 @@ class Film:
         """The frame as the camera of the release records it, before JPEG: (H, W, 3) uint8."""
         generator = np.random.default_rng([self._plan.seed, 3, frame])
         return self._develop(self._head(frame), self._setup.camera, self._setup.sensor, generator)
+
+    def distance(self, frame: int) -> NDArray[np.uint16]:
+        """The frame as a depth sensor beside the camera records it: (H, W) uint16 mm, 0 where nothing is measured."""
+        setup, head = self._setup, self._head(frame)
+        depth = np.full((setup.height, setup.width), np.nan, np.float32)
+        window = self._window(head, setup.camera)
+        depth[window] = render_surface(head, setup.camera, self._pixels[window]).depth
+        sensor = DepthSensor.before(setup.width, setup.camera.scale, self._identity.metre, FOCAL)
+        return sensor.measure(depth, np.random.default_rng([self._plan.seed, 4, frame]))
 
     @property
     def _clean(self) -> Sensor:

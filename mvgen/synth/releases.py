@@ -47,6 +47,7 @@ class Layout:
     macros : the release has macro-expressions too
     face_share : inter-ocular distance over the picture's height, or 3/4 of its width if that is less
     doubled_suffix : the last frame of the first clip is a .jpg.jpg
+    depth_file : (folder of a clip, frame number) -> file of the depth that a sensor saw with it; None without a sensor
     """
 
     name: str
@@ -65,6 +66,7 @@ class Layout:
     doubled_suffix: bool = False
     face_share: float = 0.17
     jpeg_quality: int = 95
+    depth_file: Callable[[PurePosixPath, int], PurePosixPath] | None = None
 
     @property
     def fps(self) -> float:
