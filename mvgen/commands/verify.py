@@ -65,8 +65,10 @@ def _print_differences(out: Path, root: Path) -> None:
     print(
         "\nDifference from the depth of the source's sensor, at the onset frame. One offset and one scale per clip are"
     )
-    print("removed: what is left is form and tilt, and the sensor's noise. unit: mm that the scale gives an")
-    print("inter-ocular distance, of which the other figures are a share; people have about 63 mm.")
+    print(
+        "removed: what is left is form and tilt, and the sensor's noise. %: of the inter-ocular distance; p90: the 90th"
+    )
+    print("percentile; unit: mm that the scale gives an inter-ocular distance, about 63 in people.")
     if compared.from_sensor:
         print("The dataset was built with --geometry source: its depth is the sensor's, smoothed.")
     print_table(HEADER, table(compared))

@@ -75,9 +75,10 @@ def line_of_focal(distance: Floats, depth: Floats, pixels: float, focal: float) 
 
 
 def fitted_line(distance: Floats, depth: Floats) -> Line:
-    """The line that fits two depths (S, S) best, robustly: least squares with Huber's weights.
+    """The line that fits two depths (S, S) best: least squares, reweighted with Tukey's biweight.
 
-    Source: Huber, Robust estimation of a location parameter, 1964; 1.345 is for 95 % efficiency.
+    Hair or glasses in front of a part of the face do not draw it. 4.685 is for 95 % efficiency on normal noise.
+    Source: Beaton & Tukey, The fitting of power series, Technometrics 1974.
     """
     known = np.isfinite(distance) & np.isfinite(depth)
     design = np.column_stack([np.ones(known.sum()), -depth[known]])
@@ -88,8 +89,8 @@ def fitted_line(distance: Floats, depth: Floats) -> Line:
         root = np.sqrt(weights)
         solution = np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0]
         rest = np.abs(values - design @ solution)
-        limit = 1.345 * max(1.4826 * float(np.median(rest)), 1e-6)
-        weights = limit / np.maximum(rest, limit)
+        limit = 4.685 * max(1.4826 * float(np.median(rest)), 1e-6)
+        weights = np.square(np.clip(1 - np.square(rest / limit), 0, 1))
     return Line(float(solution[0]), float(solution[1]))
 
 

@@ -66,6 +66,7 @@ SOURCES = Registry[type[Source]](
         ("casme3", "mvgen.sources.casme3:Casme3"),
         ("casme3-c", "mvgen.sources.casme3_c:Casme3C"),
         ("samm-lv", "mvgen.sources.samm_lv:SammLv"),
+        ("dfme", "mvgen.sources.dfme:Dfme"),
         ("folder", "mvgen.sources.folder:Folder"),
         ("demo", "mvgen.synth.demo:Demo"),
     ],

@@ -153,13 +153,16 @@ def _film_clip(
 
 
 def write_frame(path: Path, frame: np.ndarray, plan: ClipPlan) -> None:
-    """Write a frame (H, W, 3) as the release has it: JPEG, one channel where the release is grey."""
+    """Write a frame (H, W, 3) as the release has it: JPEG or PNG by its name, one channel where the release is grey."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(frame[..., 0] if plan.grey else frame)
     with path.open("wb") as file:
-        picture.save(file, "JPEG", quality=plan.jpeg_quality)
+        if path.suffix == ".png":
+            picture.save(file, "PNG")
+        else:
+            picture.save(file, "JPEG", quality=plan.jpeg_quality)
 
 
 def write_depth(path: Path, distance: NDArray[np.uint16]) -> None:

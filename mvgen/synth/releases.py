@@ -103,6 +103,7 @@ LAYOUTS = Registry[Layout](
         ("mmew", "mvgen.synth.stand_ins.mmew:LAYOUT"),
         ("casme3", "mvgen.synth.stand_ins.casme3:LAYOUT"),
         ("samm-lv", "mvgen.synth.stand_ins.samm_lv:LAYOUT"),
+        ("dfme", "mvgen.synth.stand_ins.dfme:LAYOUT"),
     ],
 )
 

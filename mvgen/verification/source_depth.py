@@ -143,13 +143,12 @@ def _mean(name: str, some: Sequence[DepthDifference]) -> DepthDifference:
     )
 
 
+HEADER = ("clip, or mean of", "clips", "median, %", "p90, %", "median, mm", "p90, mm", "covered, %", "unit, mm")
+
+
 def table(compared: DepthComparison) -> Iterator[tuple[str, ...]]:
-    """Rows of text: every clip, then the mean of every emotion and of all clips; see `HEADER`."""
+    """Rows of text for `HEADER`: every clip, then the mean of every emotion and of all clips."""
     for one in (*compared.clips, *compared.emotions()):
-        yield (
-            one.name, f"{one.clips}", f"{one.median:.1f} %", f"{one.largest:.1f} %", f"{one.median_mm:.1f} mm",
-            f"{one.largest_mm:.1f} mm", f"{one.covered:.0%}", f"{one.unit:.0f} mm",
-        )  # fmt: skip
-
-
-HEADER = ("clip, or mean of", "clips", "median", "90th percentile", "median", "90th percentile", "covered", "unit")
+        shares = f"{one.median:.1f}", f"{one.largest:.1f}"
+        millimetres = f"{one.median_mm:.1f}", f"{one.largest_mm:.1f}"
+        yield one.name, str(one.clips), *shares, *millimetres, f"{100 * one.covered:.0f}", f"{one.unit:.0f}"
