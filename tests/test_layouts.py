@@ -34,6 +34,7 @@ FIRST_ROWS = {
     "casme": ["Subject", "Filename", "", "OnsetF", "ApexF1", "ApexF2", "OffsetF", "", "AU", "Emotion"],
     "mmew": ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"],
     "casme3": ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"],
+    "4dme": ["sub_ID", "fold_name", "Onset", "Apex", "Offset", "Emotion", "AUs"],
     "dfme": ["Subject", "Filename", "FPS", "OnsetFrame", "ApexFrame", "OffsetFrame", "AUs", "Emotion"],
     "samm-lv": ["Subject", "Filename", "Inducement Code", "Onset", "Apex", "Offset", "Duration", "Type"],
 }

@@ -217,10 +217,10 @@ def test_a_build_on_the_sensors_depth_has_its_form_and_is_in_order(filmed: Path,
     # The offset of a store's depth is that of its fit; its form and its scale are the sensor's.
     assert np.median(np.abs(away - np.median(away))) < 0.03
     compared = {how: compare_source_depth(store, filmed) for how, store in stores.items()}
-    whole = {how: one.emotions()[-1] for how, one in compared.items()}
+    whole = {how: one.groups()[-1] for how, one in compared.items()}
     assert not any(one.skipped for one in compared.values())
-    assert compared["source"].from_sensor
-    assert not compared["clip"].from_sensor
+    assert compared["source"].same_origin
+    assert not compared["clip"].same_origin
     # The network's stand-in is the same head with less relief: scale and offset explain all of it.
     assert whole["clip"].unit / UNIT == pytest.approx(1.1, abs=0.08)
     assert whole["source"].unit / UNIT == pytest.approx(1.0, abs=0.08)

@@ -67,6 +67,7 @@ SOURCES = Registry[type[Source]](
         ("casme3-c", "mvgen.sources.casme3_c:Casme3C"),
         ("samm-lv", "mvgen.sources.samm_lv:SammLv"),
         ("dfme", "mvgen.sources.dfme:Dfme"),
+        ("4dme", "mvgen.sources.fourdme:FourDme"),
         ("folder", "mvgen.sources.folder:Folder"),
         ("demo", "mvgen.synth.demo:Demo"),
     ],

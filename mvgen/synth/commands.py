@@ -16,6 +16,7 @@ from mvgen.core.angles import view_name
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.engine import local
+from mvgen.scans.corpora.meshfiles import write_obj
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.looks.appearance import Look
 from mvgen.sources import get_source
@@ -141,6 +142,8 @@ def _film_clip(
         write_frame(out / frame_path(plan, index), film.frame(index), plan)
         if (depth_file := get_layout(plan.layout).depth_file) is not None:
             write_depth(out / depth_file(plan.directory, plan.numbers[index]), film.distance(index))
+        if (mesh_file := get_layout(plan.layout).mesh_file) is not None:
+            write_obj(out / mesh_file(plan.directory, plan.numbers[index]), *film.mesh(index))
     if truth is not None and maps:
         for yaw in (None, *angles):
             view = film.truth(yaw or 0.0)

@@ -23,6 +23,8 @@ from mvgen.synth.releases import get_layout
 
 Floats = NDArray[np.floating]
 
+_CAPTURED = -1.2  # depth in the template, world units, behind which a capture in 3D has no mesh
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -121,6 +123,17 @@ class Film:
         depth[window] = render_surface(head, setup.camera, self._pixels[window]).depth
         sensor = DepthSensor.before(setup.width, setup.camera.scale, self._identity.metre, FOCAL)
         return sensor.measure(depth, np.random.default_rng([self._plan.seed, 4, frame]))
+
+    def mesh(self, frame: int) -> tuple[Floats, NDArray[np.int32]]:
+        """The head of a frame as a capture in 3D has it: vertices (N, 3), mm, y up, and triangles (M, 3).
+
+        It is the front of the head alone, with the relief of its hair, and without glasses.
+        """
+        model, head = self._model, self._head(frame)
+        front = (model.canonical[:, 2] > _CAPTURED) & (model.regions["body"] < 0.5)
+        triangles = model.triangles[front[model.triangles].all(axis=1)]
+        used, renumbered = np.unique(triangles, return_inverse=True)
+        return 1000 * self._identity.metre * head.vertices[used], renumbered.reshape(-1, 3).astype(np.int32)
 
     @property
     def _clean(self) -> Sensor:

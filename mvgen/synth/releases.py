@@ -48,6 +48,7 @@ class Layout:
     face_share : inter-ocular distance over the picture's height, or 3/4 of its width if that is less
     doubled_suffix : the last frame of the first clip is a .jpg.jpg
     depth_file : (folder of a clip, frame number) -> file of the depth that a sensor saw with it; None without a sensor
+    mesh_file : the same for the mesh of the head
     """
 
     name: str
@@ -67,6 +68,7 @@ class Layout:
     face_share: float = 0.17
     jpeg_quality: int = 95
     depth_file: Callable[[PurePosixPath, int], PurePosixPath] | None = None
+    mesh_file: Callable[[PurePosixPath, int], PurePosixPath] | None = None
 
     @property
     def fps(self) -> float:
@@ -104,6 +106,7 @@ LAYOUTS = Registry[Layout](
         ("casme3", "mvgen.synth.stand_ins.casme3:LAYOUT"),
         ("samm-lv", "mvgen.synth.stand_ins.samm_lv:LAYOUT"),
         ("dfme", "mvgen.synth.stand_ins.dfme:LAYOUT"),
+        ("4dme", "mvgen.synth.stand_ins.fourdme:LAYOUT"),
     ],
 )
 

@@ -60,6 +60,14 @@ def read_obj(path: Path) -> Mesh:
     return Mesh(mesh.vertices, mesh.triangles, uv[corners[..., 1]].astype(np.float32))
 
 
+def write_obj(path: Path, vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> None:
+    """Write a Wavefront OBJ: vertices (N, 3) to a thousandth of their unit, and triangles (M, 3)."""
+    lines = [f"v {x:.3f} {y:.3f} {z:.3f}\n" for x, y, z in vertices.tolist()]
+    lines += [f"f {a} {b} {c}\n" for a, b, c in (triangles + 1).tolist()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), encoding="ascii")
+
+
 def read_obj_vertices(path: Path) -> NDArray[np.float64]:
     """The vertices (N, 3) of a Wavefront OBJ alone, where its faces are known. Raises ScanError when it is torn."""
     lines = _read(path).decode("utf-8", errors="replace").splitlines()
