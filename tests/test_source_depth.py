@@ -249,6 +249,12 @@ def test_the_table_is_printed_and_needs_a_root_that_has_depth(
     assert "has no depth" in capsys.readouterr().err
 
 
+def test_a_source_says_how_many_of_its_frames_have_depth(filmed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["datasets", "casme3", "--root", str(filmed)]) == 0
+    frames = sum(len(clip.frames) for clip in get_source("casme3").read(filmed).clips)
+    assert f"{frames} frames have depth" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_clip_whose_depth_is_not_that_of_a_face_fails_with_the_reason(filmed: Path, tmp_path: Path) -> None:
     config = photograph_config(filmed, tmp_path / "out", dataset="casme3", geometry="source", focal=5000.0, limit=1)

@@ -30,7 +30,7 @@ class FourDme(Release):
     rate = "60"
     fps = 60.0
     licence = "4DME release agreement: research only, no redistribution"
-    access = "signed release agreement, University of Oulu, https://www.oulu.fi/en/university/faculties-and-units/cmvs"
+    access = "signed release agreement, https://www.oulu.fi/cmvs (4DME)"
     citation = """
 @article{li2023fourdme,
   author  = {Li, Xiaobai and Cheng, Shiyang and Li, Yante and Behzad, Muzammil and Shen, Jie and Zafeiriou, Stefanos and
