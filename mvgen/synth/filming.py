@@ -23,6 +23,7 @@ from mvgen.synth.releases import get_layout
 
 Floats = NDArray[np.floating]
 
+_FACE_WIDTH, _EYE_HEIGHT = 2.3, 0.38  # of a cropped frame: world units, and the share of its height above the eyes
 _CAPTURED = -1.2  # depth in the template, world units, behind which a capture in 3D has no mesh
 
 
@@ -57,6 +58,13 @@ class Setup:
             lighting=Lighting.draw(generator), sensor=sensor,
             background=draw_background(generator, height, width, plain=True),
         )  # fmt: skip
+
+    def face_box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the part of a frame that a crop of this shape shows: the face of a clip."""
+        wide = _FACE_WIDTH * self.camera.scale
+        high = wide * height / width
+        left, top = self.camera.centre[0] - wide / 2, self.camera.centre[1] - _EYE_HEIGHT * high
+        return round(left), round(top), round(left + wide), round(top + high)
 
 
 @dataclass(frozen=True)

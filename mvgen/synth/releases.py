@@ -31,6 +31,18 @@ class ClipName:
 
 
 @dataclass(frozen=True, slots=True)
+class Cropping:
+    """The tree in which a release has its frames cropped to the face.
+
+    place : (folder of a clip, name of a frame) -> file of the cropped frame
+    size : (width, height) of cropped frames, pixels; assumed but for CASME II
+    """
+
+    place: Callable[[PurePosixPath, str], PurePosixPath]
+    size: tuple[int, int] = (280, 340)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Numbers and names in one release.
 
@@ -49,6 +61,7 @@ class Layout:
     doubled_suffix : the last frame of the first clip is a .jpg.jpg
     depth_file : (folder of a clip, frame number) -> file of the depth that a sensor saw with it; None without a sensor
     mesh_file : the same for the mesh of the head
+    cropping : of the release's cropped frames; None where it has none beside others
     """
 
     name: str
@@ -69,6 +82,7 @@ class Layout:
     jpeg_quality: int = 95
     depth_file: Callable[[PurePosixPath, int], PurePosixPath] | None = None
     mesh_file: Callable[[PurePosixPath, int], PurePosixPath] | None = None
+    cropping: Cropping | None = None
 
     @property
     def fps(self) -> float:

@@ -1,4 +1,4 @@
-"""Layout of stand-ins of 4DME: grey frames of micro-expressions, and a mesh of each. Sizes and proportions are assumed."""
+"""Layout of stand-ins of 4DME: grey frames, each with a mesh of the head. Sizes and proportions are assumed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mvgen.synth.plan import ClipPlan
-from mvgen.synth.releases import ClipName, Layout, Rows, numbered
+from mvgen.synth.releases import ClipName, Cropping, Layout, Rows, numbered
 
 _PERFORMED = {"negative": "disgust", "positive": "happiness", "surprise": "surprise"}
 
@@ -48,4 +48,5 @@ LAYOUT = Layout(
     sheets=_sheets,
     grey=True,
     mesh_file=lambda folder, number: PurePosixPath("DI4D_micro", *folder.parts[1:], f"{number}.obj"),
+    cropping=Cropping(lambda folder, name: PurePosixPath("gray_micro_crop", *folder.parts[1:], name)),
 )
