@@ -63,8 +63,6 @@ def verify(
 
 
 def _print_differences(out: Path, root: Path, against: str) -> None:
-    from mvgen.verification.differences import HEADER
-
     if against == "meshes":
         from mvgen.verification.meshes import EXPLAINED, compare_meshes
 
@@ -76,7 +74,7 @@ def _print_differences(out: Path, root: Path, against: str) -> None:
     print(f"\n{EXPLAINED}")
     if compared.same_origin:
         print("The dataset was built with --geometry source: its depth is the sensor's, smoothed.")
-    print_table(HEADER, compared.table(each=against != "meshes"))
+    print_table(compared.header(), compared.table(each=against != "meshes"))
     for clip, reason in compared.skipped:
         print(printable(f"{clip}: not compared: {reason}"))
 

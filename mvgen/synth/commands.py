@@ -185,12 +185,17 @@ def _write_cropped(out: Path, frame: np.ndarray, plan: ClipPlan, index: int, set
 
 
 def _write_captured(out: Path, film: Film, plan: ClipPlan, index: int) -> None:
-    """Write what other sensors of the release captured of a frame: depth, or a mesh."""
+    """Write what other sensors of the release captured of a frame: depth, or a mesh and its texture."""
+    from PIL import Image
+
     rules, number = get_layout(plan.layout), plan.numbers[index]
     if rules.depth_file is not None:
         write_depth(out / rules.depth_file(plan.directory, number), film.distance(index))
     if rules.mesh_file is not None:
-        write_obj(out / rules.mesh_file(plan.directory, number), *film.mesh(index))
+        path = out / rules.mesh_file(plan.directory, number)
+        mesh, texture = film.mesh(index)
+        write_obj(path, mesh)
+        Image.fromarray(texture).save(path.with_suffix(".png"))
 
 
 def write_depth(path: Path, distance: NDArray[np.uint16]) -> None:

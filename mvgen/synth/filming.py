@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, pixel_grid
+from mvgen.scans.corpora.meshfiles import Mesh
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.imaging.depth_sensor import DepthSensor
-from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.lighting import Lighting, Points
 from mvgen.scans.imaging.rendering import DressedHead, PosedHead, render_colour, render_surface
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.scans.looks.appearance import Look
 from mvgen.scans.looks.backgrounds import draw_background
+from mvgen.scans.looks.baking import atlas
+from mvgen.scans.looks.paint import to_srgb
 from mvgen.sources.depth import FOCAL
 from mvgen.synth.performance import Performance
 from mvgen.synth.plan import ClipPlan
@@ -132,8 +135,8 @@ class Film:
         sensor = DepthSensor.before(setup.width, setup.camera.scale, self._identity.metre, FOCAL)
         return sensor.measure(depth, np.random.default_rng([self._plan.seed, 4, frame]))
 
-    def mesh(self, frame: int) -> tuple[Floats, NDArray[np.int32]]:
-        """The head of a frame as a capture in 3D has it: vertices (N, 3), mm, y up, and triangles (M, 3).
+    def mesh(self, frame: int) -> tuple[Mesh, NDArray[np.uint8]]:
+        """The head of a frame as a capture in 3D has it: a mesh, mm, y up, and its texture (H, W, 3).
 
         It is the front of the head alone, with the relief of its hair, and without glasses.
         """
@@ -141,7 +144,13 @@ class Film:
         front = (model.canonical[:, 2] > _CAPTURED) & (model.regions["body"] < 0.5)
         triangles = model.triangles[front[model.triangles].all(axis=1)]
         used, renumbered = np.unique(triangles, return_inverse=True)
-        return 1000 * self._identity.metre * head.vertices[used], renumbered.reshape(-1, 3).astype(np.int32)
+        small = np.asarray(renumbered.reshape(-1, 3), np.int32)
+        paint = np.clip(self._dressed.paint[used], 0.0, 2.0)
+        points = Points(head.vertices[used], head.normals[used], paint[:, :3], paint[:, 3], np.zeros(len(used), int))
+        light = self._setup.lighting.shade(head, points, np.array([0, 0, 1], np.float32))
+        corner_uv, texture = atlas(small, np.clip(255 * to_srgb(light), 0, 255).round().astype(np.uint8))
+        vertices = np.asarray(1000 * self._identity.metre * head.vertices[used], np.float64)
+        return Mesh(vertices, small, corner_uv), texture
 
     @property
     def _clean(self) -> Sensor:

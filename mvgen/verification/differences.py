@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import ClipError
+from mvgen.evaluation.view_metrics import known_mean
 
 ALL = "all"
-HEADER = ("mean of", "number", "median, %", "p90, %", "median, mm", "p90, mm", "covered, %", "unit, mm")
+_HEADER = ("mean of", "number", "median, %", "p90, %", "median, mm", "p90, mm", "covered, %", "unit, mm")
 _LEAST = 100  # pixels to compare
 
 
@@ -24,6 +25,7 @@ class DepthDifference:
         inter-ocular distance, `largest` the 90th percentile; median_mm, largest_mm : the same in millimetres
     covered : share of the store's pixels that were measured
     unit : millimetres in an inter-ocular distance, by the measurement; people have about 63
+    psnr : of the colour, dB; NaN where colour is not compared
     Of several clips, all are means.
     """
 
@@ -36,6 +38,7 @@ class DepthDifference:
     largest_mm: float
     covered: float
     unit: float
+    psnr: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,29 @@ class Comparison:
         groups = [(name, [one for one in self.parts if one.group == name]) for name in named]
         return tuple(_mean(name, some) for name, some in [*groups, (ALL, list(self.parts))])
 
+    def header(self) -> tuple[str, ...]:
+        """Names of the columns of `table`."""
+        return (*_HEADER, "PSNR, dB") if self._has_colour else _HEADER
+
     def table(self, each: bool = True) -> Iterator[tuple[str, ...]]:
-        """Rows of text for `HEADER`: every part if `each`, then the mean of every group and of all."""
+        """Rows of text: every part if `each`, then the mean of every group and of all."""
         for one in (*(self.parts if each else ()), *self.groups()):
             shares = f"{one.median:.1f}", f"{one.largest:.1f}"
             millimetres = f"{one.median_mm:.1f}", f"{one.largest_mm:.1f}"
-            yield one.name, str(one.clips), *shares, *millimetres, f"{100 * one.covered:.0f}", f"{one.unit:.0f}"
+            colour = (f"{one.psnr:.1f}" if np.isfinite(one.psnr) else "-",) if self._has_colour else ()
+            yield (
+                one.name,
+                str(one.clips),
+                *shares,
+                *millimetres,
+                f"{100 * one.covered:.0f}",
+                f"{one.unit:.0f}",
+                *colour,
+            )
+
+    @property
+    def _has_colour(self) -> bool:
+        return any(np.isfinite(one.psnr) for one in self.parts)
 
 
 def difference(
@@ -94,4 +114,5 @@ def _mean(name: str, some: Sequence[DepthDifference]) -> DepthDifference:
         mean(lambda one: one.largest_mm),
         mean(lambda one: one.covered),
         mean(lambda one: one.unit),
+        known_mean(one.psnr for one in some),
     )

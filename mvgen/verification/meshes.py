@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, pixel_grid
 from mvgen.core.config import CameraConfig
-from mvgen.core.errors import ClipError, MvgenError, SourceError
-from mvgen.core.records import Floats, Image
+from mvgen.core.errors import ClipError, MvgenError, ScanError, SourceError
+from mvgen.core.records import Floats, Image, Mask
+from mvgen.evaluation.view_metrics import psnr, whole
 from mvgen.faces.crop import crop_frames
 from mvgen.pipeline.frontal import find_face
 from mvgen.pipeline.tools import Tools
-from mvgen.render.rays import RayScene, vertex_normals
-from mvgen.scans.corpora.meshfiles import Mesh, read_obj, read_ply
+from mvgen.render.rays import Hits, RayScene, vertex_normals
+from mvgen.scans.corpora.meshfiles import Mesh, find_texture, read_obj, read_ply, read_texture
+from mvgen.scans.looks.baking import sample_texture
+from mvgen.scans.looks.paint import to_srgb
 from mvgen.store import layout
 from mvgen.store.about import read_about, stored_config
 from mvgen.store.arrays import read_maps
+from mvgen.store.frames import read_frames
 from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import ViewRow, read_rows
 from mvgen.verification.differences import Comparison, DepthDifference, difference
@@ -32,20 +38,29 @@ _LAMP = np.array([0.0, 0.5, 0.866])  # light from above shows the shape of a fac
 _LEAST_LANDMARKS = 200
 _KEPT = 0.8  # of the landmarks: those that fit best give the place of the mesh
 _ROUNDS = 4
+_MOST_BYTES = 256 << 20  # of a mesh
 
 EXPLAINED = """\
 Difference of the depth of the views from the source's meshes, at the onset frame. One similarity per clip is removed:
 what is left is form. %: of the inter-ocular distance; p90: the 90th percentile; unit: what the similarity makes of an
-inter-ocular distance, about 63 in people if the meshes are in millimetres, as the columns in mm take them to be."""
+inter-ocular distance, about 63 in people if the meshes are in millimetres, as the columns in mm take them to be.
+PSNR: of the valid pixels from the mesh's texture, after a linear map of its colours to those of the view."""
+
+
+class Captured(NamedTuple):
+    """A mesh as its file has it, and its texture (H, W, 3); None where it has none."""
+
+    mesh: Mesh
+    texture: NDArray[np.uint8] | None
 
 
 def compare_meshes(out: Path, root: Path, tools: Tools | None = None) -> Comparison:
-    """Compare the depth of a store's views with that of the source's meshes, seen from the same angles.
+    """Compare depth and colour of a store's views with those of the source's meshes, seen from the same angles.
 
     root : folder of the release that the store was built from; tools : loaded where not given; grouped by view
     A mesh is that of the onset frame. It is put where the store has the face by one similarity, from the 468 landmarks:
     where the face is, where it looks, and its scale are not judged, only its form. Its y has to be up, and the face has
-    to look toward +z, roughly.
+    to look toward +z, roughly. Colour is compared where the view is valid and the mesh has a texture.
     Raises StoreError for a folder that holds no finished dataset, SourceError for a root without its clips or meshes.
     """
     config = stored_config(read_about(out))
@@ -69,28 +84,64 @@ def compare_meshes(out: Path, root: Path, tools: Tools | None = None) -> Compari
     return Comparison(tuple(done), tuple(skipped))
 
 
-def read_mesh(path: Path) -> Mesh:
-    """The mesh of a file, OBJ or PLY. Raises ScanError where it is torn."""
-    return read_obj(path) if path.suffix.lower() == ".obj" else read_ply(path)
+def read_mesh(path: Path) -> Captured:
+    """The mesh of a file, OBJ or PLY, and its texture. Raises ScanError where one is torn, or too large for a face."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise ScanError(f"{path} has more than {_MOST_BYTES >> 20} MB; a scan of a face has less")
+    if path.suffix.lower() != ".obj":
+        return Captured(read_ply(path), None)
+    mesh = read_obj(path)
+    colour = find_texture(path, {each.name.lower(): each for each in path.parent.iterdir() if each.is_file()})
+    return Captured(mesh, None if colour is None or mesh.corner_uv is None else read_texture(colour))
 
 
-def _compare(out: Path, rows: Sequence[ViewRow], mesh: Mesh, tools: Tools) -> Iterator[DepthDifference]:
+def _compare(out: Path, rows: Sequence[ViewRow], captured: Captured, tools: Tools) -> Iterator[DepthDifference]:
     found = read_geometry(out, rows[0])
-    scale, placed = place_mesh(mesh, found.fit.vertices[0], tools)
-    scene = RayScene(placed, mesh.triangles)
+    scale, placed = place_mesh(captured.mesh, found.fit.vertices[0], tools)
+    scene = RayScene(placed, captured.mesh.triangles)
     for row in rows:
-        camera = found.depth.camera.at(row.yaw or 0.0)
-        true = depth_of(scene, placed, mesh.triangles, camera)
-        yield difference(row.clip, row.view, read_maps(out, row).depth, true, 1 / scale)
+        camera, maps = found.depth.camera.at(row.yaw or 0.0), read_maps(out, row)
+        hits = scene.cast(camera, pixel_grid(camera.size, camera.size))
+        compared = difference(row.clip, row.view, maps.depth, depth_of(hits, placed, captured.mesh, camera), 1 / scale)
+        if captured.texture is not None:
+            shown = whole(maps.valid & hits.hit)
+            picture = read_frames(out, row)[row.onset_index]
+            compared = replace(compared, psnr=colour_error(picture, colour_of(hits, captured), shown))
+        yield compared
 
 
-def depth_of(scene: RayScene, vertices: Floats, triangles: NDArray[np.int32], camera: Camera) -> NDArray[np.float32]:
+def depth_of(hits: Hits, vertices: Floats, mesh: Mesh, camera: Camera) -> NDArray[np.float32]:
     """Depth (S, S) of a mesh in a camera's view, world units, NaN where it is not."""
-    hits = scene.cast(camera, pixel_grid(camera.size, camera.size))
     depth = np.full(hits.hit.shape, np.nan, np.float32)
-    points = hits.where_hit().interpolate(triangles, vertices).astype(np.float64)
+    points = hits.where_hit().interpolate(mesh.triangles, vertices).astype(np.float64)
     depth[hits.hit] = camera.to_view(points)[..., 2]
     return depth
+
+
+def colour_of(hits: Hits, captured: Captured) -> Floats:
+    """The texture of a mesh in a camera's view, (S, S, 3) grey levels of 255, NaN where it is not."""
+    assert captured.texture is not None
+    assert captured.mesh.corner_uv is not None
+    colour = np.full((*hits.hit.shape, 3), np.nan)
+    seen = hits.where_hit()
+    uv = np.einsum("pc,pcd->pd", seen.corners, captured.mesh.corner_uv[seen.triangle])
+    colour[hits.hit] = 255 * to_srgb(sample_texture(captured.texture, uv, max(captured.texture.shape)))
+    return colour
+
+
+def colour_error(picture: Image, colour: Floats, where: Mask) -> float:
+    """PSNR, dB, of a picture (S, S, 3) uint8 in a mask (S, S), after the linear map of `colour` that fits it best.
+
+    The sensors of a capture differ in exposure and white, and one may be grey. NaN in an empty mask.
+    """
+    if not where.any():
+        return float("nan")
+    fitted = np.zeros(picture.shape)
+    design = np.column_stack([colour[where], np.ones(where.sum())])
+    for channel in range(3):
+        weights = np.linalg.lstsq(design, picture[where][:, channel].astype(np.float64), rcond=None)[0]
+        fitted[where, channel] = design @ weights
+    return psnr(picture, np.clip(fitted, 0, 255).round().astype(np.uint8), where)
 
 
 def place_mesh(mesh: Mesh, face: Floats, tools: Tools) -> tuple[float, Floats]:
