@@ -40,8 +40,9 @@ def compare_source_depth(out: Path, root: Path) -> Comparison:
         if row.yaw is not None:
             continue
         try:
-            done.append(_compare(out, row, frames_of(row, clips)))
-        except MvgenError as error:
+            with np.errstate(all="ignore"):
+                done.append(_compare(out, row, frames_of(row, clips)))
+        except (MvgenError, ValueError) as error:  # numbers of a stranger may have no inverse
             skipped.append((row.clip, str(error)))
     return Comparison(tuple(done), tuple(skipped), config.geometry.method == "source")
 
