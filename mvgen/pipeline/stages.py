@@ -131,8 +131,8 @@ def _check_depth(listing: Listing) -> None:
     """Raise SourceError for a source without a depth sensor's frames."""
     if not any(frame.depth for clip in listing.clips for frame in clip.frames):
         raise SourceError(
-            f"{listing.title} has no depth beside its frames here, which --geometry source needs; "
-            "leave it out, or give a root with depth"
+            f"{listing.title} has no depth beside its frames here, which --geometry source and --against source-depth "
+            "need; leave them out, or give a root with depth"
         )
 
 
