@@ -4,16 +4,18 @@ import re
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from factories import write_stand_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvgen.core.errors import ConfigError
-from mvgen.sources import get_source
+from mvgen.sources import Listing, get_source
 from mvgen.sources.frames import read_frames
 from mvgen.sources.workbook import read_sheets, text
 from mvgen.synth.emotions import ACTION_UNITS, one_sided
+from mvgen.synth.filming import Setup
 from mvgen.synth.layouts import frame_path, write_workbook
 from mvgen.synth.plan import plan_release
 from mvgen.synth.releases import LAYOUTS, get_layout
@@ -34,6 +36,8 @@ FIRST_ROWS = {
     "casme": ["Subject", "Filename", "", "OnsetF", "ApexF1", "ApexF2", "OffsetF", "", "AU", "Emotion"],
     "mmew": ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"],
     "casme3": ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"],
+    "4dme": ["sub_ID", "fold_name", "Onset", "Apex", "Offset", "Emotion", "AUs"],
+    "dfme": ["Subject", "Filename", "FPS", "OnsetFrame", "ApexFrame", "OffsetFrame", "AUs", "Emotion"],
     "samm-lv": ["Subject", "Filename", "Inducement Code", "Onset", "Apex", "Offset", "Duration", "Type"],
 }
 # Rows above the header.
@@ -175,3 +179,39 @@ def test_counts_that_leave_nothing_to_show_are_refused() -> None:
         plan_release("casme2", 0, 1)
     with pytest.raises(ConfigError, match=r"unknown layout 'casmee2'; did you mean 'casme2'\? Known: casme2"):
         plan_release("casmee2", 1, 1)
+
+
+CROPPED = [layout for layout in LAYOUTS.built_in if get_layout(layout).cropping is not None]
+
+
+@pytest.mark.parametrize("layout", CROPPED)
+def test_cropped_frames_lie_where_the_release_has_them(tmp_path: Path, layout: str) -> None:
+    cropping = get_layout(layout).cropping
+    assert cropping is not None
+    plans = write_stand_in(tmp_path, layout)
+    raw = get_source(layout).read(tmp_path)
+    for plan in plans:
+        for name in plan.names:
+            place = tmp_path / cropping.place(plan.directory, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / plan.directory / name).rename(place)
+        (tmp_path / plan.directory).rmdir()
+    cropped = get_source(layout).read(tmp_path, variant="cropped")
+    assert not cropped.failures
+
+    def told(listing: Listing) -> list[tuple[object, ...]]:
+        return sorted((c.subject_key, c.name, c.onset, [f.number for f in c.frames]) for c in listing.clips)
+
+    assert told(cropped) == told(raw)
+    assert all("raw" not in clip.directory.parts[0].lower() for clip in cropped.clips)
+
+
+def test_a_crop_shows_the_face_from_forehead_to_chin_in_the_shape_of_the_release() -> None:
+    (plan,) = plan_release("casme-ii", 1, 1)
+    setup = Setup.of(plan, 640, 480)
+    left, top, right, bottom = setup.face_box(280, 340)
+    assert (right - left) / (bottom - top) == pytest.approx(280 / 340, abs=0.01)
+    eyes, chin = setup.camera.project(np.array([[0.0, 0.0, 0.0], [0.0, -1.6, 0.0]]))[:, :2]
+    assert left < eyes[0] < right
+    assert top < eyes[1] - 0.6 * setup.camera.scale
+    assert chin[1] < bottom < 480

@@ -1,4 +1,4 @@
-"""CASME, MMEW, CAS(ME)³ and SAMM Long Videos as they are distributed, quirks included."""
+"""CASME, MMEW, CAS(ME)³, SAMM Long Videos and DFME as they are distributed, quirks included."""
 
 from __future__ import annotations
 
@@ -140,3 +140,38 @@ def test_samm_long_videos_take_emotions_from_the_workbook_of_samm_beside(tmp_pat
     assert [(clip.emotion, clip.label) for clip in listing.clips] == [("none", None), ("Anger", "negative")]
     assert listing.annotation_files[-1] == samm
     assert "needs onset and offset" in reasons(listing)["007_3"]
+
+
+def test_dfme_clips_lie_side_by_side_and_each_may_have_a_frame_rate(tmp_path: Path) -> None:
+    header = ["Subject", "Filename", "FPS", "OnsetFrame", "ApexFrame", "OffsetFrame", "AUs", "Emotion"]
+    rows = [
+        ["sub001", "sub001_01", 500, 0, 3, 5, "4+L10", "Disgust"],
+        [2, "b2", "300fps", 1, 3, 5, "14", "contempt"],
+        [2, "b3", None, 1, 3, 5, None, "happiness"],
+        [2, "b4", 90, 1, 3, 5, "1+2", "Surprise"],
+        [3, "b5", 200, 1, 3, 5, "1+2", "Surprise"],
+    ]
+    write_table(tmp_path / "train_data/coding.xlsx", [header, *rows])
+    for name in ("sub001_01", "B2", "b3", "b4", "b6"):
+        write_frames(tmp_path / "train_data" / name, [f"{number:05d}.png" for number in range(6)])
+    listing = get_source("dfme").read(tmp_path)
+    assert [(c.subject, c.name, c.fps, c.onset, c.apex, c.offset, c.label, c.emotion) for c in listing.clips] == [
+        ("2", "b2", 300.0, 1, 3, 5, "negative", "contempt"),
+        ("2", "b3", 200.0, 1, 3, 5, "positive", "happiness"),
+        ("2", "b4", 200.0, 1, 3, 5, "surprise", "surprise"),
+        ("sub001", "sub001_01", 500.0, 0, 3, 5, "negative", "disgust"),
+    ]
+    assert listing.clips[3].action_units == ("4", "L10")
+    assert reasons(listing) == {"b5": "no folder for this clip in train_data (row 6 of coding.xlsx)"}
+    said = " ".join(problem.reason for problem in listing.problems)
+    assert "the frame rate '90' is not one of the release" in said
+    assert "do not mention this folder" in said
+
+
+def test_dfme_without_offsets_and_units_is_read_too(tmp_path: Path) -> None:
+    header, rows = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "Emotion"], [["sub7", "sub7_1", 0, 2, "fear"]]
+    write_table(tmp_path / "coding.xlsx", [header, *rows])
+    write_frames(tmp_path / "train_data/sub7_1", [f"{number:05d}.png" for number in range(6)])
+    (clip,) = get_source("dfme").read(tmp_path).clips
+    assert (clip.onset, clip.apex, clip.offset, clip.action_units) == (0, 2, 5, ())
+    assert any("no offset in the annotations" in note for note in clip.notes)

@@ -74,7 +74,7 @@ def stand_in(tmp_path_factory, heads) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("stand-in")
     synth(
         layout="casme2", out=root / "release", truth=root / "truth", subjects=1, clips=1, frames=4, size=(160, 120),
-        seed=4, angles=(30.0,), report=lambda _: None, workers=1,
+        seed=4, angles=(30.0,), cropped=True, report=lambda _: None, workers=1,
     )  # fmt: skip
     return root / "release", root / "truth"
 
@@ -91,6 +91,16 @@ def test_the_adapter_reads_a_stand_in_as_the_release(stand_in):
     (entry,) = index["clips"]
     assert entry["directory"] == str(clip.directory)
     assert clip.frames[entry["apex"]].number == clip.apex
+
+
+def test_cropped_frames_are_the_faces_of_the_others(stand_in):
+    raw, cropped = (get_source("casme2").read(stand_in[0], variant=kind).clips[0] for kind in ("raw", "cropped"))
+    assert [frame.number for frame in cropped.frames] == [frame.number for frame in raw.frames]
+    faces = read_frames(cropped)
+    assert faces.shape == (4, 340, 280, 3)
+    # Skin fills most of a crop, and little of a whole frame.
+    red, blue = (faces[0, 120:220, 80:200, channel].astype(int) for channel in (0, 2))
+    assert (red - blue).mean() > 15
 
 
 def test_true_flow_carries_each_frame_onto_the_next(stand_in):
@@ -169,6 +179,7 @@ def test_the_same_seed_writes_the_same_bytes(stand_in, tmp_path):
         frames=4,
         size=(160, 120),
         seed=4,
+        cropped=True,
         report=lambda _: None,
         workers=1,
     )
@@ -180,7 +191,7 @@ def test_the_same_seed_writes_the_same_bytes(stand_in, tmp_path):
         }
         for root in (stand_in[0], again)
     ]
-    assert len(digests[0]) == 6
+    assert len(digests[0]) == 10
     assert digests[0] == digests[1]
 
 

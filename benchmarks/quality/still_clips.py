@@ -20,7 +20,7 @@ from mvgen.pipeline.frontal import depth_everywhere, find_face
 from mvgen.pipeline.tools import Tools
 
 FRAMES, FPS, SIZE = 14, 30.0, 256
-MODES: tuple[Geometry, ...] = get_args(Geometry)
+MODES: tuple[Geometry, ...] = tuple(how for how in get_args(Geometry) if how != "source")  # that needs a sensor
 
 
 @dataclass(frozen=True, slots=True)

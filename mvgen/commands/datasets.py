@@ -63,7 +63,11 @@ def _list() -> None:
 def _check(listing: Listing) -> None:
     summary = summarise(listing)
     print(f"{listing.title}: {listing.version}")
-    print(f"{summary.clips} clips, {summary.frames} frames, {len(summary.subjects)} subjects\n")
+    print(f"{summary.clips} clips, {summary.frames} frames, {len(summary.subjects)} subjects")
+    for what, count in (("depth", summary.depths), ("a mesh", summary.meshes)):
+        if count:
+            print(f"{count} frames have {what}")
+    print()
     labels = list(summary.labels)
     rows = [
         (subject, *(str(counts.get(label, 0)) for label in labels), str(sum(counts.values())))

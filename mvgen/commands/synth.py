@@ -42,6 +42,9 @@ def synth(
             help="degrees of each swing of the head in a clip, at most, with a shift to match; slow by default"
         ),
     ] = None,
+    cropped: Annotated[
+        bool, typer.Option("--cropped", help="also write the release's frames that are cropped to the face")
+    ] = False,
     maps: Annotated[bool, typer.Option(help="write true depth, masks and flow, not only the true side views")] = True,
 ) -> int:
     """Make a synthetic stand-in of a licensed release, with ground truth.
@@ -53,6 +56,7 @@ def synth(
     Examples:
       mvgen synth --layout casme2 --out stand-in --subjects 3 --clips 4
       mvgen synth --layout samm --out stand-in --truth truth --angles -30,0,30 --seed 7
+      mvgen synth --layout casme-ii --out stand-in --cropped
       mvgen synth --layout long --out recordings --truth truth --subjects 2 --seconds 600
     """
     yaws = parse_angles(angles)
@@ -66,7 +70,7 @@ def synth(
 
     run_synth(
         layout=layout, out=out, truth=truth, subjects=subjects, clips=clips, frames=frames, size=width_height,
-        seed=seed, angles=yaws, ict=ict, drift=drift, maps=maps, report=print,
+        seed=seed, angles=yaws, ict=ict, drift=drift, maps=maps, cropped=cropped, report=print,
     )  # fmt: skip
     return 0
 

@@ -20,7 +20,7 @@ from mvgen.core.angles import parse_angles
 LARGEST_SIZE = 1024
 
 # How the geometries of a clip come from the depth of its frames; see `mvgen.depth.clip_geometry`.
-Geometry = Literal["clip", "model", "per-frame"]
+Geometry = Literal["clip", "model", "per-frame", "source"]
 
 # As text, which its field parses, so that the help shows it in this form.
 _SWEEP: Any = "-45:45:10"
@@ -157,7 +157,8 @@ class GeometryConfig(_Part):
     method: Geometry = Field(
         default="clip",
         description="one geometry for the whole clip (clip), the same deformed by each frame's facial actions (model), "
-        "or a geometry for every frame, as in the paper (per-frame)",
+        "a geometry for every frame, as in the paper (per-frame), or one from the depth that the source's sensor saw "
+        "(source)",
         json_schema_extra={"flag": "geometry"},
     )
     weights: Path | None = Field(

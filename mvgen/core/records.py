@@ -39,12 +39,16 @@ class Frame:
     number : the frame's number as the release counts
     name : file name in the store; the release's own where the source is an image
     index : position inside the video, from 0; None for an image file
+    depth : file of the depth that a sensor saw with it, see `mvgen.sources.depth`; None where the release has none
+    mesh : file of the head's 3D mesh in that moment, see `mvgen.sources.meshes`; None where the release has none
     """
 
     path: Path
     number: int
     name: str
     index: int | None = None
+    depth: Path | None = None
+    mesh: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

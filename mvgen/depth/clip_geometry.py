@@ -35,7 +35,7 @@ class DepthPredictor(Protocol):
 
 def frames_needed(how: Geometry, count: int, onset: int) -> list[int]:
     """Indices of the frames, of `count`, that `clip_geometry` needs: all, or a few spread over the clip."""
-    if how != "clip":
+    if how in ("model", "per-frame"):
         return list(range(count))
     spread = np.linspace(0, count - 1, min(_MEAN_FRAMES, count)).round().astype(int)
     return sorted({onset, *spread.tolist()})
@@ -57,6 +57,7 @@ def clip_geometry(  # noqa: PLR0917
     camera : the source camera of the crop; fps : frames per second; onset : position of the onset frame in the clip
     "clip": one for all frames, from the mean of their landmarks and of the network's corrections. "per-frame": each
     frame by itself, as in the paper. "model": the clip's, moved by each frame's facial actions, low-passed over time.
+    "source": as "clip"; `mvgen.pipeline.sensed` puts the sensor's depth in its place.
     """
     if how == "per-frame":
         fits = [fit_face(one[None], camera, model) for one in points.points]
@@ -71,7 +72,7 @@ def clip_geometry(  # noqa: PLR0917
     shown = fit_image(camera, mean.vertices[0])
     seen = network.predict(crops, shown[None])
     depth, face = seen.depth.mean(axis=0), seen.face.mean(axis=0)
-    if how == "clip" or len(crops) == 1:
+    if how in ("clip", "source") or len(crops) == 1:
         surfaces = [_in_region(camera, mean.vertices[0], depth, face)]
     else:
         added = np.nan_to_num(depth - shown[..., 0])

@@ -114,7 +114,7 @@ def apply(crops: Image, registration: Registration, depth: Floats) -> Image:
 
     moved = crops.copy()
     for index in np.flatnonzero(registration.applied):
-        at = _pixel_map(registration.homography[index], registration.parallax[index], depth)
+        at = pixel_map(registration.homography[index], registration.parallax[index], depth)
         moved[index] = cv2.remap(crops[index], at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return moved
 
@@ -128,7 +128,7 @@ def seen_in_all(inside: Mask, registration: Registration) -> Mask:
         return seen
     flat = np.zeros(inside.shape)
     for index in np.flatnonzero(registration.applied):
-        at = _pixel_map(registration.homography[index], registration.parallax[index], flat)
+        at = pixel_map(registration.homography[index], registration.parallax[index], flat)
         there = cv2.remap(
             inside.astype(np.uint8), at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
         )
@@ -136,7 +136,7 @@ def seen_in_all(inside: Mask, registration: Registration) -> Mask:
     return seen
 
 
-def _pixel_map(homography: Floats, parallax: Floats, depth: Floats) -> NDArray[np.float32]:
+def pixel_map(homography: Floats, parallax: Floats, depth: Floats) -> NDArray[np.float32]:
     """Position in a frame of every pixel of the onset frame, in OpenCV's pixel coordinates: (S, S, 2) float32."""
     step = np.arange(len(depth)) + 0.5
     x, y, w = (right * step + (down * step[:, None] + shift) for right, down, shift in homography)

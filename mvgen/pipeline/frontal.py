@@ -40,6 +40,7 @@ from mvgen.motion.flow.onset_motion import OnsetMotion
 from mvgen.motion.paper import register_by_homography
 from mvgen.motion.registration import apply, leave, only_usable, register, seen_in_all, usable_span
 from mvgen.pipeline.quality import check_frames, judge, with_occlusion
+from mvgen.pipeline.sensed import sensed_surface
 from mvgen.pipeline.tools import Tools
 from mvgen.sources.frames import read_frames
 from mvgen.views.view import flow_methods
@@ -151,6 +152,10 @@ def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatc
         surfaces, fits = clip_geometry(
             seen, points, camera, config.geometry.method, clip.fps, tools.model, tools.estimator, onset
         )
+        if config.geometry.method == "source":
+            surfaces = surfaces.map(
+                lambda one: sensed_surface(clip.frames, onset, face, registration, one, fits.at_onset, config.camera)
+            )
         face = settle_landmarks(face, points, fits.at_onset, surfaces.at_onset)
         clip, quality = with_occlusion(clip, quality, surfaces.at_onset)
     with clock("flow"):

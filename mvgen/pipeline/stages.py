@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mvgen import __version__
 from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.device import one_thread, resolved_device
-from mvgen.core.errors import ConfigError
+from mvgen.core.errors import ConfigError, SourceError
 from mvgen.core.files import shipped_weights
 from mvgen.core.records import BuiltClip, Clip, Image
 from mvgen.core.registry import Registry
@@ -69,6 +69,8 @@ class PipelineStages:
             raise ConfigError(f"--clips {chosen.clips} does not exist; `mvgen spot` writes it")
         source, table = get_source(chosen.dataset, chosen), chosen.clips or chosen.annotations
         listing = source.read(chosen.root, annotations=table, variant=chosen.variant)
+        if config.geometry.method == "source":
+            _check_depth(listing)
         return thinned(listing, chosen.first, chosen.last, chosen.every)
 
     def software(self, config: BuildConfig) -> dict[str, str | None]:
@@ -130,6 +132,15 @@ class PipelineStages:
             return build_clip(clip, read(), config, tools, clock)
 
         return build_one
+
+
+def _check_depth(listing: Listing) -> None:
+    """Raise SourceError for a source without a depth sensor's frames."""
+    if not any(frame.depth for clip in listing.clips for frame in clip.frames):
+        raise SourceError(
+            f"{listing.title} has no depth beside its frames here, which --geometry source and --against source-depth "
+            "need; leave them out, or give a root with depth"
+        )
 
 
 def _chosen(config: BuildConfig) -> tuple[tuple[Registry[Any], str], ...]:

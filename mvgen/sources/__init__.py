@@ -43,11 +43,13 @@ class SourceDescription:
 class Summary:
     """Counts of a listing. labels, emotions : name -> clips; subjects : subject -> label -> clips
 
-    A clip without a 3-class label counts under "none".
+    A clip without a 3-class label counts under "none". depths, meshes : frames that have them
     """
 
     clips: int
     frames: int
+    depths: int
+    meshes: int
     labels: dict[str, int]
     emotions: dict[str, int]
     subjects: dict[str, dict[str, int]]
@@ -66,6 +68,8 @@ SOURCES = Registry[type[Source]](
         ("casme3", "mvgen.sources.casme3:Casme3"),
         ("casme3-c", "mvgen.sources.casme3_c:Casme3C"),
         ("samm-lv", "mvgen.sources.samm_lv:SammLv"),
+        ("dfme", "mvgen.sources.dfme:Dfme"),
+        ("4dme", "mvgen.sources.fourdme:FourDme"),
         ("folder", "mvgen.sources.folder:Folder"),
         ("demo", "mvgen.synth.demo:Demo"),
     ],
@@ -106,6 +110,8 @@ def summarise(listing: Listing) -> Summary:
     return Summary(
         clips=len(listing.clips),
         frames=sum(len(clip.frames) for clip in listing.clips),
+        depths=sum(frame.depth is not None for clip in listing.clips for frame in clip.frames),
+        meshes=sum(frame.mesh is not None for clip in listing.clips for frame in clip.frames),
         labels=dict(sorted(labels.items())),
         emotions=dict(sorted(emotions.items())),
         subjects={subject: dict(sorted(counts.items())) for subject, counts in subjects.items()},

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from mvgen.core.records import Label
+from mvgen.core.records import Clip, Label
 from mvgen.sources.base import subject_key
+from mvgen.sources.depth import with_depth
 from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree, folders, subject_folders
 from mvgen.sources.workbook import Sheet, text
@@ -20,10 +21,11 @@ from mvgen.sources.workbook import Sheet, text
 class Casme3(Release):
     """A clip of video `a` with onset 355 is `a_355`, or `a` in a long video that has no other.
 
-    Long videos are read where a root has both. The frames of colour are read; the depth beside them (`depth/355.png`)
-    is not read yet. Names of videos differ from their folders in case only; `Others` is read as `others`. A row with
-    offset 0 is a failure in long videos: where its clip ends is not known. The coding of macro-expressions, a workbook
-    of its own, is not read.
+    Long videos are read where a root has both. The depth beside the frames of colour is read where it is asked for,
+    see `mvgen.sources.depth`. It is that of an Intel RealSense D415, 1280x720 at 30 frames per second. Names of
+    videos differ from their folders in case only; `Others` is read as `others`. A row with offset 0 is a failure in
+    long videos: where its clip ends is not known. The coding of macro-expressions, a workbook of its own, is not
+    read.
     """
 
     name = "casme3"
@@ -45,8 +47,8 @@ class Casme3(Release):
 """
     tree = """
 ROOT/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx     (or in a folder `annotation`)
-ROOT/Part_A_ME_clip/frame/spNO.1_a_355/355.jpg     (clips), or
-ROOT/part_A/spNO.1/a/color/355.jpg                 (long videos, with depth/355.png, which is not read)
+ROOT/Part_A_ME_clip/frame/spNO.1_a_355/355.jpg     (clips, with depth/spNO.1_a_355/355.png), or
+ROOT/part_A/spNO.1/a/color/355.jpg                 (long videos, with spNO.1/a/depth/355.png)
 """
     trees: ClassVar[tuple[Tree, ...]] = (
         Tree(("frame",), "raw", r"spNO\.\d+_[^_]+_\d+"),
@@ -97,6 +99,15 @@ ROOT/part_A/spNO.1/a/color/355.jpg                 (long videos, with depth/355.
         if not found.tree.long:
             return found.folder / f"{row.subject}_{row.name}"
         return found.folder / subject / row.folder.lower() / "color"
+
+    def _clip(self, row: Row, directory: PurePosixPath, place: Path, found: FoundTree, findings: Findings) -> Clip:
+        clip = super()._clip(row, directory, place, found, findings)
+        if not found.tree.long:
+            return with_depth(clip, [found.folder.parent / "depth" / place.name])
+        video = place.parent.relative_to(found.folder)
+        # Beside the colour, or in a tree of its own, as the authors' code has it.
+        apart = found.folder.parent / "depth" / video
+        return with_depth(clip, [place.parent / "depth", apart / "depth", apart])
 
     @staticmethod
     def annotation_folders(root: Path, found: FoundTree) -> tuple[Path, ...]:

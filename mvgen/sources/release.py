@@ -37,6 +37,7 @@ class Row:
     where : row and workbook, in words
     folder : name by which the folder of its frames is looked up; in trees of clips, the name of the clip
     action_units, objective_class, kind, filmed_as : as in `records.Clip`
+    fps : frames per second, where a release tells it of each clip
     fault : why the row cannot be used; empty if it can
     """
 
@@ -53,6 +54,7 @@ class Row:
     objective_class: str | None = None
     kind: Kind | None = None
     filmed_as: str | None = None
+    fps: float | None = None
 
 
 @dataclass(slots=True)
@@ -97,8 +99,12 @@ class Release(Source):
         """Rows of the workbook, in its order; invalid rows are reported in the findings."""
 
     def _folders(self, found: FoundTree) -> dict[tuple[str, str], Path]:
-        """Folders of frames by (subject key, row.folder in lower case)."""
+        """Folders of frames by the key of their row."""
         return clip_folders(found)
+
+    def _key(self, row: Row) -> tuple[str, str]:
+        """What a row's folder is looked up by: the subject's key, and the folder's name in lower case."""
+        return subject_key(row.subject), row.folder.lower()
 
     def _place(self, found: FoundTree, subject: str, row: Row) -> Path:
         """Where the frames of a row without a folder would be. subject : name of the subject's folder"""
@@ -185,7 +191,7 @@ class Release(Source):
         """Turn rows into clips, failures and problems."""
         index = self._folders(found)
         subjects = {subject_key(folder.name): folder.name for folder in subject_folders(found)}
-        keys = [(subject_key(row.subject), row.folder.lower()) for row in rows]
+        keys = [self._key(row) for row in rows]
         times = Counter(keys)
         seen: dict[tuple[str, str], str] = {}
         for row, key in zip(rows, keys, strict=True):
@@ -253,7 +259,7 @@ class Release(Source):
             onset=span.onset,
             apex=span.apex,
             offset=span.offset,
-            fps=self._fps(found),
+            fps=row.fps or self._fps(found),
             directory=directory,
             frames=frames,
             licence=self.licence,
@@ -326,6 +332,7 @@ def make_row(
     kind: Kind | None = None,
     folder: str = "",
     filmed_as: str | None = None,
+    fps: float | None = None,
 ) -> Row:
     """A row from cells.
 
@@ -356,6 +363,7 @@ def make_row(
         objective_class=None if is_blank(objective) else objective,
         kind=kind,
         filmed_as=filmed_as,
+        fps=fps,
     )
 
 

@@ -252,18 +252,22 @@ def read_failures(path: Path) -> list[Failure]:
 
 
 def clip_digest(clip: Clip) -> str:
-    """sha256 over what a source says of a clip: ids, labels, frame numbers, and each frame's name and file size.
+    """sha256 over what a source says of a clip: ids, labels, frame numbers, and each frame's name and file sizes.
 
     Sizes stand in for the pixels, so that a resumed build can be checked in seconds. No absolute path or time enters.
     """
     frames = [
-        [frame.number, frame.name, frame.index, frame.path.stat().st_size if frame.path.is_file() else None]
+        [frame.number, frame.name, frame.index, _size(frame.path), *([_size(frame.depth)] if frame.depth else [])]
         for frame in clip.frames
     ]
     about = [clip.dataset, clip.id, clip.subject, clip.subject_key, clip.name, clip.emotion, clip.label]
     labels = [list(clip.action_units), clip.objective_class, clip.kind, clip.expression]
     times = [clip.onset, clip.apex, clip.offset, clip.fps]
     return digest_of([about, labels, times, list(clip.notes), frames])
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def digest_of(value: Any) -> str:

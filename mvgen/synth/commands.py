@@ -16,6 +16,7 @@ from mvgen.core.angles import view_name
 from mvgen.core.config import canonical_json
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.engine import local
+from mvgen.scans.corpora.meshfiles import write_obj
 from mvgen.scans.head import HeadModel, Identity
 from mvgen.scans.looks.appearance import Look
 from mvgen.sources import get_source
@@ -50,6 +51,7 @@ def synth(
     ict: Path | None = None,
     drift: float | None = None,
     maps: bool = True,
+    cropped: bool = False,
     report: Report = print,
     workers: int | None = None,
 ) -> tuple[ClipPlan, ...]:
@@ -57,6 +59,7 @@ def synth(
 
     size : (width, height) of the frames, those of the release if None
     angles : yaw angles of the true side views, degrees
+    cropped : also write the release's tree of frames that are cropped to the face
     ict : a clone of ICT-FaceKit whose heads act, Anny's if None; drift : of the heads, see `perform`
     `truth` gets truth.json (camera and performance of every clip), views/<view>/<clip's folder>/<frame>.png (clean)
     and maps/<view>/<clip's folder>.npz with depth (T, H, W), face (T, H, W) and flow (T-1, H, W, 2), see `TrueView`;
@@ -72,6 +75,8 @@ def synth(
     for folder in (out, truth):
         if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise StoreError(f"{folder} is not an empty folder; a stand-in needs one: remove it, or give another")
+    if cropped and rules.cropping is None:
+        raise ConfigError(f"{layout} has no tree of cropped frames beside its others; leave out --cropped")
     plans = plan_release(layout, subjects, clips, frames, seed)
 
     report("loading the parametric heads (about a minute the first time on a machine)")
@@ -79,7 +84,7 @@ def synth(
     people = [_draw_person(heads, layout, seed, subject) for subject in range(subjects)]
     make_filmer = partial(
         _make_filmer, heads.model, people=people, size=(width, height), out=out, truth=truth, angles=tuple(angles),
-        drift=drift, maps=maps,
+        drift=drift, maps=maps, cropped=cropped,
     )  # fmt: skip
     write_mark(out, get_source(layout).title)
     performed: dict[PurePosixPath, Performance] = {}
@@ -132,13 +137,19 @@ def _film_clip(
     angles: tuple[float, ...],
     drift: float | None,
     maps: bool,
+    cropped: bool,
 ) -> Performance:
     """Perform, film and write one clip, in a worker process."""
     person = people[plan.subject]
     performance = perform(plan, model, person[0], drift)
-    film = Film(plan, model, person, performance, Setup.of(plan, *size))
+    setup = Setup.of(plan, *size)
+    film = Film(plan, model, person, performance, setup)
     for index in range(len(plan.numbers)):
-        write_frame(out / frame_path(plan, index), film.frame(index), plan)
+        frame = film.frame(index)
+        write_frame(out / frame_path(plan, index), frame, plan)
+        if cropped:
+            _write_cropped(out, frame, plan, index, setup)
+        _write_captured(out, film, plan, index)
     if truth is not None and maps:
         for yaw in (None, *angles):
             view = film.truth(yaw or 0.0)
@@ -151,13 +162,48 @@ def _film_clip(
 
 
 def write_frame(path: Path, frame: np.ndarray, plan: ClipPlan) -> None:
-    """Write a frame (H, W, 3) as the release has it: JPEG, one channel where the release is grey."""
+    """Write a frame (H, W, 3) as the release has it: JPEG or PNG by its name, one channel where the release is grey."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(frame[..., 0] if plan.grey else frame)
     with path.open("wb") as file:
-        picture.save(file, "JPEG", quality=plan.jpeg_quality)
+        if path.suffix == ".png":
+            picture.save(file, "PNG")
+        else:
+            picture.save(file, "JPEG", quality=plan.jpeg_quality)
+
+
+def _write_cropped(out: Path, frame: np.ndarray, plan: ClipPlan, index: int, setup: Setup) -> None:
+    """Write a frame (H, W, 3) cropped to the face, as the release has it."""
+    from PIL import Image
+
+    cropping = get_layout(plan.layout).cropping
+    assert cropping is not None
+    face = Image.fromarray(frame).crop(setup.face_box(*cropping.size)).resize(cropping.size, Image.Resampling.LANCZOS)
+    write_frame(out / cropping.place(plan.directory, plan.names[index]), np.asarray(face), plan)
+
+
+def _write_captured(out: Path, film: Film, plan: ClipPlan, index: int) -> None:
+    """Write what other sensors of the release captured of a frame: depth, or a mesh and its texture."""
+    from PIL import Image
+
+    rules, number = get_layout(plan.layout), plan.numbers[index]
+    if rules.depth_file is not None:
+        write_depth(out / rules.depth_file(plan.directory, number), film.distance(index))
+    if rules.mesh_file is not None:
+        path = out / rules.mesh_file(plan.directory, number)
+        mesh, texture = film.mesh(index)
+        write_obj(path, mesh)
+        Image.fromarray(texture).save(path.with_suffix(".png"))
+
+
+def write_depth(path: Path, distance: NDArray[np.uint16]) -> None:
+    """Write distance (H, W) in millimetres as a 16-bit PNG."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(distance).save(path)
 
 
 def _write_pictures(truth: Path, plan: ClipPlan, yaw: float | None, colour: NDArray[np.uint8]) -> None:

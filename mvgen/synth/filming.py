@@ -9,17 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, pixel_grid
+from mvgen.scans.corpora.meshfiles import Mesh
 from mvgen.scans.head import HeadModel, Identity
-from mvgen.scans.imaging.lighting import Lighting
+from mvgen.scans.imaging.depth_sensor import DepthSensor
+from mvgen.scans.imaging.lighting import Lighting, Points
 from mvgen.scans.imaging.rendering import DressedHead, PosedHead, render_colour, render_surface
 from mvgen.scans.imaging.sensor import Sensor
 from mvgen.scans.looks.appearance import Look
 from mvgen.scans.looks.backgrounds import draw_background
+from mvgen.scans.looks.baking import atlas
+from mvgen.scans.looks.paint import to_srgb
+from mvgen.sources.depth import FOCAL
 from mvgen.synth.performance import Performance
 from mvgen.synth.plan import ClipPlan
 from mvgen.synth.releases import get_layout
 
 Floats = NDArray[np.floating]
+
+_FACE_WIDTH, _EYE_HEIGHT = 2.3, 0.38  # of a cropped frame: world units, and the share of its height above the eyes
+_CAPTURED = -1.2  # depth in the template, world units, behind which a capture in 3D has no mesh
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,13 @@ class Setup:
             lighting=Lighting.draw(generator), sensor=sensor,
             background=draw_background(generator, height, width, plain=True),
         )  # fmt: skip
+
+    def face_box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the part of a frame that a crop of this shape shows: the face of a clip."""
+        wide = _FACE_WIDTH * self.camera.scale
+        high = wide * height / width
+        left, top = self.camera.centre[0] - wide / 2, self.camera.centre[1] - _EYE_HEIGHT * high
+        return round(left), round(top), round(left + wide), round(top + high)
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,32 @@ class Film:
         """The frame as the camera of the release records it, before JPEG: (H, W, 3) uint8."""
         generator = np.random.default_rng([self._plan.seed, 3, frame])
         return self._develop(self._head(frame), self._setup.camera, self._setup.sensor, generator)
+
+    def distance(self, frame: int) -> NDArray[np.uint16]:
+        """The frame as a depth sensor beside the camera records it: (H, W) uint16 mm, 0 where nothing is measured."""
+        setup, head = self._setup, self._head(frame)
+        depth = np.full((setup.height, setup.width), np.nan, np.float32)
+        window = self._window(head, setup.camera)
+        depth[window] = render_surface(head, setup.camera, self._pixels[window]).depth
+        sensor = DepthSensor.before(setup.width, setup.camera.scale, self._identity.metre, FOCAL)
+        return sensor.measure(depth, np.random.default_rng([self._plan.seed, 4, frame]))
+
+    def mesh(self, frame: int) -> tuple[Mesh, NDArray[np.uint8]]:
+        """The head of a frame as a capture in 3D has it: a mesh, mm, y up, and its texture (H, W, 3).
+
+        It is the front of the head alone, with the relief of its hair, and without glasses.
+        """
+        model, head = self._model, self._head(frame)
+        front = (model.canonical[:, 2] > _CAPTURED) & (model.regions["body"] < 0.5)
+        triangles = model.triangles[front[model.triangles].all(axis=1)]
+        used, renumbered = np.unique(triangles, return_inverse=True)
+        small = np.asarray(renumbered.reshape(-1, 3), np.int32)
+        paint = np.clip(self._dressed.paint[used], 0.0, 2.0)
+        points = Points(head.vertices[used], head.normals[used], paint[:, :3], paint[:, 3], np.zeros(len(used), int))
+        light = self._setup.lighting.shade(head, points, np.array([0, 0, 1], np.float32))
+        corner_uv, texture = atlas(small, np.clip(255 * to_srgb(light), 0, 255).round().astype(np.uint8))
+        vertices = np.asarray(1000 * self._identity.metre * head.vertices[used], np.float64)
+        return Mesh(vertices, small, corner_uv), texture
 
     @property
     def _clean(self) -> Sensor:

@@ -31,6 +31,18 @@ class ClipName:
 
 
 @dataclass(frozen=True, slots=True)
+class Cropping:
+    """The tree in which a release has its frames cropped to the face.
+
+    place : (folder of a clip, name of a frame) -> file of the cropped frame
+    size : (width, height) of cropped frames, pixels; assumed but for CASME II
+    """
+
+    place: Callable[[PurePosixPath, str], PurePosixPath]
+    size: tuple[int, int] = (280, 340)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Numbers and names in one release.
 
@@ -47,6 +59,9 @@ class Layout:
     macros : the release has macro-expressions too
     face_share : inter-ocular distance over the picture's height, or 3/4 of its width if that is less
     doubled_suffix : the last frame of the first clip is a .jpg.jpg
+    depth_file : (folder of a clip, frame number) -> file of the depth that a sensor saw with it; None without a sensor
+    mesh_file : the same for the mesh of the head
+    cropping : of the release's cropped frames; None where it has none beside others
     """
 
     name: str
@@ -65,6 +80,9 @@ class Layout:
     doubled_suffix: bool = False
     face_share: float = 0.17
     jpeg_quality: int = 95
+    depth_file: Callable[[PurePosixPath, int], PurePosixPath] | None = None
+    mesh_file: Callable[[PurePosixPath, int], PurePosixPath] | None = None
+    cropping: Cropping | None = None
 
     @property
     def fps(self) -> float:
@@ -101,6 +119,8 @@ LAYOUTS = Registry[Layout](
         ("mmew", "mvgen.synth.stand_ins.mmew:LAYOUT"),
         ("casme3", "mvgen.synth.stand_ins.casme3:LAYOUT"),
         ("samm-lv", "mvgen.synth.stand_ins.samm_lv:LAYOUT"),
+        ("dfme", "mvgen.synth.stand_ins.dfme:LAYOUT"),
+        ("4dme", "mvgen.synth.stand_ins.fourdme:LAYOUT"),
     ],
 )
 

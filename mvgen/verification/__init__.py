@@ -7,6 +7,7 @@ labels    compares the table with the source's workbook
 forgotten  looks for traces of subjects who have left
 provenance  looks for rendered frames that do not say that they are synthetic
 sample    reads a sample of views; geometry checks them
+source_depth, meshes  compare a dataset with what its source measured; origin finds that, differences tells it
 """
 
 from __future__ import annotations

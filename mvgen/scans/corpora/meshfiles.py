@@ -60,6 +60,19 @@ def read_obj(path: Path) -> Mesh:
     return Mesh(mesh.vertices, mesh.triangles, uv[corners[..., 1]].astype(np.float32))
 
 
+def write_obj(path: Path, mesh: Mesh) -> None:
+    """Write a Wavefront OBJ: vertices to a thousandth of their unit, and texture coordinates if it has them."""
+    lines = [f"v {x:.3f} {y:.3f} {z:.3f}\n" for x, y, z in mesh.vertices.tolist()]
+    if mesh.corner_uv is None:
+        lines += [f"f {a} {b} {c}\n" for a, b, c in (mesh.triangles + 1).tolist()]
+    else:
+        lines += [f"vt {u:.6f} {v:.6f}\n" for u, v in mesh.corner_uv.reshape(-1, 2).tolist()]
+        corners = np.dstack([mesh.triangles + 1, np.arange(1, mesh.triangles.size + 1).reshape(-1, 3)]).reshape(-1, 6)
+        lines += ["f {}/{} {}/{} {}/{}\n".format(*row) for row in corners.tolist()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), encoding="ascii")
+
+
 def read_obj_vertices(path: Path) -> NDArray[np.float64]:
     """The vertices (N, 3) of a Wavefront OBJ alone, where its faces are known. Raises ScanError when it is torn."""
     lines = _read(path).decode("utf-8", errors="replace").splitlines()

@@ -11,6 +11,8 @@ from mvgen.scans.looks.paint import to_linear
 
 Floats = NDArray[np.floating]
 
+_CELL = 4  # pixels of a triangle's square in an atlas
+
 
 def simplified(
     vertices: Floats, triangles: NDArray[np.integer], most: int
@@ -83,3 +85,22 @@ def bake(
     first, second = (corner_uv[:, corner] - corner_uv[:, 0] for corner in (1, 2))
     used = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]).sum() / 2
     return sample_texture(texture, uv, float(np.sqrt(len(points) / np.clip(used, 0.05, 1))))
+
+
+def atlas(triangles: NDArray[np.integer], colours: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A texture of a mesh with a colour (N, 3) per vertex: every triangle has a square of it for itself.
+
+    Returns texture coordinates of the triangles' corners (M, 3, 2), v up, and the texture (H, W, 3).
+    """
+    side = int(np.ceil(np.sqrt(len(triangles))))
+    right, down = np.meshgrid(np.arange(_CELL), np.arange(_CELL))
+    second, third = right.ravel() / (_CELL - 1), down.ravel() / (_CELL - 1)
+    weights = np.stack([1 - second - third, second, third], axis=1)
+    squares = np.zeros((side * side, _CELL, _CELL, 3), np.uint8)
+    shown = np.clip(np.einsum("tc,mcd->mtd", weights, colours[triangles].astype(np.float64)), 0, 255)
+    squares[: len(triangles)] = shown.round().reshape(-1, _CELL, _CELL, 3)
+    texture = squares.reshape(side, side, _CELL, _CELL, 3).swapaxes(1, 2).reshape(side * _CELL, side * _CELL, 3)
+    row, column = np.divmod(np.arange(len(triangles)), side)
+    corners = np.array([[0.5, 0.5], [_CELL - 0.5, 0.5], [0.5, _CELL - 0.5]])
+    pixels = np.stack([column, row], axis=1)[:, None] * _CELL + corners
+    return ((pixels / (side * _CELL)) * [1, -1] + [0, 1]).astype(np.float32), texture

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mvgen.synth.plan import ClipPlan
-from mvgen.synth.releases import ClipName, Layout, Rows, numbered
+from mvgen.synth.releases import ClipName, Cropping, Layout, Rows, numbered
 
 # Subjects whose frame numbers are padded to three digits: those of the second half of the release.
 _PADDED_FROM = 9
@@ -60,4 +60,5 @@ LAYOUT = Layout(
     first_number=(1, 200),
     workbook="casme.xlsx",
     sheets=_sheets,
+    cropping=Cropping(lambda folder, name: PurePosixPath("Cropped", *folder.parts[1:], f"reg_{name}")),
 )

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mvgen.synth.plan import ClipPlan
-from mvgen.synth.releases import ClipName, Layout, Rows, numbered
+from mvgen.synth.releases import ClipName, Cropping, Layout, Rows, numbered
 
 # A clip is named after the video that the subject watched: emotion -> videos that may have evoked it.
 _WATCHED = {
@@ -74,4 +74,7 @@ LAYOUT = Layout(
     sheets=_sheets,
     macros=True,
     doubled_suffix=True,  # img2977.jpg.jpg
+    cropping=Cropping(
+        lambda folder, name: PurePosixPath("cropped", "cropped", folder.parts[2].removeprefix("s"), folder.name, name)
+    ),
 )

@@ -1,4 +1,4 @@
-"""Layout of stand-ins of CAS(ME)³, part A: frames of colour, one expression a video. Depth is not made."""
+"""Layout of stand-ins of CAS(ME)³, part A: frames of colour and of depth, one expression a video."""
 
 from __future__ import annotations
 
@@ -55,4 +55,5 @@ LAYOUT = Layout(
     first_number=(1, 3000),
     workbook="cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx",
     sheets=_sheets,
+    depth_file=lambda folder, number: folder.parent / "depth" / f"{number}.png",
 )

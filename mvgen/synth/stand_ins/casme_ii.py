@@ -10,7 +10,7 @@ import numpy as np
 
 from mvgen.synth.emotions import objective_class
 from mvgen.synth.plan import ClipPlan
-from mvgen.synth.releases import ClipName, Layout, Rows, numbered
+from mvgen.synth.releases import ClipName, Cropping, Layout, Rows, numbered
 
 
 def _name(subject: str, emotion: str, rng: np.random.Generator, used: Counter[str]) -> ClipName:
@@ -54,4 +54,5 @@ LAYOUT = Layout(
     first_number=(1, 300),
     workbook="CASME2-coding-20140508.xlsx",
     sheets=_sheets,
+    cropping=Cropping(lambda folder, name: PurePosixPath("Cropped", *folder.parts[1:], f"reg_{name}")),
 )

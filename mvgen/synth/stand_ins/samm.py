@@ -10,7 +10,7 @@ import numpy as np
 
 from mvgen.synth.emotions import objective_class
 from mvgen.synth.plan import ClipPlan
-from mvgen.synth.releases import ClipName, Layout, Rows, numbered
+from mvgen.synth.releases import ClipName, Cropping, Layout, Rows, numbered
 
 _HEADER_ROW = 14
 
@@ -67,4 +67,5 @@ LAYOUT = Layout(
     workbook="SAMM_Micro_FACS_Codes_v2.xlsx",
     sheets=_sheets,
     grey=True,
+    cropping=Cropping(lambda folder, name: PurePosixPath("SAMM_CROP", *folder.parts[1:], name)),
 )

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from mvgen.synth.releases import ClipName, Layout, numbered
+from mvgen.synth.releases import ClipName, Cropping, Layout, numbered
 
 
 def _name(subject: str, emotion: str, rng: np.random.Generator, used: Counter[str]) -> ClipName:
@@ -29,4 +29,5 @@ LAYOUT = Layout(
     file_name=lambda _, __, number: f"image{number:06d}.jpg",
     first_number=(1000, 190000),
     cut=True,
+    cropping=Cropping(lambda folder, name: PurePosixPath("SMIC_all_cropped", *folder.parts[1:], name)),
 )
