@@ -43,6 +43,10 @@ def synth(
         ),
     ] = None,
     maps: Annotated[bool, typer.Option(help="write true depth, masks and flow, not only the true side views")] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="processes that film; one is fastest for a few small clips  [default: cores]", min=1),
+    ] = None,
 ) -> int:
     """Make a synthetic stand-in of a licensed release, with ground truth.
 
@@ -66,7 +70,7 @@ def synth(
 
     run_synth(
         layout=layout, out=out, truth=truth, subjects=subjects, clips=clips, frames=frames, size=width_height,
-        seed=seed, angles=yaws, ict=ict, drift=drift, maps=maps, report=print,
+        seed=seed, angles=yaws, ict=ict, drift=drift, maps=maps, workers=workers, report=print,
     )  # fmt: skip
     return 0
 
