@@ -13,8 +13,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 from fake_build import FakeStages, make_config, make_source
 
+import mvgen
 from mvgen.building.build import build
 from mvgen.core.errors import MissingPartError
 from mvgen.core.extras import NEEDED, SOMETIMES, extra_of, import_part, missing_part, needs
@@ -150,3 +152,12 @@ def test_a_store_is_opened_and_checked_without_any_extra(tmp_path: Path) -> None
         ("recognizer systems", "recognizer"),
     ]
     assert "Traceback" not in done.stderr
+
+
+def test_the_conda_recipe_has_the_version_and_the_dependencies_of_the_project() -> None:
+    recipe = yaml.safe_load((ROOT / "recipe/recipe.yaml").read_text())
+    assert recipe["context"]["version"] == PROJECT["version"] == mvgen.__version__
+    renamed = {"isal": "python-isal", "opencv-python": "py-opencv"}
+    wanted = {package_in(line): line.removeprefix(package_in(line)) for line in PROJECT["dependencies"]}
+    named = {f"{renamed.get(name, name)} {bound}" for name, bound in wanted.items()}
+    assert {*recipe["requirements"]["run"]} == {f"python {PROJECT['requires-python']}", *named}

@@ -46,6 +46,10 @@ def synth(
         bool, typer.Option("--cropped", help="also write the release's frames that are cropped to the face")
     ] = False,
     maps: Annotated[bool, typer.Option(help="write true depth, masks and flow, not only the true side views")] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="processes that film; one is fastest for a few small clips  [default: cores]", min=1),
+    ] = None,
 ) -> int:
     """Make a synthetic stand-in of a licensed release, with ground truth.
 
@@ -70,7 +74,7 @@ def synth(
 
     run_synth(
         layout=layout, out=out, truth=truth, subjects=subjects, clips=clips, frames=frames, size=width_height,
-        seed=seed, angles=yaws, ict=ict, drift=drift, maps=maps, cropped=cropped, report=print,
+        seed=seed, angles=yaws, ict=ict, drift=drift, maps=maps, cropped=cropped, workers=workers, report=print,
     )  # fmt: skip
     return 0
 
