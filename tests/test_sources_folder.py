@@ -205,6 +205,16 @@ def test_the_demo_joins_a_stand_in_and_a_photograph(tmp_path: Path) -> None:
     assert listing.annotation_files == (tmp_path / "casme2/CAS(ME)^2code_final.xlsx",)
 
 
+def test_the_demo_is_read_where_one_of_its_parts_was_left_out(tmp_path: Path) -> None:
+    write_frames(tmp_path / "photograph/astronaut", [f"img{number}.jpg" for number in range(1, 3)])
+    assert [clip.id for clip in get_source("demo").read(tmp_path / "photograph").clips] == ["astronaut"]
+    write_stand_in(tmp_path / "acted/casme2", "casme2", subjects=1, clips=3)
+    assert len(get_source("demo").read(tmp_path / "acted").clips) == 3
+    (tmp_path / "neither").mkdir()
+    with pytest.raises(SourceError, match="casme2 does not exist"):
+        get_source("demo").read(tmp_path / "neither")
+
+
 def test_a_table_may_give_action_units_objective_class_and_kind(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_frames(tmp_path / "s1" / name, ["f1.jpg", "f2.jpg"])

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mvgen.core.files import cache_dir
-from mvgen.core.records import Clip
 from mvgen.sources.base import Listing, Source, Variant, store_annotations
 from mvgen.sources.casme2 import Casme2
 from mvgen.sources.folder import Folder
@@ -47,31 +46,45 @@ ROOT/{_PHOTOGRAPH}/      img1.jpg ..., one still clip
     def _read(self, root: Path, annotations: Path | None, variant: Variant) -> Listing:
         if annotations is None:
             annotations = next(iter(store_annotations(root)), None)
-        stand_in = Casme2(self.chosen).read(root / _STAND_IN, annotations=annotations, variant=variant)
-        # The folder source reads the other part: a folder of loose frames is one clip, named after the folder.
-        still = Folder().read(root / _PHOTOGRAPH)
-        clips = [self._adopt(clip, PurePosixPath(_STAND_IN) / clip.directory) for clip in stand_in.clips]
-        clips += [
-            replace(self._adopt(clip, PurePosixPath(_PHOTOGRAPH)), subject=_PHOTOGRAPH, subject_key=_PHOTOGRAPH)
-            for clip in still.clips
-        ]
-        failures = [replace(failure, clip=f"{_STAND_IN}__{failure.clip}") for failure in stand_in.failures]
+        parts: dict[str, Listing] = {}
+        # In a view of a store one may be missing: its clips were left out, or its subject has left.
+        if (root / _STAND_IN).is_dir() or not (root / _PHOTOGRAPH).is_dir():
+            stand_in = Casme2(self.chosen).read(root / _STAND_IN, annotations=annotations, variant=variant)
+            parts[_STAND_IN] = self._adopted(stand_in, PurePosixPath(_STAND_IN))
+        if (root / _PHOTOGRAPH).is_dir():
+            # The folder source reads a folder of loose frames as one clip, named after the folder.
+            still = replace(Folder().read(root / _PHOTOGRAPH), version="a photograph")
+            parts[_PHOTOGRAPH] = self._adopted(still, PurePosixPath(), _PHOTOGRAPH)
+        clips = [clip for part in parts.values() for clip in part.clips]
         return Listing(
             dataset=self.name,
             title=self.title,
             licence=self.licence,
             redistribution=self.redistribution,
-            version=f"{stand_in.version}; a photograph",
+            version="; ".join(part.version for part in parts.values()),
             clips=tuple(sorted(clips, key=lambda clip: clip.directory)),
-            problems=(*stand_in.problems, *still.problems),
-            failures=(*failures, *still.failures),
-            annotation_files=stand_in.annotation_files,
+            problems=tuple(problem for part in parts.values() for problem in part.problems),
+            failures=tuple(failure for part in parts.values() for failure in part.failures),
+            annotation_files=parts[_STAND_IN].annotation_files if _STAND_IN in parts else (),
         )
 
-    def _adopt(self, clip: Clip, directory: PurePosixPath) -> Clip:
-        return replace(
-            clip, dataset=self.name, directory=directory, licence=self.licence, redistribution=self.redistribution
+    def _adopted(self, part: Listing, below: PurePosixPath, subject: str | None = None) -> Listing:
+        """A part as one of the demonstration. below : folder that its clips get; subject : whose they all are"""
+        clips = tuple(
+            replace(
+                clip,
+                dataset=self.name,
+                directory=below / clip.directory,
+                subject=subject or clip.subject,
+                subject_key=subject or clip.subject_key,
+                licence=self.licence,
+                redistribution=self.redistribution,
+            )
+            for clip in part.clips
         )
+        prefix = "__".join((*below.parts, ""))
+        failures = tuple(replace(failure, clip=f"{prefix}{failure.clip}") for failure in part.failures)
+        return replace(part, clips=clips, failures=failures)
 
 
 def ensure_demo(cache_root: Path, report: Callable[[str], None] = print) -> Path:
