@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mvgen.building.work import Progress
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
@@ -25,6 +26,7 @@ from mvgen.morphable.model import face_model
 from mvgen.motion.registration import leave
 from mvgen.motion.signals import with_head
 from mvgen.sources.base import ClipFailure, Listing
+from mvgen.store.manifest import Failure
 
 SIZE = 64
 
@@ -217,3 +219,23 @@ def fill_up(patch: pytest.MonkeyPatch, room: int) -> list[Path]:
 
     patch.setattr(Path, "write_bytes", write_bytes)
     return cut
+
+
+class Told(Progress):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.started: tuple[int, int] | None = None
+        self.clips: list[str] = []
+        self.traces: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def start(self, total: int, done: int) -> None:
+        self.started = (total, done)
+
+    def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
+        self.clips.append(clip)
+        self.traces += [trace] if trace else []
