@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 
 from mvgen.core.angles import view_name
 
-SCHEMA = 6
+SCHEMA = 7
 DATASET = "dataset.json"
 TABLE = "clips.parquet"
 FAILURES = "failures.jsonl"

@@ -15,8 +15,9 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
 from mvgen.core.files import disk_errors, flush, write_atomically
 from mvgen.core.records import BuiltClip, Clip, Image, Split, ViewClip
+from mvgen.motion.flow import ClipFlow
 from mvgen.store import layout
-from mvgen.store.arrays import map_arrays, npz_bytes
+from mvgen.store.arrays import ViewMaps, map_bytes, npz_bytes
 from mvgen.store.checks import inside
 from mvgen.store.frames import encode_frame
 from mvgen.store.geometry import geometry_arrays
@@ -49,7 +50,8 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
                 files.write(folder / name, encode_frame(pixels, layout.encoder(name), grey, quality, rendered))
                 for name, pixels in zip(names, view.colour, strict=True)
             ]
-            maps = files.write(layout.maps_path(view.yaw, clip.directory), npz_bytes(map_arrays(view)))
+            arrays = ViewMaps(view.valid, view.depth, ClipFlow(view.flow, view.apex_flow))
+            maps = files.write(layout.maps_path(view.yaw, clip.directory), map_bytes(arrays))
             row = _row(
                 clip=clip,
                 built=built,
