@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -19,7 +20,8 @@ from mvgen.motion.flow import ClipFlow
 from mvgen.store import layout
 from mvgen.store.arrays import ViewMaps, map_bytes, npz_bytes
 from mvgen.store.checks import inside
-from mvgen.store.frames import encode_frame
+from mvgen.store.coding.pictures import encode_frame
+from mvgen.store.coding.video import encode_video
 from mvgen.store.geometry import geometry_arrays
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, finite
 
@@ -37,6 +39,7 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ClipError("store", f"two frames of the clip are both called {twice}")
+    as_video = layout.as_video(config.render.format, built.clip.frames[0].index is not None)
     stage = out / layout.PARTIAL / clip.id
     with disk_errors(out):
         files = _Stage(stage)
@@ -45,11 +48,11 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
         rows = []
         for view in built.views():
             folder = layout.frames_directory(view.yaw, clip.directory)
-            quality, rendered = config.render.jpeg_quality, view.yaw is not None
-            frames = [
-                files.write(folder / name, encode_frame(pixels, layout.encoder(name), grey, quality, rendered))
-                for name, pixels in zip(names, view.colour, strict=True)
-            ]
+            if as_video:
+                frames = [files.write(folder / layout.VIDEO, _video(view, clip.fps, config))]
+            else:
+                pictures = _pictures(view, names, grey, config)
+                frames = [files.write(folder / name, content) for name, content in zip(names, pictures, strict=True)]
             arrays = ViewMaps(view.valid, view.depth, ClipFlow(view.flow, view.apex_flow))
             maps = files.write(layout.maps_path(view.yaw, clip.directory), map_bytes(arrays))
             row = _row(
@@ -59,12 +62,23 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
                 split=split,
                 names=names,
                 frames=frames,
+                as_video=as_video,
                 maps=maps,
                 geometry=geometry,
             )
             rows.append(row.decided(config.attention.threshold))
         files.move_into(out)
         return write_marker(out, Marker(clip.id, clip_digest(clip), tuple(rows)))
+
+
+def _video(view: ViewClip, fps: float, config: BuildConfig) -> bytes:
+    return encode_video(view.colour, fps, config.render.format == "mkv-lossless", rendered=view.yaw is not None)
+
+
+def _pictures(view: ViewClip, names: list[str], grey: bool, config: BuildConfig) -> Iterator[bytes]:
+    quality, rendered = config.render.jpeg_quality, view.yaw is not None
+    for name, pixels in zip(names, view.colour, strict=True):
+        yield encode_frame(pixels, layout.encoder(name), grey, quality, rendered)
 
 
 def write_failure(out: Path, clip: Clip, failure: Failure) -> Marker:
@@ -142,6 +156,7 @@ def _row(
     split: Split,
     names: list[str],
     frames: list[str],
+    as_video: bool,
     maps: str,
     geometry: str,
 ) -> ViewRow:
@@ -188,6 +203,7 @@ def _row(
         frames_directory=str(layout.frames_directory(view.yaw, clip.directory)),
         frame_names=names,
         frames_sha256=frames,
+        video=str(layout.video_path(view.yaw, clip.directory)) if as_video else None,
         maps=str(layout.maps_path(view.yaw, clip.directory)),
         maps_sha256=maps,
         geometry=str(layout.geometry_path(clip.id)),

@@ -54,7 +54,7 @@ COLUMNS = (
     Column("occlusion", "real", "share of the fitted face that something hides"),
     Column("kept", "flag", "whether the view is for training; always true in the test split"),
     Column("frame_names", "texts", "names of the frames"),
-    Column("frames", "images", "colour, byte for byte as in the dataset, in temporal order"),
+    Column("frames", "images", "colour, in temporal order: byte for byte as in the dataset, or made of its video"),
     Column(
         "depth",
         "image",
@@ -65,8 +65,8 @@ COLUMNS = (
     Column(
         "maps",
         "bytes",
-        "NumPy `.npz`, byte for byte as in the dataset: `apex_flow` (S, S, 2) in steps of `flow_step` pixels, `flow` in "
-        "the same and `depth` in `depth_step`, both coded as mvgen's page on the store says, and `valid`",
+        "NumPy `.npz`, byte for byte as in the dataset: `apex_flow` (S, S, 2) in steps of `flow_step` pixels, `flow` "
+        "in the same and `depth` in `depth_step`, both coded as mvgen's page on the store says, and `valid`",
     ),
     Column(
         "geometry",

@@ -19,7 +19,7 @@ Coded = NDArray[np.uint8]
 FLOW_STEP = 1 / 128
 """Pixels. The error is at most 1/256 pixel, well below what any flow method resolves."""
 DEPTH_STEP = 1 / 8192
-"""World units, about 8 micrometres of a real face; 16 bits hold 4 units on either side of the eyes: more than a head."""
+"""World units, about 8 micrometres of a real face; 16 bits hold 4 units either side of the eyes: more than a head."""
 
 _MOST_STEPS = 32767
 _UNKNOWN = -_MOST_STEPS - 1  # depth where there is no surface
