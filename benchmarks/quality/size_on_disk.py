@@ -100,7 +100,7 @@ def write_recording(folder: Path, frames: int) -> None:
 
 def build_store(root: Path, out: Path, image_format: str, chosen: argparse.Namespace) -> list[ViewRow]:
     values = {"dataset": "folder", "root": root, "out": out, "angles": chosen.angles, "size": chosen.size}
-    config = BuildConfig.model_validate(by_part({**values, "format": image_format, "last": chosen.frames}))
+    config = BuildConfig.model_validate(by_part({**values, "format": image_format, "to": chosen.frames}))
     build(config, PipelineStages())
     return read_table(out / layout.TABLE)
 

@@ -76,7 +76,7 @@ def map_bytes(maps: ViewMaps) -> bytes:
             "valid": maps.valid.astype(bool),
             "depth": encode(quantise_depth(maps.depth)),
             "depth_step": np.array(DEPTH_STEP),
-            "flow": encode_flow(quantise_flow(maps.flow.frames, surface)),
+            "flow": encode_flow(maps.flow.frames, surface),
             "apex_flow": quantise_flow(maps.flow.apex, surface),  # plain: it is one field, and what others read
             "flow_step": np.array(FLOW_STEP),
         },

@@ -45,8 +45,8 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
         files = _Stage(stage)
         geometry = files.write(layout.geometry_path(clip.id), npz_bytes(geometry_arrays(built.reconstruction)))
         grey = _is_grey(built.frontal.colour)
-        rows = []
-        for view in built.views():
+
+        def write_view(view: ViewClip) -> ViewRow:
             folder = layout.frames_directory(view.yaw, clip.directory)
             if as_video:
                 frames = [files.write(folder / layout.VIDEO, _video(view, clip.fps, config))]
@@ -66,9 +66,12 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
                 maps=maps,
                 geometry=geometry,
             )
-            rows.append(row.decided(config.attention.threshold))
+            return row.decided(config.attention.threshold)
+
+        # `map` keeps no view while the next one is made: of a long clip each takes hundreds of megabytes.
+        rows = tuple(map(write_view, built.views()))
         files.move_into(out)
-        return write_marker(out, Marker(clip.id, clip_digest(clip), tuple(rows)))
+        return write_marker(out, Marker(clip.id, clip_digest(clip), rows))
 
 
 def _video(view: ViewClip, fps: float, config: BuildConfig) -> bytes:

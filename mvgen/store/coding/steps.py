@@ -69,11 +69,15 @@ def decode(coded: Coded) -> Steps:
     return np.cumsum(change, axis=0, dtype=np.int16)
 
 
-def encode_flow(steps: Steps) -> Coded:
-    """Code flow: (N, H, W, 2) int16 -> (N, 2, 2, H, W) uint8; axes 1 and 2 are x and y, low and high bytes."""
-    coded = np.empty((len(steps), 2, 2, *steps.shape[1:3]), np.uint8)
-    for field, out in zip(steps, coded, strict=True):
-        out[:] = [encode(np.ascontiguousarray(field[..., axis])) for axis in range(2)]
+def encode_flow(flow: NDArray[np.float32], surface: Mask) -> Coded:
+    """Round and code flow: (N, S, S, 2) pixels -> (N, 2, 2, S, S) uint8; axes 1 and 2 are x and y, low and high bytes.
+
+    surface : as of `quantise_flow`
+    """
+    coded = np.empty((len(flow), 2, 2, *surface.shape), np.uint8)
+    for field, out in zip(flow, coded, strict=True):  # one by one: of a long clip the steps alone are large
+        steps = quantise_flow(field, surface)
+        out[:] = [encode(np.ascontiguousarray(steps[..., axis])) for axis in range(2)]
     return coded
 
 

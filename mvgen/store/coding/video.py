@@ -84,9 +84,9 @@ def encode_video(frames: Image, fps: float, lossless: bool = False, rendered: bo
         context.flags |= av.codec.context.Flags.bitexact
         if not lossless:
             context.colorspace, context.color_primaries, context.color_trc, context.color_range = 1, 1, 1, 2
-        pictures = (_picture(pixels, lossless) for pixels in frames)
-        for picture in (*pictures, None):
-            container.mux(stream.encode(picture))
+        for pixels in frames:
+            container.mux(stream.encode(_picture(pixels, lossless)))
+        container.mux(stream.encode(None))
     return buffer.getvalue()
 
 
@@ -139,7 +139,15 @@ def _options(lossless: bool) -> dict[str, str]:
         return {"level": "3", "coder": "1", "context": "1", "slices": "4", "slicecrc": "1"}
     # Nothing that spends bits on what the eye likes, and no B frames, which have a coarser quantiser than their
     # neighbours: what is quantised otherwise from frame to frame looks like motion.
-    return {"preset": "medium", "qp": str(QUANTISER), "aq-mode": "0", "psy": "0", "bf": "0", "sc_threshold": "0"}
+    return {
+        "preset": "medium",
+        "trellis": "2",
+        "qp": str(QUANTISER),
+        "aq-mode": "0",
+        "psy": "0",
+        "bf": "0",
+        "sc_threshold": "0",
+    }
 
 
 @contextmanager
