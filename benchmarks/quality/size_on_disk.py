@@ -181,7 +181,7 @@ def measure(report: Report, name: str, root: Path, work: Path, chosen: argparse.
         for form, p in sizes.items()
     ]
     report.section(f"{name}: bytes a frame of a view")
-    report.table(("format", "frames", "flow", "depth, mask", "geometry", "all", "of before"), table)
+    report.table(("format", "frames", "flow", "depth, mask", "geometry", "all", "of before"), table, digits=3)
     same = all(
         (work / form / one.maps).read_bytes() == (out / row.maps).read_bytes()
         for form, (_, some) in stores.items()
