@@ -18,14 +18,18 @@ from photograph_build import PhotographStages, photograph_config
 
 from mvgen.building.build import build
 from mvgen.cli import run
-from mvgen.core.config import canonical_json, file_digest
+from mvgen.core.config import BuildConfig, canonical_json, file_digest
 from mvgen.core.errors import MvgenError, StoreError
 from mvgen.core.records import Image
+from mvgen.core.settings import by_part
 from mvgen.dataset.reader import open_dataset
 from mvgen.export.base import open_store
 from mvgen.export.frames import write_frames
 from mvgen.forget.store import forget
 from mvgen.publish.formats.samples import read_samples
+from mvgen.publish.rebuild import rebuild, rebuild_config
+from mvgen.publish.recipe import read_recipe
+from mvgen.publish.writing import plan_publishing
 from mvgen.store import layout
 from mvgen.store.coding import video
 from mvgen.store.coding.video import decode_frame, decode_video, encode_video, from_ycbcr, read_header, to_ycbcr
@@ -33,6 +37,7 @@ from mvgen.store.frames import iterate_frames, read_frame, read_frames
 from mvgen.store.manifest import ViewRow, read_table, write_table
 from mvgen.store.refine import refine
 from mvgen.verification import verify
+from mvgen.verification.labels import check_labels
 
 FORMATS = ("mkv", "mkv-lossless")
 
@@ -151,6 +156,15 @@ def test_no_damage_of_a_video_does_anything_but_raise_a_value_error() -> None:
             assert all(frame.shape == (64, 64, 3) for frame in frames)
         except ValueError:
             pass
+
+
+def test_a_player_shows_the_same_colours() -> None:
+    import av
+
+    content = encode_video(moving(2), 30)
+    with av.open(io.BytesIO(content)) as container:
+        shown = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.abs(shown.astype(int) - next(decode_video(io.BytesIO(content), 2))).max() <= 2
 
 
 # The store
@@ -286,11 +300,47 @@ def test_where_the_encoder_is_missing_it_is_said_what_to_do(monkeypatch: pytest.
         encode_video(moving(2), 30)
 
 
-def test_labels_are_compared_where_frames_have_no_files_and_pictures_agree(tmp_path: Path) -> None:
-    """A store of a real adapter: its frontal view is read as the release, and its frames show the stored geometry."""
-    write_stand_in(tmp_path / "root", "casme2", subjects=1, clips=1)
-    out = tmp_path / "out"
-    config = photograph_config(tmp_path / "root", out, size=64, angles="20", format="mkv")
-    build(config, PhotographStages(tmp_path / "root"))
-    assert all(row.video for row in rows_of(out))
-    assert not verify(out).findings
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of videos by a real adapter and the real pipeline, and its source: `out`, `root`."""
+    folder = tmp_path_factory.mktemp("filmed")
+    write_stand_in(folder / "root", "casme2", subjects=1, clips=1)
+    build(filmed_config(folder, "out"), PhotographStages(folder / "root"))
+    return folder
+
+
+def filmed_config(folder: Path, out: str) -> BuildConfig:
+    return photograph_config(folder / "root", folder / out, size=64, angles="20", format="mkv")
+
+
+def test_labels_are_compared_and_frames_show_the_geometry_where_frames_are_no_files(filmed: Path) -> None:
+    assert all(row.video for row in rows_of(filmed / "out"))
+    assert not verify(filmed / "out").findings
+    row = rows_of(filmed / "out")[0]
+    (other,) = verify_with(filmed, row, emotion="surprise", label="surprise")
+    assert "but the annotations say" in other
+
+
+def verify_with(filmed: Path, row: ViewRow, **changes: str) -> set[str]:
+    """What is wrong with the labels of a row that was changed."""
+    config = filmed_config(filmed, "out").source
+    changed = replace(row, **changes)
+    return {
+        finding.problem for finding in check_labels(filmed / "out", config, [changed]) if "emotion" in finding.problem
+    }
+
+
+def test_any_angle_is_rendered_from_the_frontal_video(filmed: Path) -> None:
+    stored, rendered = open_dataset(filmed / "out", yaw=20)[0], open_dataset(filmed / "out", angles="20")[0]
+    away = (stored["clip"].int() - rendered["clip"].int()).abs().float()
+    assert 0 < away.mean() < 1
+    assert bool((stored["valid"] == rendered["valid"]).all())
+
+
+def test_a_recipe_rebuilds_the_same_videos(filmed: Path, tmp_path: Path) -> None:
+    plan_publishing(filmed / "out", str(tmp_path / "recipe")).write()
+    recipe, manifest = read_recipe(tmp_path / "recipe")
+    config = rebuild_config(recipe, by_part({"root": filmed / "root", "out": tmp_path / "again"}))
+    _, comparison = rebuild(recipe, manifest, config, PhotographStages(filmed / "root"))
+    assert comparison.same
+    assert [path for path in comparison.equal if path.endswith("frames.mkv")]
