@@ -87,11 +87,11 @@ def test_every_colour_survives_ten_bits() -> None:
 
 @pytest.mark.parametrize("lossless", [False, True])
 def test_a_frame_alone_is_the_frame_of_the_whole_video(lossless: bool) -> None:
-    frames = moving()
+    frames = moving(70)
     content = encode_video(frames, 29.97, lossless)
     whole = list(decode_video(io.BytesIO(content), len(frames)))
     assert len(whole) == len(frames)
-    for index in (0, 1, 31, 32, 33, 39):
+    for index in (0, 1, 63, 64, 65, 69):
         assert np.array_equal(decode_frame(io.BytesIO(content), len(frames), index), whole[index])
     away = np.abs(np.stack(whole).astype(int) - frames)
     assert away.max() <= (0 if lossless else 6)

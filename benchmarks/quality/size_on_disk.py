@@ -85,6 +85,7 @@ def write_video(path: Path, frames: Iterator[Image]) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = *_SIDE, "yuv420p"
+        stream.thread_count = 1  # the same bytes each time
         for pixels in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))

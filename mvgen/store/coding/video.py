@@ -1,7 +1,7 @@
 """The frames of a view as one video in Matroska: H.264 with errors below what motion shows, or FFV1 without any.
 
 H.264 has a fixed quantiser, so that every frame is as exact as the next, and full chroma (4:4:4: chroma is motion too)
-of 10 bits, in which RGB of 8 bits comes back as it was but for what the quantiser takes. Every 32nd frame needs no
+of 10 bits, in which RGB of 8 bits comes back as it was but for what the quantiser takes. Every 64th frame needs no
 other, so that one frame is read without those long before it.
 
 Equal frames give equal bytes: one thread, no dates, no name of a program, and whole numbers between RGB and YCbCr.
@@ -34,7 +34,7 @@ QUANTISER = 14
 """Of H.264 with 10 bits: 12 of it are the two more bits. The largest at which flow that is estimated again from the
 frames moved by less than 0.01 pixels, in the median, in all views of `benchmarks/quality/size_on_disk.py`."""
 
-_GROUP = 32  # frames from one that needs no other to the next
+_GROUP = 64  # frames from one that needs no other to the next
 _FASTEST = 500  # frames per second; Matroska counts milliseconds, and every frame needs its own
 _SLOWEST = 1
 _TAG = "XMP"  # Matroska has no place for XMP, as JPEG and PNG have, but tags of any name
@@ -143,7 +143,6 @@ def _options(lossless: bool) -> dict[str, str]:
     # neighbours: what is quantised otherwise from frame to frame looks like motion.
     return {
         "preset": "medium",
-        "trellis": "2",
         "qp": str(QUANTISER),
         "aq-mode": "0",
         "psy": "0",
