@@ -16,7 +16,8 @@ from mvgen.cli import run
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.export.base import Exported, open_store
 from mvgen.export.video import write_video
-from mvgen.store.frames import PACKET, SYNTHETIC, read_frames
+from mvgen.store.coding.pictures import SYNTHETIC, XMP_PACKET
+from mvgen.store.frames import read_frames
 from mvgen.store.manifest import ViewRow
 
 SIZE, CAPTION = 64, 20
@@ -87,10 +88,10 @@ def test_both_say_that_they_are_synthetic(exported: Exported, clip: str, tmp_pat
         boxes[kind] = content[at + 8 : at + length]
         at += length
     assert at == len(content)
-    assert boxes[b"uuid"] == bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + PACKET
+    assert boxes[b"uuid"] == bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + XMP_PACKET
     write_video(exported, clip, tmp_path / "clip.gif")
-    block = b"\x21\xff\x0bXMP DataXMP" + PACKET
-    assert SYNTHETIC.encode() in PACKET
+    block = b"\x21\xff\x0bXMP DataXMP" + XMP_PACKET
+    assert SYNTHETIC.encode() in XMP_PACKET
     content = (tmp_path / "clip.gif").read_bytes()
     assert content.count(block) == 1
     end = content.index(block) + len(block)

@@ -18,7 +18,8 @@ from mvgen.core.camera import pixel_grid
 from mvgen.core.records import Image
 from mvgen.motion.jumps import find_jumps, jumps
 from mvgen.store import layout
-from mvgen.store.frames import encode_frame, read_frames
+from mvgen.store.coding.pictures import encode_frame
+from mvgen.store.frames import read_frames
 from mvgen.verification import verify
 
 pytestmark = pytest.mark.slow

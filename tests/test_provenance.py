@@ -15,7 +15,7 @@ from factories import astronaut
 from fake_build import list_clips, make_built, make_config, make_source
 from PIL import Image
 
-from mvgen.store.frames import SYNTHETIC, encode_frame, says_synthetic
+from mvgen.store.coding.pictures import SYNTHETIC, encode_frame, says_synthetic
 from mvgen.store.writer import write_clip
 from mvgen.verification.provenance import check_provenance
 

@@ -27,7 +27,7 @@ from mvgen.cli import run
 from mvgen.core.config import file_digest
 from mvgen.core.errors import LicenceError, PublishError
 from mvgen.publish.forget import forget_published
-from mvgen.publish.formats.columns import COLUMNS, DEPTH_STEP, DEPTH_ZERO
+from mvgen.publish.formats.columns import COLUMNS, DEPTH_ZERO
 from mvgen.publish.formats.samples import depth_png, plan_shards, read_samples
 from mvgen.publish.formats.webdataset import sample_key
 from mvgen.publish.licence import check_pixels_allowed
@@ -37,7 +37,8 @@ from mvgen.publish.writing import plan_publishing
 from mvgen.sources.marks import write_mark
 from mvgen.store import layout
 from mvgen.store.about import read_about
-from mvgen.store.arrays import npz_bytes, read_arrays
+from mvgen.store.arrays import npz_bytes, read_arrays, read_maps
+from mvgen.store.coding.steps import DEPTH_STEP
 from mvgen.store.manifest import ViewRow, read_table
 
 WORDS = "Prof. X, letter of 3 May 2026, for project Y"
@@ -98,13 +99,12 @@ def test_datasets_opens_it_and_returns_every_frame_and_map(built: Path, rows: li
         assert item["geometry"] == (geometry if row.view == "source" else None)
         name = None if item["label"] is None else views[split].features["label"].int2str(item["label"])
         assert (name, item["yaw"], item["apex"], item["kept"]) == (row.label, row.yaw, row.apex_index, row.kept)
-        with np.load(built / "out" / row.maps) as maps:
-            depth, known = np.asarray(whole["depth"]), np.isfinite(maps["depth"])
-            assert depth.dtype == np.uint16
-            assert np.array_equal(depth > 0, known)
-            away = (depth[known].astype(float) - DEPTH_ZERO) * DEPTH_STEP - maps["depth"][known]
-            assert np.abs(away).max() <= DEPTH_STEP / 2 + 1e-6
-            assert np.array_equal(np.asarray(whole["valid"]) == 255, maps["valid"])
+        maps = read_maps(built / "out", row, flow="none")
+        depth, known = np.asarray(whole["depth"]), np.isfinite(maps.depth)
+        assert depth.dtype == np.uint16
+        assert np.array_equal(depth > 0, known)
+        assert np.array_equal((depth[known].astype(np.float32) - DEPTH_ZERO) * DEPTH_STEP, maps.depth[known])
+        assert np.array_equal(np.asarray(whole["valid"]) == 255, maps.valid)
 
 
 def test_webdataset_opens_it_and_returns_every_frame(built: Path, rows: list[ViewRow]) -> None:
@@ -305,7 +305,7 @@ def test_depth_that_a_png_cannot_hold_is_refused(built: Path, rows: list[ViewRow
         depth_png(depth)
     (tmp_path / rows[0].maps).parent.mkdir(parents=True)
     whole = read_arrays(built / "out" / rows[0].maps)
-    whole["depth"][0, 0] = 4.1
+    whole["depth_step"] = np.array(0.1)
     (tmp_path / rows[0].maps).write_bytes(npz_bytes(whole))
     with pytest.raises(PublishError, match=r"maps/.*beyond -4 to 4"):
         next(read_samples(tmp_path, rows[:1]))

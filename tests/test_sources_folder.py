@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factories import astronaut, noisy_clip, write_frames, write_stand_in, write_video
+from PIL import Image
 
 from mvgen.core.errors import ClipError, SourceError
-from mvgen.core.records import Image
+from mvgen.core.records import FaceTrack
+from mvgen.core.records import Image as Pixels
+from mvgen.faces.crop import crop_frames
 from mvgen.sources import get_source
-from mvgen.sources.frames import read_frames
+from mvgen.sources.frames import ClipFrames, open_frames, read_frames
 
 
-def moving(frames: int = 6) -> Image:
+def moving(frames: int = 6) -> Pixels:
     """(T, 96, 128, 3): a crop that wanders over the photograph."""
     return np.stack([astronaut()[40 + 2 * t : 136 + 2 * t, 150:278] for t in range(frames)])
 
@@ -39,6 +42,34 @@ def test_part_of_a_video_is_read_by_index(tmp_path: Path) -> None:
     write_video(tmp_path / "talk.avi", frames[:3])
     with pytest.raises(ClipError, match=r"the video ends before frame 4.*talk\.avi"):
         read_frames(part)
+
+
+@pytest.mark.parametrize("filmed", [True, False])
+def test_a_long_clip_gives_the_same_frames_without_all_of_them_in_memory(
+    filmed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = moving()
+    if filmed:
+        write_video(tmp_path / "talk.mkv", frames)
+    else:
+        (tmp_path / "talk").mkdir()
+        for index, frame in enumerate(frames):
+            Image.fromarray(frame).save(tmp_path / f"talk/img{index}.png")
+    (clip,) = get_source("folder").read(tmp_path).clips
+    clip = dataclasses.replace(clip, frames=clip.frames[1:])
+    assert isinstance(open_frames(clip), np.ndarray)
+    monkeypatch.setattr("mvgen.sources.frames._AT_ONCE", 1000)
+    long = open_frames(clip)
+    assert isinstance(long, ClipFrames)
+    assert (len(long), long.shape) == (5, (5, 96, 128, 3))
+    np.testing.assert_array_equal(long[[4, 0, 2]], frames[[5, 1, 3]])
+    np.testing.assert_array_equal(np.stack(list(long)), frames[1:])
+    face = FaceTrack(np.eye(3)[:2], 64, np.zeros((5, 2)), 0.9, 1, np.ones((64, 64), bool))
+    np.testing.assert_array_equal(crop_frames(long, face), crop_frames(frames[1:], face))
+    for frame in clip.frames:
+        frame.path.unlink(missing_ok=True)
+    with pytest.raises(ClipError, match=r"missing|No such file"):
+        list(open_frames(clip))
 
 
 def test_lossy_video_of_a_still_face_stays_close_to_the_photograph(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ from mvgen.building.build import build
 from mvgen.core.errors import ClipError, StoreError
 from mvgen.core.records import LABELS, Clip
 from mvgen.store import layout
-from mvgen.store.arrays import FLOW_STEP, npz_bytes, quantise_flow, read_arrays
-from mvgen.store.frames import encode_frame
+from mvgen.store.arrays import npz_bytes, read_arrays, read_maps
+from mvgen.store.coding.pictures import encode_frame
+from mvgen.store.coding.steps import DEPTH_STEP, FLOW_STEP, quantise_flow
 from mvgen.store.geometry import read_geometry
 from mvgen.store.manifest import Marker, clip_digest, read_table, write_table
 from mvgen.store.sheet import contact_sheet
@@ -141,6 +142,18 @@ def test_grey_jpeg_frames_have_one_channel() -> None:
     with Image.open(io.BytesIO(encode_frame(grey, "JPEG", grey=True, quality=98))) as stored:
         assert stored.mode == "L"
         assert np.abs(np.asarray(stored).astype(int) - grey[..., 0]).max() <= 4
+
+
+def test_motion_from_onset_to_apex_is_read_with_numpy_alone(tmp_path: Path) -> None:
+    """Measures outside of this project read a store's maps so."""
+    root = make_source(tmp_path / "root", subjects=1, clips=1)
+    config, clip = make_config(root, tmp_path / "out"), list_clips(root)[0]
+    row = write_clip(config.run.out, clip, make_built(clip, config), "train", config).rows[0]
+    maps = np.load(config.run.out / row.maps)
+    motion = maps["apex_flow"].astype(np.float32) * float(maps["flow_step"])
+    assert np.array_equal(motion, read_maps(config.run.out, row).flow.apex)
+    assert motion.shape == (64, 64, 2)
+    assert motion.any()
 
 
 def test_npz_bytes_hold_no_time() -> None:
@@ -389,7 +402,7 @@ def test_an_item_is_what_was_built(store: Path) -> None:
         assert item["flow"].shape == (3, 2, 64, 64)
         assert item["yaw"] == (view.yaw or 0)
         np.testing.assert_array_equal(item["valid"].numpy(), view.valid)
-        np.testing.assert_array_equal(item["depth"].numpy(), view.depth)
+        np.testing.assert_allclose(item["depth"].numpy(), view.depth, rtol=0, atol=DEPTH_STEP / 2 + 1e-6)
         surface = np.isfinite(view.depth)
         flow = item["flow"].permute(0, 2, 3, 1).numpy()
         assert np.abs(flow - view.flow)[:, surface].max() <= FLOW_STEP / 2 + 1e-6

@@ -22,7 +22,7 @@ from mvgen.core.config import canonical_json, file_digest
 from mvgen.core.errors import StoreError
 from mvgen.motion.flow.methods import ClipFlow
 from mvgen.store import layout
-from mvgen.store.arrays import npz_bytes, read_arrays
+from mvgen.store.arrays import map_bytes, npz_bytes, read_arrays, read_maps
 from mvgen.store.manifest import ViewRow, counts, read_failures, read_table, write_table
 from mvgen.store.state import begin
 from mvgen.verification import Finding, verify
@@ -205,19 +205,19 @@ def test_swapped_yaws_are_found_even_with_correct_digests(
         assert all(any(wanted[kind] in one.problem for one in about_it) for kind in kinds) or row.view not in pair
 
 
-def change_maps(store: Path, row: ViewRow, **arrays: np.ndarray) -> None:
-    """Replace arrays of a view, and adapt its digests and shares."""
-    maps = {**read_arrays(store / row.maps), **arrays}
-    (store / row.maps).write_bytes(npz_bytes(maps))
-    share = float(maps["valid"][np.isfinite(maps["depth"])].mean())
+def change_maps(store: Path, row: ViewRow, **changes: Any) -> None:
+    """Replace maps of a view, and adapt its digests and shares."""
+    maps = read_maps(store, row)._replace(**changes)
+    (store / row.maps).write_bytes(map_bytes(maps))
+    share = float(maps.valid[np.isfinite(maps.depth)].mean())
     forge(store, lambda one: replace(redigest(store)(one), valid_fraction=share) if one == row else one)
 
 
 @pytest.mark.parametrize("view", ["source", "yaw+15"])
 def test_reversed_flow_is_found(store: Path, view: str) -> None:
     row = next(row for row in rows_of(store) if row.view == view)
-    maps = read_arrays(store / row.maps)
-    change_maps(store, row, flow=-maps["flow"], apex_flow=-maps["apex_flow"])
+    flow = read_maps(store, row).flow
+    change_maps(store, row, flow=ClipFlow(-flow.frames, -flow.apex))
     found = verify(store).findings
     assert {finding.file for finding in found} == {row.frames_directory}
     assert "its apex_flow does not warp its frames" in said(found)
@@ -245,7 +245,7 @@ def test_motion_across_the_edge_of_the_surface_is_no_error_of_the_flow() -> None
 @pytest.mark.parametrize("view", ["source", "yaw-40"])
 def test_a_mask_that_hides_or_shows_too_much_is_found(store: Path, view: str) -> None:
     row = next(row for row in rows_of(store) if row.view == view)
-    hit = np.isfinite(read_arrays(store / row.maps)["depth"])
+    hit = np.isfinite(read_maps(store, row).depth)
     rng = np.random.default_rng(0)
     change_maps(store, row, valid=hit & (rng.random(hit.shape) > 0.3))
     (finding,) = verify(store).findings
@@ -260,7 +260,7 @@ def test_a_mask_that_is_off_by_a_pixel_along_an_edge_is_in_order_where_views_are
     config = photograph_config(built / "root", tmp_path / "out", limit=1, size=64, angles="45")
     build(config, PhotographStages(built / "root"))
     row = next(row for row in rows_of(tmp_path / "out") if row.yaw is not None)
-    valid = read_arrays(tmp_path / "out" / row.maps)["valid"]
+    valid = read_maps(tmp_path / "out", row).valid
     change_maps(tmp_path / "out", row, valid=valid & np.roll(valid, 1, axis=1))
     assert not verify(tmp_path / "out").findings
     monkeypatch.setattr("mvgen.verification.geometry._MASK_EDGE", 0.0)
@@ -273,10 +273,11 @@ def redigested(store: Path, row: ViewRow) -> ViewRow:
 
 def test_depth_of_another_scale_and_arrays_of_another_shape_are_found(store: Path) -> None:
     row = next(row for row in rows_of(store) if row.view == "yaw+40")
-    depth = read_arrays(store / row.maps)["depth"]
-    change_maps(store, row, depth=depth * np.float32(1.2))
+    change_maps(store, row, depth=read_maps(store, row).depth * np.float32(1.2))
     assert "its depth is not the clip's geometry at 40 degrees" in said(verify(store).findings)
-    change_maps(store, redigested(store, row), depth=depth.astype(np.float64))
+    arrays = read_arrays(store / row.maps)
+    (store / row.maps).write_bytes(npz_bytes({**arrays, "depth": arrays["depth"].astype(np.float64)}))
+    forge(store, redigest(store))
     assert "do not fit together: depth" in said(verify(store).findings)
 
 

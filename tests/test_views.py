@@ -25,7 +25,7 @@ from mvgen.core.records import BuiltClip, Clip
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.dataset.views import RenderedViews
 from mvgen.pipeline.clip import build_clip
-from mvgen.store.arrays import FLOW_STEP
+from mvgen.store.coding.steps import DEPTH_STEP, FLOW_STEP
 from mvgen.views.attention import uniform_attention
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,10 @@ def test_an_angle_that_was_built_comes_out_as_it_is_stored(store: Path) -> None:
         assert set(built) == set(now)
         for name in ("flow", "apex_flow"):
             assert (built[name] - now[name]).abs().max() <= FLOW_STEP / 2 + 1e-6  # type: ignore[literal-required]
-        different = [name for name in built if "flow" not in name and not same(built[name], now[name])]  # type: ignore[literal-required]
+        assert (built["depth"] - now["depth"]).abs().nan_to_num().max() <= DEPTH_STEP / 2 + 1e-6
+        assert torch.equal(built["depth"].isnan(), now["depth"].isnan())
+        rounded = ("flow", "apex_flow", "depth")
+        different = [name for name in built if name not in rounded and not same(built[name], now[name])]  # type: ignore[literal-required]
         assert not different
     assert stored[0]["clip"].any()
 

@@ -17,7 +17,8 @@ def export(
     store: Store,
     *,
     to: Annotated[
-        Literal["flow-images", "meb", "vqa", "mp4", "gif"], typer.Option(help="form to write", show_default=False)
+        Literal["frames", "flow-images", "meb", "vqa", "mp4", "gif"],
+        typer.Option(help="form to write", show_default=False),
     ],
     out: Annotated[Path, typer.Option(help="new folder to write into; mp4, gif: new file", show_default=False)],
     views: Annotated[
@@ -35,13 +36,15 @@ def export(
 ) -> int:
     """Write a finished dataset in a form that published code reads, or one clip as a video.
 
-    flow-images: u, v and strain from onset to apex, in the folds of STSTNet and HTNet (norm_u_v_os). meb: the same as
-    arrays with a data frame, for MEB. vqa: questions and answers as in MEGC's ME-VQA. mp4, gif: the source and views of
-    one clip side by side, in a file that says that its views are synthetic. What is written is made from the source's
+    frames: the frames as files under the source's names, also of a dataset whose views are videos. flow-images: u,
+    v and strain from onset to apex, in the folds of STSTNet and HTNet (norm_u_v_os). meb: the same as arrays with a
+    data frame, for MEB. vqa: questions and answers as in MEGC's ME-VQA. mp4, gif: the source and views of one clip
+    side by side, in a file that says that its views are synthetic. What is written is made from the source's
     pixels or labels: its terms hold for it.
 
     \b
     Examples:
+      mvgen export multi-view --to frames --views all --out frames
       mvgen export multi-view --to flow-images --out norm_u_v_os
       mvgen export multi-view --to flow-images --views source,yaw-15,yaw+15 --classes strcn-four --out flow
       mvgen export multi-view --to meb --out meb
@@ -51,6 +54,7 @@ def export(
     from mvgen.export.base import open_store
     from mvgen.export.flow_images import SIZE as IMAGE_SIZE
     from mvgen.export.flow_images import write_flow_images
+    from mvgen.export.frames import write_frames
     from mvgen.export.meb import SIZE as ARRAY_SIZE
     from mvgen.export.meb import write_meb
     from mvgen.export.video import SUFFIXES
@@ -60,7 +64,9 @@ def export(
         return _export_video(store, to, clip, out, views, speed)
     exported = open_store(store, _names(views or "source"))
     print(f"terms of {exported.terms}")
-    if to == "flow-images":
+    if to == "frames":
+        print(f"{write_frames(exported, out)} frames in {out}")
+    elif to == "flow-images":
         print(f"{write_flow_images(exported, out, classes, size or IMAGE_SIZE)} images in {out}")
         print(f"read them with: recognizer bench bench/megc_442 --flow-images {out} --out RUN")
     elif to == "meb":

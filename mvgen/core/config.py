@@ -197,8 +197,10 @@ class RenderConfig(_Part):
     background: str = Field(
         default="black", description="background of the views: black, blurred (the source's), or #rrggbb"
     )
-    format: Literal["source", "png"] = Field(
-        default="source", description="image format: the source's, or lossless png"
+    format: Literal["source", "png", "mkv", "mkv-lossless"] = Field(
+        default="source",
+        description="format of the frames: the source's, which is mkv where it is a video (source); png; or a video of "
+        "each view, nearly lossless (mkv) or lossless (mkv-lossless)",
     )
     jpeg_quality: Annotated[int, Field(ge=97, le=100)] = Field(default=98, description="JPEG quality, always 4:4:4")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import Generic, Literal, NamedTuple, TypeVar, get_args
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,19 @@ Variant = Literal["auto", "raw", "cropped"]
 
 LABELS: tuple[str, ...] = get_args(Label)
 """The order of the classes in a dataset's `label`."""
+
+
+class Frames(Protocol):
+    """The frames of a clip, (T, H, W, 3) uint8: an array of them, or what reads them when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: list[int], /) -> Image: ...
+
+    def __iter__(self) -> Iterator[Image]: ...
 
 
 @dataclass(frozen=True, slots=True)

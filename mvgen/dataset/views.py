@@ -1,9 +1,10 @@
 """Views of a finished store at any angle, rendered on demand.
 
 They are made from `geometry/` and the frontal frames in `views/source` by the code of a build, so that an angle that
-was built gives the stored view. Three things are lost: frames stored as JPEG are compressed before they are projected;
-geometric flow starts from the stored frontal flow, which is rounded; and a store with a geometry per frame ("model",
-"per-frame") has only that of the onset frame, which all frames are projected onto here.
+was built gives the stored view. Three things are lost: frames stored as JPEG or as a video are compressed before they
+are projected; geometric flow starts from the stored frontal flow, which is rounded, as stored depth is; and a store
+with a geometry per frame ("model", "per-frame") has only that of the onset frame, which all frames are projected onto
+here.
 """
 
 from __future__ import annotations

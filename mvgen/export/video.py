@@ -19,7 +19,8 @@ from mvgen.core.errors import ConfigError, StoreError
 from mvgen.core.files import disk_errors, write_atomically
 from mvgen.core.records import Image
 from mvgen.export.base import Exported
-from mvgen.store.frames import PACKET, read_frames
+from mvgen.store.coding.pictures import XMP_PACKET
+from mvgen.store.frames import read_frames
 from mvgen.store.manifest import ViewRow
 from mvgen.store.sheet import spread
 
@@ -53,7 +54,9 @@ def write_video(exported: Exported, clip: str, path: Path, speed: float = 1.0, m
     if not _RATES[0] <= rate <= _RATES[1]:
         raise ConfigError(f"no video has {rate:g} frames a second; give another --speed")
     pictures = _side_by_side([read_frames(exported.root, row) for row in rows], [row.view for row in rows])
-    packet = PACKET if any(row.yaw is not None for row in rows) else b""  # the source by itself is no synthetic picture
+    packet = (
+        XMP_PACKET if any(row.yaw is not None for row in rows) else b""
+    )  # the source by itself is no synthetic picture
     if path.suffix.lower() == ".mp4":
         content, count = _mp4(pictures, rate, exported.terms, packet), len(pictures)
     else:

@@ -52,7 +52,7 @@ def _lines(row: ViewRow) -> Iterator[dict[str, object]]:
             "subject": row.subject,
             "filename": row.name,
             "view": row.view,
-            "video": row.frames_directory,
+            "video": row.video or row.frames_directory,
             "onset": row.onset_index,
             "apex": row.apex_index,
             "offset": row.offset_index,

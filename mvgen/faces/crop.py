@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE, pixel_grid
 from mvgen.core.errors import ClipError
-from mvgen.core.records import FaceTrack, Image, Mask
+from mvgen.core.records import FaceTrack, Frames, Image, Mask
 from mvgen.faces.detection import Detector, Faces
 
 Floats = NDArray[np.floating]
@@ -78,7 +78,7 @@ def _find(image: Image, detector: Detector, scale: float, border: float) -> Face
     return Faces((found.boxes - pad) / np.tile(stretch, 2), found.confidence, (found.points - pad) / stretch)
 
 
-def _detect(frames: Image, detector: Detector) -> list[Faces]:
+def _detect(frames: Frames, detector: Detector) -> list[Faces]:
     """Faces of every frame; where none is found or one leaves the frame, with a border and small frames enlarged.
 
     The detector stretches the visible part of a box that leaves the picture, which moves the points: faces that fill
@@ -117,7 +117,7 @@ def _area(boxes: Floats) -> Floats:
     return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
 
 
-def track_face(frames: Image, size: int, detector: Detector, onset: int = 0) -> FaceTrack:
+def track_face(frames: Frames, size: int, detector: Detector, onset: int = 0) -> FaceTrack:
     """One stable crop for a whole clip: a detector's jitter between frames exceeds a micro-expression.
 
     frames : (T, H, W, 3) uint8
@@ -169,7 +169,7 @@ def covered(crop: Floats, size: int, height: int, width: int) -> Mask:
     return np.asarray(((source >= 0) & (source <= [width, height])).all(axis=-1))
 
 
-def crop_frames(frames: Image, face: FaceTrack) -> Image:
+def crop_frames(frames: Frames, face: FaceTrack) -> Image:
     """Cut the clip's one crop out of every frame.
 
     frames : (T, H, W, 3) uint8
@@ -191,8 +191,9 @@ def crop_frames(frames: Image, face: FaceTrack) -> Image:
     matrix = face.crop.copy()
     matrix[:, 2] += face.crop[:, :2] @ [left + 0.5, top + 0.5] - 0.5
     crops = np.empty((len(frames), face.size, face.size, 3), np.uint8)
-    for index, frame in enumerate(frames[:, top:bottom, left:right]):
-        smooth = cv2.GaussianBlur(frame, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) if sigma else frame
+    for index, frame in enumerate(frames):
+        part = frame[top:bottom, left:right]
+        smooth = cv2.GaussianBlur(part, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) if sigma else part
         crops[index] = cv2.warpAffine(
             smooth, matrix, (face.size, face.size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )

@@ -14,7 +14,7 @@ import numpy as np
 from mvgen.core.camera import EYE_CENTRE, EYE_DISTANCE
 from mvgen.core.errors import ClipError
 from mvgen.core.landmarks68 import five_points
-from mvgen.core.records import FacePoints, FaceTrack, Floats, Image
+from mvgen.core.records import FacePoints, FaceTrack, Floats, Frames, Image
 from mvgen.faces.crop import covered, crop_frames, crop_from_points, detection_frames, transform_points
 from mvgen.faces.face_mesh_topology import IBUG
 
@@ -32,7 +32,7 @@ class Landmarker(Protocol):
         ...
 
 
-def find_landmarks(frames: Image, face: FaceTrack, landmarker: Landmarker, onset: int = 0) -> FaceTrack:
+def find_landmarks(frames: Frames, face: FaceTrack, landmarker: Landmarker, onset: int = 0) -> FaceTrack:
     """The face with its landmarks, their median over the frames used, in the crop aligned to them.
 
     frames : (T, H, W, 3) uint8

@@ -6,8 +6,8 @@ Convention: flow (S, S, 2) float32 in pixels, (dx, dy), see `mvgen.motion.flow.m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,18 +56,21 @@ def clip_surface_motion(
             """Change of depth along the surface at rest, plus the change of the displacement in depth."""
             return right * motion[..., 0] + down * motion[..., 1] + _resized(nearer, size)
 
-        frames = np.empty((len(frontal.frames), size, size, 3), np.float32)
-        for index, (before, after) in enumerate(pairwise(heights)):
-            motion = frontal.frames[index]
-            frames[index] = surface.displacement(motion, surface, 0.0, depth_gain(motion, after - before))
+        frames = (
+            surface.displacement(motion, surface, 0.0, depth_gain(motion, after - before))
+            for motion, (before, after) in zip(frontal.frames, pairwise(heights), strict=True)
+        )
         gained = depth_gain(frontal.apex, heights[apex] - heights[onset])
-        return SurfaceMotion(_contiguous(frames), surface.displacement(frontal.apex, surface, 0.0, gained))
+        return SurfaceMotion(_contiguous(frames, frontal), surface.displacement(frontal.apex, surface, 0.0, gained))
     sliding = 1.0 if surfaces.moves else _SLIDING
     extended = surfaces.map(_Surface)
-    frames = np.empty((len(frontal.frames), *frontal.apex.shape[:2], 3), np.float32)
-    for index, motion in enumerate(frontal.frames):
-        frames[index] = extended.at(index).displacement(motion, extended.at(index + 1), sliding)
-    return SurfaceMotion(_contiguous(frames), extended.at_onset.displacement(frontal.apex, extended.at(apex), sliding))
+    frames = (
+        extended.at(index).displacement(motion, extended.at(index + 1), sliding)
+        for index, motion in enumerate(frontal.frames)
+    )
+    return SurfaceMotion(
+        _contiguous(frames, frontal), extended.at_onset.displacement(frontal.apex, extended.at(apex), sliding)
+    )
 
 
 def _resized(lift: NDArray[np.float32], size: int) -> NDArray[np.float32]:
@@ -77,12 +80,21 @@ def _resized(lift: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(lift, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _contiguous(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same (N, S, S, 3), the frames of a pixel contiguous in memory, as views read them."""
-    pixels = np.empty((*frames.shape[1:], len(frames)), np.float32)
+_TURNED = 32  # frames that are turned together
+
+
+def _contiguous(frames: Iterator[NDArray[np.float32]], of: ClipFlow) -> NDArray[np.float32]:
+    """Frames (S, S, 3) as (N, S, S, 3), the frames of a pixel contiguous in memory, as views read them.
+
+    of : the flow that they come of, one for each
+    """
+    size = len(of.apex)
+    pixels = np.empty((size, size, 3, len(of.frames)), np.float32)
     turned = pixels.transpose(3, 0, 1, 2)
-    for row in range(frames.shape[1]):  # each of which fits a cache
-        turned[:, row] = frames[:, row]
+    for first in range(0, len(turned), _TURNED):
+        part = np.stack(list(islice(frames, _TURNED)))
+        for row in range(size):  # each of which fits a cache
+            turned[first : first + _TURNED, row] = part[:, row]
     return turned
 
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
-from mvgen.core.records import BuiltClip, Clip, Floats, Image, Label, Reconstruction, ViewClip
+from mvgen.core.records import BuiltClip, Clip, Floats, Frames, Image, Label, Reconstruction, ViewClip
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.morphable.fitting import fit_face
 from mvgen.morphable.rasterise import face_region
 from mvgen.motion.flow.joint import motion_from_onset
+from mvgen.motion.flow.onset_motion import OnsetMotion
 from mvgen.motion.scene_flow import SceneFlow
 from mvgen.motion.signals import clip_signals
 from mvgen.motion.surface_motion import clip_surface_motion
@@ -31,7 +32,7 @@ from mvgen.views.view import Scene, make_scene, make_view, render_geometry
 
 
 def build_clip(
-    clip: Clip, frames: Image, config: BuildConfig, tools: Tools, clock: Stopwatch | None = None
+    clip: Clip, frames: Frames, config: BuildConfig, tools: Tools, clock: Stopwatch | None = None
 ) -> BuiltClip:
     """Build one clip; its side views are rendered on demand.
 
@@ -50,7 +51,7 @@ def build_clip(
     with clock("flow"):
         scene_flow = SceneFlow(front.fits.at_onset, front.surface)
         signals = clip_signals(front.registration.pose, front.from_onset, scene_flow)
-        lift = _lift(front.from_onset.flows(), front.flow.apex, scene_flow) if not surfaces.moves else None
+        lift = _lift(front.from_onset, front.flow.apex, scene_flow) if not surfaces.moves else None
         motion = clip_surface_motion(front.flow, surfaces, apex, lift) if config.flow.kind == "geometric" else None
     with clock("attention"):
         attention = attention_map(
@@ -72,12 +73,12 @@ def build_clip(
 _LIFT_SIDE = 64  # of the grid of the skin's motion in depth, which is as smooth as the flow
 
 
-def _lift(flows: NDArray[np.float32], expression: NDArray[np.float32], scene_flow: SceneFlow) -> NDArray[np.float16]:
-    """(T, s, s) float16, see `Scene`, of flows (T, S, S, 2) from the onset frame to every frame."""
+def _lift(motion: OnsetMotion, expression: NDArray[np.float32], scene_flow: SceneFlow) -> NDArray[np.float16]:
+    """(T, s, s) float16, see `Scene`, of the motion from the onset frame to every frame."""
     import cv2
 
-    side = min(_LIFT_SIDE, flows.shape[1])
-    lifts = (scene_flow.lift(flow[None], expression)[0] for flow in flows)
+    side = min(_LIFT_SIDE, len(expression))
+    lifts = (scene_flow.lift(motion.flow(frame)[None], expression)[0] for frame in range(len(motion.nodes)))
     few = [cv2.resize(lift, (side, side), interpolation=cv2.INTER_AREA) for lift in lifts]
     return np.stack(few).astype(np.float16)
 

@@ -22,6 +22,7 @@ from mvgen.core.records import (
     FacePoints,
     FaceTrack,
     Floats,
+    Frames,
     Image,
     Mask,
     Quality,
@@ -42,7 +43,7 @@ from mvgen.motion.registration import apply, leave, only_usable, register, seen_
 from mvgen.pipeline.quality import check_frames, judge, with_occlusion
 from mvgen.pipeline.sensed import sensed_surface
 from mvgen.pipeline.tools import Tools
-from mvgen.sources.frames import read_frames
+from mvgen.sources.frames import open_frames
 from mvgen.views.view import flow_methods
 
 # Cosine of the viewing angle below which a landmark is less and less visible.
@@ -106,7 +107,7 @@ class FrontalClip:
 
 
 def frontal_clip(
-    clip: Clip, config: BuildConfig, tools: Tools, read: Callable[[Clip], Image] = read_frames
+    clip: Clip, config: BuildConfig, tools: Tools, read: Callable[[Clip], Frames] = open_frames
 ) -> FrontalClip:
     """The registered frontal clip of a release's clip, with depth and motion of the face.
 
@@ -116,7 +117,7 @@ def frontal_clip(
     return measure(hold_still(clip, *cut_face(clip, read(clip), config, tools), config, tools), config, tools)
 
 
-def cut_face(clip: Clip, frames: Image, config: BuildConfig, tools: Tools) -> tuple[FaceTrack, Image]:
+def cut_face(clip: Clip, frames: Frames, config: BuildConfig, tools: Tools) -> tuple[FaceTrack, Image]:
     """The face of a clip's frames (T, H, W, 3) uint8, and its crops (T, S, S, 3) uint8. Raises ClipError("face")."""
     face = find_face(frames, clip.position(clip.onset, 0), config.camera, tools)
     return face, crop_frames(frames, face)
@@ -181,7 +182,7 @@ def measure(still: StillClip, config: BuildConfig, tools: Tools, clock: Stopwatc
     )
 
 
-def find_face(frames: Image, onset: int, config: CameraConfig, tools: Tools) -> FaceTrack:
+def find_face(frames: Frames, onset: int, config: CameraConfig, tools: Tools) -> FaceTrack:
     """The one crop of a clip, and the landmarks in it. Raises ClipError("face") where no frame shows a face."""
     face = track_face(frames, config.size, tools.detector, onset)
     return find_landmarks(frames, face, tools.landmarker, onset)

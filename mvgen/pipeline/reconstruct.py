@@ -21,7 +21,7 @@ from mvgen.pipeline.frontal import find_face, source_camera
 from mvgen.pipeline.tools import Tools
 from mvgen.render.mesh import export_mesh
 from mvgen.render.surface import source_normals
-from mvgen.store.frames import png_bytes
+from mvgen.store.coding.pictures import png_bytes
 from mvgen.views.view import make_scene, make_view, render_geometry
 
 if TYPE_CHECKING:

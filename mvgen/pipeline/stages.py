@@ -16,7 +16,7 @@ from mvgen.core.config import BuildConfig, file_digest
 from mvgen.core.device import one_thread, resolved_device
 from mvgen.core.errors import ConfigError, SourceError
 from mvgen.core.files import shipped_weights
-from mvgen.core.records import BuiltClip, Clip, Image
+from mvgen.core.records import BuiltClip, Clip, Frames
 from mvgen.core.registry import Registry
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.pipeline.code_digest import stage_digests
@@ -118,15 +118,15 @@ class PipelineStages:
     def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
         from mvgen.pipeline.clip import build_clip
         from mvgen.pipeline.tools import read_attention
-        from mvgen.sources.frames import read_frames
+        from mvgen.sources.frames import open_frames
 
         one_thread()
         tools = replace(_tools(config, tuple(self.weights(config).values())), attention=read_attention(attention))
 
         def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
-            def read() -> Image:
+            def read() -> Frames:
                 with clock("reading"):
-                    return read_frames(clip)
+                    return open_frames(clip)
 
             # No reference to the frames is kept: `build_clip` frees them once they are cropped.
             return build_clip(clip, read(), config, tools, clock)

@@ -6,7 +6,6 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ def _columns(frames: int) -> int:
 
 def _sheet(out: Path, row: ViewRow, frames: Sequence[int], side: int) -> str:
     """Frames of a view, row by row in one image, as a data URI."""
-    colour: Image = read_frames(out, replace(row, frame_names=[row.frame_names[index] for index in frames]))
+    colour: Image = read_frames(out, row, frames)
     columns = _columns(len(frames))
     sheet = Pillow.new("RGB", (columns * side, math.ceil(len(frames) / columns) * side))
     for index, pixels in enumerate(colour):

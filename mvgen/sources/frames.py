@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import ClipError
 from mvgen.core.names import IMAGE_SUFFIXES, UNREAD_SUFFIXES
-from mvgen.core.records import Clip, Frame, Image
+from mvgen.core.records import Clip, Frame, Frames, Image
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
 LARGEST_PICTURE = 1 << 26
 """Pixels, twice those of 8K video. Small malicious files can claim images larger than any memory."""
+_AT_ONCE = 256 << 20  # bytes of frames that are read into memory together
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
@@ -93,6 +94,47 @@ def list_video(path: Path) -> tuple[tuple[Frame, ...], float | None]:
     return frames, float(rates[0]) if rates and rates[0] else None
 
 
+def open_frames(clip: Clip) -> Frames:
+    """The frames of a clip: an array, or, where that would be large, what reads them when they are asked for.
+
+    Raises ClipError as `read_frames` does, then or later.
+    """
+    if not clip.frames:
+        raise ClipError("source", "the clip has no frames")
+    small = len(clip.frames) * _pixel_count(clip.frames[0]) * 3 <= _AT_ONCE
+    return read_frames(clip) if small else ClipFrames(clip.frames)
+
+
+class ClipFrames:
+    """The frames of a long clip, of which few are in memory at once; see `mvgen.core.records.Frames`.
+
+    Those that were last asked for by position are kept: the same ones are asked for again.
+    """
+
+    def __init__(self, frames: tuple[Frame, ...]) -> None:
+        self._frames = frames
+        self._kept: dict[int, Image] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, H, W, 3)."""
+        first = next(iter(self._kept.values())) if self._kept else self[[0]][0]
+        return (len(self._frames), *first.shape)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, at: list[int], /) -> Image:
+        if not self._kept.keys() >= set(at):
+            ordered = sorted(set(at))
+            chosen = [self._frames[index] for index in ordered]
+            self._kept = dict(zip(ordered, _alike(chosen), strict=True))
+        return np.stack([self._kept[index] for index in at])
+
+    def __iter__(self) -> Iterator[Image]:
+        return _alike(self._frames)
+
+
 def read_frames(clip: Clip) -> Image:
     """Pixels of a clip.
 
@@ -102,19 +144,53 @@ def read_frames(clip: Clip) -> Image:
     """
     if not clip.frames:
         raise ClipError("source", "the clip has no frames")
-    if clip.frames[0].index is None:
-        images = [_read_image(frame.path) for frame in clip.frames]
-    else:
-        images = _read_video(clip.frames)
-    for frame, image in zip(clip.frames, images, strict=True):
-        if image.shape != images[0].shape:
-            (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
+    return np.stack(list(_alike(clip.frames)))
+
+
+def _alike(frames: Sequence[Frame]) -> Iterator[Image]:
+    """Pixels of frames, one after the other. Raises ClipError for one of another size than the first."""
+    first: tuple[int, ...] | None = None
+    for frame, pixels in zip(frames, _stream(frames), strict=True):
+        shape = pixels.shape
+        first = first or shape
+        if shape != first:
             raise ClipError(
                 "source",
-                f"frame {frame.number} is {width}x{height}, but the first frame is {first_width}x{first_height}",
+                f"frame {frame.number} is {shape[1]}x{shape[0]}, but the first frame is {first[1]}x{first[0]}",
                 frame.path,
             )
-    return np.stack(images)
+        yield pixels
+
+
+def _pixel_count(frame: Frame) -> int:
+    """Pixels of a frame, by the header of its file; 0 where that cannot be read, which whoever reads it reports."""
+    import av
+    from PIL import Image as PillowImage
+
+    try:
+        if frame.index is not None:
+            with av.open(str(frame.path)) as container:
+                return container.streams.video[0].width * container.streams.video[0].height
+        with PillowImage.open(frame.path) as image:
+            return image.width * image.height
+    except (av.FFmpegError, OSError, SyntaxError, ValueError, IndexError, PillowImage.DecompressionBombError):
+        return 0
+
+
+def _stream(frames: Sequence[Frame]) -> Iterator[Image]:
+    """Pixels of frames, one after the other; those of a video in the order of time."""
+    if frames[0].index is None:
+        yield from (_read_image(frame.path) for frame in frames)
+        return
+    path, wanted = frames[0].path, [frame.index for frame in frames]
+    found = 0
+    for index, (picture, _) in enumerate(_decode(path)):
+        if index == wanted[found]:
+            yield _pixels(picture)
+            found += 1
+            if found == len(wanted):
+                return
+    raise ClipError("source", f"the video ends before frame {(wanted[found] or 0) + 1}", path)
 
 
 def _read_image(path: Path) -> NDArray[np.uint8]:
@@ -140,21 +216,6 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
     except (OSError, SyntaxError, ValueError, EOFError, PillowImage.DecompressionBombError) as error:
         reason = str(error).replace(str(path), path.name)
         raise ClipError("source", f"unreadable frame: {reason}", path) from None
-
-
-def _read_video(frames: tuple[Frame, ...]) -> list[NDArray[np.uint8]]:
-    path = frames[0].path
-    wanted = {frame.index for frame in frames if frame.index is not None}
-    pixels: dict[int, NDArray[np.uint8]] = {}
-    for index, (picture, _) in enumerate(_decode(path)):
-        if index in wanted:
-            pixels[index] = _pixels(picture)
-            if len(pixels) == len(wanted):
-                break
-    missing = sorted(wanted - set(pixels))
-    if missing:
-        raise ClipError("source", f"the video ends before frame {missing[0] + 1}", path)
-    return [pixels[frame.index] for frame in frames if frame.index is not None]
 
 
 @dataclass(frozen=True, slots=True)

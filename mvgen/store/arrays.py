@@ -1,8 +1,4 @@
-"""Arrays of a store: how `.npz` files are written and read, and what the maps of a view hold.
-
-The quantisation of flow: int16 steps of 1/128 pixel, so the error is at most 1/256 pixel, well below what any flow
-method resolves, and a clip takes half the room. Motion beyond 255 pixels a frame, which no face makes, is clipped.
-"""
+"""Arrays of a store: how `.npz` files are written and read, and what the maps of a view hold."""
 
 from __future__ import annotations
 
@@ -22,14 +18,22 @@ from numpy.typing import NDArray
 from mvgen.core.config import LARGEST_SIZE
 from mvgen.core.errors import StoreError
 from mvgen.core.files import open_regular, reason_of
-from mvgen.core.records import Mask, ViewClip
+from mvgen.core.records import Mask
 from mvgen.motion.flow.methods import ClipFlow
 from mvgen.store.checks import inside
+from mvgen.store.coding.steps import (
+    DEPTH_STEP,
+    FLOW_STEP,
+    decode,
+    decode_flow,
+    depth_of,
+    encode,
+    encode_flow,
+    quantise_depth,
+    quantise_flow,
+)
 from mvgen.store.manifest import ViewRow
 
-FLOW_STEP = 1 / 128
-
-_MOST_STEPS = 32767
 _COMPRESSION = 2  # of ISA-L's 0 to 3: a quarter of the work of zlib's 1, and as small; zlib's 6 is a fifth smaller
 _UNREADABLE = (
     *(OSError, ValueError, TypeError, EOFError, MemoryError, RuntimeError),
@@ -54,8 +58,9 @@ class UnfitError(StoreError):
 class ViewMaps(NamedTuple):
     """What a store keeps of a view beside its colour.
 
-    valid : (S, S) bool, seen in the source; depth : (S, S) float32, world units, NaN where there is no surface
-    flow : in pixels; of no frames, and 0, where it was not asked for
+    valid : (S, S) bool, seen in the source; depth : (S, S) float32, world units, NaN where there is no surface, rounded
+        to DEPTH_STEP
+    flow : in pixels, rounded to FLOW_STEP; of no frames, and 0, where it was not asked for
     """
 
     valid: Mask
@@ -63,16 +68,20 @@ class ViewMaps(NamedTuple):
     flow: ClipFlow
 
 
-def map_arrays(view: ViewClip) -> dict[str, NDArray[Any]]:
-    """The arrays of a view's maps, as `read_maps` reads them."""
-    surface = np.isfinite(view.depth)
-    return {
-        "valid": view.valid.astype(bool),
-        "depth": view.depth.astype(np.float32),
-        "flow": quantise_flow(view.flow, surface),
-        "apex_flow": quantise_flow(view.apex_flow, surface),
-        "flow_step": np.array(FLOW_STEP),
-    }
+def map_bytes(maps: ViewMaps) -> bytes:
+    """The file of a view's maps, as `read_maps` reads it: flow and depth rounded, flow zero outside the surface."""
+    surface = np.isfinite(maps.depth)
+    return npz_bytes(
+        {
+            "valid": maps.valid.astype(bool),
+            "depth": encode(quantise_depth(maps.depth)),
+            "depth_step": np.array(DEPTH_STEP),
+            "flow": encode_flow(maps.flow.frames, surface),
+            "apex_flow": quantise_flow(maps.flow.apex, surface),  # plain: it is one field, and what others read
+            "flow_step": np.array(FLOW_STEP),
+        },
+        in_runs=("flow",),
+    )
 
 
 def read_maps(root: Path, row: ViewRow, flow: Literal["all", "apex", "none"] = "all") -> ViewMaps:
@@ -84,15 +93,7 @@ def read_maps(root: Path, row: ViewRow, flow: Literal["all", "apex", "none"] = "
     left_out = tuple(_FLOW)[: {"all": 0, "apex": 1, "none": 2}[flow]]
 
     def unfit(headers: Mapping[str, Header]) -> list[str]:
-        shape = headers["depth"].shape if "depth" in headers else ()
-        size = shape[0] if len(shape) == 2 and shape[0] <= LARGEST_SIZE else 0
-        wanted = {
-            "valid": Header((size, size), np.dtype(np.bool_)),
-            "depth": Header((size, size), np.dtype(np.float32)),
-            "flow_step": Header((), np.dtype(np.float64)),
-            "flow": Header((row.frames - 1, size, size, 2), np.dtype(np.int16)),
-            "apex_flow": Header((size, size, 2), np.dtype(np.int16)),
-        }
+        wanted = _map_headers(row.frames, headers["depth"].shape if "depth" in headers else ())
         return [name for name, header in wanted.items() if headers.get(name) != header] + sorted(
             set(headers) - set(wanted)
         )
@@ -101,39 +102,52 @@ def read_maps(root: Path, row: ViewRow, flow: Literal["all", "apex", "none"] = "
         stored = read_arrays(inside(root, row.maps), without=left_out, unfit=unfit)
     except UnfitError as error:
         raise StoreError(f"{row.maps} and its frames do not fit together: {error}; build the dataset again") from None
-    size = len(stored["depth"])
-    step = np.float32(stored["flow_step"])
-    motion = {field: step * stored[name] for name, field in _FLOW.items() if name in stored}
-    return ViewMaps(stored["valid"], stored["depth"], ClipFlow.none(size)._replace(**motion))
+    depth = depth_of(decode(stored["depth"]), float(stored["depth_step"]))
+    motion = ClipFlow.none(len(depth))
+    step = float(stored["flow_step"])
+    if "flow" in stored:
+        motion = motion._replace(frames=decode_flow(stored["flow"], step))
+    if "apex_flow" in stored:
+        motion = motion._replace(apex=np.float32(step) * stored["apex_flow"])
+    return ViewMaps(stored["valid"], depth, motion)
 
 
-def quantise_flow(flow: NDArray[np.float32], surface: Mask) -> NDArray[np.int16]:
-    """(..., S, S, 2) pixels -> int16 steps of FLOW_STEP, zero outside the (S, S) surface and where it is NaN."""
-    import cv2
+def _map_headers(frames: int, depth: tuple[int, ...]) -> dict[str, Header]:
+    """The arrays of the maps of so many frames. depth : shape of its array, as the file has it"""
+    size = depth[-1] if len(depth) == 3 and depth[-1] <= LARGEST_SIZE else 0
+    number, coded = np.dtype(np.float64), np.dtype(np.uint8)
+    return {
+        "valid": Header((size, size), np.dtype(np.bool_)),
+        "depth": Header((2, size, size), coded),
+        "depth_step": Header((), number),
+        "flow": Header((frames - 1, 2, 2, size, size), coded),
+        "apex_flow": Header((size, size, 2), np.dtype(np.int16)),
+        "flow_step": Header((), number),
+    }
 
-    farthest, shown = _MOST_STEPS * FLOW_STEP, surface.astype(np.uint8)
-    steps = np.empty(flow.shape, np.int16)
-    fields = zip(flow.reshape(-1, *flow.shape[-3:]), steps.reshape(-1, *flow.shape[-3:]), strict=True)
-    for field, rounded in fields:
-        known = cv2.copyTo(np.clip(field, -farthest, farthest, dtype=np.float32), shown)
-        cv2.patchNaNs(known, 0.0)
-        # Rounds to the nearest, which takes numpy three passes.
-        rounded[:] = cv2.addWeighted(known, 1 / FLOW_STEP, known, 0.0, 0.0, dtype=cv2.CV_16S)
-    return steps
 
+def npz_bytes(arrays: dict[str, NDArray[Any]], in_runs: Container[str] = ()) -> bytes:
+    """A compressed `.npz`; its members are dated 1980-01-01, so equal arrays give equal bytes.
 
-def npz_bytes(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """A compressed `.npz`; its members are dated 1980-01-01, so equal arrays give equal bytes."""
-    from isal import isal_zlib
-
+    in_runs : names of arrays in which there is little to find but runs of equal bytes
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 # Neither numpy nor zipfile can be told what to compress with.
-                member._compressor = isal_zlib.compressobj(_COMPRESSION, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)  # type: ignore[attr-defined]
+                member._compressor = _compressor(name in in_runs)  # type: ignore[attr-defined]
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
     return buffer.getvalue()
+
+
+def _compressor(in_runs: bool) -> Any:
+    """What packs an array as deflate, which every reader of `.npz` unpacks."""
+    from isal import isal_zlib
+
+    if in_runs:  # a fifth smaller than what ISA-L makes of them, and unpacked as fast
+        return zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -zlib.MAX_WBITS, strategy=zlib.Z_RLE)
+    return isal_zlib.compressobj(_COMPRESSION, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
 
 
 def read_arrays(

@@ -75,7 +75,7 @@ def _is(value: Any, declared: str) -> bool:
 def row_problems(row: ViewRow) -> Iterator[str]:
     """What contradicts the layout of a store, or itself, in one row of a table or a marker; nothing for a sound one."""
     yield from _frame_problems(row)
-    paths = (row.frames_directory, row.maps, row.geometry)
+    paths = (row.frames_directory, row.maps, row.geometry, *([] if row.video is None else [row.video]))
     outside = [path for path in (*paths, *row.frame_names) if unsafe(path)]
     if outside:
         yield f"a path leads out of the dataset: {outside[0]}"
@@ -91,6 +91,7 @@ def row_problems(row: ViewRow) -> Iterator[str]:
     if (
         not directory.parts
         or row.frames_directory != str(layout.frames_directory(row.yaw, directory))
+        or row.video not in (None, str(layout.video_path(row.yaw, directory)))
         or row.maps != str(layout.maps_path(row.yaw, directory))
         or row.geometry != str(layout.geometry_path(row.clip))
         or row.clip != "__".join(directory.parts)
@@ -113,7 +114,8 @@ def row_problems(row: ViewRow) -> Iterator[str]:
 
 
 def _frame_problems(row: ViewRow) -> Iterator[str]:
-    if not 0 < row.frames == len(row.frame_names) == len(row.frames_sha256):
+    files = row.frames if row.video is None else 1
+    if not 0 < row.frames == len(row.frame_names) or len(row.frames_sha256) != files:
         yield "it counts other frames than it names"
     elif not all(0 <= at < row.frames for at in (row.onset_index, row.apex_index, row.offset_index)):
         yield "onset, apex or offset is outside the clip"

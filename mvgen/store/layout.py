@@ -1,7 +1,7 @@
 """Where things lie in a store. Paths are relative to its root and POSIX, so they mean the same on every machine.
 
 dataset.json  clips.parquet  failures.jsonl  contact_sheet.png  annotations/  report/
-views/<view>/<clip directory>/<frame>    colour frames, under the source's own names
+views/<view>/<clip directory>/<frame>    colour frames, under the source's own names; or frames.mkv, which holds all
 maps/<view>/<clip directory>.npz         valid, depth, flow and onset-to-apex flow of the view
 geometry/<clip id>.npz                   what the views were made from; geometry/attention.safetensors
 .build.json  .done/<clip id>.json        what the folder is being built from; one marker per finished clip
@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 
 from mvgen.core.angles import view_name
 
-SCHEMA = 6
+SCHEMA = 7
 DATASET = "dataset.json"
 TABLE = "clips.parquet"
 FAILURES = "failures.jsonl"
@@ -30,6 +30,7 @@ REFINING = ".refining.json"
 FORGOTTEN = ".forgotten.json"
 FORGETTING = ".forgetting.json"
 DONE = ".done"
+VIDEO = "frames.mkv"
 PARTIAL = ".partial"
 LOCK = ".lock"
 SHARDS = ".shards"
@@ -42,6 +43,11 @@ _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP"}
 def frames_directory(yaw: float | None, directory: PurePosixPath) -> PurePosixPath:
     """Folder of a view's colour frames; `yaw` in degrees, None for the frontal clip."""
     return PurePosixPath("views", view_name(yaw)) / directory
+
+
+def video_path(yaw: float | None, directory: PurePosixPath) -> PurePosixPath:
+    """The file that holds a view's colour frames where they are one video."""
+    return frames_directory(yaw, directory) / VIDEO
 
 
 def maps_path(yaw: float | None, directory: PurePosixPath) -> PurePosixPath:
@@ -64,10 +70,18 @@ def marker_path(clip_id: str) -> PurePosixPath:
 
 
 def stored_name(name: str, image_format: str) -> str:
-    """Name of a frame in the store: the source's own, with `.png` for lossless stores and unknown formats."""
+    """Name of a frame in the store: the source's own, with `.png` for lossless stores and unknown formats.
+
+    In a video the name says what `mvgen export --to frames` makes of it.
+    """
     path = PurePosixPath(name)
-    keeps = image_format == "source" and path.suffix.lower() in _FORMATS
+    keeps = image_format in ("source", "mkv") and path.suffix.lower() in _FORMATS
     return name if keeps or path.suffix.lower() == ".png" else path.with_suffix(".png").name
+
+
+def as_video(image_format: str, filmed: bool) -> bool:
+    """Whether the frames of a view are one video. filmed : the clip was read from a video"""
+    return image_format.startswith("mkv") or (image_format == "source" and filmed)
 
 
 def is_frame(name: str) -> bool:

@@ -44,6 +44,7 @@ class ViewRow:
         `records.Quality`
     faces : how many faces were found; the largest was taken
     frames_directory, frame_names, frames_sha256 : the colour frames in the order of time
+    video : the file that holds the frames, None where each is a file; `frames_sha256` is one digest then, of the video
     maps, maps_sha256, geometry, geometry_sha256 : the arrays beside them
     notes : what was repaired, and what is to be doubted
     """
@@ -88,6 +89,7 @@ class ViewRow:
     frames_directory: str
     frame_names: list[str]
     frames_sha256: list[str]
+    video: str | None
     maps: str
     maps_sha256: str
     geometry: str
@@ -101,8 +103,8 @@ class ViewRow:
 
     def files(self) -> dict[str, str]:
         """Every file of the row -> its sha256, paths relative to the store."""
-        frames = zip(self.frame_names, self.frames_sha256, strict=True)
-        found = {f"{self.frames_directory}/{name}": digest for name, digest in frames}
+        pictures = [f"{self.frames_directory}/{name}" for name in self.frame_names]
+        found = dict(zip(pictures if self.video is None else [self.video], self.frames_sha256, strict=True))
         return {**found, self.maps: self.maps_sha256, self.geometry: self.geometry_sha256}
 
 

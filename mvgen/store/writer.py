@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -15,10 +16,12 @@ from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ClipError
 from mvgen.core.files import disk_errors, flush, write_atomically
 from mvgen.core.records import BuiltClip, Clip, Image, Split, ViewClip
+from mvgen.motion.flow.methods import ClipFlow
 from mvgen.store import layout
-from mvgen.store.arrays import map_arrays, npz_bytes
+from mvgen.store.arrays import ViewMaps, map_bytes, npz_bytes
 from mvgen.store.checks import inside
-from mvgen.store.frames import encode_frame
+from mvgen.store.coding.pictures import encode_frame
+from mvgen.store.coding.video import encode_video
 from mvgen.store.geometry import geometry_arrays
 from mvgen.store.manifest import Failure, Marker, ViewRow, clip_digest, finite
 
@@ -36,20 +39,22 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ClipError("store", f"two frames of the clip are both called {twice}")
+    as_video = layout.as_video(config.render.format, built.clip.frames[0].index is not None)
     stage = out / layout.PARTIAL / clip.id
     with disk_errors(out):
         files = _Stage(stage)
         geometry = files.write(layout.geometry_path(clip.id), npz_bytes(geometry_arrays(built.reconstruction)))
         grey = _is_grey(built.frontal.colour)
-        rows = []
-        for view in built.views():
+
+        def write_view(view: ViewClip) -> ViewRow:
             folder = layout.frames_directory(view.yaw, clip.directory)
-            quality, rendered = config.render.jpeg_quality, view.yaw is not None
-            frames = [
-                files.write(folder / name, encode_frame(pixels, layout.encoder(name), grey, quality, rendered))
-                for name, pixels in zip(names, view.colour, strict=True)
-            ]
-            maps = files.write(layout.maps_path(view.yaw, clip.directory), npz_bytes(map_arrays(view)))
+            if as_video:
+                frames = [files.write(folder / layout.VIDEO, _video(view, clip.fps, config))]
+            else:
+                pictures = _pictures(view, names, grey, config)
+                frames = [files.write(folder / name, content) for name, content in zip(names, pictures, strict=True)]
+            arrays = ViewMaps(view.valid, view.depth, ClipFlow(view.flow, view.apex_flow))
+            maps = files.write(layout.maps_path(view.yaw, clip.directory), map_bytes(arrays))
             row = _row(
                 clip=clip,
                 built=built,
@@ -57,12 +62,26 @@ def write_clip(out: Path, clip: Clip, built: BuiltClip, split: Split, config: Bu
                 split=split,
                 names=names,
                 frames=frames,
+                as_video=as_video,
                 maps=maps,
                 geometry=geometry,
             )
-            rows.append(row.decided(config.attention.threshold))
+            return row.decided(config.attention.threshold)
+
+        # `map` keeps no view while the next one is made: of a long clip each takes hundreds of megabytes.
+        rows = tuple(map(write_view, built.views()))
         files.move_into(out)
-        return write_marker(out, Marker(clip.id, clip_digest(clip), tuple(rows)))
+        return write_marker(out, Marker(clip.id, clip_digest(clip), rows))
+
+
+def _video(view: ViewClip, fps: float, config: BuildConfig) -> bytes:
+    return encode_video(view.colour, fps, config.render.format == "mkv-lossless", rendered=view.yaw is not None)
+
+
+def _pictures(view: ViewClip, names: list[str], grey: bool, config: BuildConfig) -> Iterator[bytes]:
+    quality, rendered = config.render.jpeg_quality, view.yaw is not None
+    for name, pixels in zip(names, view.colour, strict=True):
+        yield encode_frame(pixels, layout.encoder(name), grey, quality, rendered)
 
 
 def write_failure(out: Path, clip: Clip, failure: Failure) -> Marker:
@@ -140,6 +159,7 @@ def _row(
     split: Split,
     names: list[str],
     frames: list[str],
+    as_video: bool,
     maps: str,
     geometry: str,
 ) -> ViewRow:
@@ -186,6 +206,7 @@ def _row(
         frames_directory=str(layout.frames_directory(view.yaw, clip.directory)),
         frame_names=names,
         frames_sha256=frames,
+        video=str(layout.video_path(view.yaw, clip.directory)) if as_video else None,
         maps=str(layout.maps_path(view.yaw, clip.directory)),
         maps_sha256=maps,
         geometry=str(layout.geometry_path(clip.id)),

@@ -30,6 +30,7 @@ from mvgen.verification.forgotten import check_forgotten, read_tombstones
 from mvgen.verification.labels import check_labels
 from mvgen.verification.provenance import check_provenance
 from mvgen.verification.table import check_about, check_records, check_rows
+from mvgen.verification.videos import check_videos
 
 __all__ = ["Finding", "Verification", "verify"]
 
@@ -86,7 +87,8 @@ def verify(out: Path, sample: int = 100, seed: int = 0) -> Verification:
     sound = [row for row in rows if not any(row_problems(row))]
     found += check_clips(out, sound)
     damaged = {finding.clip for finding in found if finding.clip is not None}
-    found += check_provenance(out, [row for row in sound if row.clip not in damaged])
+    unchanged = [row for row in sound if row.clip not in damaged]
+    found += [*check_provenance(out, unchanged), *check_videos(out, unchanged)]
     found += check_records(out, about, rows, failures)
     clips = {row.clip for row in rows} | {failure.clip for failure in failures}
     found += check_extra(out, expected_files(about["files"], sound, clips))

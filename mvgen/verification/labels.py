@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from mvgen.core.angles import view_name
 from mvgen.core.config import SourceConfig
@@ -24,9 +26,9 @@ def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> It
     frontal = {row.clip: row for row in rows if row.yaw is None}
     if not frontal:
         return
-    folder = out / layout.frames_directory(None, PurePosixPath())
     try:
-        listing = get_source(source.dataset, source).read(folder, variant=source.variant)
+        with _as_source(out, list(frontal.values())) as folder:
+            listing = get_source(source.dataset, source).read(folder, variant=source.variant)
     except Exception as error:  # a workbook of a stranger: whatever it leads to is found
         said = str(error) if isinstance(error, MvgenError) else f"{type(error).__name__}: {error}"
         problem = f"{view_name(None)} cannot be read with it: {said}"
@@ -40,6 +42,26 @@ def check_labels(out: Path, source: SourceConfig, rows: Sequence[ViewRow]) -> It
         else:
             for problem in _differences(row, clips[name]):
                 yield of_clip(layout.TABLE, f"{name}: {problem}", name)
+
+
+@contextmanager
+def _as_source(out: Path, rows: Sequence[ViewRow]) -> Iterator[Path]:
+    """The frontal view as a folder that reads like the source.
+
+    Of videos it is made: empty files under the names of the frames, which are all that labels are compared by.
+    """
+    if not any(row.video for row in rows):
+        yield out / layout.frames_directory(None, PurePosixPath())
+        return
+    with TemporaryDirectory() as place:
+        whole = Path(place)
+        for row in rows:
+            (whole / row.frames_directory).mkdir(parents=True, exist_ok=True)
+            for name in row.frame_names:
+                (whole / row.frames_directory / name).touch()
+        if (out / layout.ANNOTATIONS).is_dir():
+            (whole / layout.ANNOTATIONS).symlink_to((out / layout.ANNOTATIONS).absolute())
+        yield whole / layout.frames_directory(None, PurePosixPath())
 
 
 def _differences(row: ViewRow, clip: Clip) -> Iterator[str]:

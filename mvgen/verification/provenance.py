@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mvgen.store.frames import MARKED, says_synthetic
+from mvgen.core.errors import StoreError
+from mvgen.store.coding.pictures import MARKED, says_synthetic
+from mvgen.store.frames import video_header
 from mvgen.store.manifest import ViewRow
 from mvgen.verification.findings import Finding, of_clip
 
@@ -28,7 +30,12 @@ def check_provenance(out: Path, rows: Sequence[ViewRow]) -> Iterator[Finding]:
 
 
 def _bare(out: Path, row: ViewRow) -> str | None:
-    """The first frame of a view without the mark."""
+    """The first file of a view's frames without the mark."""
+    if row.video is not None:
+        try:
+            return None if video_header(out, row).synthetic else PurePosixPath(row.video).name
+        except StoreError:
+            return None  # said elsewhere
     for name in row.frame_names:
         path = out / row.frames_directory / name
         if path.is_file() and path.suffix.lower() in MARKED:

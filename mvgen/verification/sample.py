@@ -15,6 +15,7 @@ from mvgen.dataset.scenes import read_scene
 from mvgen.motion.jumps import find_jumps, jumps
 from mvgen.store.about import stored_config
 from mvgen.store.arrays import read_maps
+from mvgen.store.coding.steps import depth_of, quantise_depth
 from mvgen.store.frames import read_frames
 from mvgen.store.geometry import read_signals
 from mvgen.store.manifest import ViewRow
@@ -95,7 +96,7 @@ def _view_problems(out: Path, row: ViewRow, clip: FrontalClip) -> list[str]:
 def _frontal_disagreements(view: StoredView, clip: FrontalClip) -> list[str]:
     face = np.isfinite(clip.surface.depth)
     found = []
-    if not np.array_equal(view.depth, clip.surface.depth, equal_nan=True):
+    if not np.array_equal(view.depth, depth_of(quantise_depth(clip.surface.depth)), equal_nan=True):
         found.append("its depth is not that of the clip's geometry")
     if not np.array_equal(view.valid, face & clip.inside):
         found.append("its mask is not the part of the face inside the source's frame")

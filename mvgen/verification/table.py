@@ -22,7 +22,7 @@ from mvgen.verification.findings import WHOLE, Finding, of_clip
 _OF_A_VIEW = frozenset(
     {
         *("view", "yaw", "visible_attention", "valid_fraction", "kept"),
-        *("frames_directory", "frames_sha256", "maps", "maps_sha256"),
+        *("frames_directory", "frames_sha256", "video", "maps", "maps_sha256"),
     }
 )
 _OF_A_CLIP = tuple(field.name for field in fields(ViewRow) if field.name not in _OF_A_VIEW)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mvgen.core.files import disk_errors, write_atomically
-from mvgen.store.arrays import FLOW_STEP, npz_bytes, quantise_flow
+from mvgen.store.arrays import npz_bytes
+from mvgen.store.coding.steps import FLOW_STEP, quantise_flow
 from mvgen.store.manifest import digest_of
 from recognizer.code import SAMPLE_CODE, code_digest
 from recognizer.readers.base import Reader, sample_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mvgen.store.coding.steps import DEPTH_STEP
+
 Kind = Literal["text", "texts", "whole", "real", "flag", "label", "image", "images", "bytes"]
 
-# Depth goes into 16 bits in steps of 1/8192 of the distance between the eyes, about 8 micrometres of a real face, and
-# covers 4 such distances on either side of the eyes: more than a head.
-DEPTH_STEP = 1 / 8192
+# Depth has the steps that it has in a store, as 16 bits without a sign.
 DEPTH_ZERO = 32768
 
 
@@ -54,7 +54,7 @@ COLUMNS = (
     Column("occlusion", "real", "share of the fitted face that something hides"),
     Column("kept", "flag", "whether the view is for training; always true in the test split"),
     Column("frame_names", "texts", "names of the frames"),
-    Column("frames", "images", "colour, byte for byte as in the dataset, in temporal order"),
+    Column("frames", "images", "colour, in temporal order: byte for byte as in the dataset, or made of its video"),
     Column(
         "depth",
         "image",
@@ -65,8 +65,8 @@ COLUMNS = (
     Column(
         "maps",
         "bytes",
-        "NumPy `.npz`, byte for byte as in the dataset: `flow` (T-1, S, S, 2) and `apex_flow` (S, S, 2) in steps of "
-        "`flow_step` pixels, `depth` in float32, `valid`",
+        "NumPy `.npz`, byte for byte as in the dataset: `apex_flow` (S, S, 2) in steps of `flow_step` pixels, `flow` "
+        "in the same and `depth` in `depth_step`, both coded as mvgen's page on the store says, and `valid`",
     ),
     Column(
         "geometry",

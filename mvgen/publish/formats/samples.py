@@ -16,7 +16,11 @@ from mvgen.core.records import Mask
 from mvgen.publish.formats.columns import COLUMNS, DEPTH_STEP, DEPTH_ZERO
 from mvgen.sources.base import subject_key
 from mvgen.store.arrays import read_maps
+from mvgen.store.frames import frame_files
 from mvgen.store.manifest import ViewRow
+
+_QUALITY = 100  # of JPEG files that are made of a video's frames
+_PICTURES = 5  # times as large as a video are pictures of its frames, about
 
 # Facts that are called as in the row.
 _SAME = (
@@ -55,7 +59,7 @@ def row_of(facts: Mapping[str, Any], label: str | None) -> ViewRow:
     known |= {f"{name}_index": facts[name] for name in ("onset", "apex", "offset")}
     blank: dict[str, Any] = {
         **dict.fromkeys(("dataset", "frames_directory", "maps", "maps_sha256", "geometry", "geometry_sha256"), ""),
-        **dict.fromkeys(("onset", "apex", "offset")),
+        **dict.fromkeys(("onset", "apex", "offset", "video")),
     }
     names = list(facts["frame_names"])
     return ViewRow(
@@ -92,7 +96,7 @@ def read_samples(out: Path, rows: Iterable[ViewRow]) -> Iterator[Sample]:
             raise PublishError(f"{row.maps}: {error}; its clip was reconstructed badly, leave it out") from None
         yield Sample(
             row=row,
-            frames=tuple((out / row.frames_directory / name).read_bytes() for name in row.frame_names),
+            frames=tuple(frame_files(out, row, _QUALITY)),
             depth=picture,
             valid=mask_png(maps.valid),
             maps=(out / row.maps).read_bytes(),
@@ -142,7 +146,8 @@ def plan_shards(rows: Sequence[ViewRow], sizes: Mapping[str, int], limit: int) -
 
 def row_size(row: ViewRow, sizes: Mapping[str, int]) -> int:
     """Published bytes of a row, without the images of its depth and mask."""
-    return sum(sizes[path] for path in row.files() if path != row.geometry or row.yaw is None)
+    of = {path: sizes[path] for path in row.files() if path != row.geometry or row.yaw is None}
+    return sum(size * _PICTURES if path == row.video else size for path, size in of.items())
 
 
 def _png(pixels: NDArray[Any]) -> bytes:
