@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 
 from mvgen.core.config import canonical_json, file_digest
 from mvgen.store import layout
+from mvgen.store.coding.video import encode_video
 
 DEEP = "[" * 5000 + "]" * 5000
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(12))
@@ -124,8 +126,15 @@ def contents(beside: Path, rng: Random) -> list[bytes]:
         b"PAR1" + b"x" * 99 + b"PAR1",
         npz({"depth.npy": npy(np.zeros(4, np.float32), shape=(1 << 20, 1 << 20))}),
         npz({"../../pwned": b"x"}), npz({"depth.npy": bytes(50_000_000)}), b"\xff\xd8\xff\xe0" + bytes(100),
-        f"{'0' * 64}  ../../pwned\n".encode(), f"{'0' * 64}  {beside}/canary\n".encode(), b"<script>alert(1)</script>",
+        video(2, 96), b"<script>alert(1)</script>", f"{'0' * 64}  ../../pwned\n".encode(),
+        f"{'0' * 64}  {beside}/canary\n".encode(),
     ]  # fmt: skip
+
+
+@cache
+def video(frames: int, size: int) -> bytes:
+    """A sound video, of another length and size than those of a store."""
+    return encode_video(np.zeros((frames, size, size, 3), np.uint8), 30.0, lossless=True)
 
 
 def _no_file(path: Path, beside: Path, rng: Random) -> None:

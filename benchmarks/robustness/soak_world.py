@@ -124,10 +124,12 @@ def _commands() -> list[Command]:
         return Command(name, _BUILD.replace("OUT", out) + more, {}, (out,), **about)  # type: ignore[arg-type]
 
     whole = {"out": ("build", "out")}
+    videos = {"out": ("build videos", "out")}
     parts = {"part1": ("build a shard", "part1"), "part2": ("build another shard", "part2")}
     publish = "publish {case}/out --to {case}/published"
     return [
         build("build"),
+        build("build videos", " --format mkv"),
         build("build in 2 workers", " --workers 2", workers=2),
         build("build with networks", real=True),
         build("build a shard", " --shard 1/2", "part1"),
@@ -137,6 +139,10 @@ def _commands() -> list[Command]:
         Command("forget", "forget {case}/out --subject s1", whole, ("out",)),
         Command("report", "report {case}/out", whole, ("out",)),
         Command("verify", "verify {case}/out", whole, ("out",)),
+        Command("verify videos", "verify {case}/out", videos, ("out",)),
+        Command("report videos", "report {case}/out", videos, ("out",)),
+        Command("forget from videos", "forget {case}/out --subject s1", videos, ("out",)),
+        Command("publish videos", f"{publish} --pixels", videos, ("published",)),
         Command("publish a recipe", f"{publish} --recipe", whole, ("published",)),
         Command("publish parquet", f"{publish} --pixels", whole, ("published",)),
         Command("publish webdataset", f"{publish} --pixels --format webdataset", whole, ("published",)),
