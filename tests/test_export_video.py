@@ -178,7 +178,11 @@ def test_what_cannot_be_written_is_said(  # noqa: PLR0917
 
 
 def test_views_that_do_not_fit_together_are_a_damaged_store(exported: Exported, clip: str, tmp_path: Path) -> None:
-    rows = [replace(row, frame_names=row.frame_names[: 3 if row.yaw == 0 else 4]) for row in exported.rows]
+    shown = [3 if row.yaw == 0 else 4 for row in exported.rows]
+    rows = [
+        replace(row, frames=frames, frame_names=row.frame_names[:frames])
+        for row, frames in zip(exported.rows, shown, strict=True)
+    ]
     with pytest.raises(StoreError, match="differ in frames or size"):
         write_video(replace(exported, rows=tuple(rows)), clip, tmp_path / "clip.mp4")
     with pytest.raises(ConfigError, match=r"use \.mp4 or \.gif"):
