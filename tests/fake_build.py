@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -226,15 +226,15 @@ class Told(Progress):
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.started: tuple[int, int] | None = None
+        self.started: tuple[int, int, int] | None = None
         self.clips: list[str] = []
         self.traces: list[str] = []
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def start(self, total: int, done: int) -> None:
-        self.started = (total, done)
+    def start(self, total: int, done: int, frames: Mapping[str, int]) -> None:
+        self.started = (total, done, sum(frames.values()))
 
     def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
         self.clips.append(clip)

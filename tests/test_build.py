@@ -15,7 +15,7 @@ from fake_build import FakeStages, Told, list_clips, make_config, make_source, t
 
 from mvgen.building.build import build
 from mvgen.building.failures import without_folders
-from mvgen.commands.console import print_summary
+from mvgen.commands.console import BuildProgress, print_summary
 from mvgen.core.config import BuildConfig
 from mvgen.core.errors import ConfigError, MissingPartError, SourceError, StoreError
 from mvgen.core.settings import by_part, load_config
@@ -178,7 +178,7 @@ def test_leftovers_of_an_unfinished_clip_are_built_again(root: Path, tmp_path: P
     (out / layout.maps_path(0, other.directory)).unlink()
     told = Told()
     build(make_config(root, out), FakeStages(root), told)
-    assert told.started == (6, 4)
+    assert told.started == (6, 4, 2 * 4)
     assert sorted(told.clips) == sorted([clip.id, other.id])
     assert tree_bytes(out) == whole
 
@@ -308,6 +308,16 @@ def test_messages_lose_the_folders_of_the_machine() -> None:
         without_folders("HS/micro/negative has 1/2 frames, and/or none")
         == "HS/micro/negative has 1/2 frames, and/or none"
     )
+
+
+def test_progress_counts_the_frames_that_are_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with BuildProgress() as progress:
+        progress.start(3, 1, {"short": 30, "long": 900})
+        progress.advance("short", None, None)
+        progress.advance("long", None, None)
+    said = capsys.readouterr().err
+    assert "resuming: 1 of 3 clips" in said
+    assert "3 of 3 clips, 930 of 930 frames" in said
 
 
 def test_the_summary_tells_where_the_time_went(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def build(
             training = [clip for clip in staying if clip.label and splits[clip.subject_key] == "train"]
             done |= _fit_attention(training, plan, progress, pool, spent)
         todo = [clip for clip in chosen if clip.id not in done]
-        progress.start(len(chosen), len(chosen) - len(todo))
+        progress.start(len(chosen), len(chosen) - len(todo), {clip.id: len(clip.frames) for clip in todo})
         built = build_clips(todo, plan, progress, pool, spent)
         done |= built
         ends = [done[clip.id] for clip in chosen]

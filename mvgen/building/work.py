@@ -62,8 +62,8 @@ class Progress:
     def note(self, text: str) -> None:
         """What is being done."""
 
-    def start(self, total: int, done: int) -> None:
-        """`done` of `total` clips are already built."""
+    def start(self, total: int, done: int, frames: Mapping[str, int]) -> None:
+        """`done` of `total` clips are already built; frames : of each of the others, by the clip's id"""
 
     def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
         """One more clip is built, or has failed; trace : traceback of an internal error"""

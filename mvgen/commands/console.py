@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -23,17 +24,18 @@ _PLAIN_SECONDS = 10.0  # between lines without a terminal
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed * 60:.1f} clips/min" if task.speed else "")
+        return Text(f"{task.speed:.1f} frames/s" if task.speed else "")
 
 
 class BuildProgress(Progress):
-    """Shows a build's progress on stderr."""
+    """Shows a build's progress on stderr, by frames: clips may differ much in length."""
 
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose
         self.console = Console(stderr=True, highlight=False)
         self.bar: Bar | None = None
-        self.total = self.done = self.before = 0
+        self.total = self.done = self.frames = self.frames_done = 0
+        self.frames_of: Mapping[str, int] = {}
         self.began = self.printed = time.monotonic()
 
     def __enter__(self) -> BuildProgress:
@@ -46,22 +48,29 @@ class BuildProgress(Progress):
     def note(self, text: str) -> None:
         self.console.print(escape(text), soft_wrap=True)
 
-    def start(self, total: int, done: int) -> None:
-        self.total, self.done, self.before = total, done, done
+    def start(self, total: int, done: int, frames: Mapping[str, int]) -> None:
+        self.total, self.done = total, done
+        self.frames_of, self.frames = frames, sum(frames.values())
         self.began = self.printed = time.monotonic()
         if done:
             self.note(f"resuming: {done} of {total} clips are already built")
         if self.console.is_terminal:
-            columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                _Rate(),
+                TimeRemainingColumn(),
+            )
             self.bar = Bar(*columns, console=self.console)
-            # The bar starts at the clips of an earlier run, which do not count for the rate.
-            self.bar.add_task("clips", total=total, completed=done)
+            self.bar.add_task(self._clips(), total=self.frames)
             self.bar.start()
 
     def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
         self.done += 1
+        self.frames_done += self.frames_of.get(clip, 0)
         if self.bar is not None:
-            self.bar.advance(self.bar.task_ids[0])
+            self.bar.update(self.bar.task_ids[0], description=self._clips(), completed=self.frames_done)
         if failure is not None:
             self.note(f"{clip}: {failure.stage}: {failure.reason}")
         elif self.verbose:
@@ -70,9 +79,13 @@ class BuildProgress(Progress):
             self.note(trace.rstrip())
         if self.bar is None and (time.monotonic() - self.printed > _PLAIN_SECONDS or self.done == self.total):
             self.printed = time.monotonic()
-            rate = (self.done - self.before) / max(self.printed - self.began, 1e-9)
-            left = (self.total - self.done) / rate
-            self.note(f"{self.done} of {self.total} clips, {rate * 60:.1f} clips/min, {left:.0f} s left")
+            rate = self.frames_done / max(self.printed - self.began, 1e-9)
+            left = (self.frames - self.frames_done) / max(rate, 1e-9)
+            frames = f"{self.frames_done} of {self.frames} frames, {rate:.1f} frames/s"
+            self.note(f"{self._clips()}, {frames}, {left:.0f} s left")
+
+    def _clips(self) -> str:
+        return f"{self.done} of {self.total} clips"
 
 
 def print_summary(summary: Summary) -> None:
