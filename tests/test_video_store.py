@@ -19,7 +19,7 @@ from photograph_build import PhotographStages, photograph_config
 from mvgen.building.build import build
 from mvgen.cli import run
 from mvgen.core.config import BuildConfig, canonical_json, file_digest
-from mvgen.core.errors import MvgenError, StoreError
+from mvgen.core.errors import MvgenError, SourceError, StoreError
 from mvgen.core.records import Image
 from mvgen.core.settings import by_part
 from mvgen.dataset.reader import open_dataset
@@ -30,6 +30,7 @@ from mvgen.publish.formats.samples import read_samples
 from mvgen.publish.rebuild import rebuild, rebuild_config
 from mvgen.publish.recipe import read_recipe
 from mvgen.publish.writing import plan_publishing
+from mvgen.sources import get_source
 from mvgen.store import layout
 from mvgen.store.coding import video
 from mvgen.store.coding.video import decode_frame, decode_video, encode_video, from_ycbcr, read_header, to_ycbcr
@@ -212,6 +213,12 @@ def test_a_build_that_goes_on_ends_with_the_same_bytes(built: Path, store: Path)
     build(make_config(root, store, format="mkv", angles="-45,30"), FakeStages(root))
     there, wanted = tree_bytes(store), tree_bytes(built / "mkv")
     assert {name for name in {*there, *wanted} if there.get(name) != wanted.get(name)} <= {layout.REPORT}
+
+
+@pytest.mark.parametrize("name", ["folder", "casme2"])
+def test_a_view_of_videos_says_how_to_get_frames_for_loaders_of_the_source(built: Path, name: str) -> None:
+    with pytest.raises(SourceError, match=r"mvgen export STORE --to frames .* give DIR/views/yaw-45"):
+        get_source(name).read(built / "mkv" / "views" / "yaw-45")
 
 
 def test_refine_and_forget_work(store: Path) -> None:

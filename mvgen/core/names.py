@@ -13,6 +13,9 @@ UNREAD_SUFFIXES = (".gif", ".jp2", ".ppm", ".pgm", ".pbm", ".heic", ".avif", ".d
 
 _UNPRINTED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, undecodable bytes, line breaks
 
+VIEW_VIDEO = "frames.mkv"
+"""The file in a clip's folder that holds the frames of a view where they are one video."""
+
 
 def printable(text: str) -> str:
     """Text that prints on one line and encodes as UTF-8: control characters and undecodable bytes are escaped."""

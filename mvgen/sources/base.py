@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from mvgen.core.config import SourceConfig
 from mvgen.core.errors import SourceError
-from mvgen.core.names import printable, unstorable
+from mvgen.core.names import VIEW_VIDEO, printable, unstorable
 from mvgen.core.records import Clip, Redistribution, Variant
 from mvgen.sources.marks import MARK, find_mark
 from mvgen.sources.workbook import LARGEST_NUMBER
@@ -115,6 +115,11 @@ class Source(ABC):
             raise SourceError(f"root {root} is a file, not the folder of {self.title}.\n{self.expectation()}")
         if annotations is not None and not os.path.exists(annotations):
             raise SourceError(f"annotations {annotations} do not exist; give the workbook, or the folder that holds it")
+        if store_annotations(root) and _first_file(root) == VIEW_VIDEO:
+            raise SourceError(
+                f"root {root} is a view whose frames are videos; `mvgen export STORE --to frames --views all --out DIR`"
+                f" makes files of them: give DIR/views/{root.resolve().name}"
+            )
         for what, given, has in (
             ("cameras", self.chosen.cameras != SourceConfig().cameras, self.cameras),
             ("video-frames", self.chosen.video_frames is not None, self.videos),
@@ -153,6 +158,11 @@ class Source(ABC):
         if self.stand_in:
             lines.append(f"Without the data, `mvgen synth --layout {self.name} --out DIR` makes a stand-in.")
         return "\n".join(lines)
+
+
+def _first_file(root: Path) -> str | None:
+    """Name of the first file below a folder."""
+    return next((min(files) for _, _, files in os.walk(root) if files), None)
 
 
 def store_annotations(root: Path) -> tuple[Path, ...]:

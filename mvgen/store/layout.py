@@ -16,6 +16,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from mvgen.core.angles import view_name
+from mvgen.core.names import VIEW_VIDEO
 
 SCHEMA = 7
 DATASET = "dataset.json"
@@ -30,7 +31,7 @@ REFINING = ".refining.json"
 FORGOTTEN = ".forgotten.json"
 FORGETTING = ".forgetting.json"
 DONE = ".done"
-VIDEO = "frames.mkv"
+VIDEO = VIEW_VIDEO
 PARTIAL = ".partial"
 LOCK = ".lock"
 SHARDS = ".shards"
