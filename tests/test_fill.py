@@ -18,6 +18,7 @@ from mvgen.core.errors import ConfigError
 from mvgen.core.landmarks68 import MIRROR
 from mvgen.core.records import ClipGeometry, DepthMap, Image, Mask, ViewGeometry
 from mvgen.core.settings import load_config
+from mvgen.motion.registration import leave, seen_in_all
 from mvgen.render import get_renderer
 from mvgen.render.fill import (
     SeenFace,
@@ -241,7 +242,7 @@ def test_no_dark_seam_shows_where_the_picture_ends(yaw: float) -> None:
     inside = np.broadcast_to(np.arange(SIZE) < MIDDLE + 6, (SIZE, SIZE)).copy()
     crops = np.repeat(np.where(inside, np.uint8(150), np.uint8(0))[None, ..., None], 3, axis=3)
     nowhere = np.zeros((SIZE, SIZE), np.float32)
-    scene = make_scene(crops, 0, inside, LANDMARKS, nowhere, ClipGeometry((SURFACE,)))
+    scene = make_scene(crops, 0, seen_in_all(inside, leave(1)), LANDMARKS, nowhere, ClipGeometry((SURFACE,)))
     config = BuildConfig(camera=CameraConfig(size=SIZE))
     seen = render_geometry(scene, yaw, 0.0, config.render, get_renderer("grid", "cpu"))
     view = make_view(scene, seen, config, with_flow=False)

@@ -6,21 +6,24 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from factories import write_stand_in
+from factories import known_tools, write_stand_in
 from fake_build import tree_bytes
-from photograph_build import PhotographStages, photograph_config
+from photograph_build import PhotographStages, photograph_config, smiling
 
 from mvgen.building.build import build
 from mvgen.cli import run
-from mvgen.core.config import canonical_json, file_digest
+from mvgen.core.config import BuildConfig, canonical_json, file_digest
 from mvgen.core.errors import StoreError
+from mvgen.core.records import BuiltClip, Clip
+from mvgen.core.stopwatch import Stopwatch
 from mvgen.motion.flow.methods import ClipFlow
+from mvgen.pipeline.clip import build_clip
 from mvgen.store import layout
 from mvgen.store.arrays import map_bytes, npz_bytes, read_arrays, read_maps
 from mvgen.store.manifest import ViewRow, counts, read_failures, read_table, write_table
@@ -72,6 +75,25 @@ def redigest(store: Path) -> Callable[[ViewRow], ViewRow]:
         return replace(row, frames_sha256=frames, maps_sha256=file_digest(store / row.maps))
 
     return change
+
+
+@dataclass(frozen=True)
+class CutPictures(PhotographStages):
+    """Stages whose frames end at the cheek and the chin, as those of cropped releases do."""
+
+    def builder(self, config: BuildConfig, attention: Path) -> Callable[[Clip, Stopwatch], BuiltClip]:
+        tools = known_tools()
+
+        def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
+            return build_clip(clip, smiling(len(clip.frames), 2, 1)[:, :165, :250], config, tools, clock)
+
+        return build_one
+
+
+def test_a_store_of_faces_that_reach_the_edge_of_their_frames_is_in_order(built: Path, tmp_path: Path) -> None:
+    build(photograph_config(built / "root", tmp_path / "out", limit=1), CutPictures(built / "root"))
+    assert min(row.valid_fraction for row in rows_of(tmp_path / "out") if row.yaw is None) < 0.95
+    assert [str(finding) for finding in verify(tmp_path / "out").findings] == []
 
 
 def said(found: tuple[Finding, ...]) -> str:

@@ -120,8 +120,12 @@ def apply(crops: Image, registration: Registration, depth: Floats) -> Image:
 
 
 def seen_in_all(inside: Mask, registration: Registration) -> Mask:
-    """Pixels of the onset frame that every registered frame covers: (S, S) bool; inside : where crops have pixels."""
+    """Pixels of the onset frame that every registered frame covers: (S, S) bool; inside : where crops have pixels.
+
+    Those next to the others are left out: cubic interpolation mixes them with the black outside.
+    """
     import cv2
+    from scipy.ndimage import binary_erosion
 
     seen = inside.copy()
     if inside.all() and not registration.applied.any():
@@ -133,7 +137,7 @@ def seen_in_all(inside: Mask, registration: Registration) -> Mask:
             inside.astype(np.uint8), at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
         )
         seen &= there.astype(bool)
-    return seen
+    return np.asarray(binary_erosion(seen, np.ones((5, 5), bool), border_value=1))
 
 
 def pixel_map(homography: Floats, parallax: Floats, depth: Floats) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from mvgen.core.records import DepthMap, FaceFit, FacePoints, FaceTrack, Floats,
 from mvgen.depth.clip_geometry import clip_geometry
 from mvgen.faces.crop import crop_frames
 from mvgen.faces.landmarks import ibug_landmarks
+from mvgen.motion.registration import leave, seen_in_all
 from mvgen.pipeline.frontal import find_face, source_camera
 from mvgen.pipeline.tools import Tools
 from mvgen.render.mesh import export_mesh
@@ -179,7 +180,8 @@ def reconstruct_face(image: Image, config: BuildConfig, tools: Tools) -> Photogr
     surfaces, fits = clip_geometry(crops, points, camera, "clip", 1.0, tools.model, tools.estimator)
     surface = surfaces.at_onset
     nowhere = np.zeros(surface.depth.shape, np.float32)
-    scene = make_scene(crops, 0, face.inside, ibug_landmarks(points)[0], nowhere, surfaces)
+    inside = seen_in_all(face.inside, leave(1))
+    scene = make_scene(crops, 0, inside, ibug_landmarks(points)[0], nowhere, surfaces)
     seen = (render_geometry(scene, yaw, 0.0, config.render, tools.renderer) for yaw in config.camera.angles)
     views = tuple(make_view(scene, each, config, with_flow=False) for each in seen)
     return PhotographedFace(crops[0], face, points, fits.at_onset, surface, scene.meshes.at_onset, views)

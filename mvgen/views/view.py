@@ -25,7 +25,7 @@ class Scene:
 
     crops : (T, S, S, 3) uint8, registered onto the onset frame
     onset, apex : positions in the clip, from 0
-    inside : (S, S) bool, crop pixels that the source's picture covers in every frame
+    inside : (S, S) bool, crop pixels that the source's picture covers in every frame, see `registration.seen_in_all`
     landmarks : (68, 2) float, crop pixels of the onset frame; None where there are none
     attended : the surface that has attention
     surface : the face's depth, NaN outside it; of the onset frame where each frame has its own
@@ -64,7 +64,6 @@ def make_scene(  # noqa: PLR0917
     motion, lift : see `Scene`
     """
     surface = surfaces.at_onset
-    inside = _sampled_inside(inside)
     return Scene(
         crops=crops,
         onset=surfaces.onset,
@@ -78,13 +77,6 @@ def make_scene(  # noqa: PLR0917
         motion=motion,
         lift=lift,
     )
-
-
-def _sampled_inside(inside: Mask) -> Mask:
-    """(S, S) bool, where cubic interpolation uses inside pixels only: crops are black outside."""
-    from scipy.ndimage import binary_erosion
-
-    return np.asarray(binary_erosion(inside, np.ones((5, 5), bool), border_value=1))
 
 
 def surface_mesh(surface: DepthMap) -> Mesh:
