@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mvgen.building.build import build
 from mvgen.building.work import Progress
 from mvgen.core.camera import crop_camera
 from mvgen.core.config import BuildConfig
@@ -26,7 +27,8 @@ from mvgen.morphable.model import face_model
 from mvgen.motion.registration import leave
 from mvgen.motion.signals import with_head
 from mvgen.sources.base import ClipFailure, Listing
-from mvgen.store.manifest import Failure
+from mvgen.store import layout
+from mvgen.store.manifest import Failure, ViewRow, read_table
 
 SIZE = 64
 
@@ -239,3 +241,9 @@ class Told(Progress):
     def advance(self, clip: str, failure: Failure | None, trace: str | None) -> None:
         self.clips.append(clip)
         self.traces += [trace] if trace else []
+
+
+def rows_of(root: Path, out: Path) -> list[ViewRow]:
+    """The table of a build of a source."""
+    build(make_config(root, out), FakeStages(root))
+    return read_table(out / layout.TABLE)

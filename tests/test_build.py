@@ -23,15 +23,10 @@ from mvgen.pipeline.code_digest import files_digest
 from mvgen.pipeline.stages import PipelineStages
 from mvgen.sources.base import ClipFailure
 from mvgen.store import layout
-from mvgen.store.manifest import ViewRow, read_table
+from mvgen.store.manifest import read_table
 from mvgen.store.state import begin, check_folder
 
 SCRIPT = Path(__file__).with_name("run_fake_build.py")
-
-
-def _rows(root: Path, out: Path) -> list[ViewRow]:
-    build(make_config(root, out), FakeStages(root))
-    return read_table(out / layout.TABLE)
 
 
 @pytest.fixture

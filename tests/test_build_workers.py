@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_build import FakeStages, Told, list_clips, make_built, make_config, make_source, tree_bytes
+from fake_build import FakeStages, Told, list_clips, make_built, make_config, make_source, rows_of, tree_bytes
 
 from mvgen.building.build import build
 from mvgen.core.config import BuildConfig
@@ -17,7 +17,6 @@ from mvgen.core.records import BuiltClip, Clip
 from mvgen.core.stopwatch import Stopwatch
 from mvgen.engine.base import EngineError
 from mvgen.store import layout
-from mvgen.store.manifest import ViewRow, read_table
 from mvgen.store.split import assign_splits
 from mvgen.store.writer import write_clip
 
@@ -87,11 +86,6 @@ class Doubled(FakeStages):
             return replace(late, reconstruction=replace(found, attention=found.attention * 2))
 
         return work
-
-
-def rows_of(root: Path, out: Path) -> list[ViewRow]:
-    build(make_config(root, out), FakeStages(root))
-    return read_table(out / layout.TABLE)
 
 
 @pytest.fixture

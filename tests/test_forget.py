@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 from fake_build import FakeStages, make_config, make_source, tree_bytes
@@ -20,7 +20,7 @@ from mvgen.cli import run
 from mvgen.core.config import BuildConfig, canonical_json
 from mvgen.core.errors import ConfigError, StoreError
 from mvgen.forget.store import forget
-from mvgen.forget.tombstones import Leavers, bury, parse_forgotten, read_forgotten, unite, write_forgotten
+from mvgen.forget.tombstones import bury, parse_forgotten, read_forgotten, write_forgotten
 from mvgen.sources.base import ClipFailure, Listing, subject_key
 from mvgen.sources.marks import MARK, write_mark
 from mvgen.store import layout
@@ -450,23 +450,6 @@ def test_someone_who_leaves_while_a_build_begins_is_not_built(
 
 
 # Records
-
-
-def test_whose_clip_it_was_is_told_by_its_folder_or_by_the_table() -> None:
-    stones = [bury("fake", "7", "salt", REASON)]
-    known = [("a__s7__1", PurePosixPath("a/s7/1"), "7"), ("a__s8__s7", PurePosixPath("a/s8/s7"), "8")]
-    who = Leavers(stones, "fake", known)
-    clips = ("a__s7__lost", "a__s8__7", "a__s07__x", "a__s8__s7", "s7")
-    assert [who.left_clip(clip) for clip in clips] == [True, False, True, False, False]
-    named = Leavers(stones, "fake", [("x__1", PurePosixPath("x/1"), "7")], {"y__2": "7", "z__7": "8"})
-    assert [named.left_clip(clip) for clip in ("y__2", "z__7", "w__1")] == [True, False, False]
-    assert not Leavers(stones, "other", known).left("7")
-
-
-def test_tombstones_of_two_stores_are_united() -> None:
-    one, other = bury("fake", "7", "salt", "b"), bury("fake", "8", "salt", "c")
-    again = bury("fake", "7", "salt", "a")
-    assert unite([one, other], [again]) == tuple(sorted([again, other])) == unite([again], [other, one])
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"forgotten": 3}', b'{"forgotten": [{"digest": "x"}]}'])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mvgen.core.records import Label
+from mvgen.sources.labels import MEGC_CLASSES
 from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree, subject_folders
 from mvgen.sources.workbook import Sheet, text
@@ -48,16 +49,7 @@ ROOT/train_data/sub001_01/00000.png               (the folder may be called DFME
 """
     trees = (Tree(("train_data", "DFME", "data"), "raw", r".*\d.*"),)
     workbooks = ("DFME*.xls*", "coding.xls*")
-    # Seven basic emotions; contempt as in MEGC 2019 for SAMM.
-    labels: ClassVar[Mapping[str, Label | None]] = {
-        "anger": "negative",
-        "contempt": "negative",
-        "disgust": "negative",
-        "fear": "negative",
-        "sadness": "negative",
-        "happiness": "positive",
-        "surprise": "surprise",
-    }
+    labels: ClassVar[Mapping[str, Label | None]] = MEGC_CLASSES
 
     def recognises(self, root: Path) -> bool:
         """By the name of its workbook or folder; folders of other data are called `data` too."""

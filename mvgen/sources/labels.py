@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from mvgen.core.records import Kind
+from mvgen.core.records import Kind, Label
 from mvgen.sources.workbook import is_blank, text
+
+# Classes of the seven basic emotions as MEGC 2019 has them for SAMM (See et al. 2019).
+MEGC_CLASSES: Mapping[str, Label | None] = {
+    "anger": "negative",
+    "contempt": "negative",
+    "disgust": "negative",
+    "fear": "negative",
+    "sadness": "negative",
+    "happiness": "positive",
+    "surprise": "surprise",
+}
 
 
 def action_units(cell: object) -> tuple[str, ...]:

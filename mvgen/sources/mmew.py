@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from mvgen.core.records import Label
 from mvgen.sources.base import subject_key
+from mvgen.sources.labels import MEGC_CLASSES
 from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree, folders, subject_folders
 from mvgen.sources.workbook import Sheet, text
@@ -50,17 +51,7 @@ ROOT/Micro_Expression/anger/S13-07-001/1.jpg      (ROOT is MMEW_Final, or the fo
         ),
     )
     workbooks = ("MMEW_Micro_Exp.xls*", "MMEW*Micro*.xls*")
-    # The mapping of MEGC 2019 for SAMM, which has the same emotions.
-    labels: ClassVar[Mapping[str, Label | None]] = {
-        "anger": "negative",
-        "contempt": "negative",
-        "disgust": "negative",
-        "fear": "negative",
-        "sadness": "negative",
-        "happiness": "positive",
-        "surprise": "surprise",
-        "others": None,
-    }
+    labels: ClassVar[Mapping[str, Label | None]] = {**MEGC_CLASSES, "others": None}
 
     def _rows(self, workbook: Path, sheets: Sequence[Sheet], found: FoundTree, findings: Findings) -> list[Row]:
         columns = {

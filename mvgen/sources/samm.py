@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mvgen.core.records import Label
+from mvgen.sources.labels import MEGC_CLASSES
 from mvgen.sources.release import Findings, Release, Row, coded_clips, make_row
 from mvgen.sources.trees import FoundTree, Tree
 from mvgen.sources.workbook import Sheet, text
@@ -41,17 +42,7 @@ ROOT/SAMM/006/006_1_2/006_05562.jpg     (raw; or SAMM_CROP/006/006_1_2/...)
         Tree(("SAMM_CROP", "SAMM_CROPPED"), "cropped", r"\d{3}"),
     )
     workbooks = ("SAMM_Micro_FACS_Codes_v2.xls*", "SAMM*Micro_FACS_Codes*.xls*")
-    # The mapping of MEGC 2019 (See et al. 2019).
-    labels: ClassVar[Mapping[str, Label | None]] = {
-        "anger": "negative",
-        "contempt": "negative",
-        "disgust": "negative",
-        "fear": "negative",
-        "sadness": "negative",
-        "happiness": "positive",
-        "surprise": "surprise",
-        "other": None,
-    }
+    labels: ClassVar[Mapping[str, Label | None]] = {**MEGC_CLASSES, "other": None}
 
     def _rows(self, workbook: Path, sheets: Sequence[Sheet], found: FoundTree, findings: Findings) -> list[Row]:
         columns = {
