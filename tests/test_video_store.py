@@ -293,6 +293,25 @@ def test_a_link_or_a_pipe_in_place_of_a_video_is_refused(store: Path) -> None:
         read_frame(store, row, 0)
 
 
+@pytest.mark.parametrize("what", ["frame", "annotations"])
+@pytest.mark.parametrize("how", ["link", "pipe"])
+def test_an_export_of_frames_follows_no_link_and_waits_for_no_pipe(
+    built: Path, tmp_path: Path, what: str, how: str
+) -> None:
+    store = Path(shutil.copytree(built / "png", tmp_path / "store"))
+    row, folder = rows_of(store)[0], store / layout.ANNOTATIONS
+    path = next(folder.iterdir()) if what == "annotations" else store / row.frames_directory / row.frame_names[0]
+    path.unlink()
+    if how == "pipe":
+        os.mkfifo(path)
+    else:
+        (tmp_path / "secret").write_text("mine")
+        path.symlink_to(tmp_path / "secret")
+    with pytest.raises(StoreError, match=r"it is a link|no regular file|leads out"):
+        write_frames(open_store(store, ("all",)), tmp_path / "frames")
+    assert not (tmp_path / "frames").exists()
+
+
 @pytest.mark.parametrize("place", ["views/source/other/frames.mkv", "../frames.mkv", "/etc/passwd", ""])
 def test_a_row_whose_video_lies_elsewhere_is_refused(store: Path, place: str) -> None:
     rows = rows_of(store)

@@ -8,12 +8,14 @@ such a store's view as the source reads an exported one too. A video's frames be
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from mvgen.core.errors import StoreError
 from mvgen.export.base import Exported, whole_folder
 from mvgen.store import layout
 from mvgen.store.about import stored_config
+from mvgen.store.checks import inside
+from mvgen.store.finish import copy_annotations
 from mvgen.store.frames import frame_files
 
 
@@ -28,6 +30,14 @@ def write_frames(exported: Exported, out: Path) -> int:
             for name, content in zip(row.frame_names, frame_files(exported.root, row, quality), strict=True):
                 (place / name).write_bytes(content)
                 written += 1
-        if (exported.root / layout.ANNOTATIONS).is_dir():
-            shutil.copytree(exported.root / layout.ANNOTATIONS, folder / layout.ANNOTATIONS)
+        copy_annotations(folder, _annotations(exported.root))
     return written
+
+
+def _annotations(root: Path) -> list[Path]:
+    """The workbooks of a store. Raises StoreError for a link or a pipe among them: a store may come from a stranger."""
+    files = sorted(inside(root, layout.ANNOTATIONS).glob("*"))
+    for path in files:
+        if path.is_symlink() or not path.is_file():
+            raise StoreError(f"{path} is no regular file; the store is damaged, build it again")
+    return files

@@ -54,9 +54,8 @@ def write_video(exported: Exported, clip: str, path: Path, speed: float = 1.0, m
     if not _RATES[0] <= rate <= _RATES[1]:
         raise ConfigError(f"no video has {rate:g} frames a second; give another --speed")
     pictures = _side_by_side([read_frames(exported.root, row) for row in rows], [row.view for row in rows])
-    packet = (
-        XMP_PACKET if any(row.yaw is not None for row in rows) else b""
-    )  # the source by itself is no synthetic picture
+    # The source by itself is no synthetic picture.
+    packet = XMP_PACKET if any(row.yaw is not None for row in rows) else b""
     if path.suffix.lower() == ".mp4":
         content, count = _mp4(pictures, rate, exported.terms, packet), len(pictures)
     else:

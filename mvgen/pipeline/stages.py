@@ -86,24 +86,18 @@ class PipelineStages:
         }
 
     def weights(self, config: BuildConfig) -> dict[str, str]:
-        own = {}
         if config.geometry.depth_onnx is not None:
             from mvgen.depth.onnx_model import load_onnx
 
             load_onnx(config.geometry, config.run.device)  # refuses one that cannot be used
-            own = {"depth-onnx": file_digest(config.geometry.depth_onnx)}
-        if config.geometry.weights is None:  # their content is known to be valid, and checking it would load torch
-            return {"depth": file_digest(shipped_weights()), **own}
-        from mvgen.depth.estimator import weights_digest
-
-        return {"depth": weights_digest(config.geometry.weights), **own}
+        return _weights(config)
 
     def observer(self, config: BuildConfig) -> Callable[[Clip], Observation | None]:
         from mvgen.pipeline.clip import observe
         from mvgen.sources.frames import read_frames
 
         one_thread()
-        tools = _tools(config, tuple(self.weights(config).values()))
+        tools = _tools(config, tuple(_weights(config).values()))
         return lambda clip: observe(clip, read_frames, config, tools)
 
     def fit_attention(self, observed: Sequence[Observation], config: BuildConfig) -> bytes:
@@ -121,7 +115,7 @@ class PipelineStages:
         from mvgen.sources.frames import open_frames
 
         one_thread()
-        tools = replace(_tools(config, tuple(self.weights(config).values())), attention=read_attention(attention))
+        tools = replace(_tools(config, tuple(_weights(config).values())), attention=read_attention(attention))
 
         def build_one(clip: Clip, clock: Stopwatch) -> BuiltClip:
             def read() -> Frames:
@@ -132,6 +126,17 @@ class PipelineStages:
             return build_clip(clip, read(), config, tools, clock)
 
         return build_one
+
+
+def _weights(config: BuildConfig) -> dict[str, str]:
+    """Digests of the files of weights."""
+    own = config.geometry.depth_onnx
+    onnx = {} if own is None else {"depth-onnx": file_digest(own)}
+    if config.geometry.weights is None:  # their content is known to be valid, and checking it would load torch
+        return {"depth": file_digest(shipped_weights()), **onnx}
+    from mvgen.depth.estimator import weights_digest
+
+    return {"depth": weights_digest(config.geometry.weights), **onnx}
 
 
 def _check_depth(listing: Listing) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mvgen.core.config import LARGEST_SIZE
 from mvgen.core.errors import StoreError
-from mvgen.core.files import open_regular, reason_of
+from mvgen.core.files import open_regular, read_regular, reason_of
 from mvgen.core.records import Image
 from mvgen.store import layout
 from mvgen.store.checks import inside
@@ -73,10 +73,11 @@ def frame_files(root: Path, row: ViewRow, quality: int) -> Iterator[bytes]:
     """The frames of a row as picture files: those of the store, or made of a video's frames as their names say.
 
     quality : of JPEG files that are made
+    Raises StoreError as `read_frames`.
     """
     if row.video is None:
         folder = inside(root, row.frames_directory)
-        yield from ((folder / name).read_bytes() for name in row.frame_names)
+        yield from (_picture_file(folder / name) for name in row.frame_names)
         return
     for name, pixels in zip(row.frame_names, iterate_frames(root, row), strict=True):
         grey = bool((pixels == pixels[..., :1]).all())
@@ -124,6 +125,11 @@ def _read_picture(path: Path, size: int) -> Image:
         if picture.size != (size, size):
             raise ValueError(f"it has {picture.width} x {picture.height} pixels, others of its clip {size} x {size}")
         return np.array(picture.convert("RGB"))
+
+
+def _picture_file(path: Path) -> bytes:
+    with _opened(path):
+        return read_regular(path)
 
 
 @contextmanager
